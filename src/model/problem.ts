@@ -1,0 +1,56 @@
+/**
+ * Everything that can be wrong with a topology, in one closed list.
+ *
+ * A problem never opens anything: the parser leaves the object at fault out (a rule that is not there matches nothing,
+ * a port that is not there is a closed device) and goes on, so that all problems are reported at once.
+ */
+
+/**
+ * - `error`: invalid input; `compile` refuses it.
+ * - `unresolved`: something is named that is not there; what names it matches nothing. `check` fails, `compile` goes on.
+ * - `notice`: valid, but perhaps not what was meant. Nobody fails.
+ */
+export type Severity = 'error' | 'unresolved' | 'notice';
+
+export type ProblemCode =
+  | 'unreadable' // the file cannot be read
+  | 'syntax' // not JSON or YAML
+  | 'shape' // a value of the wrong type or missing
+  | 'value' // a value of the right type that is not allowed
+  | 'conflict' // values that exclude each other
+  | 'duplicate' // ids, rules, addresses or devices that must be unique
+  | 'ambiguous-name' // a name is used that several objects have
+  | 'unknown-reference' // an id or name that no object has
+  | 'matches-nothing' // a valid rule that no packet can match
+  | 'wide-address-pair'; // an allowed address pair that stays out of member sets
+
+export interface Problem {
+  readonly severity: Severity;
+  readonly code: ProblemCode;
+  /** The document, as the user named it; '' for a topology as a whole. */
+  readonly file: string;
+  /** Where in the document, `security_groups[2].security_group_rules[0].port_range_min`; '' for the whole. */
+  readonly path: string;
+  /** What is wrong with the value and what would be valid, one line. The value stands in front where there is one. */
+  readonly message: string;
+}
+
+/** One line: `topology.yaml: security_groups[2].rules[0].port_range_min: 70000 is not a port (0-65535)`. */
+export function formatProblem(problem: Problem): string {
+  return [problem.file, problem.path, problem.message].filter((part) => part !== '').join(': ');
+}
+
+const MAX_VALUE_LENGTH = 80;
+
+/**
+ * A value from outside, quoted so that it stays on one line and on the user's terminal does nothing: JSON with every
+ * character outside printable ASCII, letters and digits escaped, and cut.
+ */
+export function quoteValue(value: unknown): string {
+  const json = (JSON.stringify(value) as string | undefined) ?? 'nothing';
+  const safe = json.replace(
+    /[^\p{L}\p{N}\x20-\x7e]/gu,
+    (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`,
+  );
+  return safe.length > MAX_VALUE_LENGTH ? `${safe.slice(0, MAX_VALUE_LENGTH)}...` : safe;
+}
