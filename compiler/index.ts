@@ -1,0 +1,23 @@
+/** The compiler: topology -> host policy -> ruleset -> nftables. Pure; a library of its own. */
+import type { Topology } from '../src/model/index.js';
+import { hostPolicy, type HostPolicy } from './host-policy.js';
+import type { CompileOptions } from './options.js';
+import { compileRuleset } from './ruleset/compile.js';
+import type { Ruleset } from './ruleset/types.js';
+
+export * from './options.js';
+export { hostPolicy, type HostPolicy, type MemberSet } from './host-policy.js';
+export { compileRuleset, TABLE_NAME } from './ruleset/compile.js';
+export type * from './ruleset/types.js';
+export { printRuleset } from './nftables/text.js';
+
+export interface Compiled {
+  readonly policy: HostPolicy;
+  readonly ruleset: Ruleset;
+}
+
+/** Compiles a topology for a host; `host` undefined takes every port as local. */
+export function compile(topology: Topology, host: string | undefined, options: CompileOptions): Compiled {
+  const policy = hostPolicy(topology, host, options);
+  return { policy, ruleset: compileRuleset(policy, options) };
+}

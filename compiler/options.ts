@@ -1,0 +1,23 @@
+/** What an operator may choose about compilation. */
+import type { Family } from '../src/model/index.js';
+import type { Datapath } from './ruleset/types.js';
+
+export interface CompileOptions {
+  readonly datapath: Datapath;
+  /** Devices whose name starts so and that belong to no port are closed. 1-14 characters. */
+  readonly devicePrefix: string;
+  /** The conntrack mark bit that says "this flow's permission was revoked". One bit of 32, ours alone. */
+  readonly revokedMark: number;
+  /**
+   * Allowed address pairs with a shorter prefix than this stay out of member sets: one 0.0.0.0/0 pair would open every
+   * rule that names the port's group.
+   */
+  readonly widestPairLength: Readonly<Record<Family, number>>;
+}
+
+export const DEFAULT_OPTIONS: CompileOptions = {
+  datapath: 'routed',
+  devicePrefix: 'tap',
+  revokedMark: 0x1000_0000,
+  widestPairLength: { IPv4: 8, IPv6: 32 },
+};

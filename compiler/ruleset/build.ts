@@ -1,0 +1,84 @@
+/** Short words for building rules, so that the program below reads like one. Pure; no knowledge of security groups. */
+import type {
+  Action,
+  Chain,
+  CtState,
+  Field,
+  Hook,
+  Key,
+  MapElement,
+  Match,
+  NamedSet,
+  Rule,
+  SetContent,
+  Verdict,
+} from './types.js';
+
+export const ACCEPT: Verdict = { kind: 'accept' };
+export const DROP: Verdict = { kind: 'drop' };
+export const RETURN: Verdict = { kind: 'return' };
+
+export function jump(chain: string): Verdict {
+  return { kind: 'jump', chain };
+}
+
+export function goTo(chain: string): Verdict {
+  return { kind: 'goto', chain };
+}
+
+/** The field's value is one of the values. */
+export function is(field: Field, ...values: readonly Key[number][]): Match {
+  return { kind: 'values', fields: [field], negated: false, keys: values.map((value) => [value]) };
+}
+
+/** The field's value is none of the values. */
+export function isNot(field: Field, ...values: readonly Key[number][]): Match {
+  return { kind: 'values', fields: [field], negated: true, keys: values.map((value) => [value]) };
+}
+
+/** The fields' values are in the named set. */
+export function inSet(fields: readonly Field[], set: string): Match {
+  return { kind: 'set', fields, set };
+}
+
+export function ctState(...states: readonly CtState[]): Match {
+  return { kind: 'ct-state', states };
+}
+
+/** A rule that ends in a verdict. */
+export function rule(matches: readonly Match[], verdict: Verdict, comment: string): Rule {
+  return { matches, action: { kind: 'verdict', verdict }, counter: false, comment };
+}
+
+/** As {@link rule}, counting what it matches. */
+export function counted(matches: readonly Match[], verdict: Verdict, comment: string): Rule {
+  return { ...rule(matches, verdict, comment), counter: true };
+}
+
+/** A rule with another action than a verdict. */
+export function act(action: Action, comment: string): Rule {
+  return { matches: [], action, counter: false, comment };
+}
+
+/** Looks fields up in an anonymous verdict map. Only for chains that exist once: see docs/decisions/ruleset-shape.md. */
+export function dispatch(fields: readonly Field[], elements: readonly MapElement<Verdict>[], comment: string): Rule {
+  return act({ kind: 'inline-verdict-map', fields, elements }, comment);
+}
+
+export function chain(name: string, comment: string, rules: readonly Rule[], hook?: Hook): Chain {
+  return hook === undefined ? { name, comment, rules } : { name, comment, rules, hook };
+}
+
+export function namedSet(name: string, fields: readonly Field[], interval: boolean, content: SetContent): NamedSet {
+  return { name, fields, interval, content };
+}
+
+/** A set of keys without data. */
+export function plainSet(name: string, fields: readonly Field[], elements: readonly Key[]): NamedSet {
+  return namedSet(name, fields, false, { data: 'none', elements });
+}
+
+/** A set of keys that may be prefixes or ranges; they must not overlap. */
+export function intervalSet(name: string, fields: readonly Field[], elements: readonly Key[]): NamedSet {
+  return namedSet(name, fields, true, { data: 'none', elements });
+}

@@ -1,0 +1,370 @@
+/**
+ * Stage 3b: the fixed part of the program, the same on every host, one page to read from top to bottom.
+ *
+ * A packet from a port: base chain `egress` -> map `from_port` -> profile chain -> `egress_stateful` (or `_stateless`)
+ * -> group chains -> drop. A packet to a port: `ingress` -> `to_port` -> profile chain -> `ingress_stateful` -> ... The
+ * reasons for each hook, map and chain are in docs/architecture.md.
+ *
+ * Source checks are written as "known: go on; else: drop". The other way round a packet whose header the kernel cannot
+ * read would fall through.
+ */
+import { parsePrefix, type Prefix } from '../../src/model/index.js';
+import type { CompileOptions } from '../options.js';
+import {
+  ACCEPT,
+  act,
+  chain,
+  counted,
+  ctState,
+  dispatch,
+  DROP,
+  goTo,
+  inSet,
+  is,
+  isNot,
+  jump,
+  RETURN,
+  rule,
+} from './build.js';
+import { ETHERTYPE, ETHERTYPE_ARP, ETHERTYPE_RARP } from './ethertype.js';
+import type { Chain, Datapath, Field, Hook, Key, MapElement, Match, Rule, Verdict } from './types.js';
+
+/** Sets and maps of the fixed part. What each holds is said where it is filled, in compile.ts. */
+export const SETS = {
+  fromPort: 'from_port',
+  toPort: 'to_port',
+  zones: 'zones',
+  sources4: 'sources4',
+  sourcePrefixes4: 'source_prefixes4',
+  sources6: 'sources6',
+  sourcePrefixes6: 'source_prefixes6',
+  macs: 'macs',
+  macs4: 'macs4',
+  ndTargets: 'nd_targets',
+  ndTargetPrefixes: 'nd_target_prefixes',
+} as const;
+
+/** Chains of the fixed part that profile chains lead to. */
+export const CHAINS = {
+  egressStateful: 'egress_stateful',
+  egressStateless: 'egress_stateless',
+  ingressStateful: 'ingress_stateful',
+  ingressStateless: 'ingress_stateless',
+  linkLocalOnly: 'link_local_only',
+  arpGuard: 'arp_guard',
+} as const;
+
+export const SOURCE4_FIELDS: readonly Field[] = ['iifname', 'ether saddr', 'ip saddr'];
+export const SOURCE6_FIELDS: readonly Field[] = ['iifname', 'ether saddr', 'ip6 saddr'];
+export const MAC_FIELDS: readonly Field[] = ['iifname', 'ether saddr'];
+export const ND_TARGET_FIELDS: readonly Field[] = ['iifname', 'nd target'];
+
+/** IANA protocol numbers and ports. */
+const UDP = 17;
+const ICMPV6 = 58;
+const DHCP = { server: 67, client: 68 };
+const DHCPV6 = { server: 547, client: 546 };
+
+/** ICMPv6 types: RFC 4861 (133-137), RFC 2710 and 3810 (130-132, 143). The kernel tracks none of them. */
+const ND = {
+  query: 130,
+  report: 131,
+  done: 132,
+  routerSolicitation: 133,
+  routerAdvertisement: 134,
+  neighbourSolicitation: 135,
+  neighbourAdvertisement: 136,
+  redirect: 137,
+  report2: 143,
+};
+
+const UNSPECIFIED4 = constant('0.0.0.0');
+const BROADCAST4 = constant('255.255.255.255');
+const UNSPECIFIED6 = constant('::');
+const LINK_LOCAL6 = constant('fe80::/10');
+const LINK_MULTICAST6 = constant('ff02::/16');
+
+function constant(text: string): Prefix {
+  const prefix = parsePrefix(text);
+  if (prefix === undefined) throw new Error(`not a prefix: ${text}`);
+  return prefix;
+}
+
+function entry(key: Key, data: Verdict): MapElement<Verdict> {
+  return { key, data };
+}
+
+/** The fixed chains of the table that judges IP packets, jumped-to chains first. */
+export function policyChains(datapath: Datapath, options: CompileOptions): readonly Chain[] {
+  return [
+    ...sourceGuards(),
+    ...egressServices(),
+    ...(datapath === 'bridge' ? [...arpGuard(), ...linkLayerChains()] : []),
+    chain(CHAINS.egressStateful, 'egress of every port with stateful groups', [
+      ...egressPrologue(datapath),
+      ...connectionState(options),
+    ]),
+    chain(CHAINS.egressStateless, 'egress of every port with stateless groups', egressPrologue(datapath)),
+    ...ingressServices(),
+    chain(CHAINS.ingressStateful, 'ingress of every port with stateful groups', [
+      ...ingressPrologue(datapath),
+      ...connectionState(options),
+    ]),
+    chain(CHAINS.ingressStateless, 'ingress of every port with stateless groups', ingressPrologue(datapath)),
+    chain(CHAINS.linkLocalOnly, 'IPv6 to a port without an IPv6 address', [
+      rule([is('ip6 daddr', LINK_LOCAL6, LINK_MULTICAST6)], RETURN, 'on the link'),
+      counted([], DROP, 'the port has no IPv6 address'),
+    ]),
+  ];
+}
+
+/** Source MAC and address must be the port's own. Returns when they are. */
+function sourceGuards(): readonly Chain[] {
+  return [
+    chain('source4', 'IPv4 source must be own', [
+      rule([inSet(SOURCE4_FIELDS, SETS.sources4)], RETURN, 'own address'),
+      rule([inSet(SOURCE4_FIELDS, SETS.sourcePrefixes4)], RETURN, 'own prefix'),
+      rule(
+        [
+          is('ip saddr', UNSPECIFIED4),
+          is('ip daddr', BROADCAST4),
+          is('udp sport', DHCP.client),
+          is('udp dport', DHCP.server),
+          inSet(MAC_FIELDS, SETS.macs4),
+        ],
+        ACCEPT,
+        'DHCP discover',
+      ),
+      counted([], DROP, 'spoofed IPv4 source'),
+    ]),
+    chain('source6', 'IPv6 source must be own', [
+      rule([inSet(SOURCE6_FIELDS, SETS.sources6)], RETURN, 'own address'),
+      rule([inSet(SOURCE6_FIELDS, SETS.sourcePrefixes6)], RETURN, 'own prefix'),
+      rule(
+        [is('ip6 saddr', UNSPECIFIED6), is('ip6 daddr', LINK_MULTICAST6), inSet(MAC_FIELDS, SETS.macs)],
+        jump('unspecified6'),
+        'no address yet',
+      ),
+      counted([], DROP, 'spoofed IPv6 source'),
+    ]),
+  ];
+}
+
+/** Service traffic from a port, by the chains that judge it. */
+function egressServices(): readonly Chain[] {
+  return [
+    chain('unspecified6', 'from a port that has no IPv6 address yet', [
+      rule([is('icmpv6 type', ND.report, ND.report2)], ACCEPT, 'MLD report'),
+      rule([is('icmpv6 type', ND.neighbourSolicitation)], jump('nd_target'), 'duplicate address detection'),
+    ]),
+    chain('nd_target', 'the target of neighbour discovery must be own', [
+      rule([inSet(ND_TARGET_FIELDS, SETS.ndTargets)], ACCEPT, 'own address'),
+      rule([inSet(ND_TARGET_FIELDS, SETS.ndTargetPrefixes)], ACCEPT, 'own prefix'),
+      counted([], DROP, 'spoofed neighbour discovery target'),
+    ]),
+    chain('egress_udp', 'DHCP client, never server', [
+      dispatch(
+        ['meta protocol', 'udp sport', 'udp dport'],
+        [
+          entry([ETHERTYPE.IPv4, DHCP.client, DHCP.server], ACCEPT),
+          entry([ETHERTYPE.IPv4, DHCP.server, DHCP.client], DROP),
+          entry([ETHERTYPE.IPv6, DHCPV6.client, DHCPV6.server], ACCEPT),
+          entry([ETHERTYPE.IPv6, DHCPV6.server, DHCPV6.client], DROP),
+        ],
+        'DHCP and DHCPv6',
+      ),
+    ]),
+    chain('egress_icmpv6', 'neighbour discovery and MLD, never router', [
+      dispatch(
+        ['icmpv6 type'],
+        [
+          entry([ND.report], ACCEPT),
+          entry([ND.done], ACCEPT),
+          entry([ND.routerSolicitation], ACCEPT),
+          entry([ND.routerAdvertisement], DROP),
+          entry([ND.neighbourSolicitation], ACCEPT),
+          entry([ND.neighbourAdvertisement], goTo('nd_target')),
+          entry([ND.redirect], DROP),
+          entry([ND.report2], ACCEPT),
+        ],
+        'neighbour discovery and MLD',
+      ),
+    ]),
+  ];
+}
+
+function egressPrologue(datapath: Datapath): readonly Rule[] {
+  return [
+    ...linkLayerRule(datapath, 'egress_link'),
+    rule([is('meta protocol', ETHERTYPE.IPv4)], jump('source4'), 'anti-spoofing'),
+    rule([is('meta protocol', ETHERTYPE.IPv6)], jump('source6'), 'anti-spoofing'),
+    dispatch(
+      ['meta protocol', 'meta l4proto'],
+      [
+        entry([ETHERTYPE.IPv4, UDP], jump('egress_udp')),
+        entry([ETHERTYPE.IPv6, UDP], jump('egress_udp')),
+        entry([ETHERTYPE.IPv6, ICMPV6], jump('egress_icmpv6')),
+      ],
+      'service traffic',
+    ),
+  ];
+}
+
+/** Service traffic to a port. */
+function ingressServices(): readonly Chain[] {
+  return [
+    chain('ingress_udp', 'answers of DHCP servers', [
+      dispatch(
+        ['meta protocol', 'udp sport', 'udp dport'],
+        [
+          entry([ETHERTYPE.IPv4, DHCP.server, DHCP.client], ACCEPT),
+          entry([ETHERTYPE.IPv6, DHCPV6.server, DHCPV6.client], ACCEPT),
+        ],
+        'DHCP and DHCPv6',
+      ),
+    ]),
+    chain('ingress_icmpv6', 'neighbour discovery and MLD queries', [
+      rule(
+        [is('icmpv6 type', ND.query, ND.routerAdvertisement, ND.neighbourSolicitation, ND.neighbourAdvertisement)],
+        ACCEPT,
+        'neighbour discovery and MLD',
+      ),
+    ]),
+  ];
+}
+
+function ingressPrologue(datapath: Datapath): readonly Rule[] {
+  return [
+    ...linkLayerRule(datapath, 'ingress_link'),
+    dispatch(
+      ['meta protocol', 'meta l4proto'],
+      [
+        entry([ETHERTYPE.IPv4, UDP], jump('ingress_udp')),
+        entry([ETHERTYPE.IPv6, UDP], jump('ingress_udp')),
+        entry([ETHERTYPE.IPv6, ICMPV6], jump('ingress_icmpv6')),
+      ],
+      'service traffic',
+    ),
+  ];
+}
+
+/** Established flows pass unless revoked; invalid packets never; new and untracked ones go on to the groups. */
+function connectionState(options: CompileOptions): readonly Rule[] {
+  const revoked = (present: boolean): Match => ({ kind: 'ct-mark', bit: options.revokedMark, present });
+  return [
+    rule([ctState('established', 'related'), revoked(false)], ACCEPT, 'flow that policy let in'),
+    counted([ctState('established', 'related')], DROP, 'flow whose permission was revoked'),
+    counted([ctState('invalid')], DROP, 'invalid to connection tracking'),
+  ];
+}
+
+/** On a bridge every frame passes: what is not an untagged IP packet is judged apart. */
+function linkLayerRule(datapath: Datapath, target: string): readonly Rule[] {
+  switch (datapath) {
+    case 'routed':
+      return [];
+    case 'bridge':
+      return [rule([isNot('ether type', ETHERTYPE.IPv4, ETHERTYPE.IPv6)], goTo(target), 'not IP, or tagged')];
+  }
+}
+
+function linkLayerChains(): readonly Chain[] {
+  return [
+    chain('egress_link', 'frames from a port that are not IP', [
+      rule([is('ether type', ETHERTYPE_ARP)], goTo(CHAINS.arpGuard), 'ARP'),
+      rule([is('ether type', ETHERTYPE_RARP), inSet(MAC_FIELDS, SETS.macs)], ACCEPT, 'RARP with own MAC'),
+      counted([], DROP, 'other ethertype, VLAN tag or LLC/SNAP'),
+    ]),
+    chain('ingress_link', 'frames to a port that are not IP', [
+      rule([is('ether type', ETHERTYPE_ARP, ETHERTYPE_RARP)], ACCEPT, 'ARP and RARP'),
+      counted([], DROP, 'other ethertype, VLAN tag or LLC/SNAP'),
+    ]),
+  ];
+}
+
+/**
+ * The ARP sender must be own, in the Ethernet header and in the ARP payload (RFC 826). A probe names no sender address
+ * (RFC 5227).
+ */
+function arpGuard(): readonly Chain[] {
+  const frame: readonly Field[] = ['iifname', 'ether saddr', 'arp saddr ip'];
+  const payload: readonly Field[] = ['iifname', 'arp saddr ether', 'arp saddr ip'];
+  const isArp = is('arp operation', 1, 2);
+  return [
+    chain('arp_payload', 'the sender in the ARP payload must be own', [
+      rule([isArp, inSet(payload, SETS.sources4)], ACCEPT, 'own address'),
+      rule([isArp, inSet(payload, SETS.sourcePrefixes4)], ACCEPT, 'own prefix'),
+    ]),
+    chain(CHAINS.arpGuard, 'ARP from a port', [
+      rule([inSet(frame, SETS.sources4)], jump('arp_payload'), 'own address'),
+      rule([inSet(frame, SETS.sourcePrefixes4)], jump('arp_payload'), 'own prefix'),
+      rule(
+        [
+          isArp,
+          is('arp saddr ip', UNSPECIFIED4),
+          inSet(MAC_FIELDS, SETS.macs4),
+          inSet(['iifname', 'arp saddr ether'], SETS.macs4),
+        ],
+        ACCEPT,
+        'ARP probe',
+      ),
+      counted([], DROP, 'spoofed ARP sender'),
+    ]),
+  ];
+}
+
+/** Chains of the arp table beside the routed datapath. */
+export function arpChains(): readonly Chain[] {
+  return arpGuard();
+}
+
+/**
+ * Base chains. They stand in prerouting and postrouting, in the filter priority, in both datapaths; in the bridge family
+ * that priority (-200) is also connection tracking's own, hence a place just behind it.
+ */
+export function baseChains(datapath: Datapath, options: CompileOptions): readonly Chain[] {
+  const priority = datapath === 'routed' ? 0 : -200 + 10;
+  return [
+    portDispatch('egress', 'packets from ports', { hook: 'prerouting', priority }, 'iifname', SETS.fromPort, options),
+    portDispatch('ingress', 'packets to ports', { hook: 'postrouting', priority }, 'oifname', SETS.toPort, options),
+  ];
+}
+
+/** The base chain of the arp table: ARP that the host receives. */
+export function arpBaseChain(options: CompileOptions): Chain {
+  return portDispatch('egress', 'ARP from ports', { hook: 'input', priority: 0 }, 'iifname', SETS.fromPort, options);
+}
+
+function portDispatch(
+  name: string,
+  comment: string,
+  hook: Hook,
+  field: 'iifname' | 'oifname',
+  map: string,
+  options: CompileOptions,
+): Chain {
+  return chain(
+    name,
+    comment,
+    [
+      act({ kind: 'verdict-map', fields: [field], map }, 'one lookup, however many ports'),
+      counted([{ kind: 'device-prefix', field, prefix: options.devicePrefix }], DROP, 'device of no known port'),
+    ],
+    hook,
+  );
+}
+
+/** Chains that put packets into connection tracking zones, before tracking (priority raw). */
+export function zoneChains(datapath: Datapath): readonly Chain[] {
+  const priority = -300;
+  const zoneBy = (field: Field): Rule => act({ kind: 'zone', field, map: SETS.zones }, 'one zone per address space');
+  switch (datapath) {
+    case 'bridge':
+      return [chain('zones_in', 'zone by bridge', [zoneBy('ibrname')], { hook: 'prerouting', priority })];
+    case 'routed':
+      return [
+        chain('zones_in', 'zone by device', [zoneBy('iifname')], { hook: 'prerouting', priority }),
+        chain('zones_out', 'zone of packets that the host makes', [zoneBy('oifname')], { hook: 'output', priority }),
+      ];
+  }
+}

@@ -1,0 +1,145 @@
+/**
+ * The ruleset: a backend-neutral packet-filter program.
+ *
+ * Tables hold named sets and chains; a chain holds rules; a rule is a list of matches and one action. The words are
+ * nftables' own, because they are the field's best; nothing here is nftables text.
+ */
+import type { Prefix } from '../../src/model/index.js';
+
+/** How ports reach the host: routed taps (table inet, and arp beside it), or taps on a Linux bridge (table bridge). */
+export type Datapath = 'routed' | 'bridge';
+
+export type TableFamily = 'inet' | 'arp' | 'bridge';
+
+export interface Ruleset {
+  readonly datapath: Datapath;
+  readonly tables: readonly Table[];
+}
+
+export interface Table {
+  readonly family: TableFamily;
+  readonly name: string;
+  /** In order of creation. */
+  readonly sets: ReadonlyMap<string, NamedSet>;
+  /** In order of creation: a chain stands before the chains and maps that lead to it. */
+  readonly chains: ReadonlyMap<string, Chain>;
+}
+
+/** A part of a packet, or what the kernel knows of it. Each is the nft(8) expression of that name. */
+export type Field =
+  | 'iifname'
+  | 'oifname'
+  | 'ibrname'
+  | 'ether saddr'
+  | 'ether type'
+  | 'arp operation'
+  | 'arp saddr ether'
+  | 'arp saddr ip'
+  | 'meta protocol'
+  | 'meta l4proto'
+  | 'ip saddr'
+  | 'ip daddr'
+  | 'ip6 saddr'
+  | 'ip6 daddr'
+  | 'udp sport'
+  | 'udp dport'
+  | 'th dport'
+  | 'icmp type'
+  | 'icmp code'
+  | 'icmpv6 type'
+  | 'icmpv6 code'
+  /** Target of a neighbour solicitation or advertisement: 128 bits behind 64 bits of ICMPv6 header (RFC 4861, 4.3). */
+  | 'nd target';
+
+/** A range of numbers, both ends included. */
+export interface NumberRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** A value of one field: a name or MAC, a number, an address or prefix, a range of numbers. */
+export type Component = string | number | Prefix | NumberRange;
+
+/** Values of one or more fields, in the order of the fields. */
+export type Key = readonly Component[];
+
+export type Verdict =
+  | { readonly kind: 'accept' }
+  | { readonly kind: 'drop' }
+  | { readonly kind: 'return' }
+  | { readonly kind: 'jump'; readonly chain: string }
+  | { readonly kind: 'goto'; readonly chain: string };
+
+/** A set (data none) or a map (data verdict or zone). Keys of one set never overlap. */
+export interface NamedSet {
+  readonly name: string;
+  readonly fields: readonly Field[];
+  /** True when keys may be prefixes or ranges. */
+  readonly interval: boolean;
+  readonly content: SetContent;
+}
+
+export type SetContent =
+  | { readonly data: 'none'; readonly elements: readonly Key[] }
+  | { readonly data: 'verdict'; readonly elements: readonly MapElement<Verdict>[] }
+  /** Connection tracking zones, 1-65535. */
+  | { readonly data: 'zone'; readonly elements: readonly MapElement<number>[] };
+
+export interface MapElement<Data> {
+  readonly key: Key;
+  readonly data: Data;
+}
+
+export interface Chain {
+  readonly name: string;
+  /** Present on base chains. */
+  readonly hook?: Hook;
+  readonly rules: readonly Rule[];
+  /** For the reader of a listing. Given at creation and never changed: the kernel keeps a chain's first comment. */
+  readonly comment: string;
+}
+
+export interface Hook {
+  readonly hook: 'prerouting' | 'postrouting' | 'input' | 'output';
+  /** Netfilter priority; lower runs first. */
+  readonly priority: number;
+}
+
+export interface Rule {
+  readonly matches: readonly Match[];
+  readonly action: Action;
+  readonly counter: boolean;
+  /** What the rule is for, in the user's words. */
+  readonly comment: string;
+}
+
+export type Match =
+  /** The fields' values are (or, negated, are not) one of the keys; keys may be prefixes or ranges. */
+  | {
+      readonly kind: 'values';
+      readonly fields: readonly Field[];
+      readonly negated: boolean;
+      readonly keys: readonly Key[];
+    }
+  /** The fields' values are in a named set. */
+  | { readonly kind: 'set'; readonly fields: readonly Field[]; readonly set: string }
+  /** The device's name starts with the prefix. */
+  | { readonly kind: 'device-prefix'; readonly field: 'iifname' | 'oifname'; readonly prefix: string }
+  /** The packet's connection tracking state is one of these. */
+  | { readonly kind: 'ct-state'; readonly states: readonly CtState[] }
+  /** The connection's mark has (or has not) the bit. */
+  | { readonly kind: 'ct-mark'; readonly bit: number; readonly present: boolean };
+
+export type CtState = 'established' | 'related' | 'invalid';
+
+export type Action =
+  | { readonly kind: 'verdict'; readonly verdict: Verdict }
+  /** Look the fields up in a named verdict map; no entry: go on with the next rule. */
+  | { readonly kind: 'verdict-map'; readonly fields: readonly Field[]; readonly map: string }
+  | {
+      readonly kind: 'inline-verdict-map';
+      readonly fields: readonly Field[];
+      readonly elements: readonly MapElement<Verdict>[];
+    }
+  /** Put the packet into the connection tracking zone that the map gives for the field; no entry: zone 0. */
+  | { readonly kind: 'zone'; readonly field: Field; readonly map: string };
