@@ -9,7 +9,18 @@ export * from './options.js';
 export { hostPolicy, type HostPolicy, type MemberSet } from './host-policy.js';
 export { compileRuleset, TABLE_NAME } from './ruleset/compile.js';
 export type * from './ruleset/types.js';
-export { printRuleset } from './nftables/text.js';
+export { runEgress, runIngress, type Passage } from './ruleset/run.js';
+export { fullRuleText, printRuleset } from './nftables/text.js';
+export { printRulesetJson } from './nftables/json.js';
+export { readListing } from './nftables/listing.js';
+export { stateOf, type TableState } from './nftables/state.js';
+export {
+  planTransaction,
+  printTransaction,
+  type Change,
+  type TableChange,
+  type Transaction,
+} from './nftables/transaction.js';
 
 export interface Compiled {
   readonly policy: HostPolicy;

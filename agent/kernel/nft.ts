@@ -1,0 +1,86 @@
+/**
+ * The nft(8) program: reads our tables and loads transactions. The only module that starts it.
+ *
+ * nft never translates its messages (it sets no locale), so matching their text in one place is safe.
+ */
+import { execa } from 'execa';
+import { readListing, TABLE_NAME, type TableState } from '../../compiler/index.js';
+import type { TableFamily } from '../../compiler/index.js';
+import { KernelError } from './errors.js';
+
+/** The families that hold a table of ours. */
+const FAMILIES: readonly TableFamily[] = ['inet', 'arp', 'bridge'];
+
+/** Our tables, as the kernel holds them. Foreign tables are not read. */
+export async function readLoadedTables(): Promise<readonly TableState[]> {
+  const tables: TableState[] = [];
+  for (const family of await loadedFamilies()) {
+    const listing = await runNft(['--json', '--numeric', '--stateless', 'list', 'table', family, TABLE_NAME]);
+    tables.push(parseListing(family, listing));
+  }
+  return tables;
+}
+
+/** Our tables as text that loads them again, byte for byte; '' when there is none. */
+export async function saveLoadedTables(): Promise<string> {
+  const texts: string[] = [];
+  for (const family of await loadedFamilies()) {
+    texts.push(await runNft(['--stateless', 'list', 'table', family, TABLE_NAME]));
+  }
+  return texts.join('');
+}
+
+/** Text that removes our tables, whichever are loaded. */
+export async function deletionOfLoadedTables(): Promise<string> {
+  return (await loadedFamilies()).map((family) => `delete table ${family} ${TABLE_NAME}\n`).join('');
+}
+
+/**
+ * Applies nft text as one transaction: all of it, or nothing.
+ * @throws KernelError `refused` with the kernel's reason when it does not go in.
+ */
+export async function applyText(text: string): Promise<void> {
+  await runNft(['-f', '-'], text);
+}
+
+async function loadedFamilies(): Promise<readonly TableFamily[]> {
+  const text = await runNft(['list', 'tables']);
+  const lines = new Set(text.split('\n').map((line) => line.trim()));
+  return FAMILIES.filter((family) => lines.has(`table ${family} ${TABLE_NAME}`));
+}
+
+function parseListing(family: TableFamily, listing: string): TableState {
+  try {
+    return readListing(family, TABLE_NAME, JSON.parse(listing));
+  } catch (cause) {
+    throw new KernelError('unreadable', `nft lists table ${family} ${TABLE_NAME} in a form that is not known`, {
+      cause,
+    });
+  }
+}
+
+async function runNft(args: readonly string[], input = ''): Promise<string> {
+  const result = await execa('nft', args, { input, reject: false, stripFinalNewline: false, env: { LC_ALL: 'C' } });
+  if (result.exitCode === 0) return result.stdout;
+  throw asKernelError(result, args);
+}
+
+interface FailedRun {
+  readonly code?: string | undefined;
+  readonly stderr: string;
+  readonly shortMessage?: string | undefined;
+}
+
+function asKernelError(result: FailedRun, args: readonly string[]): KernelError {
+  if (result.code === 'ENOENT') {
+    return new KernelError('nft-missing', 'the nft program is missing: install the package nftables');
+  }
+  const [reason = ''] = result.stderr
+    .split('\n')
+    .filter((line) => line.includes('Error') || line.includes('not permitted'));
+  if (/Operation not permitted|must be root/.test(result.stderr)) {
+    return new KernelError('not-permitted', 'reading and changing the kernel firewall needs root (CAP_NET_ADMIN)');
+  }
+  const said = reason === '' ? (result.shortMessage ?? 'no reason given') : reason.trim();
+  return new KernelError('refused', `nft ${args.join(' ')}: ${said}`);
+}

@@ -1,0 +1,89 @@
+/**
+ * What a table holds, in a form in which a wanted table and a loaded one can be compared: sets with their elements as nft
+ * text, chains with the comments of their rules. A rule's comment starts with a digest of the rule (comment.ts), so equal
+ * comments are equal rules.
+ */
+import type { NamedSet, Table, TableFamily } from '../ruleset/types.js';
+import { FIELD_SYNTAX } from './fields.js';
+import { ruleComment } from './comment.js';
+import { keyText, ruleText, setKind, verdictText } from './text.js';
+
+export interface TableState {
+  readonly family: TableFamily;
+  readonly name: string;
+  readonly sets: ReadonlyMap<string, SetState>;
+  readonly chains: ReadonlyMap<string, ChainState>;
+}
+
+export interface SetState {
+  readonly kind: 'set' | 'map';
+  /** Types, flags and data. Sets whose signatures differ are different sets: the kernel cannot turn one into the other. */
+  readonly signature: string;
+  /** Key text to data text; the data of a set's element is ''. */
+  readonly elements: ReadonlyMap<string, string>;
+}
+
+export interface ChainState {
+  /** Hook and priority of a base chain; '' for others. */
+  readonly hook: string;
+  /** In order. A rule without a comment, which cannot be ours, is ''. */
+  readonly comments: readonly string[];
+}
+
+/** The state that a table of a ruleset will have once loaded. */
+export function stateOf(table: Table): TableState {
+  return {
+    family: table.family,
+    name: table.name,
+    sets: new Map([...table.sets].map(([name, set]) => [name, setState(set)])),
+    chains: new Map(
+      [...table.chains].map(([name, chain]) => [
+        name,
+        {
+          hook: chain.hook === undefined ? '' : hookSignature(chain.hook.hook, chain.hook.priority),
+          comments: chain.rules.map((rule) => ruleComment(ruleText(rule), rule.comment)),
+        },
+      ]),
+    ),
+  };
+}
+
+export function hookSignature(hook: string, priority: number): string {
+  return `${hook} ${priority.toString()}`;
+}
+
+/** Types as libnftables-json(5) lists them: raw payload is `integer`, and so is a zone. */
+export function setSignature(kind: string, types: readonly string[], data: string, interval: boolean): string {
+  return `${kind} ${types.join('.')} ${data}${interval ? ' interval' : ''}`;
+}
+
+function setState(set: NamedSet): SetState {
+  const types = set.fields.map((field) => FIELD_SYNTAX[field].type ?? 'integer');
+  return {
+    kind: setKind(set),
+    signature: setSignature(setKind(set), types, dataType(set), set.interval),
+    elements: elementsOf(set),
+  };
+}
+
+function dataType(set: NamedSet): string {
+  switch (set.content.data) {
+    case 'none':
+      return '';
+    case 'verdict':
+      return 'verdict';
+    case 'zone':
+      return 'integer';
+  }
+}
+
+function elementsOf({ content, fields }: NamedSet): ReadonlyMap<string, string> {
+  switch (content.data) {
+    case 'none':
+      return new Map(content.elements.map((key) => [keyText(fields, key), '']));
+    case 'verdict':
+      return new Map(content.elements.map(({ key, data }) => [keyText(fields, key), verdictText(data)]));
+    case 'zone':
+      return new Map(content.elements.map(({ key, data }) => [keyText(fields, key), data.toString()]));
+  }
+}

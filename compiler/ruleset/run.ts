@@ -1,0 +1,304 @@
+/**
+ * Runs a packet through a ruleset, without a kernel: the same hooks, lookups and verdicts. For tests, and for tools that
+ * ask where a packet ends up.
+ */
+import { covers, isExact, type FlowState, type Frame, type Prefix } from '../../src/model/index.js';
+import { ETHERTYPE, ETHERTYPE_ARP, ETHERTYPE_RARP } from './ethertype.js';
+import type {
+  Action,
+  Chain,
+  Component,
+  CtState,
+  Field,
+  Hook,
+  Key,
+  Match,
+  NamedSet,
+  Rule,
+  Ruleset,
+  Table,
+  Verdict,
+} from './types.js';
+
+export interface Passage {
+  /** `unseen`: no hook of the ruleset sees such a frame (ARP to a port and frames that are not IP, when routed). */
+  readonly verdict: 'accept' | 'drop' | 'unseen';
+  /** Chain and comment of the rule that decided; undefined when the base chain's policy or nothing did. */
+  readonly decidedBy: { readonly chain: string; readonly comment: string } | undefined;
+}
+
+/** A packet that the device sends into the host. */
+export function runEgress(ruleset: Ruleset, device: string, frame: Frame, state: FlowState): Passage {
+  if (ruleset.datapath === 'bridge') return runHook(ruleset, 'bridge', 'prerouting', { iifname: device }, frame, state);
+  switch (frame.payload.kind) {
+    case 'ip':
+      return isPlain(frame) ? runHook(ruleset, 'inet', 'prerouting', { iifname: device }, frame, state) : UNSEEN;
+    case 'arp':
+      return isPlain(frame) ? runHook(ruleset, 'arp', 'input', { iifname: device }, frame, state) : UNSEEN;
+    case 'rarp':
+    case 'other':
+      return UNSEEN;
+  }
+}
+
+/** A packet that the host is about to give to the device. */
+export function runIngress(ruleset: Ruleset, device: string, frame: Frame, state: FlowState): Passage {
+  if (ruleset.datapath === 'bridge')
+    return runHook(ruleset, 'bridge', 'postrouting', { oifname: device }, frame, state);
+  if (frame.payload.kind !== 'ip' || !isPlain(frame)) return UNSEEN;
+  return runHook(ruleset, 'inet', 'postrouting', { oifname: device }, frame, state);
+}
+
+const UNSEEN: Passage = { verdict: 'unseen', decidedBy: undefined };
+
+function isPlain(frame: Frame): boolean {
+  return frame.vlanTags.length === 0 && !frame.snap;
+}
+
+interface Devices {
+  readonly iifname?: string;
+  readonly oifname?: string;
+}
+
+function runHook(
+  ruleset: Ruleset,
+  family: Table['family'],
+  hook: Hook['hook'],
+  devices: Devices,
+  frame: Frame,
+  state: FlowState,
+): Passage {
+  const packet: Packet = {
+    fields: fieldsOf(frame, devices),
+    states: ctStates(frame, state),
+    revoked: state === 'revoked',
+  };
+  for (const table of ruleset.tables) {
+    if (table.family !== family) continue;
+    for (const base of baseChainsOf(table, hook)) {
+      const passage = runChain({ table, packet }, base, 0);
+      if (passage.verdict === 'drop') return { verdict: 'drop', decidedBy: passage.decidedBy };
+      if (passage.verdict === 'accept') return { verdict: 'accept', decidedBy: passage.decidedBy };
+    }
+  }
+  return { verdict: 'accept', decidedBy: undefined };
+}
+
+function baseChainsOf(table: Table, hook: Hook['hook']): readonly Chain[] {
+  return [...table.chains.values()]
+    .filter((chain) => chain.hook?.hook === hook)
+    .sort((a, b) => (a.hook?.priority ?? 0) - (b.hook?.priority ?? 0));
+}
+
+// The packet
+
+type Value = string | number | Prefix;
+
+interface Packet {
+  readonly fields: ReadonlyMap<Field, Value>;
+  readonly states: readonly CtState[];
+  readonly revoked: boolean;
+}
+
+/** Types that nf_conntrack_icmpv6 never tracks: 130-137 and 143. */
+function isUntracked(frame: Frame): boolean {
+  const { payload } = frame;
+  if (payload.kind !== 'ip' || payload.transport.kind !== 'icmp' || payload.transport.protocol !== 58) return false;
+  const { type } = payload.transport;
+  return (type >= 130 && type <= 137) || type === 143;
+}
+
+function ctStates(frame: Frame, state: FlowState): readonly CtState[] {
+  if (isUntracked(frame)) return [];
+  switch (state) {
+    case 'new':
+      return [];
+    case 'established':
+    case 'related':
+    case 'invalid':
+      return [state];
+    case 'revoked':
+      return ['established'];
+  }
+}
+
+function fieldsOf(frame: Frame, devices: Devices): ReadonlyMap<Field, Value> {
+  const fields = new Map<Field, Value>();
+  if (devices.iifname !== undefined) fields.set('iifname', devices.iifname);
+  if (devices.oifname !== undefined) fields.set('oifname', devices.oifname);
+  fields.set('ether saddr', frame.sourceMac);
+  const etherType = etherTypeOf(frame);
+  // The kernel shows the outermost type: the tag's, or the length field of an LLC frame (below 0x0600).
+  fields.set('ether type', frame.vlanTags.length > 0 ? 0x8100 : frame.snap ? 64 : etherType);
+  fields.set('meta protocol', frame.snap ? 0x0004 : etherType);
+  if (!frame.snap) addPayload(fields, frame);
+  return fields;
+}
+
+function etherTypeOf({ payload }: Frame): number {
+  switch (payload.kind) {
+    case 'ip':
+      return ETHERTYPE[payload.source.family];
+    case 'arp':
+      return ETHERTYPE_ARP;
+    case 'rarp':
+      return ETHERTYPE_RARP;
+    case 'other':
+      return payload.etherType;
+  }
+}
+
+function addPayload(fields: Map<Field, Value>, { payload }: Frame): void {
+  switch (payload.kind) {
+    case 'ip': {
+      const ip = payload.source.family === 'IPv4' ? 'ip' : 'ip6';
+      fields.set(`${ip} saddr`, payload.source);
+      fields.set(`${ip} daddr`, payload.destination);
+      fields.set('meta l4proto', payload.transport.protocol);
+      addTransport(fields, payload.transport);
+      return;
+    }
+    case 'arp':
+      fields.set('arp operation', payload.operation);
+      fields.set('arp saddr ether', payload.senderMac);
+      fields.set('arp saddr ip', payload.senderIp);
+      return;
+    case 'rarp':
+    case 'other':
+      return;
+  }
+}
+
+function addTransport(
+  fields: Map<Field, Value>,
+  transport: Extract<Frame['payload'], { kind: 'ip' }>['transport'],
+): void {
+  switch (transport.kind) {
+    case 'ports':
+      fields.set('th dport', transport.destinationPort);
+      if (transport.protocol === 17) {
+        fields.set('udp sport', transport.sourcePort);
+        fields.set('udp dport', transport.destinationPort);
+      }
+      return;
+    case 'icmp': {
+      const icmp = transport.protocol === 1 ? 'icmp' : 'icmpv6';
+      fields.set(`${icmp} type`, transport.type);
+      fields.set(`${icmp} code`, transport.code);
+      if (transport.target !== undefined) fields.set('nd target', transport.target);
+      return;
+    }
+    case 'other':
+      return;
+  }
+}
+
+// The program
+
+interface Machine {
+  readonly table: Table;
+  readonly packet: Packet;
+}
+
+type Outcome =
+  | { readonly verdict: 'accept' | 'drop'; readonly decidedBy: { readonly chain: string; readonly comment: string } }
+  | { readonly verdict: 'continue' };
+
+const CONTINUE: Outcome = { verdict: 'continue' };
+
+/** The kernel's NFT_JUMP_STACK_SIZE (net/netfilter/nf_tables.h). */
+const MAX_DEPTH = 16;
+
+function runChain(machine: Machine, chain: Chain, depth: number): Outcome {
+  if (depth > MAX_DEPTH) throw new Error(`jumps nest deeper than ${MAX_DEPTH.toString()}`);
+  for (const rule of chain.rules) {
+    if (!rule.matches.every((match) => matches(machine, match))) continue;
+    const verdict = verdictOf(machine, rule.action);
+    if (verdict === undefined) continue;
+    const outcome = follow(machine, chain, rule, verdict, depth);
+    if (outcome !== undefined) return outcome;
+  }
+  return CONTINUE;
+}
+
+/** What a verdict leads to; undefined goes on with the next rule. */
+function follow(machine: Machine, chain: Chain, rule: Rule, verdict: Verdict, depth: number): Outcome | undefined {
+  switch (verdict.kind) {
+    case 'accept':
+    case 'drop':
+      return { verdict: verdict.kind, decidedBy: { chain: chain.name, comment: rule.comment } };
+    case 'return':
+      return CONTINUE;
+    case 'goto':
+      return runChain(machine, chainOf(machine.table, verdict.chain), depth + 1);
+    case 'jump': {
+      const outcome = runChain(machine, chainOf(machine.table, verdict.chain), depth + 1);
+      return outcome.verdict === 'continue' ? undefined : outcome;
+    }
+  }
+}
+
+function chainOf(table: Table, name: string): Chain {
+  const chain = table.chains.get(name);
+  if (chain === undefined) throw new Error(`no chain ${name} in table ${table.family}`);
+  return chain;
+}
+
+function setOf(table: Table, name: string): NamedSet {
+  const set = table.sets.get(name);
+  if (set === undefined) throw new Error(`no set ${name} in table ${table.family}`);
+  return set;
+}
+
+function verdictOf({ table, packet }: Machine, action: Action): Verdict | undefined {
+  switch (action.kind) {
+    case 'verdict':
+      return action.verdict;
+    case 'verdict-map': {
+      const { content } = setOf(table, action.map);
+      if (content.data !== 'verdict') throw new Error(`${action.map} is not a verdict map`);
+      return content.elements.find(({ key }) => keyMatches(packet, action.fields, key))?.data;
+    }
+    case 'inline-verdict-map':
+      return action.elements.find(({ key }) => keyMatches(packet, action.fields, key))?.data;
+    case 'zone':
+      return undefined;
+  }
+}
+
+function matches({ table, packet }: Machine, match: Match): boolean {
+  switch (match.kind) {
+    case 'values':
+      // A field that the packet lacks ends the rule in the kernel, negated or not.
+      if (match.fields.some((field) => !packet.fields.has(field))) return false;
+      return match.keys.some((key) => keyMatches(packet, match.fields, key)) !== match.negated;
+    case 'set':
+      return setHas(packet, setOf(table, match.set), match.fields);
+    case 'device-prefix': {
+      const device = packet.fields.get(match.field);
+      return typeof device === 'string' && device.startsWith(match.prefix);
+    }
+    case 'ct-state':
+      return match.states.some((state) => packet.states.includes(state));
+    case 'ct-mark':
+      return packet.revoked === match.present;
+  }
+}
+
+function setHas(packet: Packet, set: NamedSet, fields: readonly Field[]): boolean {
+  if (set.content.data !== 'none') throw new Error(`${set.name} is a map, not a set`);
+  return set.content.elements.some((key) => keyMatches(packet, fields, key));
+}
+
+function keyMatches(packet: Packet, fields: readonly Field[], key: Key): boolean {
+  return fields.every((field, index) => componentMatches(packet.fields.get(field), key[index]));
+}
+
+function componentMatches(value: Value | undefined, component: Component | undefined): boolean {
+  if (value === undefined || component === undefined) return false;
+  if (typeof component !== 'object') return value === component;
+  if ('family' in component) {
+    return typeof value === 'object' && isExact(value) && covers(component, value);
+  }
+  return typeof value === 'number' && component.first <= value && value <= component.last;
+}
