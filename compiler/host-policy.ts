@@ -73,12 +73,10 @@ export function hasFamily(port: Port, family: Family): boolean {
 
 /**
  * Selects what the host needs.
- * @param host the `binding:host_id` of the wanted ports; undefined takes every port of the topology as local.
+ * @param isLocal the ports of the host, by `binding:host_id` or whatever the caller knows.
  */
-export function hostPolicy(topology: Topology, host: string | undefined, options: CompileOptions): HostPolicy {
-  const ports = [...topology.ports.values()]
-    .filter((port) => host === undefined || port.host === host)
-    .sort((a, b) => compareText(a.device, b.device));
+export function hostPolicy(topology: Topology, isLocal: (port: Port) => boolean, options: CompileOptions): HostPolicy {
+  const ports = [...topology.ports.values()].filter(isLocal).sort((a, b) => compareText(a.device, b.device));
   const groups = groupsOf(topology, ports);
   return {
     ports,

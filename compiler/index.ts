@@ -1,5 +1,5 @@
 /** The compiler: topology -> host policy -> ruleset -> nftables. Pure; a library of its own. */
-import type { Topology } from '../src/model/index.js';
+import type { Port, Topology } from '../src/model/index.js';
 import { hostPolicy, type HostPolicy } from './host-policy.js';
 import type { CompileOptions } from './options.js';
 import { compileRuleset } from './ruleset/compile.js';
@@ -7,10 +7,12 @@ import type { Ruleset } from './ruleset/types.js';
 
 export * from './options.js';
 export { hostPolicy, type HostPolicy, type MemberSet } from './host-policy.js';
+export { baselineTables } from './baseline.js';
+export { summarise, type Summary } from './summary.js';
 export { compileRuleset, TABLE_NAME } from './ruleset/compile.js';
 export type * from './ruleset/types.js';
 export { runEgress, runIngress, type Passage } from './ruleset/run.js';
-export { fullRuleText, printRuleset } from './nftables/text.js';
+export { fullRuleText, printRuleset, printTables } from './nftables/text.js';
 export { printRulesetJson } from './nftables/json.js';
 export { readListing } from './nftables/listing.js';
 export { stateOf, type TableState } from './nftables/state.js';
@@ -27,8 +29,11 @@ export interface Compiled {
   readonly ruleset: Ruleset;
 }
 
-/** Compiles a topology for a host; `host` undefined takes every port as local. */
-export function compile(topology: Topology, host: string | undefined, options: CompileOptions): Compiled {
-  const policy = hostPolicy(topology, host, options);
+/**
+ * Compiles a topology for a host.
+ * @param isLocal the ports of the host.
+ */
+export function compile(topology: Topology, isLocal: (port: Port) => boolean, options: CompileOptions): Compiled {
+  const policy = hostPolicy(topology, isLocal, options);
   return { policy, ruleset: compileRuleset(policy, options) };
 }

@@ -23,7 +23,12 @@ import { FIELD_SYNTAX } from './fields.js';
  * there; no other table is named.
  */
 export function printRuleset(ruleset: Ruleset): string {
-  return ruleset.tables
+  return printTables(ruleset.tables);
+}
+
+/** As {@link printRuleset}, of tables. */
+export function printTables(tables: readonly Table[]): string {
+  return tables
     .map((table) => {
       const name = `${table.family} ${table.name}`;
       return `table ${name}\ndelete table ${name}\n${printTable(table)}`;

@@ -5,7 +5,7 @@
  * where the kernel cannot change an object in place (a set's type, a hook's priority) is our table replaced, still in the
  * same transaction.
  */
-import type { Chain, NamedSet, Ruleset, Table, TableFamily } from '../ruleset/types.js';
+import type { Chain, NamedSet, Table, TableFamily } from '../ruleset/types.js';
 import { harmless } from './comment.js';
 import { stateOf, type ChainState, type SetState, type TableState } from './state.js';
 import { fullRuleText, hookText, printTable, setDeclaration, setKind } from './text.js';
@@ -41,14 +41,14 @@ export interface ElementChange {
 }
 
 /** What makes `loaded` equal to `wanted`. Tables of ours that are loaded and not wanted are deleted. */
-export function planTransaction(wanted: Ruleset, loaded: readonly TableState[]): Transaction {
+export function planTransaction(wanted: readonly Table[], loaded: readonly TableState[]): Transaction {
   const isSame = (table: { family: string; name: string }, other: { family: string; name: string }): boolean =>
     table.family === other.family && table.name === other.name;
-  const changes = wanted.tables.flatMap((table): readonly TableChange[] => {
+  const changes = wanted.flatMap((table): readonly TableChange[] => {
     const before = loaded.find((state) => isSame(state, table));
     return before === undefined ? [{ kind: 'create', table }] : changeTable(table, before);
   });
-  const surplus = loaded.filter((state) => !wanted.tables.some((table) => isSame(state, table)));
+  const surplus = loaded.filter((state) => !wanted.some((table) => isSame(state, table)));
   return [...changes, ...surplus.map((before): TableChange => ({ kind: 'delete', before }))];
 }
 

@@ -1,0 +1,37 @@
+/** `portcullis baseline`: close every managed device until rules are loaded. */
+import type { CommandModule } from 'yargs';
+import { baselineTables, DEFAULT_OPTIONS, printTables } from '../../../compiler/index.js';
+import { printLine, say } from '../output.js';
+import { compileOptions, datapathOption } from '../topology-options.js';
+
+interface BaselineArguments {
+  readonly 'device-prefix': string;
+  readonly 'dry-run': boolean;
+}
+
+export const baselineCommand: CommandModule<object, BaselineArguments> = {
+  command: 'baseline',
+  describe: 'close every managed device, for the time before rules are loaded',
+  builder: (yargs) =>
+    yargs
+      .options({
+        'device-prefix': datapathOption['device-prefix'],
+        'dry-run': { type: 'boolean', default: false, describe: 'print the rules and touch nothing' },
+      })
+      .example('$0 baseline', 'at boot, before the network; does nothing where rules are loaded already'),
+  handler: async (args) => {
+    const tables = baselineTables(
+      compileOptions({ datapath: DEFAULT_OPTIONS.datapath, devicePrefix: args['device-prefix'] }),
+    );
+    if (args['dry-run']) {
+      printLine(printTables(tables).trimEnd());
+      return;
+    }
+    const { loadBaseline } = await import('../../../agent/index.js');
+    say(
+      (await loadBaseline(tables))
+        ? `closed: no device named ${args['device-prefix']}* sends or receives until rules are loaded`
+        : 'rules of ours are loaded already and close unknown devices: nothing was changed',
+    );
+  },
+};

@@ -1,0 +1,190 @@
+/** `portcullis compile`: print the rules of a topology, or load them. */
+import type { CommandModule } from 'yargs';
+import {
+  compile,
+  printRuleset,
+  printRulesetJson,
+  summarise,
+  type CompileOptions,
+  type Compiled,
+  type Ruleset,
+  type Transaction,
+} from '../../../compiler/index.js';
+import type { Port, Topology } from '../../model/index.js';
+import { CommandError } from '../errors.js';
+import { EXIT } from '../exit-codes.js';
+import { colours, printLine, say } from '../output.js';
+import { renderTransaction } from '../render-transaction.js';
+import {
+  compileOptions,
+  datapathOption,
+  hostOption,
+  portsNamed,
+  portsOfHost,
+  readTopology,
+  skipInvalidOption,
+  topologyOption,
+} from '../topology-options.js';
+
+interface CompileArguments {
+  readonly topology: string;
+  readonly host: string | undefined;
+  readonly 'dry-run': boolean;
+  readonly port: readonly string[];
+  readonly backend: 'nftables' | 'iptables';
+  readonly datapath: 'routed' | 'bridge';
+  readonly 'device-prefix': string;
+  readonly format: 'text' | 'json';
+  readonly confirm: number | undefined;
+  readonly 'skip-invalid': boolean;
+}
+
+export const compileCommand: CommandModule<object, CompileArguments> = {
+  command: 'compile',
+  describe: 'print the rules of a topology (--dry-run), or load them in one transaction',
+  builder: (yargs) =>
+    yargs
+      .options({
+        ...topologyOption,
+        ...hostOption,
+        'dry-run': { type: 'boolean', default: false, describe: 'print the rules and touch nothing; needs no root' },
+        port: {
+          type: 'string',
+          array: true,
+          requiresArg: true,
+          default: [] as readonly string[],
+          describe: 'only the rules of this port (id or name), with --dry-run; may be repeated',
+        },
+        backend: {
+          choices: ['nftables', 'iptables'] as const,
+          default: 'nftables' as const,
+          describe: 'what to compile to',
+        },
+        ...datapathOption,
+        format: {
+          choices: ['text', 'json'] as const,
+          default: 'text' as const,
+          describe: 'nft text, or the libnftables JSON of the same rules, with --dry-run',
+        },
+        confirm: {
+          type: 'number',
+          requiresArg: true,
+          describe: 'restore the former rules after this many seconds unless you say that the new ones are good',
+        },
+        ...skipInvalidOption,
+      })
+      .example('$0 compile --dry-run -t examples/web-and-database.yaml', 'see what would be loaded')
+      .example(
+        '$0 compile -t topology.yaml --host compute-1 --confirm 30',
+        'load it; take it back if that locks you out',
+      ),
+  handler: async (args) => {
+    refuseWhatDoesNotFit(args);
+    const topology = await readTopology(args.topology, args['skip-invalid']);
+    const options = compileOptions({ datapath: args.datapath, devicePrefix: args['device-prefix'] });
+    const compiled = compile(topology, localPorts(topology, args), options);
+    for (const { address, networkIds } of compiled.policy.zones.overlaps) {
+      say(
+        `notice: ${address} is used in networks ${networkIds.join(' and ')}: the second is kept apart, and answers from ` +
+          'outside the host do not reach it; the bridge datapath has no such limit',
+      );
+    }
+    if (args['dry-run']) dryRun(compiled, options, args.format);
+    else await load(compiled.ruleset, args.confirm);
+  },
+};
+
+function refuseWhatDoesNotFit(args: CompileArguments): void {
+  const refuse = (message: string): never => {
+    throw new CommandError(EXIT.usage, message);
+  };
+  if (args.backend === 'iptables') refuse('--backend: iptables is not in this version; valid: nftables');
+  if (args['dry-run']) {
+    if (args.confirm !== undefined) refuse('--confirm: there is nothing to confirm with --dry-run');
+    return;
+  }
+  if (args.host === undefined) refuse('--host: name the host whose ports are to be loaded, or use --dry-run');
+  if (args.port.length > 0) refuse('--port: only with --dry-run; loading some ports would close all others');
+  if (args.format === 'json') refuse('--format json: only with --dry-run');
+  if (args.confirm !== undefined && !(args.confirm >= 1 && args.confirm <= 86_400)) {
+    refuse(`--confirm: ${args.confirm.toString()} is not a number of seconds (1-86400)`);
+  }
+}
+
+function localPorts(topology: Topology, args: CompileArguments): (port: Port) => boolean {
+  const ofHost = args.host === undefined ? () => true : portsOfHost(topology, args.host);
+  if (args.port.length === 0) return ofHost;
+  const named = portsNamed(topology, args.port);
+  return (port) => ofHost(port) && named(port);
+}
+
+function dryRun(compiled: Compiled, options: CompileOptions, format: 'text' | 'json'): void {
+  const { ruleset, policy } = compiled;
+  printLine(format === 'json' ? JSON.stringify(printRulesetJson(ruleset), null, 1) : printRuleset(ruleset).trimEnd());
+  if (process.stdout.isTTY) {
+    const numbers = summarise(policy, ruleset);
+    say(
+      `${options.datapath}: ${numbers.ports.toString()} ports (${numbers.filteredPorts.toString()} filtered), ` +
+        `${numbers.groups.toString()} groups, ${numbers.profiles.toString()} profiles, ${numbers.sets.toString()} sets, ` +
+        `${numbers.elements.toString()} elements, ${numbers.chains.toString()} chains; ` +
+        `${numbers.groupRules.toString()} group rules merged into ${numbers.compiledGroupRules.toString()}`,
+    );
+  }
+}
+
+async function load(ruleset: Ruleset, confirmSeconds: number | undefined): Promise<void> {
+  const { loadTables } = await import('../../../agent/index.js');
+  if (confirmSeconds === undefined) {
+    reportLoaded(await loadTables(ruleset.tables));
+    return;
+  }
+  const { startConfirmation } = await import('../../../agent/index.js');
+  const pending = await startConfirmation(confirmSeconds * 1000);
+  let transaction: Transaction;
+  try {
+    transaction = await loadTables(ruleset.tables);
+  } catch (error) {
+    pending.keep();
+    throw error;
+  }
+  reportLoaded(transaction);
+  if (transaction.length === 0) {
+    pending.keep();
+    return;
+  }
+  await askToKeep(pending, confirmSeconds);
+}
+
+function reportLoaded(transaction: Transaction): void {
+  const paint = { removed: colours.red, added: colours.green, heading: colours.bold };
+  for (const line of renderTransaction(transaction, paint)) printLine(line);
+  say(transaction.length === 0 ? 'nothing to change: this is what is loaded' : 'loaded');
+}
+
+async function askToKeep(
+  pending: { keep(): void; restore(): void; readonly outcome: Promise<'kept' | 'restored' | 'failed'> },
+  seconds: number,
+): Promise<void> {
+  const { createInterface } = await import('node:readline');
+  say(`type "yes" within ${seconds.toString()} seconds to keep these rules; the former ones come back otherwise`);
+  const answers = createInterface({ input: process.stdin });
+  answers.on('line', (line) => {
+    if (/^y(es)?$/i.test(line.trim())) pending.keep();
+    else say('only "yes" keeps them');
+  });
+  const outcome = await pending.outcome;
+  answers.close();
+  process.stdin.destroy();
+  switch (outcome) {
+    case 'kept':
+      say('kept');
+      return;
+    case 'restored':
+      throw new CommandError(EXIT.differs, 'not confirmed: the former rules are back');
+    case 'failed':
+      throw new CommandError(
+        EXIT.kernelRefused,
+        'not confirmed, and the former rules could not be restored: see nft list ruleset',
+      );
+  }
+}

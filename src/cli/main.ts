@@ -1,0 +1,76 @@
+#!/usr/bin/env node
+/** The command line: finds the command, turns every end into one line and an exit code. */
+import { readFileSync } from 'node:fs';
+import yargs from 'yargs';
+import { hideBin } from 'yargs/helpers';
+import { baselineCommand } from './commands/baseline.js';
+import { checkCommand } from './commands/check.js';
+import { compileCommand } from './commands/compile.js';
+import { diffCommand } from './commands/diff.js';
+import { explainCommand } from './commands/explain.js';
+import { flushCommand } from './commands/flush.js';
+import { CommandError } from './errors.js';
+import { EXIT } from './exit-codes.js';
+import { sayError } from './output.js';
+
+const MAX_WIDTH = 110;
+
+async function main(): Promise<void> {
+  const parser = yargs(hideBin(process.argv))
+    .scriptName('portcullis')
+    .usage('$0 <command>\n\nCompiles OpenStack security groups to nftables, loads them, and says why a packet passes.')
+    .command(compileCommand)
+    .command(diffCommand)
+    .command(checkCommand)
+    .command(explainCommand)
+    .command(flushCommand)
+    .command(baselineCommand)
+    .completion('completion', 'print a completion script for bash or zsh')
+    .demandCommand(1, 1, 'name a command')
+    .strict()
+    .version(version())
+    .wrap(Math.min(MAX_WIDTH, process.stdout.columns || MAX_WIDTH))
+    .epilog('Exit codes: 0 done, 1 invalid input, 2 differs, 3 dropped, 4 the kernel refused, 64 usage.')
+    .exitProcess(false)
+    .fail((message: string | undefined, error: Error | undefined) => {
+      throw error ?? new CommandError(EXIT.usage, `${message ?? 'wrong usage'} (portcullis --help)`);
+    });
+  try {
+    await parser.parseAsync();
+  } catch (error) {
+    process.exitCode = await report(error);
+  }
+}
+
+function version(): string {
+  const text = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { readonly version: string }).version;
+}
+
+async function report(error: unknown): Promise<number> {
+  if (error instanceof CommandError) {
+    sayError(error.message);
+    return error.exitCode;
+  }
+  if (error instanceof Error && error.name === 'YError') {
+    sayError(`${error.message} (portcullis --help)`);
+    return EXIT.usage;
+  }
+  const { KernelError } = await import('../../agent/kernel/errors.js');
+  if (error instanceof KernelError) {
+    sayError(error.message);
+    return EXIT.kernelRefused;
+  }
+  sayError(
+    `this is a defect of portcullis, please report it: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+  );
+  return EXIT.internal;
+}
+
+// A reader that goes away (`portcullis compile --dry-run | head`) is no defect.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(EXIT.done);
+  throw error;
+});
+
+await main();

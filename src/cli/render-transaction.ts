@@ -1,0 +1,76 @@
+/** A transaction for people: what goes (-), what comes (+), what is rewritten (~). */
+import { fullRuleText, type Change, type TableChange, type Transaction } from '../../compiler/index.js';
+
+/** Paints a line by what it says. */
+export interface Paint {
+  readonly removed: (line: string) => string;
+  readonly added: (line: string) => string;
+  readonly heading: (line: string) => string;
+}
+
+/** More elements of one set than this are counted instead of listed. */
+const MAX_LISTED = 20;
+
+/** One line per change; empty when nothing changes. */
+export function renderTransaction(transaction: Transaction, paint: Paint): readonly string[] {
+  return transaction.flatMap((change) => renderTable(change, paint));
+}
+
+function renderTable(change: TableChange, paint: Paint): readonly string[] {
+  switch (change.kind) {
+    case 'create': {
+      const { family, name, sets, chains } = change.table;
+      return [
+        paint.added(
+          `+ table ${family} ${name}: ${sets.size.toString()} sets and maps, ${chains.size.toString()} chains`,
+        ),
+      ];
+    }
+    case 'replace': {
+      const { family, name } = change.table;
+      return [paint.heading(`~ table ${family} ${name} is replaced: ${change.why} cannot be changed in place`)];
+    }
+    case 'delete':
+      return [paint.removed(`- table ${change.before.family} ${change.before.name}`)];
+    case 'update':
+      return [
+        paint.heading(`table ${change.family} ${change.name}`),
+        ...change.changes.flatMap((part) => renderChange(part, paint)).map((line) => `  ${line}`),
+      ];
+  }
+}
+
+function renderChange(change: Change, paint: Paint): readonly string[] {
+  const removed = (lines: readonly string[]): readonly string[] => lines.map((line) => paint.removed(`- ${line}`));
+  const added = (lines: readonly string[]): readonly string[] => lines.map((line) => paint.added(`+ ${line}`));
+  const elements = (list: readonly { readonly key: string; readonly data: string }[]): readonly string[] => {
+    const shown = list.slice(0, MAX_LISTED).map(({ key, data }) => (data === '' ? key : `${key} : ${data}`));
+    const more = list.length - shown.length;
+    return more > 0 ? [...shown, `... and ${more.toString()} more`] : shown;
+  };
+  switch (change.kind) {
+    case 'add-set':
+      return added([`set ${change.set.name}`]);
+    case 'delete-set':
+      return removed([`${change.setKind} ${change.set} (${change.size.toString()} elements)`]);
+    case 'add-chain':
+      return added([`chain ${change.chain.name}`, ...change.chain.rules.map((rule) => `  ${fullRuleText(rule)}`)]);
+    case 'delete-chain':
+      return removed([`chain ${change.chain}`, ...change.before.map((comment) => `  rule "${comment}"`)]);
+    case 'rewrite-chain': {
+      const after = change.chain.rules.map((rule) => fullRuleText(rule));
+      const kept = (comment: string): boolean => after.some((text) => text.endsWith(`comment "${comment}"`));
+      const wasThere = (text: string): boolean =>
+        change.before.some((comment) => text.endsWith(`comment "${comment}"`));
+      return [
+        paint.heading(`~ chain ${change.chain.name}`),
+        ...removed(change.before.filter((comment) => !kept(comment)).map((comment) => `  rule "${comment}"`)),
+        ...added(after.filter((text) => !wasThere(text)).map((text) => `  ${text}`)),
+      ];
+    }
+    case 'delete-elements':
+      return removed(elements(change.elements).map((element) => `${change.set}: ${element}`));
+    case 'add-elements':
+      return added(elements(change.elements).map((element) => `${change.set}: ${element}`));
+  }
+}

@@ -1,0 +1,105 @@
+/** The options with which commands name a topology, a host and how to compile; their validation. */
+import type { Options } from 'yargs';
+import { DEFAULT_OPTIONS, type CompileOptions } from '../../compiler/options.js';
+import type { Port, Topology } from '../model/index.js';
+import { CommandError } from './errors.js';
+import { EXIT } from './exit-codes.js';
+import { sayProblems } from './output.js';
+
+export const topologyOption = {
+  topology: {
+    alias: 't',
+    type: 'string',
+    demandOption: true,
+    requiresArg: true,
+    describe: 'topology: a JSON or YAML file, a folder of them, or - for standard input',
+  },
+} as const satisfies Record<string, Options>;
+
+export const hostOption = {
+  host: { type: 'string', requiresArg: true, describe: 'the host whose ports are local (binding:host_id)' },
+} as const satisfies Record<string, Options>;
+
+export const skipInvalidOption = {
+  'skip-invalid': {
+    type: 'boolean',
+    default: false,
+    describe: 'go on without what is invalid: a bad rule allows nothing, a bad port is closed',
+  },
+} as const satisfies Record<string, Options>;
+
+export const datapathOption = {
+  datapath: {
+    choices: ['routed', 'bridge'] as const,
+    default: DEFAULT_OPTIONS.datapath,
+    describe: 'how taps reach the host: routed by it, or plugged into a Linux bridge',
+  },
+  'device-prefix': {
+    type: 'string',
+    requiresArg: true,
+    default: DEFAULT_OPTIONS.devicePrefix,
+    describe: 'devices whose name starts so are closed unless a port is known for them',
+  },
+} as const satisfies Record<string, Options>;
+
+/** Reads a topology and says what is wrong with it; invalid input ends the command, unless it is to be skipped. */
+export async function readTopology(path: string, skipInvalid: boolean): Promise<Topology> {
+  const { loadTopology } = await import('../sources/file/index.js');
+  const { topology, problems } = await loadTopology(path);
+  sayProblems(problems);
+  const errors = problems.filter((problem) => problem.severity === 'error').length;
+  if (errors > 0 && !skipInvalid) {
+    throw new CommandError(EXIT.invalidInput, `${errors.toString()} error(s) in ${path}: nothing was done`);
+  }
+  return topology;
+}
+
+const DEVICE_PREFIX = /^[A-Za-z0-9_.-]{1,14}$/;
+
+export function compileOptions(args: {
+  readonly datapath: CompileOptions['datapath'];
+  readonly devicePrefix: string;
+}): CompileOptions {
+  if (!DEVICE_PREFIX.test(args.devicePrefix)) {
+    throw new CommandError(
+      EXIT.usage,
+      `--device-prefix: ${JSON.stringify(args.devicePrefix)} is not the start of a device name (1-14 of A-Z a-z 0-9 _ . -)`,
+    );
+  }
+  return { ...DEFAULT_OPTIONS, datapath: args.datapath, devicePrefix: args.devicePrefix };
+}
+
+/**
+ * The ports of a host. A host that the topology does not name is an error: a mistyped name would otherwise close every
+ * device of the machine.
+ */
+export function portsOfHost(topology: Topology, host: string): (port: Port) => boolean {
+  const hosts = new Set([...topology.ports.values()].flatMap((port) => port.host ?? []));
+  if (!hosts.has(host)) {
+    const known = [...hosts].sort();
+    const shown = known.slice(0, 5).join(', ') + (known.length > 5 ? ` and ${(known.length - 5).toString()} more` : '');
+    const valid = known.length === 0 ? 'no port has a binding:host_id' : `ports are bound to ${shown}`;
+    throw new CommandError(EXIT.invalidInput, `--host: no port is bound to ${JSON.stringify(host)}: ${valid}`);
+  }
+  return (port) => port.host === host;
+}
+
+/** The ports named by id or, where unique, by name. */
+export function portsNamed(topology: Topology, names: readonly string[]): (port: Port) => boolean {
+  const chosen = new Set(names.map((name) => portNamed(topology, name).id));
+  return (port) => chosen.has(port.id);
+}
+
+function portNamed(topology: Topology, name: string): Port {
+  const byId = topology.ports.get(name);
+  if (byId !== undefined) return byId;
+  const [first, ...others] = [...topology.ports.values()].filter((port) => port.name === name);
+  if (first === undefined) {
+    throw new CommandError(EXIT.invalidInput, `--port: no port has the id or name ${JSON.stringify(name)}`);
+  }
+  if (others.length > 0) {
+    const ids = [first, ...others].map((port) => port.id).join(', ');
+    throw new CommandError(EXIT.invalidInput, `--port: several ports are named ${JSON.stringify(name)}: ${ids}`);
+  }
+  return first;
+}
