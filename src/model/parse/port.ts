@@ -1,0 +1,196 @@
+/** Ports. */
+import type { Prefix } from '../address.js';
+import { comparePrefixes } from '../address.js';
+import { parseMac, type Mac } from '../mac.js';
+import { quoteValue } from '../problem.js';
+import type { AllowedAddressPair, Filtering, Network, Port, SecurityGroup } from '../topology.js';
+import { distinct, unicastAddress, unicastPrefix } from './addresses.js';
+import type { Directory } from './references.js';
+import {
+  booleanIn,
+  field,
+  idIn,
+  isFields,
+  listIn,
+  objectsIn,
+  projectIn,
+  textIn,
+  type Fields,
+  type Place,
+} from './report.js';
+
+export interface PortContext {
+  readonly groups: Directory;
+  readonly networks: Directory;
+  readonly networksById: ReadonlyMap<string, Network>;
+  readonly groupsById: ReadonlyMap<string, SecurityGroup>;
+  /** The project's `default` group, for ports that name no groups. */
+  readonly defaultGroup: (projectId: string) => string;
+  readonly widestPairLength: Readonly<Record<Prefix['family'], number>>;
+}
+
+/** Owners that Neutron trusts: their ports are not filtered. */
+const TRUSTED_OWNER_PREFIX = 'network:';
+
+/** Linux counts 16 bytes with the final NUL (linux/if.h, IFNAMSIZ). */
+const MAX_DEVICE_LENGTH = 15;
+
+/** Reads one port; undefined when it is invalid: its device stays closed. */
+export function parsePort(fields: Fields, place: Place, context: PortContext): Port | undefined {
+  const id = idIn(fields, place);
+  const projectId = projectIn(fields, place);
+  const networkId = parseNetwork(fields, projectId, place, context);
+  const mac = requiredMac(field(fields, 'mac_address'), place.key('mac_address'));
+  if (id === undefined || networkId === undefined || mac === undefined) return undefined;
+  const problemsBefore = place.errorCount();
+  const deviceOwner = textIn(fields, 'device_owner', place);
+  const fixedIps = parseFixedIps(fields, place);
+  const pairs = parsePairs(fields, mac, place);
+  const explicitSecurity = booleanIn(fields, 'port_security_enabled', place);
+  const adminStateUp = booleanIn(fields, 'admin_state_up', place) ?? true;
+  const trusted = deviceOwner.startsWith(TRUSTED_OWNER_PREFIX);
+  const secured = !trusted && (explicitSecurity ?? context.networksById.get(networkId)?.portSecurityEnabled ?? true);
+  const securityGroupIds = parseGroups(fields, projectId, secured, place, context);
+  if (!secured && pairs.length > 0 && !trusted) {
+    place
+      .key('allowed_address_pairs')
+      .error('conflict', 'address pairs need port security, which is off: valid is an empty list');
+  }
+  const device = parseDevice(fields, id, place);
+  const bridge = parseBridge(fields, networkId, place);
+  if (device === undefined || bridge === undefined || place.errorCount() > problemsBefore) return undefined;
+  noticeWidePairs(pairs, securityGroupIds, place, context);
+  return {
+    id,
+    name: textIn(fields, 'name', place),
+    projectId,
+    networkId,
+    mac,
+    fixedIps,
+    allowedAddressPairs: pairs,
+    securityGroupIds,
+    filtering: filteringOf(adminStateUp, trusted, secured),
+    deviceOwner,
+    host: textIn(fields, 'binding:host_id', place) || undefined,
+    device,
+    bridge,
+  };
+}
+
+function filteringOf(adminStateUp: boolean, trusted: boolean, secured: boolean): Filtering {
+  if (!adminStateUp) return 'down';
+  if (trusted) return 'trusted';
+  return secured ? 'filtered' : 'port-security-off';
+}
+
+function parseNetwork(fields: Fields, projectId: string, place: Place, context: PortContext): string | undefined {
+  const value = field(fields, 'network_id');
+  if (typeof value !== 'string' || value === '') {
+    return place.key('network_id').badValue(value, 'the id of a network');
+  }
+  // A dump may hold ports without networks, which are needed for nothing but their port security default.
+  if (context.networksById.size === 0) return value;
+  return context.networks.known(value, projectId, place.key('network_id')) ?? value;
+}
+
+function requiredMac(value: unknown, place: Place): Mac | undefined {
+  const mac = typeof value === 'string' ? parseMac(value) : undefined;
+  return mac ?? place.badValue(value, 'a unicast MAC address (fa:16:3e:00:00:01)');
+}
+
+function parseFixedIps(fields: Fields, place: Place): readonly Prefix[] {
+  const addresses = objectsIn(field(fields, 'fixed_ips'), place.key('fixed_ips')).flatMap(
+    ({ fields: entry, place: at }) => unicastAddress(field(entry, 'ip_address'), at.key('ip_address')) ?? [],
+  );
+  return [...distinct(addresses)].sort(comparePrefixes);
+}
+
+function parsePairs(fields: Fields, portMac: Mac, place: Place): readonly AllowedAddressPair[] {
+  const pairs = new Map<string, AllowedAddressPair>();
+  for (const { fields: entry, place: at } of objectsIn(
+    field(fields, 'allowed_address_pairs'),
+    place.key('allowed_address_pairs'),
+  )) {
+    const macValue = field(entry, 'mac_address');
+    const mac = macValue === undefined || macValue === null ? portMac : requiredMac(macValue, at.key('mac_address'));
+    const prefix = unicastPrefix(field(entry, 'ip_address'), at.key('ip_address'));
+    if (mac === undefined || prefix === undefined) continue;
+    // Neutron keeps 10.0.0.1 and 10.0.0.1/32 apart; they allow the same.
+    pairs.set(`${mac} ${prefix.text}`, { mac, prefix });
+  }
+  return [...pairs.values()].sort((a, b) => comparePrefixes(a.prefix, b.prefix) || (a.mac < b.mac ? -1 : 1));
+}
+
+function parseGroups(
+  fields: Fields,
+  projectId: string,
+  secured: boolean,
+  place: Place,
+  context: PortContext,
+): readonly string[] {
+  const value = field(fields, 'security_groups');
+  const at = place.key('security_groups');
+  if (value === undefined) return secured ? [context.defaultGroup(projectId)] : [];
+  const references = listIn(value, at);
+  if (!secured) {
+    if (references.length > 0) {
+      at.error('conflict', `${quoteValue(references)} on a port without port security: valid is an empty list`);
+    }
+    return [];
+  }
+  const ids = references.flatMap((reference, index) => context.groups.find(reference, projectId, at.at(index)) ?? []);
+  const unique = [...new Set(ids)].sort();
+  const kinds = new Set(unique.map((id) => context.groupsById.get(id)?.stateful));
+  if (kinds.has(true) && kinds.has(false)) {
+    at.error('conflict', `${quoteValue(references)} mixes stateful and stateless groups: valid is one kind on a port`);
+  }
+  return unique;
+}
+
+function parseDevice(fields: Fields, id: string, place: Place): string | undefined {
+  for (const name of ['device', 'device_name']) {
+    const value = field(fields, name);
+    if (value !== undefined && value !== null) return deviceName(value, place.key(name));
+  }
+  return `tap${id.slice(0, 11)}`;
+}
+
+function parseBridge(fields: Fields, networkId: string, place: Place): string | undefined {
+  const details = field(fields, 'binding:vif_details');
+  if (field(fields, 'binding:vif_type') === 'bridge' && isFields(details)) {
+    const value = field(details, 'bridge_name');
+    if (typeof value === 'string' && value !== '') {
+      return deviceName(value, place.key('binding:vif_details').key('bridge_name'));
+    }
+  }
+  return `brq${networkId.slice(0, 11)}`;
+}
+
+function deviceName(value: unknown, place: Place): string | undefined {
+  const valid = typeof value === 'string' && /^[\x21-\x7e]+$/.test(value) && !/["*\\/:]/.test(value);
+  if (valid && value.length <= MAX_DEVICE_LENGTH && value !== '.' && value !== '..') return value;
+  return place.badValue(
+    value,
+    `a device name (1-${MAX_DEVICE_LENGTH.toString()} printable ASCII characters, none of " * \\ / : or space)`,
+  );
+}
+
+function noticeWidePairs(
+  pairs: readonly AllowedAddressPair[],
+  groups: readonly string[],
+  place: Place,
+  context: PortContext,
+): void {
+  if (groups.length === 0) return;
+  for (const { prefix } of pairs) {
+    const limit = context.widestPairLength[prefix.family];
+    if (prefix.length >= limit) continue;
+    place
+      .key('allowed_address_pairs')
+      .report(
+        'notice',
+        'wide-address-pair',
+        `"${prefix.text}" is wider than /${limit.toString()}: the port may send from there, but rules that name its groups do not admit it`,
+      );
+  }
+}

@@ -1,0 +1,70 @@
+/** Finds objects by id or, where unique, by name. */
+import { quoteValue } from '../problem.js';
+import type { Place } from './report.js';
+
+export interface Named {
+  readonly id: string;
+  readonly name: string;
+  readonly projectId: string;
+}
+
+/** Names of one kind of object. */
+export class Directory {
+  readonly #byName = new Map<string, Named[]>();
+  readonly #ids: ReadonlySet<string>;
+
+  /** @param kind for messages: "security group". */
+  constructor(
+    readonly kind: string,
+    objects: Iterable<Named>,
+  ) {
+    const ids = new Set<string>();
+    for (const object of objects) {
+      ids.add(object.id);
+      if (object.name === '') continue;
+      const same = this.#byName.get(object.name);
+      if (same === undefined) this.#byName.set(object.name, [object]);
+      else same.push(object);
+    }
+    this.#ids = ids;
+  }
+
+  /**
+   * The id of the object that is meant; an id wins over a name, and of several with one name the only one of the same
+   * project. Reports and returns undefined when there is none or more than one.
+   */
+  find(reference: unknown, projectId: string, place: Place): string | undefined {
+    if (typeof reference !== 'string' || reference === '') {
+      return place.badValue(reference, `the id or name of a ${this.kind}`);
+    }
+    if (this.#ids.has(reference)) return reference;
+    const all = this.#byName.get(reference) ?? [];
+    const own = all.filter((object) => object.projectId === projectId);
+    const candidates = own.length === 1 ? own : all;
+    const [only, ...others] = candidates;
+    if (only === undefined) {
+      place.report(
+        'unresolved',
+        'unknown-reference',
+        `${quoteValue(reference)} is no ${this.kind} of this topology: it matches nothing`,
+      );
+      return undefined;
+    }
+    if (others.length > 0) {
+      const ids = candidates.map((object) => object.id).sort();
+      place.error(
+        'ambiguous-name',
+        `${quoteValue(reference)} is the name of ${ids.length.toString()} ${this.kind}s: use an id (${ids.slice(0, 3).join(', ')}${ids.length > 3 ? ', ...' : ''})`,
+      );
+      return undefined;
+    }
+    return only.id;
+  }
+
+  /** As {@link find}, for references that are only informative: an unknown one is noticed and no more. */
+  known(reference: string, projectId: string, place: Place): string | undefined {
+    if (this.#ids.has(reference) || this.#byName.has(reference)) return this.find(reference, projectId, place);
+    place.report('notice', 'unknown-reference', `${quoteValue(reference)} is no ${this.kind} of this topology`);
+    return undefined;
+  }
+}
