@@ -9,7 +9,9 @@ export interface FieldSyntax {
   readonly json: JsonExpression;
 }
 
-export type JsonExpression = { readonly [key: string]: JsonValue };
+export interface JsonExpression {
+  readonly [key: string]: JsonValue;
+}
 export type JsonValue = string | number | boolean | null | readonly JsonValue[] | JsonExpression;
 
 function meta(key: string, type: string, text = `meta ${key}`): FieldSyntax {

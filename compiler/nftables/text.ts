@@ -56,7 +56,7 @@ export function setKind(set: NamedSet): 'set' | 'map' {
 
 /** Type and flags of a set or map, a statement each. */
 export function setDeclaration(set: NamedSet): readonly string[] {
-  return [`${setType(set)}`, ...(set.interval ? ['flags interval'] : [])];
+  return [setType(set), ...(set.interval ? ['flags interval'] : [])];
 }
 
 function setType(set: NamedSet): string {
@@ -221,16 +221,10 @@ function componentText(field: Field | undefined, component: Component | undefine
 }
 
 function plainText(component: Component | undefined): string {
-  switch (typeof component) {
-    case 'string':
-      return component;
-    case 'number':
-      return component.toString();
-    case 'object':
-      return 'family' in component ? component.text : rangeText(component);
-    case 'undefined':
-      throw new Error('a key has fewer components than fields');
-  }
+  if (component === undefined) throw new Error('a key has fewer components than fields');
+  if (typeof component === 'string') return component;
+  if (typeof component === 'number') return component.toString();
+  return 'family' in component ? component.text : rangeText(component);
 }
 
 function rangeText({ first, last }: NumberRange): string {

@@ -325,14 +325,12 @@ function uniqueDevices(ports: ReadonlyMap<string, Port>, items: readonly Item[])
   for (const same of byDevice.values()) {
     if (same.length < 2) continue;
     const ids = same.map((port) => port.id).sort();
-    for (const port of same) {
-      result.delete(port.id);
-      const item = items.find(({ fields }) => field(fields, 'id') === port.id);
-      item?.place.error(
-        'duplicate',
-        `device ${quoteValue(port.device)} is that of ports ${ids.join(' and ')}: a device belongs to one port of a host, none of them is used`,
-      );
-    }
+    for (const port of same) result.delete(port.id);
+    const item = items.findLast(({ fields }) => field(fields, 'id') === ids.at(-1));
+    item?.place.error(
+      'duplicate',
+      `device ${quoteValue(same[0]?.device)} is that of ports ${ids.join(' and ')}: a device belongs to one port of a host, none of them is used`,
+    );
   }
   return result;
 }

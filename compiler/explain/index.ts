@@ -1,0 +1,14 @@
+/** The oracle, and why a packet passes or does not. */
+export {
+  commonFamilies,
+  EPHEMERAL_PORT,
+  explain,
+  firstAddress,
+  reachability,
+  renderExplanation,
+  type End,
+  type Explanation,
+  type Half,
+  type Paint,
+} from './explain.js';
+export { judgeEgress, judgeIngress, type JudgeContext, type Judgement } from './judge.js';

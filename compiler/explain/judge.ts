@@ -1,0 +1,364 @@
+/**
+ * The oracle: a plain reading of the semantics, written apart from the compiler, with which compiled rulesets and the
+ * kernel are compared. `explain` asks it why.
+ *
+ * It judges one half: a frame that a port's device sends into the host (egress), or one that the host is about to give to
+ * the port's device (ingress). A packet between two ports passes when both halves accept it.
+ */
+import {
+  covers,
+  eui64LinkLocalNumber,
+  makePrefix,
+  parsePrefix,
+  type Direction,
+  type Family,
+  type FlowState,
+  type Frame,
+  type IpPacket,
+  type Mac,
+  type Port,
+  type Prefix,
+  type SecurityGroup,
+  type SecurityGroupRule,
+  type Topology,
+} from '../../src/model/index.js';
+
+export interface JudgeContext {
+  readonly topology: Topology;
+  /** Allowed address pairs with a shorter prefix are no members of remote groups. */
+  readonly widestPairLength: Readonly<Record<Family, number>>;
+}
+
+export interface Judgement {
+  readonly verdict: 'accept' | 'drop';
+  readonly reason: Reason;
+}
+
+export type Reason =
+  | { readonly kind: 'rule'; readonly group: SecurityGroup; readonly rule: SecurityGroupRule }
+  | { readonly kind: Exclude<ReasonKind, 'rule'> };
+
+export type ReasonKind =
+  | 'rule'
+  | 'no-rule'
+  | 'no-groups'
+  | 'unknown-device'
+  | 'port-security-off'
+  | 'trusted'
+  | 'port-down'
+  | 'tagged'
+  | 'ethertype'
+  | 'own-rarp'
+  | 'own-arp'
+  | 'arp'
+  | 'spoofed-rarp'
+  | 'spoofed-arp'
+  | 'spoofed-source'
+  | 'spoofed-target'
+  | 'family-closed'
+  | 'dhcp'
+  | 'dhcp-server'
+  | 'router'
+  | 'neighbour-discovery'
+  | 'established'
+  | 'related'
+  | 'invalid'
+  | 'revoked';
+
+/** Judges a frame that the device of `port` sends; `port` undefined is a managed device that no port is known for. */
+export function judgeEgress(context: JudgeContext, port: Port | undefined, frame: Frame, state: FlowState): Judgement {
+  return unfiltered(port) ?? (port === undefined ? drop('unknown-device') : egress(context, port, frame, state));
+}
+
+/** Judges a frame that is about to be given to the device of `port`. */
+export function judgeIngress(context: JudgeContext, port: Port | undefined, frame: Frame, state: FlowState): Judgement {
+  return unfiltered(port) ?? (port === undefined ? drop('unknown-device') : ingress(context, port, frame, state));
+}
+
+type PlainReason = Exclude<ReasonKind, 'rule'>;
+
+function accept(kind: PlainReason): Judgement {
+  return { verdict: 'accept', reason: { kind } };
+}
+
+function drop(kind: PlainReason): Judgement {
+  return { verdict: 'drop', reason: { kind } };
+}
+
+function unfiltered(port: Port | undefined): Judgement | undefined {
+  switch (port?.filtering) {
+    case undefined:
+    case 'filtered':
+      return undefined;
+    case 'port-security-off':
+      return accept('port-security-off');
+    case 'trusted':
+      return accept('trusted');
+    case 'down':
+      return drop('port-down');
+  }
+}
+
+// Egress
+
+function egress(context: JudgeContext, port: Port, frame: Frame, state: FlowState): Judgement {
+  if (frame.vlanTags.length > 0 || frame.snap) return drop('tagged');
+  const { payload } = frame;
+  switch (payload.kind) {
+    case 'other':
+      return drop('ethertype');
+    case 'rarp':
+      return isOwnMac(port, frame.sourceMac) ? accept('own-rarp') : drop('spoofed-rarp');
+    case 'arp': {
+      if (payload.operation !== 1 && payload.operation !== 2) return drop('spoofed-arp');
+      const own = [payload.senderMac, frame.sourceMac].every((mac) => isOwnSource(port, mac, payload.senderIp));
+      const probe =
+        payload.senderIp.text === '0.0.0.0' &&
+        hasFamily(port, 'IPv4') &&
+        isOwnMac(port, payload.senderMac) &&
+        isOwnMac(port, frame.sourceMac);
+      return own || probe ? accept('own-arp') : drop('spoofed-arp');
+    }
+    case 'ip':
+      return (
+        sourceCheck(port, frame.sourceMac, payload) ??
+        egressService(port, payload) ??
+        flowState(context, port, payload, state) ??
+        rules(context, port, 'egress', payload)
+      );
+  }
+}
+
+/** Undefined when the source is the port's own. */
+function sourceCheck(port: Port, sourceMac: string, packet: IpPacket): Judgement | undefined {
+  if (isOwnSource(port, sourceMac, packet.source)) return undefined;
+  const { family } = packet.source;
+  if (family === 'IPv4' && !hasFamily(port, 'IPv4')) return drop('family-closed');
+  if (!isOwnMac(port, sourceMac)) return drop('spoofed-source');
+  if (family === 'IPv4') {
+    const isDiscover = packet.source.text === '0.0.0.0' && packet.destination.text === '255.255.255.255';
+    return isDiscover && isUdp(packet, 68, 67) ? accept('dhcp') : drop('spoofed-source');
+  }
+  if (packet.source.text !== '::' || !covers(LINK_MULTICAST, packet.destination)) return drop('spoofed-source');
+  switch (icmpv6Type(packet)) {
+    case 131:
+    case 143:
+      return accept('neighbour-discovery');
+    case 135:
+      return isOwnTarget(port, packet) ? accept('neighbour-discovery') : drop('spoofed-target');
+    default:
+      return drop('spoofed-source');
+  }
+}
+
+function egressService(port: Port, packet: IpPacket): Judgement | undefined {
+  if (packet.source.family === 'IPv4') {
+    if (isUdp(packet, 68, 67)) return accept('dhcp');
+    return isUdp(packet, 67, 68) ? drop('dhcp-server') : undefined;
+  }
+  if (isUdp(packet, 546, 547)) return accept('dhcp');
+  if (isUdp(packet, 547, 546)) return drop('dhcp-server');
+  switch (icmpv6Type(packet)) {
+    case 131:
+    case 132:
+    case 133:
+    case 135:
+    case 143:
+      return accept('neighbour-discovery');
+    case 134:
+    case 137:
+      return drop('router');
+    case 136:
+      return isOwnTarget(port, packet) ? accept('neighbour-discovery') : drop('spoofed-target');
+    default:
+      return undefined;
+  }
+}
+
+// Ingress
+
+function ingress(context: JudgeContext, port: Port, frame: Frame, state: FlowState): Judgement {
+  if (frame.vlanTags.length > 0 || frame.snap) return drop('tagged');
+  const { payload } = frame;
+  switch (payload.kind) {
+    case 'other':
+      return drop('ethertype');
+    case 'rarp':
+    case 'arp':
+      return accept('arp');
+    case 'ip':
+      return (
+        closedFamily(port, payload) ??
+        ingressService(payload) ??
+        flowState(context, port, payload, state) ??
+        rules(context, port, 'ingress', payload)
+      );
+  }
+}
+
+function closedFamily(port: Port, packet: IpPacket): Judgement | undefined {
+  const { family } = packet.destination;
+  if (hasFamily(port, family)) return undefined;
+  const onLink = covers(LINK_LOCAL, packet.destination) || covers(LINK_MULTICAST, packet.destination);
+  return family === 'IPv6' && onLink ? undefined : drop('family-closed');
+}
+
+function ingressService(packet: IpPacket): Judgement | undefined {
+  if (packet.source.family === 'IPv4') return isUdp(packet, 67, 68) ? accept('dhcp') : undefined;
+  if (isUdp(packet, 547, 546)) return accept('dhcp');
+  const type = icmpv6Type(packet);
+  return type !== undefined && [130, 134, 135, 136].includes(type) ? accept('neighbour-discovery') : undefined;
+}
+
+// State and rules
+
+/** Undefined for new packets, for those that the kernel does not track, and for stateless ports. */
+function flowState(context: JudgeContext, port: Port, packet: IpPacket, state: FlowState): Judgement | undefined {
+  const type = icmpv6Type(packet);
+  if (type !== undefined && ((type >= 130 && type <= 137) || type === 143)) return undefined;
+  if (!groupsOf(context, port).every((group) => group.stateful)) return undefined;
+  switch (state) {
+    case 'new':
+      return undefined;
+    case 'established':
+    case 'related':
+      return accept(state);
+    case 'invalid':
+    case 'revoked':
+      return drop(state);
+  }
+}
+
+function rules(context: JudgeContext, port: Port, direction: Direction, packet: IpPacket): Judgement {
+  const groups = groupsOf(context, port);
+  for (const group of groups) {
+    const rule = group.rules.find((candidate) => ruleMismatches(context, candidate, direction, packet).length === 0);
+    if (rule !== undefined) return { verdict: 'accept', reason: { kind: 'rule', group, rule } };
+  }
+  return drop(groups.length === 0 ? 'no-groups' : 'no-rule');
+}
+
+/** The groups of a port, by id. */
+export function groupsOf({ topology }: JudgeContext, port: Port): readonly SecurityGroup[] {
+  return port.securityGroupIds.flatMap((id) => topology.securityGroups.get(id) ?? []);
+}
+
+/** Which condition of a rule a packet does not meet; empty when the rule matches. */
+export type Mismatch = 'direction' | 'ethertype' | 'protocol' | 'ports' | 'icmp' | 'remote';
+
+export function ruleMismatches(
+  context: JudgeContext,
+  rule: SecurityGroupRule,
+  direction: Direction,
+  packet: IpPacket,
+): readonly Mismatch[] {
+  const mismatches: Mismatch[] = [];
+  if (rule.direction !== direction) mismatches.push('direction');
+  if (rule.family !== packet.source.family) mismatches.push('ethertype');
+  const service = serviceMismatch(rule, packet);
+  if (service !== undefined) mismatches.push(service);
+  if (!remoteMatches(context, rule, direction === 'ingress' ? packet.source : packet.destination))
+    mismatches.push('remote');
+  return mismatches;
+}
+
+function serviceMismatch({ service }: SecurityGroupRule, { transport }: IpPacket): Mismatch | undefined {
+  if (service.kind === 'any') return undefined;
+  if (service.protocol !== transport.protocol) return 'protocol';
+  switch (service.kind) {
+    case 'protocol':
+      return undefined;
+    case 'ports': {
+      if (transport.kind !== 'ports') return 'ports';
+      const port = transport.destinationPort;
+      return service.first <= port && port <= service.last ? undefined : 'ports';
+    }
+    case 'icmp': {
+      if (transport.kind !== 'icmp' || transport.type !== service.type) return 'icmp';
+      return service.code === undefined || service.code === transport.code ? undefined : 'icmp';
+    }
+  }
+}
+
+function remoteMatches(context: JudgeContext, { remote, family }: SecurityGroupRule, address: Prefix): boolean {
+  switch (remote.kind) {
+    case 'any':
+      return true;
+    case 'prefix':
+      return covers(remote.prefix, address);
+    case 'security-group':
+      return members(context, remote.id, family).some((prefix) => covers(prefix, address));
+    case 'address-group':
+      return (context.topology.addressGroups.get(remote.id)?.prefixes ?? []).some((prefix) => covers(prefix, address));
+    case 'unknown':
+      return false;
+  }
+}
+
+/** Addresses and prefixes that a remote group stands for, of one family. */
+export function members(
+  { topology, widestPairLength }: JudgeContext,
+  groupId: string,
+  family: Family,
+): readonly Prefix[] {
+  return [...topology.ports.values()]
+    .filter((port) => port.securityGroupIds.includes(groupId))
+    .flatMap((port) => [
+      ...port.fixedIps,
+      ...port.allowedAddressPairs
+        .map((pair) => pair.prefix)
+        .filter((prefix) => prefix.length >= widestPairLength[prefix.family]),
+    ])
+    .filter((prefix) => prefix.family === family);
+}
+
+// Own addresses
+
+const LINK_LOCAL = makePrefix('IPv6', 0xfe80n << 112n, 10);
+const LINK_MULTICAST = parsePrefix('ff02::/16') ?? LINK_LOCAL;
+
+function isOwnMac(port: Port, mac: string): boolean {
+  return port.mac === mac || port.allowedAddressPairs.some((pair) => pair.mac === mac);
+}
+
+function ownPairs(port: Port): readonly { readonly mac: Mac; readonly prefix: Prefix }[] {
+  const macs = [port.mac, ...port.allowedAddressPairs.map((pair) => pair.mac)];
+  return [
+    ...port.fixedIps.map((prefix) => ({ mac: port.mac, prefix })),
+    ...port.allowedAddressPairs,
+    ...macs.map((mac) => ({ mac, prefix: makePrefix('IPv6', eui64LinkLocalNumber(mac), 128) })),
+  ];
+}
+
+function isOwnSource(port: Port, mac: string, address: Prefix): boolean {
+  return ownPairs(port).some((pair) => pair.mac === mac && covers(pair.prefix, address));
+}
+
+function isOwnTarget(port: Port, { transport }: IpPacket): boolean {
+  const target = transport.kind === 'icmp' ? transport.target : undefined;
+  return target !== undefined && ownPairs(port).some((pair) => covers(pair.prefix, target));
+}
+
+/** True when the port has a fixed IP or an allowed address pair of the family. */
+export function hasFamily(port: Port, family: Family): boolean {
+  return [...port.fixedIps, ...port.allowedAddressPairs.map((pair) => pair.prefix)].some(
+    (prefix) => prefix.family === family,
+  );
+}
+
+// Packets
+
+function isUdp({ transport }: IpPacket, sourcePort: number, destinationPort: number): boolean {
+  return (
+    transport.kind === 'ports' &&
+    transport.protocol === 17 &&
+    transport.sourcePort === sourcePort &&
+    transport.destinationPort === destinationPort
+  );
+}
+
+function icmpv6Type({ source, transport }: IpPacket): number | undefined {
+  return source.family === 'IPv6' && transport.kind === 'icmp' && transport.protocol === 58
+    ? transport.type
+    : undefined;
+}

@@ -1,0 +1,93 @@
+// Makes the checkout ready to run: npm packages, the build and, with --kernel as root, the kernel tier's programs.
+// Quick when everything is there. Plain Node, because nothing is installed before it runs.
+import { execFileSync, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { delimiter, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
+const LEAST_NODE = [20, 19];
+/** Programs of the kernel tier and the Debian packages that bring them. */
+const KERNEL_PROGRAMS = { nft: 'nftables', ip: 'iproute2', conntrack: 'conntrack', python3: 'python3-minimal' };
+
+const say = (line) => process.stderr.write(`set-up: ${line}\n`);
+
+function fail(line) {
+  say(line);
+  process.exit(1);
+}
+
+function checkNode() {
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  if (major < LEAST_NODE[0] || (major === LEAST_NODE[0] && minor < LEAST_NODE[1])) {
+    fail(`Node ${process.versions.node} is too old: 20.19 or newer is needed`);
+  }
+}
+
+function run(program, args) {
+  const result = spawnSync(program, args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8' });
+  if (result.status === 0) return;
+  process.stderr.write(`${result.stdout ?? ''}${result.stderr ?? ''}`);
+  fail(`${program} ${args.join(' ')} failed`);
+}
+
+function installPackages() {
+  const stamp = join(ROOT, 'node_modules', '.portcullis-setup');
+  const wanted = createHash('sha256')
+    .update(readFileSync(join(ROOT, 'package-lock.json')))
+    .digest('hex');
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return;
+  say('installing npm packages');
+  run('npm', ['ci', '--no-audit', '--no-fund']);
+  writeFileSync(stamp, wanted);
+}
+
+/** The newest change below a folder, in milliseconds. */
+function newest(folder) {
+  let latest = 0;
+  for (const entry of readdirSync(folder, { withFileTypes: true, recursive: true })) {
+    if (entry.isFile()) latest = Math.max(latest, statSync(join(entry.parentPath ?? entry.path, entry.name)).mtimeMs);
+  }
+  return latest;
+}
+
+function build() {
+  const sources = ['src', 'compiler', 'agent', 'test', 'bench'].map((name) => join(ROOT, name)).filter(existsSync);
+  const changed = Math.max(statSync(join(ROOT, 'tsconfig.json')).mtimeMs, ...sources.map(newest));
+  const stamp = join(ROOT, 'dist', '.built');
+  if (existsSync(stamp) && statSync(stamp).mtimeMs > changed) return;
+  say('building');
+  run(process.execPath, [join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', 'tsconfig.json']);
+  mkdirSync(join(ROOT, 'dist'), { recursive: true });
+  writeFileSync(stamp, '');
+}
+
+function isInstalled(program) {
+  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'];
+  return folders.some((folder) => existsSync(join(folder, program)));
+}
+
+function installKernelPrograms() {
+  if (process.platform !== 'linux' || process.getuid?.() !== 0) return;
+  const missing = Object.entries(KERNEL_PROGRAMS).filter(([program]) => !isInstalled(program));
+  if (missing.length === 0) return;
+  const packages = missing.map(([, name]) => name);
+  if (!isInstalled('apt-get')) {
+    say(`missing: ${missing.map(([program]) => program).join(', ')}; install ${packages.join(' ')} (no apt-get here)`);
+    return;
+  }
+  say(`installing Debian packages: ${packages.join(' ')}`);
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  try {
+    execFileSync('apt-get', ['update', '-qq'], { stdio: 'ignore', env });
+    execFileSync('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], { stdio: 'ignore', env });
+  } catch {
+    say(`apt-get could not install ${packages.join(' ')}: what needs them will say so`);
+  }
+}
+
+checkNode();
+installPackages();
+build();
+if (process.argv.includes('--kernel')) installKernelPrograms();

@@ -1,0 +1,79 @@
+// `npm test`: set-up, then every tier that this machine can run; one line why for a tier that it cannot.
+// `npm test -- --tier unit [vitest arguments]` runs one tier.
+import { spawnSync } from 'node:child_process';
+import { randomInt } from 'node:crypto';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
+const args = process.argv.slice(2);
+const tierAt = args.indexOf('--tier');
+const onlyTier = tierAt < 0 ? undefined : args.splice(tierAt, 2)[1];
+
+const setup = spawnSync(process.execPath, [join(ROOT, 'scripts', 'setup.mjs'), '--kernel'], { stdio: 'inherit' });
+if (setup.status !== 0) process.exit(1);
+
+const seed = process.env.PORTCULLIS_SEED ?? String(randomInt(2 ** 31));
+process.stdout.write(`seed: ${seed} (the same run again: PORTCULLIS_SEED=${seed} npm test)\n`);
+
+function kernelObstacle() {
+  if (process.platform !== 'linux') return 'it needs Linux';
+  if (process.getuid?.() !== 0) return 'it needs root';
+  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'];
+  const missing = ['nft', 'ip', 'conntrack', 'python3'].filter(
+    (name) => !folders.some((at) => existsSync(join(at, name))),
+  );
+  return missing.length > 0 ? `missing programs: ${missing.join(', ')}` : undefined;
+}
+
+const TIERS = [
+  { name: 'unit', config: 'vitest.config.ts', obstacle: () => undefined },
+  { name: 'kernel', config: 'vitest.kernel.config.ts', obstacle: kernelObstacle },
+  { name: 'container', obstacle: () => 'this version has no tests of it: it comes with the agent' },
+  { name: 'vm', obstacle: () => 'this version has no tests of it: it comes with the bridge datapath' },
+];
+
+let passed = 0;
+let failed = 0;
+let skipped = 0;
+for (const tier of TIERS) {
+  if (onlyTier !== undefined && onlyTier !== tier.name) continue;
+  const obstacle = tier.obstacle();
+  if (obstacle !== undefined) {
+    process.stdout.write(`${tier.name}: not run: ${obstacle}\n`);
+    continue;
+  }
+  process.stdout.write(`${tier.name}:\n`);
+  const folder = mkdtempSync(join(tmpdir(), 'portcullis-test-'));
+  const report = join(folder, 'report.json');
+  const result = spawnSync(
+    process.execPath,
+    [
+      join(ROOT, 'node_modules', 'vitest', 'vitest.mjs'),
+      'run',
+      '--config',
+      tier.config,
+      '--allowOnly=false',
+      '--reporter=default',
+      '--reporter=json',
+      `--outputFile.json=${report}`,
+      ...args,
+    ],
+    { cwd: ROOT, stdio: ['ignore', 'inherit', 'inherit'], env: { ...process.env, PORTCULLIS_SEED: seed } },
+  );
+  if (existsSync(report)) {
+    const counts = JSON.parse(readFileSync(report, 'utf8'));
+    passed += counts.numPassedTests;
+    failed += counts.numFailedTests;
+    skipped += counts.numPendingTests + counts.numTodoTests;
+    if (counts.numTotalTests === 0) failed += 1;
+    if (result.status !== 0 && counts.numFailedTests === 0) failed += 1;
+  } else {
+    failed += 1;
+  }
+  rmSync(folder, { recursive: true, force: true });
+}
+process.stdout.write(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}\n`);
+process.exit(failed > 0 || passed === 0 ? 1 : 0);
