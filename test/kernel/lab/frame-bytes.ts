@@ -1,0 +1,152 @@
+/**
+ * Frames as bytes. Checksums of transports are left out: nothing here terminates a flow, and connection tracking is told
+ * not to look (nf_conntrack_checksum).
+ */
+import type { Frame, IpPacket, Prefix, Transport } from '../../../src/model/index.js';
+
+export interface WireFrame {
+  readonly frame: Frame;
+  readonly destinationMac: string;
+  /** 1-65535: IPv4 identification, IPv6 flow label, or the low half of an ARP target address. */
+  readonly token: number;
+  /** TCP flags (RFC 9293); SYN when absent. */
+  readonly tcpFlags?: number;
+}
+
+export const TCP = { fin: 1, syn: 2, rst: 4, ack: 16 } as const;
+
+/** The frame in hexadecimal. */
+export function frameHex(wire: WireFrame): string {
+  const { frame, destinationMac } = wire;
+  const addresses = Buffer.concat([macBytes(destinationMac), macBytes(frame.sourceMac)]);
+  const tags = frame.vlanTags.map((id) => Buffer.from([0x81, 0x00, id >> 8, id & 0xff]));
+  const payload = payloadBytes(wire);
+  const type = numberBytes(etherType(frame), 2);
+  // LLC/SNAP (IEEE 802.2): a length, then AA AA 03, three zero bytes of OUI and the type.
+  const head = frame.snap
+    ? Buffer.concat([numberBytes(payload.length + 8, 2), Buffer.from('aaaa03000000', 'hex'), type])
+    : type;
+  return Buffer.concat([addresses, ...tags, head, payload]).toString('hex');
+}
+
+function etherType({ payload }: Frame): number {
+  switch (payload.kind) {
+    case 'ip':
+      return payload.source.family === 'IPv4' ? 0x0800 : 0x86dd;
+    case 'arp':
+      return 0x0806;
+    case 'rarp':
+      return 0x8035;
+    case 'other':
+      return payload.etherType;
+  }
+}
+
+function payloadBytes(wire: WireFrame): Buffer {
+  const { payload, sourceMac } = wire.frame;
+  switch (payload.kind) {
+    case 'ip':
+      return ipBytes(payload, wire);
+    case 'arp':
+      return arpBytes(payload.operation, payload.senderMac, payload.senderIp, wire.token);
+    case 'rarp':
+      return Buffer.concat([
+        Buffer.from('00010800060400 03'.replace(' ', ''), 'hex'),
+        macBytes(sourceMac),
+        Buffer.alloc(4),
+        macBytes(sourceMac),
+        Buffer.alloc(4),
+      ]);
+    case 'other':
+      return Buffer.alloc(46);
+  }
+}
+
+/** Targets of ARP are 240.0.x.y with the token in x.y: nobody's address. */
+function arpBytes(operation: number, senderMac: string, senderIp: Prefix, token: number): Buffer {
+  return Buffer.concat([
+    Buffer.from('000108000604', 'hex'),
+    numberBytes(operation, 2),
+    macBytes(senderMac),
+    addressBytes(senderIp),
+    Buffer.alloc(6),
+    numberBytes(0xf0000000 + token, 4),
+  ]);
+}
+
+function ipBytes({ source, destination, transport }: IpPacket, wire: WireFrame): Buffer {
+  const body = transportBytes(transport, wire);
+  if (source.family === 'IPv6') {
+    const head = Buffer.from([0x60, 0, 0, 0, 0, 0, transport.protocol, 255]);
+    head.writeUInt16BE(wire.token, 2);
+    head.writeUInt16BE(body.length, 4);
+    return Buffer.concat([head, addressBytes(source), addressBytes(destination), body]);
+  }
+  const head = Buffer.concat([
+    Buffer.from([0x45, 0]),
+    numberBytes(20 + body.length, 2),
+    numberBytes(wire.token, 2),
+    Buffer.from([0, 0, 64, transport.protocol, 0, 0]),
+    addressBytes(source),
+    addressBytes(destination),
+  ]);
+  head.writeUInt16BE(checksum(head), 10);
+  return Buffer.concat([head, body]);
+}
+
+function transportBytes(transport: Transport, { tcpFlags }: WireFrame): Buffer {
+  switch (transport.kind) {
+    case 'ports': {
+      const ports = Buffer.concat([numberBytes(transport.sourcePort, 2), numberBytes(transport.destinationPort, 2)]);
+      switch (transport.protocol) {
+        case 6:
+          return Buffer.concat([ports, Buffer.alloc(8), Buffer.from([0x50, tcpFlags ?? TCP.syn]), Buffer.alloc(6)]);
+        case 17:
+          return Buffer.concat([ports, numberBytes(16, 2), Buffer.alloc(10)]);
+        case 136:
+          // Checksum coverage 8: the header alone (RFC 3828).
+          return Buffer.concat([ports, numberBytes(8, 2), numberBytes(1, 2), Buffer.alloc(8)]);
+        case 33:
+          // A DCCP request with data offset 5 (RFC 4340).
+          return Buffer.concat([ports, Buffer.from([5, 0, 0, 0, 1]), Buffer.alloc(11)]);
+        case 132:
+          // An INIT chunk of 20 bytes, verification tag 0 (RFC 9260, 3.3.2).
+          return Buffer.concat([
+            ports,
+            Buffer.alloc(8),
+            Buffer.from('0100001400000001000100000001000100000001', 'hex'),
+          ]);
+      }
+      break;
+    }
+    case 'icmp': {
+      const head = Buffer.concat([Buffer.from([transport.type, transport.code, 0, 0]), Buffer.alloc(4)]);
+      const target = transport.target === undefined ? Buffer.alloc(16) : addressBytes(transport.target);
+      return Buffer.concat([head, target]);
+    }
+    case 'other':
+      return Buffer.alloc(16);
+  }
+}
+
+/** The Internet checksum (RFC 1071). */
+function checksum(bytes: Buffer): number {
+  let sum = 0;
+  for (let offset = 0; offset < bytes.length; offset += 2) sum += bytes.readUInt16BE(offset);
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
+  return ~sum & 0xffff;
+}
+
+function macBytes(mac: string): Buffer {
+  return Buffer.from(mac.replaceAll(':', ''), 'hex');
+}
+
+function addressBytes({ family, network }: Prefix): Buffer {
+  return Buffer.from(network.toString(16).padStart(family === 'IPv4' ? 8 : 32, '0'), 'hex');
+}
+
+function numberBytes(value: number, length: number): Buffer {
+  const bytes = Buffer.alloc(length);
+  bytes.writeUIntBE(value, 0, length);
+  return bytes;
+}

@@ -1,0 +1,289 @@
+/**
+ * A throw-away host: a network namespace with tap-like devices, and one that holds their other ends. Frames go in by raw
+ * sockets; a table of the test, behind ours at the same hooks, records which went past our rules.
+ */
+import { spawn, type ChildProcessByStdio } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
+import { createInterface, type Interface } from 'node:readline';
+import type { Readable, Writable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import { execa, execaSync } from 'execa';
+import { frameHex, type WireFrame } from './frame-bytes.js';
+
+export interface LabPort {
+  readonly device: string;
+  /** Addresses that the host routes to the device; text, without length. */
+  readonly addresses: readonly string[];
+}
+
+/** A frame that a port's guest sends, or that arrives from outside by the uplink. */
+export interface Shot extends Omit<WireFrame, 'destinationMac' | 'token'> {
+  /** The device whose guest sends; undefined is the outside. */
+  readonly device: string | undefined;
+}
+
+export interface Hit {
+  /** Went past our rules where the host receives (egress accepted). */
+  readonly passedEgress: boolean;
+  /** Devices for which it went past our rules where the host sends (ingress accepted). */
+  readonly passedIngress: readonly string[];
+  /** Devices whose far end received it. */
+  readonly arrived: readonly string[];
+}
+
+const UPLINK = 'uplink0';
+const PREFIX = 'pctest-';
+
+const PROBE = `
+table inet pctest_probe {
+	set in4 { typeof ip id; flags dynamic; size 65535; }
+	set in6 { typeof ip6 flowlabel; flags dynamic; size 65535; }
+	set out4 { typeof oifname . ip id; flags dynamic; size 65535; }
+	set out6 { typeof oifname . ip6 flowlabel; flags dynamic; size 65535; }
+	chain pre {
+		type filter hook prerouting priority 50; policy accept;
+		meta nfproto ipv4 add @in4 { ip id }
+		meta nfproto ipv6 add @in6 { ip6 flowlabel }
+	}
+	chain post {
+		type filter hook postrouting priority 50; policy accept;
+		meta nfproto ipv4 add @out4 { oifname . ip id }
+		meta nfproto ipv6 add @out6 { oifname . ip6 flowlabel }
+	}
+}
+table arp pctest_probe {
+	set in { typeof arp daddr ip; flags dynamic; size 65535; }
+	chain pre {
+		type filter hook input priority 50; policy accept;
+		add @in { arp daddr ip }
+	}
+}
+`;
+
+export class Lab {
+  readonly host: string;
+  readonly #guests: string;
+  #wire: ChildProcessByStdio<Writable, Readable, null> | undefined;
+  #lines: Interface | undefined;
+  readonly #macs = new Map<string, string>();
+  #token = 0;
+
+  private constructor(readonly ports: readonly LabPort[]) {
+    const name = `${PREFIX}${process.pid.toString()}`;
+    this.host = `${name}-host`;
+    this.#guests = `${name}-guests`;
+  }
+
+  static async create(ports: readonly LabPort[]): Promise<Lab> {
+    removeLeftovers();
+    const lab = new Lab(ports);
+    process.once('exit', () => lab.#remove());
+    try {
+      await lab.#build();
+    } catch (error) {
+      lab.#remove();
+      throw error;
+    }
+    return lab;
+  }
+
+  async destroy(): Promise<void> {
+    this.#lines?.close();
+    this.#wire?.stdin.end();
+    this.#remove();
+    await Promise.resolve();
+  }
+
+  /** Runs a program in the host's namespace. */
+  async exec(
+    program: string,
+    args: readonly string[],
+    input = '',
+  ): Promise<{ exitCode: number; stdout: string; stderr: string }> {
+    const result = await execa('ip', ['netns', 'exec', this.host, program, ...args], { input, reject: false });
+    return { exitCode: result.exitCode ?? -1, stdout: result.stdout, stderr: result.stderr };
+  }
+
+  /** Loads nft text; fails when the kernel refuses it. */
+  async load(text: string): Promise<void> {
+    const { exitCode, stderr } = await this.exec('nft', ['-f', '-'], text);
+    if (exitCode !== 0) throw new Error(`nft refuses: ${stderr.slice(0, 2000)}`);
+  }
+
+  async forgetFlows(): Promise<void> {
+    await this.exec('conntrack', ['-F']);
+  }
+
+  /** Sends frames in order and says what became of each. */
+  async shoot(shots: readonly Shot[]): Promise<readonly Hit[]> {
+    await this.load(
+      `${['in4', 'in6', 'out4', 'out6'].map((set) => `flush set inet pctest_probe ${set}\n`).join('')}flush set arp pctest_probe in\n`,
+    );
+    const tokens = shots.map(() => (this.#token = (this.#token % 60_000) + 1));
+    const frames = shots.map(({ device, ...shot }, index) => {
+      const destinationMac = this.#macs.get(device ?? UPLINK) ?? '';
+      return [farEnd(device ?? UPLINK), frameHex({ ...shot, destinationMac, token: tokens[index] ?? 0 })];
+    });
+    const arrivals = await this.#transmit(frames);
+    const seen = await this.#seen();
+    return tokens.map((token) => ({
+      passedEgress: seen.received.has(token),
+      passedIngress: [...(seen.sent.get(token) ?? [])].sort(),
+      arrived: [...(arrivals.get(token) ?? [])].sort(),
+    }));
+  }
+
+  async #transmit(
+    frames: readonly (readonly [string, string] | readonly string[])[],
+  ): Promise<Map<number, Set<string>>> {
+    const wire = this.#wire;
+    const lines = this.#lines;
+    if (wire === undefined || lines === undefined) throw new Error('the lab is not built');
+    const answer = new Promise<string>((resolve) => lines.once('line', resolve));
+    wire.stdin.write(`${JSON.stringify(frames)}\n`);
+    const arrivals = new Map<number, Set<string>>();
+    for (const [device = '', hex = ''] of JSON.parse(await answer) as readonly (readonly string[])[]) {
+      const token = tokenOf(Buffer.from(hex, 'hex'));
+      if (token === undefined) continue;
+      const devices = arrivals.get(token) ?? new Set();
+      devices.add(device.replace(/^far-/, ''));
+      arrivals.set(token, devices);
+    }
+    return new Map([...arrivals].map(([token, ends]) => [token, new Set([...ends].map((end) => this.#deviceOf(end)))]));
+  }
+
+  #deviceOf(end: string): string {
+    return (
+      [UPLINK, ...this.ports.map((port) => port.device)].find(
+        (device) => farEnd(device) === end || farEnd(device) === `far-${end}`,
+      ) ?? end
+    );
+  }
+
+  async #seen(): Promise<{ received: Set<number>; sent: Map<number, Set<string>> }> {
+    const received = new Set<number>();
+    const sent = new Map<number, Set<string>>();
+    for (const family of ['inet', 'arp']) {
+      const { stdout } = await this.exec('nft', ['-j', '-n', 'list', 'table', family, 'pctest_probe']);
+      const listing = JSON.parse(stdout) as {
+        readonly nftables: readonly { readonly set?: { readonly name: string; readonly elem?: readonly unknown[] } }[];
+      };
+      for (const { set } of listing.nftables) {
+        for (const element of set?.elem ?? []) {
+          if (typeof element === 'object' && element !== null && 'concat' in element) {
+            const [device, token] = element.concat as readonly [string, number];
+            const devices = sent.get(token) ?? new Set();
+            sent.set(token, devices.add(device));
+          } else if (typeof element === 'string') {
+            const [, , high = '0', low = '0'] = element.split('.');
+            received.add(Number(high) * 256 + Number(low));
+          } else received.add(Number(element));
+        }
+      }
+    }
+    return { received, sent };
+  }
+
+  async #build(): Promise<void> {
+    const devices = [UPLINK, ...this.ports.map((port) => port.device)];
+    await execa('ip', ['netns', 'add', this.host]);
+    await execa('ip', ['netns', 'add', this.#guests]);
+    const sysctls = [
+      'net.ipv4.ip_forward=1',
+      'net.ipv6.conf.all.forwarding=1',
+      'net.ipv4.conf.all.rp_filter=0',
+      'net.ipv4.conf.default.rp_filter=0',
+      'net.ipv6.conf.default.accept_dad=0',
+      'net.ipv6.conf.default.router_solicitations=0',
+      'net.netfilter.nf_conntrack_checksum=0',
+    ];
+    for (const setting of sysctls) await this.exec('sysctl', ['-qw', setting]);
+    await execa('ip', ['netns', 'exec', this.#guests, 'sysctl', '-qw', 'net.ipv6.conf.default.disable_ipv6=1']);
+    for (const [index, device] of devices.entries()) {
+      const mac = `02:00:00:00:01:${index.toString(16).padStart(2, '0')}`;
+      this.#macs.set(device, mac);
+      await this.#ip(
+        'link',
+        'add',
+        device,
+        'address',
+        mac,
+        'type',
+        'veth',
+        'peer',
+        'name',
+        farEnd(device),
+        'netns',
+        this.#guests,
+      );
+      await this.#ip('link', 'set', device, 'up');
+      await execa('ip', ['-n', this.#guests, 'link', 'set', farEnd(device), 'arp', 'off', 'up']);
+    }
+    await this.#ip('address', 'add', '203.0.113.1/24', 'dev', UPLINK);
+    await this.#ip('address', 'add', '2001:db8:ffff::1/64', 'dev', UPLINK, 'nodad');
+    for (const gateway of ['203.0.113.254', '2001:db8:ffff::fe']) {
+      await this.#ip('neighbour', 'add', gateway, 'lladdr', '02:00:00:00:02:00', 'dev', UPLINK, 'nud', 'permanent');
+      await this.#ip('route', 'add', 'default', 'via', gateway, 'dev', UPLINK);
+    }
+    for (const { device, addresses } of this.ports) {
+      for (const address of addresses) {
+        await this.#ip('route', 'add', address, 'dev', device);
+        await this.#ip('neighbour', 'add', address, 'lladdr', '02:00:00:00:02:01', 'dev', device, 'nud', 'permanent');
+      }
+    }
+    await this.load(PROBE);
+    await this.#startWire(devices.map(farEnd));
+  }
+
+  async #startWire(ends: readonly string[]): Promise<void> {
+    const program = fileURLToPath(new URL('./wire.py', import.meta.url));
+    this.#wire = spawn('ip', ['netns', 'exec', this.#guests, 'python3', program, ...ends], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    const lines = createInterface({ input: this.#wire.stdout });
+    this.#lines = lines;
+    await new Promise<void>((resolve, reject) => {
+      lines.once('line', () => resolve());
+      this.#wire?.once('exit', (code) => reject(new Error(`wire.py ended with ${String(code)}`)));
+    });
+  }
+
+  async #ip(...args: readonly string[]): Promise<void> {
+    await execa('ip', ['-n', this.host, ...args]);
+  }
+
+  #remove(): void {
+    this.#wire?.kill('SIGKILL');
+    for (const name of [this.host, this.#guests]) removeNamespace(name);
+  }
+}
+
+/** Name of the guest's end; within 15 characters. */
+function farEnd(device: string): string {
+  return `g${device.slice(-14)}`;
+}
+
+/** The token of an arrived frame: see WireFrame. */
+function tokenOf(frame: Buffer): number | undefined {
+  switch (frame.readUInt16BE(12)) {
+    case 0x0800:
+      return frame.readUInt16BE(18);
+    case 0x86dd:
+      return frame.readUInt16BE(16);
+    default:
+      return undefined;
+  }
+}
+
+function removeNamespace(name: string): void {
+  if (existsSync(`/run/netns/${name}`)) execaSync('ip', ['netns', 'delete', name], { reject: false });
+}
+
+/** Namespaces of runs that were killed. */
+function removeLeftovers(): void {
+  if (!existsSync('/run/netns')) return;
+  for (const name of readdirSync('/run/netns')) {
+    const pid = new RegExp(`^${PREFIX}(\\d+)-`).exec(name)?.[1];
+    if (pid !== undefined && !existsSync(`/proc/${pid}`)) removeNamespace(name);
+  }
+}
