@@ -215,7 +215,7 @@ function ingressService(packet: IpPacket): Judgement | undefined {
 /** Undefined for new packets, for those that the kernel does not track, and for stateless ports. */
 function flowState(context: JudgeContext, port: Port, packet: IpPacket, state: FlowState): Judgement | undefined {
   const type = icmpv6Type(packet);
-  if (type !== undefined && ((type >= 130 && type <= 137) || type === 143)) return undefined;
+  if (type !== undefined && ((type >= 130 && type <= 136) || type === 143)) return undefined;
   if (!groupsOf(context, port).every((group) => group.stateful)) return undefined;
   switch (state) {
     case 'new':

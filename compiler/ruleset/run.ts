@@ -100,12 +100,12 @@ interface Packet {
   readonly revoked: boolean;
 }
 
-/** Types that nf_conntrack_icmpv6 never tracks: 130-137 and 143. */
+/** Types that nf_conntrack_icmpv6 never tracks: 130-136 and 143. A redirect (137) is related to its flow, or invalid. */
 function isUntracked(frame: Frame): boolean {
   const { payload } = frame;
   if (payload.kind !== 'ip' || payload.transport.kind !== 'icmp' || payload.transport.protocol !== 58) return false;
   const { type } = payload.transport;
-  return (type >= 130 && type <= 137) || type === 143;
+  return (type >= 130 && type <= 136) || type === 143;
 }
 
 function ctStates(frame: Frame, state: FlowState): readonly CtState[] {

@@ -65,7 +65,7 @@ const ICMPV6 = 58;
 const DHCP = { server: 67, client: 68 };
 const DHCPV6 = { server: 547, client: 546 };
 
-/** ICMPv6 types: RFC 4861 (133-137), RFC 2710 and 3810 (130-132, 143). The kernel tracks none of them. */
+/** ICMPv6 types: RFC 4861 (133-137), RFC 2710 and 3810 (130-132, 143). The kernel tracks none of them but 137. */
 const ND = {
   query: 130,
   report: 131,

@@ -38,8 +38,14 @@ function topologyOf(document: Record<string, unknown>): Topology {
   return parseTopology([{ file: 'random', content: { ...document, ports } }]).topology;
 }
 
-/** What connection tracking will say of a first packet: types of ICMP that open no flow are invalid to it. */
-function firstState({ transport }: IpPacket): FlowState {
+/**
+ * What connection tracking will say of a first packet: types of ICMP that open no flow are invalid to it, and so is each
+ * family's ICMP in the other (nf_conntrack_proto_icmp.c, nf_conntrack_proto_icmpv6.c).
+ */
+function firstState({ source, transport }: IpPacket): FlowState {
+  if (transport.kind === 'other') {
+    return transport.protocol === (source.family === 'IPv4' ? 58 : 1) ? 'invalid' : 'new';
+  }
   if (transport.kind !== 'icmp') return 'new';
   const opens = transport.protocol === 1 ? [8, 13, 15, 17] : [128];
   return opens.includes(transport.type) ? 'new' : 'invalid';
@@ -55,8 +61,29 @@ function unrelated(frame: Frame, number: number): Frame {
   return { ...frame, payload: { ...payload, transport: { ...transport, sourcePort } } };
 }
 
+/**
+ * Leaves out packets without ports that another one of the batch has the addresses of, either way round: what passes
+ * first would make the other a reply.
+ */
+function withoutReplies(shots: readonly Shot[]): readonly Shot[] {
+  const seen = new Set<string>();
+  return shots.filter(({ frame: { payload } }) => {
+    if (payload.kind !== 'ip' || hasTrackedPorts(payload)) return true;
+    const ends = [payload.source.text, payload.destination.text].sort().join(' ');
+    const key = `${ends} ${String(payload.transport.protocol)}`;
+    const isFirst = !seen.has(key);
+    seen.add(key);
+    return isFirst;
+  });
+}
+
+/** Newer kernels track DCCP by addresses alone: see docs/decisions/connection-tracking.md. */
+function hasTrackedPorts({ transport }: IpPacket): boolean {
+  return transport.kind === 'ports' && transport.protocol !== 33;
+}
+
 const TOPOLOGIES = 12;
-const FRAMES = 150;
+const FRAMES = 240;
 
 describe('real packets through the loaded rules', () => {
   it('get the verdict of the oracle, at least 2 000 of them', async () => {
@@ -71,7 +98,7 @@ describe('real packets through the loaded rules', () => {
       const context = { topology, widestPairLength: DEFAULT_OPTIONS.widestPairLength };
       const portOf = (name: string): ReturnType<typeof topology.ports.get> =>
         [...topology.ports.values()].find((port) => port.host === 'host-1' && port.device === name);
-      const shots = random.slice(round * FRAMES, (round + 1) * FRAMES).flatMap((frame, number): Shot[] => {
+      const candidates = random.slice(round * FRAMES, (round + 1) * FRAMES).flatMap((frame, number): Shot[] => {
         const from = number % 7 === 6 ? UNKNOWN_DEVICE : device(LOCAL[number % LOCAL.length] ?? 0);
         const port = portOf(from);
         const plain = number % 5 !== 0 && port !== undefined ? frameOf(port, frame) : frame;
@@ -82,6 +109,7 @@ describe('real packets through the loaded rules', () => {
           ...(outside === undefined ? [] : [{ device: undefined, frame: outside }]),
         ];
       });
+      const shots = withoutReplies(candidates);
       const hits = await lab.shoot(shots);
       shots.forEach((shot, number) => {
         const { frame } = shot;
@@ -122,10 +150,11 @@ function bigints(_key: string, value: unknown): unknown {
   return typeof value === 'bigint' ? value.toString() : value;
 }
 
+/** Frames that reach our hooks: the host's IPv6 drops multicast sources before them (ip6_input.c). */
 function isSeen(frame: Frame): boolean {
   const { payload } = frame;
   if (frame.vlanTags.length > 0 || frame.snap) return false;
-  return payload.kind === 'arp' || payload.kind === 'ip';
+  return payload.kind === 'arp' || (payload.kind === 'ip' && !payload.source.text.startsWith('ff'));
 }
 
 /** A packet from the outside to a port, made of a random one. */
