@@ -1,0 +1,214 @@
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import {
+  compile,
+  DEFAULT_OPTIONS,
+  planTransaction,
+  printRuleset,
+  printTransaction,
+  readListing,
+  type TableState,
+} from '../../compiler/index.js';
+import { parseAddress, parseTopology, type Frame, type Prefix, type Transport } from '../../src/model/index.js';
+import { TCP } from './lab/frame-bytes.js';
+import { Lab, type Shot } from './lab/lab.js';
+
+const CLIENT = { device: 'tapclient00-00', mac: 'fa:16:3e:00:00:01', v4: '10.0.0.1', v6: 'fd00::1' };
+const SERVER = { device: 'tapserver00-00', mac: 'fa:16:3e:00:00:02', v4: '10.0.0.2', v6: 'fd00::2' };
+const OUTSIDE = { mac: '02:00:00:00:02:00', v4: '192.0.2.9', v6: '2001:db8::9' };
+
+type Rule = Readonly<Record<string, unknown>>;
+
+const EGRESS: readonly Rule[] = [{ direction: 'egress' }, { direction: 'egress', ethertype: 'IPv6' }];
+const allow = (protocol: string, port: number, fields: Rule = {}): Rule => ({
+  direction: 'ingress',
+  protocol,
+  port_range_min: port,
+  port_range_max: port,
+  ...fields,
+});
+
+/** Two ports in groups of their own. */
+function topology(
+  clientRules: readonly Rule[],
+  serverRules: readonly Rule[],
+  serverFields: Rule = {},
+): Parameters<typeof compile>[0] {
+  const port = ({ device, mac, v4, v6 }: typeof CLIENT, group: string): Rule => ({
+    id: device.slice(3),
+    mac_address: mac,
+    network_id: 'network',
+    fixed_ips: [{ ip_address: v4 }, { ip_address: v6 }],
+    security_groups: [group],
+  });
+  const { topology: parsed, problems } = parseTopology([
+    {
+      file: 'test',
+      content: {
+        security_groups: [
+          { id: 'clients', security_group_rules: clientRules },
+          { id: 'servers', security_group_rules: serverRules, ...serverFields },
+        ],
+        ports: [port(CLIENT, 'clients'), port(SERVER, 'servers')],
+      },
+    },
+  ]);
+  expect(problems).toEqual([]);
+  return parsed;
+}
+
+function rulesOf(parsed: ReturnType<typeof topology>): string {
+  return printRuleset(compile(parsed, () => true, DEFAULT_OPTIONS).ruleset);
+}
+
+function address(text: string): Prefix {
+  const parsed = parseAddress(text);
+  if (parsed === undefined) throw new Error(`not an address: ${text}`);
+  return parsed;
+}
+
+function ipFrame(sourceMac: string, source: string, destination: string, transport: Transport): Frame {
+  return {
+    sourceMac,
+    vlanTags: [],
+    snap: false,
+    payload: { kind: 'ip', source: address(source), destination: address(destination), transport },
+  };
+}
+
+const ports = (protocol: 6 | 17, sourcePort: number, destinationPort: number): Transport => ({
+  kind: 'ports',
+  protocol,
+  sourcePort,
+  destinationPort,
+});
+
+type Ends = 'v4' | 'v6';
+
+/** A TCP or UDP packet from the client to the server's port, or back. */
+function forth(family: Ends, protocol: 6 | 17, port: number, tcpFlags: number = TCP.syn): Shot {
+  return {
+    device: CLIENT.device,
+    frame: ipFrame(CLIENT.mac, CLIENT[family], SERVER[family], ports(protocol, 30_000, port)),
+    tcpFlags,
+  };
+}
+
+function back(family: Ends, protocol: 6 | 17, port: number, tcpFlags: number = TCP.syn | TCP.ack): Shot {
+  return {
+    device: SERVER.device,
+    frame: ipFrame(SERVER.mac, SERVER[family], CLIENT[family], ports(protocol, port, 30_000)),
+    tcpFlags,
+  };
+}
+
+let lab: Lab;
+beforeAll(async () => {
+  lab = await Lab.create([
+    { device: CLIENT.device, addresses: [CLIENT.v4, CLIENT.v6] },
+    { device: SERVER.device, addresses: [SERVER.v4, SERVER.v6] },
+    { device: 'tapunknown', addresses: ['10.0.0.3', 'fd00::3'] },
+  ]);
+});
+afterAll(async () => {
+  await lab.destroy();
+});
+beforeEach(async () => {
+  await lab.forgetFlows();
+});
+
+/** Devices that each frame reached, one frame after another. */
+async function reach(...shots: readonly Shot[]): Promise<readonly (readonly string[])[]> {
+  const results: (readonly string[])[] = [];
+  for (const shot of shots) results.push((await lab.shoot([shot]))[0]?.arrived ?? []);
+  return results;
+}
+
+it.each<Ends>(['v4', 'v6'])('a reply passes without a rule, and nothing else does (%s)', async (family) => {
+  const ethertype = family === 'v4' ? 'IPv4' : 'IPv6';
+  await lab.load(rulesOf(topology(EGRESS, [allow('tcp', 80, { ethertype }), allow('udp', 53, { ethertype })])));
+  for (const protocol of [6, 17] as const) {
+    const port = protocol === 6 ? 80 : 53;
+    expect(await reach(forth(family, protocol, port), back(family, protocol, port))).toEqual([
+      [SERVER.device],
+      [CLIENT.device],
+    ]);
+    expect(await reach(forth(family, protocol, port + 1), forth(family, protocol, port - 1))).toEqual([[], []]);
+  }
+});
+
+it('a packet between two local ports needs both halves', async () => {
+  await lab.load(rulesOf(topology([], [allow('udp', 53)])));
+  expect(await reach(forth('v4', 17, 53))).toEqual([[]]);
+  await lab.load(rulesOf(topology(EGRESS, [])));
+  expect(await reach(forth('v4', 17, 53))).toEqual([[]]);
+  await lab.load(rulesOf(topology(EGRESS, [allow('udp', 53)])));
+  expect(await reach(forth('v4', 17, 53))).toEqual([[SERVER.device]]);
+});
+
+it('stateless groups need a rule for the reply', async () => {
+  const rules = [allow('udp', 53)];
+  await lab.load(rulesOf(topology(EGRESS, rules, { stateful: false })));
+  // The client's group is stateful and lets the reply in; the stateless server has no egress rule to send it.
+  expect(await reach(forth('v4', 17, 53), back('v4', 17, 53))).toEqual([[SERVER.device], []]);
+  await lab.load(rulesOf(topology(EGRESS, [...rules, ...EGRESS], { stateful: false })));
+  expect(await reach(forth('v4', 17, 53), back('v4', 17, 53))).toEqual([[SERVER.device], [CLIENT.device]]);
+});
+
+it('a stray SYN-ACK is invalid and does not pass, whatever the rules', async () => {
+  await lab.load(rulesOf(topology(EGRESS, [{ direction: 'ingress' }])));
+  expect(await reach(forth('v4', 6, 80, TCP.syn | TCP.ack))).toEqual([[]]);
+});
+
+it('an unknown device of the prefix passes nothing, in or out', async () => {
+  await lab.load(rulesOf(topology(EGRESS, [{ direction: 'ingress' }])));
+  const out: Shot = {
+    device: 'tapunknown',
+    frame: ipFrame('fa:16:3e:00:00:03', '10.0.0.3', SERVER.v4, ports(17, 9, 9)),
+  };
+  const inward: Shot = { device: undefined, frame: ipFrame(OUTSIDE.mac, OUTSIDE.v4, '10.0.0.3', ports(17, 9, 9)) };
+  const known: Shot = { device: undefined, frame: ipFrame(OUTSIDE.mac, OUTSIDE.v4, SERVER.v4, ports(17, 9, 9)) };
+  expect(await reach(out, inward, known)).toEqual([[], [], [SERVER.device]]);
+});
+
+async function loaded(): Promise<readonly TableState[]> {
+  return Promise.all(
+    (['inet', 'arp'] as const).map(async (family) => {
+      const { stdout } = await lab.exec('nft', ['-j', '-n', '-s', 'list', 'table', family, 'portcullis']);
+      return readListing(family, 'portcullis', JSON.parse(stdout));
+    }),
+  );
+}
+
+it('an established flow survives a change that does not concern it', async () => {
+  await lab.load(rulesOf(topology(EGRESS, [allow('tcp', 80)])));
+  expect(await reach(forth('v4', 6, 80), back('v4', 6, 80), forth('v4', 6, 80, TCP.ack))).toEqual([
+    [SERVER.device],
+    [CLIENT.device],
+    [SERVER.device],
+  ]);
+  const { ruleset } = compile(topology(EGRESS, [allow('tcp', 80), allow('tcp', 443)]), () => true, DEFAULT_OPTIONS);
+  const text = printTransaction(planTransaction(ruleset.tables, await loaded()));
+  expect(text).toContain('sg_servers');
+  expect(text).not.toContain('egress');
+  await lab.load(text);
+  expect(await reach(forth('v4', 6, 80, TCP.ack), back('v4', 6, 80, TCP.ack))).toEqual([
+    [SERVER.device],
+    [CLIENT.device],
+  ]);
+});
+
+it('a load that fails leaves the former rules, byte for byte', async () => {
+  await lab.load(rulesOf(topology(EGRESS, [allow('tcp', 80)])));
+  const before = (await lab.exec('nft', ['list', 'ruleset'])).stdout;
+  const broken = rulesOf(topology(EGRESS, [allow('tcp', 443)])).replace('jump egress_stateful', 'jump no_such_chain');
+  await expect(lab.load(broken)).rejects.toThrow('nft refuses');
+  expect((await lab.exec('nft', ['list', 'ruleset'])).stdout).toBe(before);
+});
+
+it('the kernel keeps the first comment of a chain, so that digests are in comments of rules', async () => {
+  await lab.load('table inet pctest_comment {\n chain c { comment "first"; }\n}');
+  await lab.load('add chain inet pctest_comment c { comment "second"; }');
+  const { stdout } = await lab.exec('nft', ['list', 'table', 'inet', 'pctest_comment']);
+  expect(stdout).toContain('comment "first"');
+  await lab.load('delete table inet pctest_comment');
+});
