@@ -1,0 +1,128 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+
+const EXAMPLE = 'examples/web-and-database.yaml';
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'portcullis-cli-'));
+});
+afterAll(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+async function portcullis(
+  ...args: readonly string[]
+): Promise<{ exitCode: number | undefined; stdout: string; stderr: string }> {
+  const { exitCode, stdout, stderr } = await execa(process.execPath, ['dist/src/cli/main.js', ...args], {
+    reject: false,
+  });
+  return { exitCode, stdout, stderr };
+}
+
+it('compile --dry-run prints the rules and nothing else', async () => {
+  const { exitCode, stdout, stderr } = await portcullis('compile', '--dry-run', '-t', EXAMPLE);
+  expect([exitCode, stderr]).toEqual([0, '']);
+  expect(stdout).toMatch(/^table inet portcullis\ndelete table inet portcullis\ntable inet portcullis \{\n/);
+});
+
+it('compile --dry-run --format json prints the same rules as libnftables JSON', async () => {
+  const { exitCode, stdout } = await portcullis('compile', '--dry-run', '-t', EXAMPLE, '--format', 'json');
+  expect(exitCode).toBe(0);
+  const { nftables } = JSON.parse(stdout) as { readonly nftables: readonly Readonly<Record<string, unknown>>[] };
+  expect(nftables[0]).toEqual({ metainfo: { json_schema_version: 1 } });
+  expect(nftables.filter((command) => 'add' in command).length).toBeGreaterThan(50);
+});
+
+it('compile --dry-run --port prints the rules of that port alone', async () => {
+  const { stdout } = await portcullis('compile', '--dry-run', '-t', EXAMPLE, '--port', 'database-1');
+  expect(stdout).toContain('tapb2000001-40');
+  expect(stdout).not.toContain('tapa1000001-40');
+});
+
+it.each<[string, readonly string[], string]>([
+  ['no command', [], 'name a command'],
+  ['an unknown option', ['check', '-t', EXAMPLE, '--nonsense'], 'Unknown argument: nonsense'],
+  ['no topology', ['check'], 'Missing required argument: topology'],
+  [
+    'no host to load for',
+    ['compile', '-t', EXAMPLE],
+    '--host: name the host whose ports are to be loaded, or use --dry-run',
+  ],
+  [
+    'one port to load',
+    ['compile', '-t', EXAMPLE, '--host', 'compute-1', '--port', 'web-1'],
+    '--port: only with --dry-run',
+  ],
+  [
+    'the iptables backend',
+    ['compile', '--dry-run', '-t', EXAMPLE, '--backend', 'iptables'],
+    '--backend: iptables is not in this version',
+  ],
+  [
+    'a device prefix that is syntax',
+    ['baseline', '--dry-run', '--device-prefix', 'a"b'],
+    '--device-prefix: "a\\"b" is not the start of a device name',
+  ],
+])('%s is a usage error, in one line', async (_what, args, message) => {
+  const { exitCode, stdout, stderr } = await portcullis(...args);
+  expect([exitCode, stdout]).toEqual([64, '']);
+  expect(stderr.split('\n')).toHaveLength(1);
+  expect(stderr).toContain(message);
+});
+
+it('a host that no port is bound to is refused: a mistyped name must not close every port', async () => {
+  const { exitCode, stderr } = await portcullis('compile', '-t', EXAMPLE, '--host', 'compute-l');
+  expect([exitCode, stderr]).toEqual([
+    1,
+    'error: --host: no port is bound to "compute-l": ports are bound to compute-1',
+  ]);
+});
+
+it('check passes the example and a dump of Neutron', async () => {
+  expect((await portcullis('check', '-t', EXAMPLE)).exitCode).toBe(0);
+  expect((await portcullis('check', '-t', 'examples/neutron-dump')).exitCode).toBe(0);
+});
+
+it('an invalid topology is refused, unless what is invalid is to be skipped', async () => {
+  const file = join(folder, 'bad.yaml');
+  writeFileSync(file, 'security_groups:\n  - id: g\n    security_group_rules: [{ id: r, direction: up }]\nports: []\n');
+  const line = `error: ${file}: security_groups[0].security_group_rules[0].direction: "up" is not "ingress" or "egress"`;
+  const refused = await portcullis('compile', '--dry-run', '-t', file);
+  expect([refused.exitCode, refused.stdout]).toEqual([1, '']);
+  expect(refused.stderr.split('\n')).toEqual([line, `error: 1 error(s) in ${file}: nothing was done`]);
+  const skipped = await portcullis('compile', '--dry-run', '-t', file, '--skip-invalid');
+  expect([skipped.exitCode, skipped.stderr]).toEqual([0, line]);
+});
+
+it('a folder of 1 000 files with one broken gives one error, which names that file', async () => {
+  const many = mkdtempSync(join(folder, 'many-'));
+  for (let number = 0; number < 1000; number++) {
+    const broken = number === 500;
+    writeFileSync(
+      join(many, `port-${String(number)}.json`),
+      broken ? '{"ports": [' : `{"security_groups":[{"id":"g${String(number)}"}]}`,
+    );
+  }
+  const { exitCode, stderr } = await portcullis('check', '-t', many);
+  expect(exitCode).toBe(1);
+  const [error = '', summary] = stderr.split('\n');
+  expect(error).toMatch(/^error: .*port-500\.json: is not JSON: /);
+  expect(summary).toBe('0 ports, 999 security groups, 0 address groups: 1 problem(s)');
+});
+
+it('explain names the deciding rule, and exits 0 or 3', async () => {
+  const args = ['explain', '-t', EXAMPLE, '--to', 'database-1', '--protocol', 'tcp', '--dst-port', '3306'];
+  const allowed = await portcullis(...args, '--from', 'web-1', '--json');
+  expect(allowed.exitCode).toBe(0);
+  const [ipv4] = JSON.parse(allowed.stdout) as readonly {
+    readonly halves: readonly { readonly rule: { readonly ruleId: string } }[];
+  }[];
+  expect(ipv4?.halves[1]?.rule.ruleId).toBe('9a3f1c7e-2b1d-4f0a-8c55-1f2e3d4c5b03');
+  const dropped = await portcullis(...args, '--from', 'outsider');
+  expect(dropped.exitCode).toBe(3);
+  expect(dropped.stdout).toContain('but source 10.0.0.99 is no member of group "web" (3 IPv4 members)');
+});
