@@ -3,8 +3,13 @@ import pico from 'picocolors';
 import { formatProblem, type Problem } from '../model/index.js';
 
 /** Colours for standard output, or none when it is not a terminal (or NO_COLOR is set). */
-export const colours = pico.createColors(process.stdout.isTTY && process.env['NO_COLOR'] === undefined);
-const errorColours = pico.createColors(process.stderr.isTTY && process.env['NO_COLOR'] === undefined);
+export const colours = pico.createColors(isForPeople(process.stdout));
+const errorColours = pico.createColors(isForPeople(process.stderr));
+
+/** `isTTY` is undefined, not false, on a pipe, and undefined would let the library guess. */
+function isForPeople(stream: NodeJS.WriteStream): boolean {
+  return Boolean(stream.isTTY) && process.env['NO_COLOR'] === undefined;
+}
 
 export function printLine(line: string): void {
   process.stdout.write(`${line}\n`);
