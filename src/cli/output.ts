@@ -1,14 +1,14 @@
 /** What commands print: results to standard output, everything else to standard error, colour on terminals only. */
+import { isatty } from 'node:tty';
 import pico from 'picocolors';
 import { formatProblem, type Problem } from '../model/index.js';
 
 /** Colours for standard output, or none when it is not a terminal (or NO_COLOR is set). */
-export const colours = pico.createColors(isForPeople(process.stdout));
-const errorColours = pico.createColors(isForPeople(process.stderr));
+export const colours = pico.createColors(isForPeople(1));
+const errorColours = pico.createColors(isForPeople(2));
 
-/** `isTTY` is undefined, not false, on a pipe, and undefined would let the library guess. */
-function isForPeople(stream: NodeJS.WriteStream): boolean {
-  return Boolean(stream.isTTY) && process.env['NO_COLOR'] === undefined;
+function isForPeople(descriptor: 1 | 2): boolean {
+  return isatty(descriptor) && process.env['NO_COLOR'] === undefined;
 }
 
 export function printLine(line: string): void {
