@@ -220,7 +220,7 @@ function reference({ topology }: JudgeContext, group: SecurityGroup, rule: Secur
       case 'address-group':
         return `address group ${named(rule.remote.id, topology.addressGroups.get(rule.remote.id)?.name)}`;
       case 'unknown':
-        return `unknown group ${rule.remote.reference}`;
+        return `unknown group ${quoteValue(rule.remote.reference)}`;
     }
   })();
   const side = rule.direction === 'ingress' ? 'from' : 'to';
@@ -305,7 +305,7 @@ function remoteMismatch(
       return `${word} ${address.text} is not in address group ${quoteValue(name)}`;
     }
     case 'unknown':
-      return `group ${remote.reference} is not in the topology: the rule matches nothing`;
+      return `group ${quoteValue(remote.reference)} is not in the topology: the rule matches nothing`;
   }
 }
 

@@ -3,6 +3,7 @@ export * from './address.js';
 export * from './mac.js';
 export * from './packet.js';
 export { parseTopology, type ParsedTopology, type ParseOptions, type SourceDocument } from './parse/parse.js';
+export { printTopology } from './print.js';
 export * from './problem.js';
 export * from './protocol.js';
 export * from './topology.js';

@@ -227,7 +227,7 @@ function resolved(
   context: RuleContext,
 ): Remote {
   const id = directory.find(value, context.projectId, place);
-  return id === undefined ? { kind: 'unknown', reference: quoteValue(value) } : { kind, id };
+  return id === undefined ? { kind: 'unknown', reference: String(value) } : { kind, id };
 }
 
 function parseRemotePrefix(value: unknown, family: Family, place: Place): Remote | undefined {

@@ -139,7 +139,7 @@ describe('a rule', () => {
     ]);
     expect(parse(content).topology.securityGroups.get('g')?.rules[0]?.remote).toEqual({
       kind: 'unknown',
-      reference: '"gone"',
+      reference: 'gone',
     });
   });
 
