@@ -212,3 +212,29 @@ it('the kernel keeps the first comment of a chain, so that digests are in commen
   expect(stdout).toContain('comment "first"');
   await lab.load('delete table inet pctest_comment');
 });
+
+it('service traffic that the host itself sends reaches a port without a rule, and nothing else does', async () => {
+  await lab.load(rulesOf(topology([], [])));
+  const linkLocal = 'fe80::f816:3eff:fe00:2';
+  await lab.exec('ip', ['neighbour', 'replace', linkLocal, 'lladdr', SERVER.mac, 'dev', SERVER.device]);
+  const udp = (sourcePort: number, destinationPort: number): Transport => ports(17, sourcePort, destinationPort);
+  const icmpv6 = (type: number): Transport => ({ kind: 'icmp', protocol: 58, type, code: 0 });
+  const frame = (source: string, destination: string, transport: Transport): Frame =>
+    ipFrame('02:00:00:00:01:01', source, destination, transport);
+  const cases: readonly (readonly [string, Frame, boolean])[] = [
+    ['DHCP answer by broadcast', frame('203.0.113.1', '255.255.255.255', udp(67, 68)), true],
+    ['DHCP answer to the address', frame('203.0.113.1', SERVER.v4, udp(67, 68)), true],
+    ['DHCP question', frame('203.0.113.1', SERVER.v4, udp(68, 67)), false],
+    ['other UDP', frame('203.0.113.1', SERVER.v4, udp(67, 69)), false],
+    ['DHCPv6 answer to the link-local address', frame('fe80::1', linkLocal, udp(547, 546)), true],
+    ['router advertisement', frame('fe80::1', 'ff02::1', icmpv6(134)), true],
+    ['neighbour solicitation', frame('fe80::1', 'ff02::1:ff00:2', icmpv6(135)), true],
+    ['MLD query', frame('fe80::1', 'ff02::1', icmpv6(130)), true],
+    ['router solicitation', frame('fe80::1', 'ff02::2', icmpv6(133)), false],
+    ['redirect', frame('fe80::1', SERVER.v6, icmpv6(137)), false],
+    ['echo request', frame('fe80::1', 'ff02::1', icmpv6(128)), false],
+  ];
+  for (const [what, packet, passes] of cases) {
+    expect([what, await lab.shootFromHost(SERVER.device, packet)]).toEqual([what, passes]);
+  }
+});

@@ -32,6 +32,7 @@ export interface Hit {
 }
 
 const UPLINK = 'uplink0';
+const ETHERNET_HEADER = 14;
 const PREFIX = 'pctest-';
 
 const PROBE = `
@@ -131,6 +132,16 @@ export class Lab {
       passedIngress: [...(seen.sent.get(token) ?? [])].sort(),
       arrived: [...(arrivals.get(token) ?? [])].sort(),
     }));
+  }
+
+  /** Has the host itself send the packet of a frame to a device; says whether the far end received it. */
+  async shootFromHost(device: string, frame: WireFrame['frame']): Promise<boolean> {
+    const token = (this.#token = (this.#token % 60_000) + 1);
+    const packet = frameHex({ frame, destinationMac: frame.sourceMac, token }).slice(2 * ETHERNET_HEADER);
+    const program = fileURLToPath(new URL('./from_host.py', import.meta.url));
+    const { exitCode, stderr } = await this.exec('python3', [program, device, packet]);
+    if (exitCode !== 0) throw new Error(`the host cannot send: ${stderr}`);
+    return (await this.#transmit([])).get(token)?.has(device) ?? false;
   }
 
   async #transmit(
