@@ -238,3 +238,13 @@ it('service traffic that the host itself sends reaches a port without a rule, an
     expect([what, await lab.shootFromHost(SERVER.device, packet)]).toEqual([what, passes]);
   }
 });
+
+it.each<Ends>(['v4', 'v6'])('fragments are judged as the packet that they make (%s)', async (family) => {
+  const ethertype = family === 'v4' ? 'IPv4' : 'IPv6';
+  await lab.load(rulesOf(topology(EGRESS, [allow('udp', 53, { ethertype })])));
+  const fragments = (port: number): Shot => ({ ...forth(family, 17, port), fragmented: true });
+  expect(await reach(fragments(53), fragments(54))).toEqual([[SERVER.device], []]);
+  // A stateless group needs the ports just as much: reassembly does not depend on state.
+  await lab.load(rulesOf(topology(EGRESS, [allow('udp', 53, { ethertype })], { stateful: false })));
+  expect(await reach(fragments(53), fragments(54))).toEqual([[SERVER.device], []]);
+});

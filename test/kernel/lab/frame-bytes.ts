@@ -11,16 +11,48 @@ export interface WireFrame {
   readonly token: number;
   /** TCP flags (RFC 9293); SYN when absent. */
   readonly tcpFlags?: number;
+  /** Send the packet as two IP fragments. */
+  readonly fragmented?: boolean;
 }
 
 export const TCP = { fin: 1, syn: 2, rst: 4, ack: 16 } as const;
 
+/** The frame in hexadecimal; an IP packet in two fragments when that is asked for. */
+export function frameHexes(wire: WireFrame): readonly string[] {
+  const { payload } = wire.frame;
+  if (wire.fragmented !== true || payload.kind !== 'ip') return [frameHex(wire)];
+  const body = transportBytes(payload.transport, wire);
+  const parts = [body.subarray(0, FIRST_FRAGMENT), body.subarray(FIRST_FRAGMENT)];
+  return parts.map((part, index) => {
+    const offset = index === 0 ? 0 : FIRST_FRAGMENT / 8;
+    return frameHex(wire, ipFragment(payload, wire, part, offset, index < parts.length - 1));
+  });
+}
+
+/** Bytes of the transport in the first fragment: its ports and no more. A multiple of 8. */
+const FIRST_FRAGMENT = 8;
+
+/** An IP packet that carries a part of the transport (RFC 791, 3.2; RFC 8200, 4.5). `offset` counts 8 bytes. */
+function ipFragment(packet: IpPacket, wire: WireFrame, part: Buffer, offset: number, more: boolean): Buffer {
+  const { protocol } = packet.transport;
+  if (packet.source.family === 'IPv4') {
+    return ipv4Packet(packet, wire.token, protocol, part, offset | (more ? 0x2000 : 0));
+  }
+  const header = Buffer.concat([
+    Buffer.from([protocol, 0]),
+    numberBytes((offset << 3) | (more ? 1 : 0), 2),
+    numberBytes(wire.token, 4),
+  ]);
+  return ipv6Packet(packet, wire.token, IPV6_FRAGMENT, Buffer.concat([header, part]));
+}
+
+const IPV6_FRAGMENT = 44;
+
 /** The frame in hexadecimal. */
-export function frameHex(wire: WireFrame): string {
+export function frameHex(wire: WireFrame, payload: Buffer = payloadBytes(wire)): string {
   const { frame, destinationMac } = wire;
   const addresses = Buffer.concat([macBytes(destinationMac), macBytes(frame.sourceMac)]);
   const tags = frame.vlanTags.map((id) => Buffer.from([0x81, 0x00, id >> 8, id & 0xff]));
-  const payload = payloadBytes(wire);
   const type = numberBytes(etherType(frame), 2);
   // LLC/SNAP (IEEE 802.2): a length, then AA AA 03, three zero bytes of OUI and the type.
   const head = frame.snap
@@ -74,19 +106,34 @@ function arpBytes(operation: number, senderMac: string, senderIp: Prefix, token:
   ]);
 }
 
-function ipBytes({ source, destination, transport }: IpPacket, wire: WireFrame): Buffer {
-  const body = transportBytes(transport, wire);
-  if (source.family === 'IPv6') {
-    const head = Buffer.from([0x60, 0, 0, 0, 0, 0, transport.protocol, 255]);
-    head.writeUInt16BE(wire.token, 2);
-    head.writeUInt16BE(body.length, 4);
-    return Buffer.concat([head, addressBytes(source), addressBytes(destination), body]);
-  }
+function ipBytes(packet: IpPacket, wire: WireFrame): Buffer {
+  const body = transportBytes(packet.transport, wire);
+  const { protocol } = packet.transport;
+  return packet.source.family === 'IPv6'
+    ? ipv6Packet(packet, wire.token, protocol, body)
+    : ipv4Packet(packet, wire.token, protocol, body, 0);
+}
+
+function ipv6Packet({ source, destination }: IpPacket, token: number, nextHeader: number, body: Buffer): Buffer {
+  const head = Buffer.from([0x60, 0, 0, 0, 0, 0, nextHeader, 255]);
+  head.writeUInt16BE(token, 2);
+  head.writeUInt16BE(body.length, 4);
+  return Buffer.concat([head, addressBytes(source), addressBytes(destination), body]);
+}
+
+function ipv4Packet(
+  { source, destination }: IpPacket,
+  token: number,
+  protocol: number,
+  body: Buffer,
+  flagsAndOffset: number,
+): Buffer {
   const head = Buffer.concat([
     Buffer.from([0x45, 0]),
     numberBytes(20 + body.length, 2),
-    numberBytes(wire.token, 2),
-    Buffer.from([0, 0, 64, transport.protocol, 0, 0]),
+    numberBytes(token, 2),
+    numberBytes(flagsAndOffset, 2),
+    Buffer.from([64, protocol, 0, 0]),
     addressBytes(source),
     addressBytes(destination),
   ]);

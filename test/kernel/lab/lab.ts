@@ -8,7 +8,7 @@ import { createInterface, type Interface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { execa, execaSync } from 'execa';
-import { frameHex, type WireFrame } from './frame-bytes.js';
+import { frameHex, frameHexes, type WireFrame } from './frame-bytes.js';
 
 export interface LabPort {
   readonly device: string;
@@ -121,9 +121,10 @@ export class Lab {
       `${['in4', 'in6', 'out4', 'out6'].map((set) => `flush set inet pctest_probe ${set}\n`).join('')}flush set arp pctest_probe in\n`,
     );
     const tokens = shots.map(() => (this.#token = (this.#token % 60_000) + 1));
-    const frames = shots.map(({ device, ...shot }, index) => {
+    const frames = shots.flatMap(({ device, ...shot }, index) => {
       const destinationMac = this.#macs.get(device ?? UPLINK) ?? '';
-      return [farEnd(device ?? UPLINK), frameHex({ ...shot, destinationMac, token: tokens[index] ?? 0 })];
+      const wire = { ...shot, destinationMac, token: tokens[index] ?? 0 };
+      return frameHexes(wire).map((hex) => [farEnd(device ?? UPLINK), hex]);
     });
     const arrivals = await this.#transmit(frames);
     const seen = await this.#seen();
