@@ -1,4 +1,4 @@
-// Makes the checkout ready to run: npm packages, the build and, with --kernel as root, the kernel tier's programs.
+// Makes the checkout ready to run: npm packages, the build and, with --kernel or --vm as root, the programs of that tier.
 // Quick when everything is there. Plain Node, because nothing is installed before it runs.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -8,8 +8,11 @@ import { fileURLToPath } from 'node:url';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
 const LEAST_NODE = [20, 19];
-/** Programs of the kernel tier and the Debian packages that bring them. */
-const KERNEL_PROGRAMS = { nft: 'nftables', ip: 'iproute2', conntrack: 'conntrack', python3: 'python3-minimal' };
+/** What each tier needs of the system, and the Debian packages that bring it. */
+const PROGRAMS = {
+  '--kernel': { nft: 'nftables', ip: 'iproute2', conntrack: 'conntrack', python3: 'python3-minimal' },
+  '--vm': process.arch === 'x64' ? { 'qemu-system-x86_64': 'qemu-system-x86', busybox: 'busybox-static' } : {},
+};
 
 const say = (line) => process.stderr.write(`set-up: ${line}\n`);
 
@@ -68,9 +71,9 @@ function isInstalled(program) {
   return folders.some((folder) => existsSync(join(folder, program)));
 }
 
-function installKernelPrograms() {
+function installPrograms(wanted) {
   if (process.platform !== 'linux' || process.getuid?.() !== 0) return;
-  const missing = Object.entries(KERNEL_PROGRAMS).filter(([program]) => !isInstalled(program));
+  const missing = Object.entries(wanted).filter(([program]) => !isInstalled(program));
   if (missing.length === 0) return;
   const packages = missing.map(([, name]) => name);
   if (!isInstalled('apt-get')) {
@@ -90,4 +93,6 @@ function installKernelPrograms() {
 checkNode();
 installPackages();
 build();
-if (process.argv.includes('--kernel')) installKernelPrograms();
+for (const [flag, programs] of Object.entries(PROGRAMS)) {
+  if (process.argv.includes(flag)) installPrograms(programs);
+}

@@ -1,16 +1,18 @@
 /** The compiled text of the named topologies. */
-import { compile, DEFAULT_OPTIONS, printRuleset, type Ruleset } from '../../compiler/index.js';
+import { compile, DEFAULT_OPTIONS, printRuleset, type Datapath, type Ruleset } from '../../compiler/index.js';
 import { parseTopology } from '../../src/model/index.js';
 import { NAMED_TOPOLOGIES } from './named-topologies.js';
 
-export function namedRuleset(name: string): Ruleset {
+/** @param datapath another one than the topology's own. */
+export function namedRuleset(name: string, datapath?: Datapath): Ruleset {
   const named = NAMED_TOPOLOGIES[name];
   if (named === undefined) throw new Error(`no topology is named ${name}`);
   const { topology } = parseTopology([{ file: `${name}.yaml`, content: named.document }]);
-  return compile(topology, () => true, { ...DEFAULT_OPTIONS, ...named.options }).ruleset;
+  const options = { ...DEFAULT_OPTIONS, ...named.options };
+  return compile(topology, () => true, datapath === undefined ? options : { ...options, datapath }).ruleset;
 }
 
 /** The text of a golden file: what the topology is about, then its rules. */
-export function goldenText(name: string): string {
-  return `# ${name}: ${NAMED_TOPOLOGIES[name]?.about ?? ''}\n${printRuleset(namedRuleset(name))}`;
+export function goldenText(name: string, datapath?: Datapath): string {
+  return `# ${name}: ${NAMED_TOPOLOGIES[name]?.about ?? ''}\n${printRuleset(namedRuleset(name, datapath))}`;
 }

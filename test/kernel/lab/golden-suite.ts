@@ -1,0 +1,64 @@
+/** What must hold in a real kernel of every named topology, in either datapath. */
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import {
+  baselineTables,
+  DEFAULT_OPTIONS,
+  planTransaction,
+  printTables,
+  printTransaction,
+  readListing,
+  stateOf,
+  type Datapath,
+} from '../../../compiler/index.js';
+import { goldenText, namedRuleset } from '../../support/golden.js';
+import { Lab } from './lab.js';
+
+export function goldenSuite(datapath: Datapath, names: readonly string[]): void {
+  const families = datapath === 'bridge' ? (['bridge'] as const) : (['inet', 'arp'] as const);
+  let lab: Lab;
+  beforeAll(async () => {
+    lab = await Lab.create([]);
+  });
+  afterAll(async () => {
+    await lab.destroy();
+  });
+
+  const read = async (): Promise<readonly ReturnType<typeof readListing>[]> =>
+    Promise.all(
+      families.map(async (family) => {
+        const list = ['--json', '--numeric', '--stateless', 'list', 'table', family, 'portcullis'];
+        const { stdout } = await lab.exec('nft', list);
+        return readListing(family, 'portcullis', JSON.parse(stdout));
+      }),
+    );
+
+  it.each(names)(`nft --check accepts %s (${datapath})`, async (name) => {
+    const { exitCode, stderr } = await lab.exec('nft', ['--check', '-f', '-'], goldenText(name, datapath));
+    expect(stderr).toBe('');
+    expect(exitCode).toBe(0);
+  });
+
+  it.each(names)(
+    `%s (${datapath}) reads back as it was loaded, so that loading again changes nothing`,
+    async (name) => {
+      const { tables } = namedRuleset(name, datapath);
+      await lab.load(goldenText(name, datapath));
+      const loaded = await read();
+      expect(loaded).toEqual(tables.map(stateOf));
+      expect(printTransaction(planTransaction(tables, loaded))).toBe('');
+    },
+  );
+
+  it(`goes from any named topology to any other by a transaction of the difference (${datapath})`, async () => {
+    await lab.load(goldenText('empty', datapath));
+    for (const name of [...names, ...[...names].reverse()]) {
+      const { tables } = namedRuleset(name, datapath);
+      await lab.load(printTransaction(planTransaction(tables, await read())) || '\n');
+      expect(await read(), name).toEqual(tables.map(stateOf));
+    }
+  });
+
+  it(`the baseline loads (${datapath})`, async () => {
+    await lab.load(printTables(baselineTables({ ...DEFAULT_OPTIONS, datapath })));
+  });
+}
