@@ -15,7 +15,9 @@ const VM_TIMEOUT = 900_000;
 const tierAt = args.indexOf('--tier');
 const onlyTier = tierAt < 0 ? undefined : args.splice(tierAt, 2)[1];
 
-const setup = spawnSync(process.execPath, [join(ROOT, 'scripts', 'setup.mjs'), '--kernel', '--vm'], { stdio: 'inherit' });
+const setup = spawnSync(process.execPath, [join(ROOT, 'scripts', 'setup.mjs'), '--kernel', '--vm'], {
+  stdio: 'inherit',
+});
 if (setup.status !== 0) process.exit(1);
 
 const seed = process.env.PORTCULLIS_SEED ?? String(randomInt(2 ** 31));

@@ -250,12 +250,17 @@ function nearestRules(context: JudgeContext, port: Port, direction: Direction, p
     .flatMap((group) => group.rules.map((rule) => ({ group, rule })))
     .filter(({ rule }) => rule.direction === direction)
     .map(({ group, rule }) => ({ group, rule, wrong: ruleMismatches(context, rule, direction, packet) }))
-    .sort((a, b) => a.wrong.length - b.wrong.length || (a.rule.id < b.rule.id ? -1 : 1))
+    .sort((a, b) => distance(a.wrong) - distance(b.wrong) || (a.rule.id < b.rule.id ? -1 : 1))
     .slice(0, MAX_NEAREST)
     .map(({ group, rule, wrong }) => ({
       rule: reference(context, group, rule),
       mismatches: wrong.map((mismatch) => mismatchText(context, rule, direction, packet, mismatch)),
     }));
+}
+
+/** A rule of the other family is never the one that was meant. */
+function distance(mismatches: readonly Mismatch[]): number {
+  return mismatches.length + (mismatches.includes('ethertype') ? 10 : 0);
 }
 
 function mismatchText(

@@ -93,7 +93,10 @@ export const explainCommand: CommandModule<object, ExplainArguments> = {
   },
 };
 
-type Named = { readonly port: Port } | { readonly address: Prefix };
+/** `address` undefined stands for the port's first one of each family; `port` undefined for an address that no port has. */
+type Named =
+  | { readonly port: Port; readonly address: Prefix | undefined }
+  | { readonly port: undefined; readonly address: Prefix };
 
 function familiesOf(topology: Topology, args: ExplainArguments): readonly { readonly from: End; readonly to: End }[] {
   const [from, to] = [endNamed(topology, args.from, '--from'), endNamed(topology, args.to, '--to')];
@@ -112,21 +115,15 @@ function familiesOf(topology: Topology, args: ExplainArguments): readonly { read
 }
 
 function endOf(named: Named, family: Family): End | undefined {
-  if ('address' in named)
-    return named.address.family === family ? { port: undefined, address: named.address } : undefined;
-  const address = firstAddress(named.port, family);
-  return address === undefined ? undefined : { port: named.port, address };
+  const address = named.port === undefined ? named.address : (named.address ?? firstAddress(named.port, family));
+  return address?.family === family ? { port: named.port, address } : undefined;
 }
 
 function endNamed(topology: Topology, text: string, option: string): Named {
-  const ports = [...topology.ports.values()];
   const byId = topology.ports.get(text);
-  if (byId !== undefined) return { port: byId };
+  if (byId !== undefined) return { port: byId, address: undefined };
   const address = parseAddress(text);
-  const candidates =
-    address === undefined
-      ? ports.filter((port) => port.name === text)
-      : ports.filter((port) => port.fixedIps.some((fixed) => fixed.text === address.text));
+  const candidates = address === undefined ? portsNamed(topology, text) : portsAt(topology, address);
   const [only, ...others] = candidates;
   if (others.length > 0) {
     throw new CommandError(
@@ -136,13 +133,25 @@ function endNamed(topology: Topology, text: string, option: string): Named {
   }
   if (only !== undefined) {
     if (address !== undefined) say(`${option}: ${address.text} is port ${quoteValue(only.name)} (${only.id})`);
-    return { port: only };
+    return { port: only, address };
   }
-  if (address !== undefined) return { address };
+  if (address !== undefined) return { port: undefined, address };
   throw new CommandError(
     EXIT.invalidInput,
     `${option}: ${quoteValue(text)} is no port (id or unique name) and no address`,
   );
+}
+
+function portsNamed(topology: Topology, name: string): readonly Port[] {
+  return [...topology.ports.values()].filter((port) => port.name === name);
+}
+
+/** The ports that have the address; where none has, those that may send from it by a pair of that very address. */
+function portsAt(topology: Topology, { text }: Prefix): readonly Port[] {
+  const ports = [...topology.ports.values()];
+  const fixed = ports.filter(({ fixedIps }) => fixedIps.some((address) => address.text === text));
+  if (fixed.length > 0) return fixed;
+  return ports.filter(({ allowedAddressPairs }) => allowedAddressPairs.some(({ prefix }) => prefix.text === text));
 }
 
 function transportOf(args: ExplainArguments, family: Family): Transport {

@@ -126,3 +126,39 @@ it('explain names the deciding rule, and exits 0 or 3', async () => {
   expect(dropped.exitCode).toBe(3);
   expect(dropped.stdout).toContain('but source 10.0.0.99 is no member of group "web" (3 IPv4 members)');
 });
+
+it.each([
+  ['a second address of a port is used as it is given', '10.0.0.2', 0, '10.0.0.2 is port "a" (aaaaaaaa-1111)'],
+  ['so is an address pair', '10.0.0.200', 3, '10.0.0.200 is port "a" (aaaaaaaa-1111)'],
+  ['and a port by name stands for its first', 'a', 3, ''],
+])('explain: %s', async (_what, from, exitCode, note) => {
+  const file = join(folder, 'two.yaml');
+  const ports = [
+    {
+      id: 'aaaaaaaa-1111',
+      name: 'a',
+      mac_address: 'fa:16:3e:00:00:01',
+      network_id: 'n',
+      fixed_ips: [{ ip_address: '10.0.0.1' }, { ip_address: '10.0.0.2' }],
+      allowed_address_pairs: [{ ip_address: '10.0.0.200' }],
+      security_groups: ['g'],
+    },
+    {
+      id: 'bbbbbbbb-1111',
+      name: 'b',
+      mac_address: 'fa:16:3e:00:00:02',
+      network_id: 'n',
+      fixed_ips: [{ ip_address: '10.0.0.3' }],
+      security_groups: ['g'],
+    },
+  ];
+  const rules = [
+    { id: 'e', direction: 'egress' },
+    { id: 'i', direction: 'ingress', protocol: 'tcp', remote_ip_prefix: '10.0.0.2' },
+  ];
+  writeFileSync(file, JSON.stringify({ ports, security_groups: [{ id: 'g', security_group_rules: rules }] }));
+  const args = ['explain', '-t', file, '--to', 'b', '--protocol', 'tcp', '--dst-port', '1'];
+  const result = await portcullis(...args, '--from', from);
+  expect(result.exitCode).toBe(exitCode);
+  expect(result.stderr).toBe(note === '' ? '' : `--from: ${note}`);
+});
