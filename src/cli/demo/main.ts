@@ -3,13 +3,14 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseDocument } from 'yaml';
 import { reachability } from '../../../compiler/explain/index.js';
 import { DEFAULT_OPTIONS } from '../../../compiler/index.js';
 import { FAMILIES, type Family, type Port, type Topology } from '../../model/index.js';
 import { loadTopology } from '../../sources/file/index.js';
-import { colours, printLine, sayProblems } from '../output.js';
+import { colours, printLine, sayError, sayProblems } from '../output.js';
 import { DemoNetwork } from './network.js';
 
 const EXAMPLE = 'examples/web-and-database.yaml';
@@ -73,6 +74,11 @@ async function main(): Promise<void> {
   }
   try {
     await withPackets(network, topology, folder);
+  } catch (error) {
+    // Ctrl-C reaches our children, too: let the handler above run before their end is reported as a failure.
+    await setTimeout(50);
+    sayError(error instanceof Error ? error.message : String(error));
+    process.exitCode = 1;
   } finally {
     end();
   }
