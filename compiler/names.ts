@@ -15,18 +15,45 @@ export function digest(text: string, length: number): string {
 
 /** A short name for each id: letters, digits and `_` only (nft identifiers). */
 export function shortNames(ids: Iterable<string>): ReadonlyMap<string, string> {
-  const byShort = new Map<string, string[]>();
-  for (const id of ids) {
+  const names = new ShortNames();
+  for (const id of ids) names.add(id);
+  return new Map([...names.ids()].map((id) => [id, names.get(id)]));
+}
+
+/** Short names of ids that come and go. */
+export class ShortNames {
+  readonly #byShort = new Map<string, Set<string>>();
+
+  /** Adds an id; returns the other ids whose name changes thereby. */
+  add(id: string): readonly string[] {
     const short = readable(id);
-    const others = byShort.get(short);
-    if (others === undefined) byShort.set(short, [id]);
-    else others.push(id);
+    const same = this.#byShort.get(short) ?? new Set<string>();
+    this.#byShort.set(short, same);
+    const [other] = same;
+    const renamed = other !== undefined && same.size === 1 && other !== id ? [other] : [];
+    same.add(id);
+    return renamed;
   }
-  const names = new Map<string, string>();
-  for (const [short, same] of byShort) {
-    for (const id of same) names.set(id, same.length === 1 ? short : `${short}_${digest(id, 12)}`);
+
+  /** Removes an id; returns the other ids whose name changes thereby. */
+  delete(id: string): readonly string[] {
+    const short = readable(id);
+    const same = this.#byShort.get(short);
+    if (same?.delete(id) !== true) return [];
+    if (same.size === 0) this.#byShort.delete(short);
+    return same.size === 1 ? [...same] : [];
   }
-  return names;
+
+  /** The name of an id, whether it was added or not. */
+  get(id: string): string {
+    const short = readable(id);
+    const same = this.#byShort.get(short)?.size ?? 0;
+    return same <= 1 ? short : `${short}_${digest(id, 12)}`;
+  }
+
+  *ids(): Iterable<string> {
+    for (const same of this.#byShort.values()) yield* same;
+  }
 }
 
 function readable(id: string): string {

@@ -64,7 +64,8 @@ function routedZones(ports: readonly Port[]): ZoneAssignment {
   return { zones: sortedByName(devices), overlaps: [...overlaps.values()] };
 }
 
-function exactAddresses(port: Port): readonly string[] {
+/** Exact addresses that a port may send from, as text. */
+export function exactAddresses(port: Port): readonly string[] {
   const pairs = port.allowedAddressPairs.map((pair) => pair.prefix).filter(isExact);
   return [...port.fixedIps, ...pairs].map((prefix) => prefix.text);
 }

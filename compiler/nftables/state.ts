@@ -77,7 +77,8 @@ function dataType(set: NamedSet): string {
   }
 }
 
-function elementsOf({ content, fields }: NamedSet): ReadonlyMap<string, string> {
+/** The elements of a set as nft text, by key. */
+export function elementsOf({ content, fields }: NamedSet): ReadonlyMap<string, string> {
   switch (content.data) {
     case 'none':
       return new Map(content.elements.map((key) => [keyText(fields, key), '']));

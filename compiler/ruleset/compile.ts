@@ -1,25 +1,13 @@
 /** Stage 3: host policy -> ruleset. Puts the fixed part, the group chains, the profiles and the ports together. */
-import { isExact, type Direction, type Mac, type Port, type Prefix } from '../../src/model/index.js';
-import { hasFamily, linkLocalAddress, ownAddresses, ownMacs, type HostPolicy, type MemberSet } from '../host-policy.js';
+import type { Direction, Port, Prefix } from '../../src/model/index.js';
+import type { HostPolicy, MemberSet } from '../host-policy.js';
 import { shortNames } from '../names.js';
 import type { CompileOptions } from '../options.js';
-import { aggregatePrefixes } from '../prefixes.js';
 import { ACCEPT, DROP, goTo, intervalSet, namedSet, plainSet } from './build.js';
 import { groupProgram, type GroupProgram, type MemberSetNames } from './group-chain.js';
+import { OWN_SETS, ownKeys } from './own-sets.js';
 import { profileChain, profileChainName, profilesOf, type Profile } from './profiles.js';
-import {
-  arpBaseChain,
-  arpChains,
-  baseChains,
-  CHAINS,
-  MAC_FIELDS,
-  ND_TARGET_FIELDS,
-  policyChains,
-  SETS,
-  SOURCE4_FIELDS,
-  SOURCE6_FIELDS,
-  zoneChains,
-} from './skeleton.js';
+import { arpBaseChain, arpChains, baseChains, CHAINS, policyChains, SETS, zoneChains } from './skeleton.js';
 import type { Chain, Key, MapElement, NamedSet, Ruleset, Table, TableFamily, Verdict } from './types.js';
 
 /** The name of each of our tables. */
@@ -56,8 +44,7 @@ function mainTable(
   return table(
     datapath === 'bridge' ? 'bridge' : 'inet',
     [
-      ...sources.ipv4,
-      ...sources.ipv6,
+      ...sources.all,
       ...memberSets(policy),
       ...programs.flatMap((program) => program.sets),
       ...DIRECTIONS.map((direction) =>
@@ -79,7 +66,7 @@ function mainTable(
 function arpTable(policy: HostPolicy, sources: SourceSets, options: CompileOptions): Table {
   return table(
     'arp',
-    [...sources.ipv4Arp, portMap(policy.ports, 'egress', () => goTo(CHAINS.arpGuard))],
+    [...sources.arp, portMap(policy.ports, 'egress', () => goTo(CHAINS.arpGuard))],
     [...arpChains(), arpBaseChain(options)],
   );
 }
@@ -103,15 +90,24 @@ function uniqueByName<T extends { readonly name: string }>(items: readonly T[]):
 // Ports
 
 function portMap(ports: readonly Port[], direction: Direction, filtered: (port: Port) => Verdict): NamedSet {
-  const field = direction === 'egress' ? 'iifname' : 'oifname';
   const elements: readonly MapElement<Verdict>[] = ports.map((port) => ({
     key: [port.device],
     data: portVerdict(port, filtered),
   }));
-  return namedSet(direction === 'egress' ? SETS.fromPort : SETS.toPort, [field], false, { data: 'verdict', elements });
+  return namedSet(portMapName(direction), [portMapField(direction)], false, { data: 'verdict', elements });
 }
 
-function portVerdict(port: Port, filtered: (port: Port) => Verdict): Verdict {
+/** The map that leads from a device to its port's profile. */
+export function portMapName(direction: Direction): string {
+  return direction === 'egress' ? SETS.fromPort : SETS.toPort;
+}
+
+export function portMapField(direction: Direction): 'iifname' | 'oifname' {
+  return direction === 'egress' ? 'iifname' : 'oifname';
+}
+
+/** What a port's device leads to; `filtered` says it for ports that are filtered. */
+export function portVerdict(port: Port, filtered: (port: Port) => Verdict): Verdict {
   switch (port.filtering) {
     case 'filtered':
       return filtered(port);
@@ -131,134 +127,48 @@ function toProfile(profiles: ReadonlyMap<string, Profile>, port: Port, direction
 // Own addresses
 
 interface SourceSets {
-  readonly ipv4: readonly NamedSet[];
-  /** The sets of `ipv4` that the ARP guard needs. */
-  readonly ipv4Arp: readonly NamedSet[];
-  readonly ipv6: readonly NamedSet[];
+  readonly all: readonly NamedSet[];
+  /** Those that the ARP guard needs. */
+  readonly arp: readonly NamedSet[];
 }
 
-function sourceSets(allPorts: readonly Port[]): SourceSets {
-  const ports = allPorts.filter((port) => port.filtering === 'filtered');
-  const own = ports.map((port) => ownKeys(port));
-  const pick = (choose: (keys: OwnKeys) => readonly Key[]): readonly Key[] => own.flatMap(choose);
-  const ipv4 = [
-    plainSet(
-      SETS.sources4,
-      SOURCE4_FIELDS,
-      pick((keys) => keys.sources4),
+function sourceSets(ports: readonly Port[]): SourceSets {
+  const own = ports.filter((port) => port.filtering === 'filtered').map((port) => ownKeys(port));
+  const all = OWN_SETS.map((set) => ({
+    forArp: set.forArp,
+    set: (set.interval ? intervalSet : plainSet)(
+      set.name,
+      set.fields,
+      own.flatMap((keys) => set.keys(keys)),
     ),
-    intervalSet(
-      SETS.sourcePrefixes4,
-      SOURCE4_FIELDS,
-      pick((keys) => keys.sourcePrefixes4),
-    ),
-    plainSet(
-      SETS.macs4,
-      MAC_FIELDS,
-      pick((keys) => keys.macs4),
-    ),
-  ];
-  return {
-    ipv4,
-    ipv4Arp: ipv4,
-    ipv6: [
-      plainSet(
-        SETS.macs,
-        MAC_FIELDS,
-        pick((keys) => keys.macs),
-      ),
-      plainSet(
-        SETS.sources6,
-        SOURCE6_FIELDS,
-        pick((keys) => keys.sources6),
-      ),
-      intervalSet(
-        SETS.sourcePrefixes6,
-        SOURCE6_FIELDS,
-        pick((keys) => keys.sourcePrefixes6),
-      ),
-      plainSet(
-        SETS.ndTargets,
-        ND_TARGET_FIELDS,
-        pick((keys) => keys.ndTargets),
-      ),
-      intervalSet(
-        SETS.ndTargetPrefixes,
-        ND_TARGET_FIELDS,
-        pick((keys) => keys.ndTargetPrefixes),
-      ),
-    ],
-  };
-}
-
-/** What one port adds to the sets of own addresses. */
-interface OwnKeys {
-  /** Device, MAC and exact address, link-local ones included; prefixes apart, disjoint for each MAC. */
-  readonly sources4: readonly Key[];
-  readonly sourcePrefixes4: readonly Key[];
-  readonly sources6: readonly Key[];
-  readonly sourcePrefixes6: readonly Key[];
-  /** Device and MAC; `macs4` only if the port has an IPv4 address. */
-  readonly macs: readonly Key[];
-  readonly macs4: readonly Key[];
-  /** Device and IPv6 address, whatever the MAC. */
-  readonly ndTargets: readonly Key[];
-  readonly ndTargetPrefixes: readonly Key[];
-}
-
-function ownKeys(port: Port): OwnKeys {
-  const { device } = port;
-  const byMac = new Map<Mac, Prefix[]>(ownMacs(port).map((mac) => [mac, [linkLocalAddress(mac)]]));
-  for (const { mac, prefix } of ownAddresses(port)) byMac.get(mac)?.push(prefix);
-  const macs = [...byMac.keys()].sort().map((mac) => [device, mac]);
-  const targets = [...byMac.values()].flat().filter((prefix) => prefix.family === 'IPv6');
-  const sources = [...byMac]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .flatMap(([mac, prefixes]) => exactAndPrefixes(prefixes).map((prefix) => ({ prefix, key: [device, mac, prefix] })));
-  const choose = (exact: boolean, family: Prefix['family']): readonly Key[] =>
-    sources.filter(({ prefix }) => isExact(prefix) === exact && prefix.family === family).map(({ key }) => key);
-  return {
-    sources4: choose(true, 'IPv4'),
-    sourcePrefixes4: choose(false, 'IPv4'),
-    sources6: choose(true, 'IPv6'),
-    sourcePrefixes6: choose(false, 'IPv6'),
-    macs,
-    macs4: hasFamily(port, 'IPv4') ? macs : [],
-    ndTargets: exactAndPrefixes(targets)
-      .filter(isExact)
-      .map((prefix) => [device, prefix]),
-    ndTargetPrefixes: exactAndPrefixes(targets)
-      .filter((prefix) => !isExact(prefix))
-      .map((prefix) => [device, prefix]),
-  };
-}
-
-/** Distinct exact addresses, then the prefixes, aggregated. Sorted. */
-function exactAndPrefixes(prefixes: readonly Prefix[]): readonly Prefix[] {
-  const exact = new Map(prefixes.filter(isExact).map((prefix) => [prefix.text, prefix]));
-  return [
-    ...[...exact.values()].sort((a, b) => (a.text < b.text ? -1 : 1)),
-    ...aggregatePrefixes(prefixes.filter((prefix) => !isExact(prefix))),
-  ];
+  }));
+  return { all: all.map(({ set }) => set), arp: all.filter(({ forArp }) => forArp).map(({ set }) => set) };
 }
 
 // Members and groups
 
-function memberSetNames(policy: HostPolicy): ReadonlyMap<string, MemberSetNames> {
+function memberNames(policy: HostPolicy): ReadonlyMap<string, MemberSetNames> {
   const short = remoteNames(policy);
   return new Map(
-    [...policy.memberSets].map(([key, set]) => {
-      const prefix = `${set.kind === 'security-group' ? 'sg' : 'ag'}_${short.get(set.id) ?? set.id}`;
-      const digit = set.family === 'IPv4' ? '4' : '6';
-      return [
-        key,
-        {
-          addresses: `${prefix}_addresses${digit}`,
-          prefixes: set.prefixes.length === 0 ? undefined : `${prefix}_prefixes${digit}`,
-        },
-      ];
-    }),
+    [...policy.memberSets].map(([key, set]) => [
+      key,
+      memberSetNames(set, short.get(set.id) ?? set.id, set.prefixes.length > 0),
+    ]),
   );
+}
+
+/** Names of the sets of a member set; `short` is the name of its group. */
+export function memberSetNames(
+  { kind, family }: Pick<MemberSet, 'kind' | 'family'>,
+  short: string,
+  hasPrefixes: boolean,
+): MemberSetNames {
+  const prefix = `${kind === 'security-group' ? 'sg' : 'ag'}_${short}`;
+  const digit = family === 'IPv4' ? '4' : '6';
+  return {
+    addresses: `${prefix}_addresses${digit}`,
+    prefixes: hasPrefixes ? `${prefix}_prefixes${digit}` : undefined,
+  };
 }
 
 function remoteNames(policy: HostPolicy): ReadonlyMap<string, string> {
@@ -266,37 +176,30 @@ function remoteNames(policy: HostPolicy): ReadonlyMap<string, string> {
 }
 
 function memberSets(policy: HostPolicy): readonly NamedSet[] {
-  const names = memberSetNames(policy);
+  const names = memberNames(policy);
   return [...policy.memberSets].flatMap(([key, set]) => {
     const own = names.get(key);
-    if (own === undefined) return [];
-    const field = memberField(set);
-    return [
-      plainSet(
-        own.addresses,
-        [field],
-        set.addresses.map((prefix) => [prefix]),
-      ),
-      ...(own.prefixes === undefined
-        ? []
-        : [
-            intervalSet(
-              own.prefixes,
-              [field],
-              set.prefixes.map((prefix) => [prefix]),
-            ),
-          ]),
-    ];
+    return own === undefined ? [] : namedMemberSets(set, own);
   });
 }
 
+/** The kernel's sets of a member set: hash set of addresses, interval set of prefixes where there are any. */
+export function namedMemberSets(set: MemberSet, names: MemberSetNames): readonly NamedSet[] {
+  const field = memberField(set);
+  const keys = (prefixes: readonly Prefix[]): readonly Key[] => prefixes.map((prefix) => [prefix]);
+  return [
+    plainSet(names.addresses, [field], keys(set.addresses)),
+    ...(names.prefixes === undefined ? [] : [intervalSet(names.prefixes, [field], keys(set.prefixes))]),
+  ];
+}
+
 /** Any field of the right type will do: one set serves source and destination look-ups. */
-function memberField(set: MemberSet): 'ip saddr' | 'ip6 saddr' {
+export function memberField(set: Pick<MemberSet, 'family'>): 'ip saddr' | 'ip6 saddr' {
   return set.family === 'IPv4' ? 'ip saddr' : 'ip6 saddr';
 }
 
 function groupPrograms(policy: HostPolicy, names: ReadonlyMap<string, string>): readonly GroupProgram[] {
-  const setNames = memberSetNames(policy);
+  const setNames = memberNames(policy);
   const shared = { memberSetNames: setNames, shortNames: remoteNames(policy) };
   return [...policy.groups.values()].flatMap((group) =>
     DIRECTIONS.map((direction) => groupProgram(group, direction, { ...shared, name: names.get(group.id) ?? group.id })),
@@ -305,8 +208,9 @@ function groupPrograms(policy: HostPolicy, names: ReadonlyMap<string, string>): 
 
 // Zones
 
-function zoneSets(policy: HostPolicy, options: CompileOptions): readonly NamedSet[] {
-  const elements = [...policy.zones.zones].map(([name, zone]) => ({ key: [name], data: zone }));
+/** The map of zones; none where every port is in zone 0. */
+export function zoneSets({ zones }: Pick<HostPolicy, 'zones'>, options: CompileOptions): readonly NamedSet[] {
+  const elements = [...zones.zones].map(([name, zone]) => ({ key: [name], data: zone }));
   switch (options.datapath) {
     case 'bridge':
       return [namedSet(SETS.zones, ['ibrname'], false, { data: 'zone', elements })];

@@ -22,7 +22,7 @@ export interface Profile {
 }
 
 /** Name of a profile's chain. */
-export function profileChainName(profile: Profile, direction: Direction): string {
+export function profileChainName(profile: Pick<Profile, 'name'>, direction: Direction): string {
   return `profile_${profile.name}_${direction === 'ingress' ? 'in' : 'out'}`;
 }
 
@@ -35,23 +35,33 @@ export function profilesOf(
   const profiles = new Map<string, Profile>();
   for (const port of ports) {
     if (port.filtering !== 'filtered') continue;
-    const families = FAMILIES.filter((family) => hasFamily(port, family));
-    const content = [...families, ...port.securityGroupIds].join(' ');
-    let profile = byContent.get(content);
-    if (profile === undefined) {
-      const mine = port.securityGroupIds.flatMap((id) => groups.get(id) ?? []);
-      // 48 bits: two of 10 000 profiles agree once in five million hosts, and the compiler then refuses (compile.ts).
-      profile = {
-        name: digest(content, 12),
-        groups: mine,
-        families,
-        stateful: mine.every((group) => group.stateful),
-      };
-      byContent.set(content, profile);
-    }
+    const content = profileContent(port);
+    const profile = byContent.get(content) ?? profileOf(port, groups);
+    byContent.set(content, profile);
     profiles.set(port.id, profile);
   }
   return profiles;
+}
+
+/** What ports of one profile agree in, as text. */
+export function profileContent(port: Port): string {
+  return [...familiesOf(port), ...port.securityGroupIds].join(' ');
+}
+
+/** The profile of a filtered port. */
+export function profileOf(port: Port, groups: ReadonlyMap<string, SecurityGroup>): Profile {
+  const mine = port.securityGroupIds.flatMap((id) => groups.get(id) ?? []);
+  // 48 bits: two of 10 000 profiles agree once in five million hosts, and the compiler then refuses (compile.ts).
+  return {
+    name: digest(profileContent(port), 12),
+    groups: mine,
+    families: familiesOf(port),
+    stateful: mine.every((group) => group.stateful),
+  };
+}
+
+function familiesOf(port: Port): readonly Family[] {
+  return FAMILIES.filter((family) => hasFamily(port, family));
 }
 
 /** The chain of a profile: the common prologue, then a jump per group; what nothing accepts is dropped. */

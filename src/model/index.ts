@@ -1,5 +1,6 @@
 /** The model: types of a topology and of a packet, their parsing, the problems. Imports nothing of ours. */
 export * from './address.js';
+export * from './changes.js';
 export * from './mac.js';
 export * from './packet.js';
 export { parseTopology, type ParsedTopology, type ParseOptions, type SourceDocument } from './parse/parse.js';

@@ -1,0 +1,530 @@
+/**
+ * Compiles changes: keeps what a host needs of a topology and, for each change, the steps that bring its tables from what
+ * they were to what they must be. The work is that of the change: a port costs its elements, a member one element, a group
+ * its own chains; nothing is walked that did not change.
+ *
+ * The result is always that of a compilation from scratch (compile.ts); a test holds both together.
+ */
+import {
+  covers,
+  isExact,
+  type AddressGroup,
+  type Direction,
+  type Port,
+  type Prefix,
+  type SecurityGroup,
+  type Topology,
+  type TopologyChanges,
+} from '../../src/model/index.js';
+import { hostPolicy, memberKey, type MemberSet } from '../host-policy.js';
+import { ShortNames } from '../names.js';
+import type { TableChange, Transaction } from '../nftables/transaction.js';
+import type { CompileOptions } from '../options.js';
+import { aggregatePrefixes } from '../prefixes.js';
+import { goTo, intervalSet } from '../ruleset/build.js';
+import {
+  compileRuleset,
+  memberField,
+  memberSetNames,
+  namedMemberSets,
+  portMapField,
+  portMapName,
+  portVerdict,
+  TABLE_NAME,
+  zoneSets,
+} from '../ruleset/compile.js';
+import { groupProgram, type GroupProgram, type MemberSetNames } from '../ruleset/group-chain.js';
+import { OWN_SETS, ownKeys } from '../ruleset/own-sets.js';
+import { profileChain, profileChainName, profileContent, profileOf } from '../ruleset/profiles.js';
+import { CHAINS, zoneChains } from '../ruleset/skeleton.js';
+import type { Chain, NamedSet, Ruleset, Table } from '../ruleset/types.js';
+import { ZoneTracker } from './zone-tracker.js';
+import { elementText, WantedTable } from './wanted-table.js';
+
+const DIRECTIONS: readonly Direction[] = ['egress', 'ingress'];
+
+/** Ports that share a profile. */
+interface ProfileState {
+  ports: number;
+  /** One of the ports. */
+  readonly example: Port;
+  chains: readonly Chain[];
+}
+
+/** A group that ports of this host have. */
+interface ProgramState {
+  programs: readonly GroupProgram[];
+  /** Keys of the member sets that its rules name. */
+  readonly members: ReadonlySet<string>;
+}
+
+/** The addresses of a remote group or address group that a group of this host names. */
+interface MemberState {
+  readonly of: Pick<MemberSet, 'kind' | 'id' | 'family'>;
+  /** Ids of the groups that name it. */
+  readonly users: Set<string>;
+  /** Exact addresses and prefixes by text, and how many ports give each. */
+  readonly found: Map<string, { readonly prefix: Prefix; count: number }>;
+  /** Prefixes as they stand in the interval set. */
+  aggregated: readonly Prefix[];
+  names: MemberSetNames | undefined;
+}
+
+/** What of the policy a change may have touched, for whoever must look at live flows. */
+export interface Touched {
+  /** Addresses and prefixes of ports and members whose permissions may differ now. */
+  readonly prefixes: readonly Prefix[];
+}
+
+export class HostCompiler {
+  readonly #ports = new Map<string, Port>();
+  readonly #groups = new Map<string, SecurityGroup>();
+  readonly #addressGroups = new Map<string, AddressGroup>();
+  /** Ids of the ports that have a group, on any host. */
+  readonly #portsOfGroup = new Map<string, Set<string>>();
+  /** Ids of this host's filtered ports that have a group. */
+  readonly #localPortsOfGroup = new Map<string, Set<string>>();
+  readonly #profiles = new Map<string, ProfileState>();
+  readonly #profilesOfGroup = new Map<string, Set<string>>();
+  readonly #programs = new Map<string, ProgramState>();
+  readonly #members = new Map<string, MemberState>();
+  /** Keys of the member sets of a group or address group. */
+  readonly #membersOf = new Map<string, Set<string>>();
+  readonly #groupNames = new ShortNames();
+  readonly #remoteNames = new ShortNames();
+  readonly #zones: ZoneTracker;
+  #zoneSets: readonly NamedSet[] = [];
+  readonly #main: WantedTable;
+  readonly #arp: WantedTable | undefined;
+
+  // What the change in hand has touched.
+  readonly #dirtyGroups = new Set<string>();
+  readonly #dirtyProfiles = new Set<string>();
+  readonly #dirtyMembers = new Set<string>();
+  #touched: Prefix[] = [];
+
+  /**
+   * @param isLocal the ports of the host. Must give the same answer for the same port.
+   */
+  constructor(
+    private readonly isLocal: (port: Port) => boolean,
+    private readonly options: CompileOptions,
+  ) {
+    this.#main = new WantedTable(options.datapath === 'bridge' ? 'bridge' : 'inet');
+    this.#arp = options.datapath === 'routed' ? new WantedTable('arp') : undefined;
+    this.#zones = new ZoneTracker(options.datapath);
+    for (const table of this.#fromScratch().tables) {
+      const wanted = this.#tableOf(table);
+      for (const set of table.sets.values()) wanted?.addSet(set);
+      for (const chain of table.chains.values()) wanted?.setChain(chain);
+    }
+    this.#zoneSets = zoneSets({ zones: this.#zones.assign([]) }, options);
+    this.take();
+  }
+
+  /** Everything that is known now. */
+  get topology(): Topology {
+    return {
+      ports: this.#ports,
+      securityGroups: this.#groups,
+      addressGroups: this.#addressGroups,
+      networks: new Map(),
+      subnets: new Map(),
+    };
+  }
+
+  /** Ids of the host's ports. */
+  localPorts(): readonly Port[] {
+    return [...this.#ports.values()].filter(this.isLocal);
+  }
+
+  /** The whole ruleset, compiled from scratch. */
+  ruleset(): Ruleset {
+    return this.#fromScratch();
+  }
+
+  /** True when an address is in a member set that this host uses; undefined for a set that it does not use. */
+  isMember(kind: MemberSet['kind'], id: string, address: Prefix): boolean | undefined {
+    const state = this.#members.get(memberKey(kind, id, address.family));
+    if (state === undefined) return undefined;
+    return state.found.has(address.text) || state.aggregated.some((prefix) => covers(prefix, address));
+  }
+
+  /** Takes changes in. Nothing is printed until {@link take}. */
+  update(changes: TopologyChanges): void {
+    const before = [...changes.ports.keys()].map((id) => this.#ports.get(id));
+    for (const port of before) if (port !== undefined) this.#retractPort(port);
+    for (const [id, group] of changes.securityGroups) {
+      if (group === undefined) this.#groups.delete(id);
+      else this.#groups.set(id, group);
+      this.#dirtyGroups.add(id);
+      this.#touchGroup(id);
+    }
+    for (const [id, port] of changes.ports) {
+      if (port === undefined) this.#ports.delete(id);
+      else {
+        this.#ports.set(id, port);
+        this.#assertPort(port);
+      }
+    }
+    for (const [id, group] of changes.addressGroups) this.#changeAddressGroup(id, group);
+    this.#settle();
+  }
+
+  /** The steps since the last time, and what they touch. From now on they count as taken. */
+  take(): { readonly transaction: Transaction; readonly touched: Touched } {
+    const transaction = [this.#main, this.#arp].flatMap((table): TableChange[] => {
+      const changes = table?.take() ?? [];
+      if (table === undefined || changes.length === 0) return [];
+      return [{ kind: 'update', family: table.family, name: TABLE_NAME, changes }];
+    });
+    const touched = { prefixes: this.#touched };
+    this.#touched = [];
+    return { transaction, touched };
+  }
+
+  #fromScratch(): Ruleset {
+    return compileRuleset(hostPolicy(this.topology, this.isLocal, this.options), this.options);
+  }
+
+  #tableOf(table: Table): WantedTable | undefined {
+    return table.family === 'arp' ? this.#arp : this.#main;
+  }
+
+  // Ports
+
+  #assertPort(port: Port): void {
+    for (const id of port.securityGroupIds) addTo(this.#portsOfGroup, id, port.id);
+    this.#countMemberAddresses(port, 1);
+    if (!this.isLocal(port)) return;
+    this.#touchPort(port);
+    this.#zones.add(port);
+    this.#portElements(port, (table, set, { key, data }) => {
+      table.addElement(set, key, data);
+    });
+    if (port.filtering !== 'filtered') return;
+    for (const id of port.securityGroupIds) {
+      if (addTo(this.#localPortsOfGroup, id, port.id) === 1) this.#dirtyGroups.add(id);
+    }
+    const content = profileContent(port);
+    const profile = this.#profiles.get(content);
+    if (profile === undefined) {
+      this.#profiles.set(content, { ports: 1, example: port, chains: [] });
+      for (const id of port.securityGroupIds) addTo(this.#profilesOfGroup, id, content);
+      this.#dirtyProfiles.add(content);
+    } else profile.ports++;
+  }
+
+  #retractPort(port: Port): void {
+    for (const id of port.securityGroupIds) removeFrom(this.#portsOfGroup, id, port.id);
+    this.#countMemberAddresses(port, -1);
+    if (!this.isLocal(port)) return;
+    this.#touchPort(port);
+    this.#zones.delete(port);
+    this.#portElements(port, (table, set, { key }) => {
+      table.deleteElement(set, key);
+    });
+    if (port.filtering !== 'filtered') return;
+    for (const id of port.securityGroupIds) {
+      if (removeFrom(this.#localPortsOfGroup, id, port.id) === 0) this.#dirtyGroups.add(id);
+    }
+    const content = profileContent(port);
+    const profile = this.#profiles.get(content);
+    if (profile === undefined) return;
+    profile.ports--;
+    if (profile.ports === 0) this.#dirtyProfiles.add(content);
+  }
+
+  #portElements(
+    port: Port,
+    visit: (table: WantedTable, set: string, element: { readonly key: string; readonly data: string }) => void,
+  ): void {
+    for (const direction of DIRECTIONS) {
+      const name = profileName(port);
+      const verdict = portVerdict(port, () => goTo(profileChainName({ name }, direction)));
+      visit(this.#main, portMapName(direction), elementText([portMapField(direction)], [port.device], verdict));
+    }
+    if (this.#arp !== undefined) {
+      const verdict = portVerdict(port, () => goTo(CHAINS.arpGuard));
+      visit(this.#arp, portMapName('egress'), elementText(['iifname'], [port.device], verdict));
+    }
+    if (port.filtering !== 'filtered') return;
+    const own = ownKeys(port);
+    for (const set of OWN_SETS) {
+      for (const key of set.keys(own)) {
+        const element = elementText(set.fields, key);
+        visit(this.#main, set.name, element);
+        if (set.forArp && this.#arp !== undefined) visit(this.#arp, set.name, element);
+      }
+    }
+  }
+
+  #touchPort(port: Port): void {
+    this.#touched.push(...port.fixedIps, ...port.allowedAddressPairs.map(({ prefix }) => prefix));
+  }
+
+  #touchGroup(id: string): void {
+    for (const portId of this.#localPortsOfGroup.get(id) ?? []) {
+      const port = this.#ports.get(portId);
+      if (port !== undefined) this.#touchPort(port);
+    }
+  }
+
+  // Members
+
+  #countMemberAddresses(port: Port, by: 1 | -1): void {
+    for (const id of port.securityGroupIds) {
+      for (const key of this.#membersOf.get(`security-group/${id}`) ?? []) {
+        const state = this.#members.get(key);
+        if (state !== undefined) this.#countAddresses(key, state, memberAddresses(port, this.options), by);
+      }
+    }
+  }
+
+  #countAddresses(key: string, state: MemberState, prefixes: readonly Prefix[], by: 1 | -1): void {
+    for (const prefix of prefixes) {
+      if (prefix.family !== state.of.family) continue;
+      const found = state.found.get(prefix.text);
+      const count = (found?.count ?? 0) + by;
+      if (count === 0) state.found.delete(prefix.text);
+      else if (found === undefined) state.found.set(prefix.text, { prefix, count });
+      else found.count = count;
+      if (count !== (by === 1 ? 1 : 0)) continue;
+      this.#touched.push(prefix);
+      if (!isExact(prefix)) this.#dirtyMembers.add(key);
+      else if (state.names !== undefined) {
+        const element = elementText([memberField(state.of)], [prefix]);
+        if (by === 1) this.#main.addElement(state.names.addresses, element.key);
+        else this.#main.deleteElement(state.names.addresses, element.key);
+      }
+    }
+  }
+
+  #changeAddressGroup(id: string, group: AddressGroup | undefined): void {
+    const before = this.#addressGroups.get(id)?.prefixes ?? [];
+    if (group === undefined) this.#addressGroups.delete(id);
+    else this.#addressGroups.set(id, group);
+    for (const key of this.#membersOf.get(`address-group/${id}`) ?? []) {
+      const state = this.#members.get(key);
+      if (state === undefined) continue;
+      this.#countAddresses(key, state, before, -1);
+      this.#countAddresses(key, state, group?.prefixes ?? [], 1);
+    }
+  }
+
+  #member(key: string, of: MemberState['of']): MemberState {
+    const known = this.#members.get(key);
+    if (known !== undefined) return known;
+    const state: MemberState = { of, users: new Set(), found: new Map(), aggregated: [], names: undefined };
+    this.#members.set(key, state);
+    const owner = `${of.kind}/${of.id}`;
+    addTo(this.#membersOf, owner, key);
+    this.#renameRemotes(this.#remoteNames.add(of.id));
+    if (of.kind === 'address-group') {
+      this.#countAddresses(key, state, this.#addressGroups.get(of.id)?.prefixes ?? [], 1);
+    } else {
+      for (const portId of this.#portsOfGroup.get(of.id) ?? []) {
+        const port = this.#ports.get(portId);
+        if (port !== undefined) this.#countAddresses(key, state, memberAddresses(port, this.options), 1);
+      }
+    }
+    this.#dirtyMembers.add(key);
+    return state;
+  }
+
+  #dropMember(key: string, state: MemberState): void {
+    this.#members.delete(key);
+    const { kind, id } = state.of;
+    removeFrom(this.#membersOf, `${kind}/${id}`, key);
+    if (state.names !== undefined) this.#deleteMemberSets(state.names);
+    const isNamed = this.#membersOf.has(`security-group/${id}`) || this.#membersOf.has(`address-group/${id}`);
+    if (!isNamed) this.#renameRemotes(this.#remoteNames.delete(id));
+  }
+
+  #renameRemotes(ids: readonly string[]): void {
+    for (const id of ids) {
+      for (const owner of [`security-group/${id}`, `address-group/${id}`]) {
+        for (const key of this.#membersOf.get(owner) ?? []) this.#dirtyMembers.add(key);
+      }
+    }
+  }
+
+  #deleteMemberSets({ addresses, prefixes }: MemberSetNames): void {
+    this.#main.deleteSet(addresses);
+    if (prefixes !== undefined) this.#main.deleteSet(prefixes);
+  }
+
+  // Settling
+
+  #settle(): void {
+    for (const id of this.#dirtyGroups) this.#settleGroup(id);
+    for (const key of this.#dirtyMembers) this.#settleMember(key);
+    this.#dirtyMembers.clear();
+    // Groups that a name or a set of prefixes changed for were added meanwhile: a Set's loop comes to them, too.
+    for (const id of this.#dirtyGroups) this.#compileGroup(id);
+    this.#dirtyGroups.clear();
+    for (const content of this.#dirtyProfiles) this.#compileProfile(content);
+    this.#dirtyProfiles.clear();
+    this.#settleZones();
+  }
+
+  /** Makes a group known or forgotten, and with it the member sets that its rules name. */
+  #settleGroup(id: string): void {
+    const group = this.#localPortsOfGroup.has(id) ? this.#groups.get(id) : undefined;
+    const before = this.#programs.get(id);
+    for (const content of this.#profilesOfGroup.get(id) ?? []) this.#dirtyProfiles.add(content);
+    if (group === undefined) {
+      if (before === undefined) return;
+      this.#renameGroups(this.#groupNames.delete(id));
+      this.#retractPrograms(before);
+      this.#programs.delete(id);
+    } else if (before === undefined) this.#renameGroups(this.#groupNames.add(id));
+    const wanted = group === undefined ? new Map<string, MemberState['of']>() : namedMembers(group);
+    for (const [key, of] of wanted) this.#member(key, of).users.add(id);
+    for (const key of before?.members ?? []) {
+      if (wanted.has(key)) continue;
+      const state = this.#members.get(key);
+      state?.users.delete(id);
+      if (state?.users.size === 0) this.#dropMember(key, state);
+    }
+    if (group !== undefined) {
+      this.#programs.set(id, { programs: before?.programs ?? [], members: new Set(wanted.keys()) });
+    }
+  }
+
+  #renameGroups(ids: readonly string[]): void {
+    for (const id of ids) this.#dirtyGroups.add(id);
+  }
+
+  #settleMember(key: string): void {
+    const state = this.#members.get(key);
+    if (state === undefined) return;
+    const all = [...state.found.values()].map(({ prefix }) => prefix);
+    const prefixes = aggregatePrefixes(all.filter((prefix) => !isExact(prefix)));
+    const names = memberSetNames(state.of, this.#remoteNames.get(state.of.id), prefixes.length > 0);
+    const before = state.names;
+    const field = memberField(state.of);
+    if (before?.addresses !== names.addresses) {
+      if (before !== undefined) this.#deleteMemberSets(before);
+      for (const set of namedMemberSets({ ...state.of, addresses: all.filter(isExact), prefixes }, names)) {
+        this.#main.addSet(set);
+      }
+    } else if (before.prefixes !== names.prefixes) {
+      if (before.prefixes !== undefined) this.#main.deleteSet(before.prefixes);
+      if (names.prefixes !== undefined) {
+        this.#main.addSet(
+          intervalSet(
+            names.prefixes,
+            [field],
+            prefixes.map((prefix) => [prefix]),
+          ),
+        );
+      }
+    } else if (names.prefixes !== undefined) {
+      for (const prefix of state.aggregated) this.#main.deleteElement(names.prefixes, prefix.text);
+      for (const prefix of prefixes) this.#main.addElement(names.prefixes, prefix.text);
+    }
+    if (before?.addresses !== names.addresses || before.prefixes !== names.prefixes) {
+      for (const user of state.users) this.#dirtyGroups.add(user);
+    }
+    state.names = names;
+    state.aggregated = prefixes;
+  }
+
+  #compileGroup(id: string): void {
+    const [group, state] = [this.#groups.get(id), this.#programs.get(id)];
+    if (group === undefined || state === undefined) return;
+    this.#retractPrograms(state);
+    const memberNames = new Map<string, MemberSetNames>();
+    const shortNames = new Map<string, string>();
+    for (const key of state.members) {
+      const member = this.#members.get(key);
+      if (member?.names === undefined) continue;
+      memberNames.set(key, member.names);
+      shortNames.set(member.of.id, this.#remoteNames.get(member.of.id));
+    }
+    const context = { name: this.#groupNames.get(id), memberSetNames: memberNames, shortNames };
+    state.programs = DIRECTIONS.map((direction) => groupProgram(group, direction, context));
+    for (const { chain, sets } of state.programs) {
+      for (const set of sets) this.#main.addSet(set);
+      this.#main.setChain(chain);
+    }
+    for (const content of this.#profilesOfGroup.get(id) ?? []) this.#dirtyProfiles.add(content);
+  }
+
+  #retractPrograms({ programs }: ProgramState): void {
+    for (const { chain, sets } of programs) {
+      this.#main.deleteChain(chain.name);
+      for (const set of sets) this.#main.deleteSet(set.name);
+    }
+  }
+
+  #compileProfile(content: string): void {
+    const state = this.#profiles.get(content);
+    if (state === undefined) return;
+    for (const chain of state.chains) this.#main.deleteChain(chain.name);
+    if (state.ports === 0) {
+      this.#profiles.delete(content);
+      for (const id of state.example.securityGroupIds) removeFrom(this.#profilesOfGroup, id, content);
+      return;
+    }
+    const profile = profileOf(state.example, this.#groups);
+    const names = new Map(state.example.securityGroupIds.map((id) => [id, this.#groupNames.get(id)]));
+    state.chains = DIRECTIONS.map((direction) => profileChain(profile, direction, names));
+    for (const chain of state.chains) this.#main.setChain(chain);
+  }
+
+  #settleZones(): void {
+    if (!this.#zones.takeDirty()) return;
+    const sets = zoneSets({ zones: this.#zones.assign(this.localPorts()) }, this.options);
+    for (const { name } of this.#zoneSets) this.#main.deleteSet(name);
+    for (const set of sets) this.#main.addSet(set);
+    const chains = zoneChains(this.options.datapath);
+    for (const chain of chains) {
+      if (sets.length > 0) this.#main.setChain(chain);
+      else this.#main.deleteChain(chain.name);
+    }
+    this.#zoneSets = sets;
+  }
+}
+
+function profileName(port: Port): string {
+  return port.filtering === 'filtered' ? profileOf(port, new Map()).name : '';
+}
+
+function memberAddresses(port: Port, options: CompileOptions): readonly Prefix[] {
+  const pairs = port.allowedAddressPairs.map(({ prefix }) => prefix);
+  return distinct([
+    ...port.fixedIps,
+    ...pairs.filter((prefix) => prefix.length >= options.widestPairLength[prefix.family]),
+  ]);
+}
+
+function distinct(prefixes: readonly Prefix[]): readonly Prefix[] {
+  return [...new Map(prefixes.map((prefix) => [prefix.text, prefix])).values()];
+}
+
+function namedMembers(group: SecurityGroup): Map<string, MemberState['of']> {
+  const named = new Map<string, MemberState['of']>();
+  for (const { remote, family } of group.rules) {
+    if (remote.kind !== 'security-group' && remote.kind !== 'address-group') continue;
+    named.set(memberKey(remote.kind, remote.id, family), { kind: remote.kind, id: remote.id, family });
+  }
+  return named;
+}
+
+/** Returns how many there are now. */
+function addTo(map: Map<string, Set<string>>, key: string, value: string): number {
+  const values = map.get(key) ?? new Set();
+  map.set(key, values.add(value));
+  return values.size;
+}
+
+/** Returns how many are left; an empty set is not kept. */
+function removeFrom(map: Map<string, Set<string>>, key: string, value: string): number {
+  const values = map.get(key);
+  if (values === undefined) return 0;
+  values.delete(value);
+  if (values.size === 0) map.delete(key);
+  return values.size;
+}

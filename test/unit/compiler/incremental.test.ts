@@ -1,0 +1,129 @@
+/** Changes compiled one by one give what a compilation from scratch gives. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { compile, DEFAULT_OPTIONS, HostCompiler, type Datapath, type Transaction } from '../../../compiler/index.js';
+import { diffTopologies, EMPTY_TOPOLOGY, parseTopology, type Port, type Topology } from '../../../src/model/index.js';
+import { arbitraryDocument } from '../../support/arbitrary-topology.js';
+import { SimulatedTables, sortedStates } from '../../support/simulated-table.js';
+import { groupFields, portFields, type Fields } from '../../support/world.js';
+
+const isLocal = (port: Port): boolean => port.host === 'host-1' || port.host === undefined;
+
+const topologyOf = (content: Fields): Topology => parseTopology([{ file: 'random', content }]).topology;
+
+type Document = Readonly<Record<string, readonly Readonly<Record<string, unknown>>[]>>;
+
+/** Each port, group and address group from one document or the other. */
+function mixed(one: Document, other: Document, numbers: Iterator<number>): Document {
+  const keys = [...new Set([...Object.keys(one), ...Object.keys(other)])];
+  return Object.fromEntries(
+    keys.map((key) => {
+      const ids = [...new Set([...(one[key] ?? []), ...(other[key] ?? [])].map(({ id }) => id))];
+      const pick = (id: unknown): readonly Readonly<Record<string, unknown>>[] => {
+        const from = Number(numbers.next().value) % 2 === 0 ? one : other;
+        return (from[key] ?? []).filter((item) => item['id'] === id);
+      };
+      return [key, ids.flatMap(pick)];
+    }),
+  );
+}
+
+describe.each<Datapath>(['routed', 'bridge'])('%s', (datapath) => {
+  const options = { ...DEFAULT_OPTIONS, datapath };
+  it('any sequence of changes ends where a compilation from scratch ends', () => {
+    fc.assert(
+      fc.property(
+        fc.array(arbitraryDocument(), { minLength: 2, maxLength: 5 }),
+        fc.infiniteStream(fc.nat()),
+        fc.infiniteStream(fc.boolean()),
+        (documents, numbers, takes) => {
+          const compiler = new HostCompiler(isLocal, options);
+          const kernel = new SimulatedTables(compile(EMPTY_TOPOLOGY, isLocal, options).ruleset.tables);
+          let before = EMPTY_TOPOLOGY;
+          const steps = documents.flatMap((document, index) => {
+            const next = (documents[index + 1] ?? {}) as Document;
+            return [
+              document as Document,
+              mixed(document as Document, next, numbers),
+              mixed(document as Document, next, numbers),
+            ];
+          });
+          for (const [index, step] of steps.entries()) {
+            const after = topologyOf(step);
+            compiler.update(diffTopologies(before, after));
+            before = after;
+            // Several changes may go into one transaction.
+            if (takes.next().value === true && index < steps.length - 1) continue;
+            kernel.apply(compiler.take().transaction);
+            expect(kernel.states()).toEqual(sortedStates(compile(after, isLocal, options).ruleset.tables));
+          }
+          compiler.update(diffTopologies(before, EMPTY_TOPOLOGY));
+          kernel.apply(compiler.take().transaction);
+          expect(kernel.states()).toEqual(sortedStates(compile(EMPTY_TOPOLOGY, isLocal, options).ruleset.tables));
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+});
+
+/** A compiler that has taken in a document, and what a second document changes. */
+function change(before: Fields, after: Fields): Transaction {
+  const [one, two] = [topologyOf(before), topologyOf(after)];
+  const compiler = new HostCompiler(isLocal, DEFAULT_OPTIONS);
+  compiler.update(diffTopologies(EMPTY_TOPOLOGY, one));
+  compiler.take();
+  compiler.update(diffTopologies(one, two));
+  return compiler.take().transaction;
+}
+
+function steps(transaction: Transaction): readonly string[] {
+  return transaction.flatMap((part) =>
+    part.kind !== 'update'
+      ? [part.kind]
+      : part.changes.map((step) => {
+          const name = 'chain' in step ? (typeof step.chain === 'string' ? step.chain : step.chain.name) : step.set;
+          return `${part.family} ${step.kind} ${typeof name === 'string' ? name : name.name}`;
+        }),
+  );
+}
+
+describe('a change costs what it changes', () => {
+  const elsewhere = { 'binding:host_id': 'host-2' };
+  const rules = [{ id: 'r', direction: 'ingress', remote_group_id: 'web' }];
+  const groups = [groupFields('web', rules), groupFields('db', [])];
+  const ports = [portFields(1, ['web']), portFields(2, ['db'])];
+
+  it('a member on another host: one element', () => {
+    const after = { security_groups: groups, ports: [...ports, portFields(3, ['web'], elsewhere)] };
+    expect(steps(change({ security_groups: groups, ports }, after))).toEqual(['inet add-elements sg_web_addresses4']);
+  });
+
+  it('a port of a known profile: its elements, no chain', () => {
+    const after = { security_groups: groups, ports: [...ports, portFields(3, ['web'])] };
+    expect(steps(change({ security_groups: groups, ports }, after)).filter((step) => step.includes('chain'))).toEqual(
+      [],
+    );
+  });
+
+  it('a rule: the chain of its group', () => {
+    const more = [...rules, { id: 's', direction: 'ingress', protocol: 'tcp', port_range_min: 80, port_range_max: 80 }];
+    const after = { security_groups: [groupFields('web', more), groupFields('db', [])], ports };
+    expect(steps(change({ security_groups: groups, ports }, after))).toEqual(['inet rewrite-chain sg_web_in']);
+  });
+
+  it.each([
+    ['a group that no port here has', { security_groups: [...groups, groupFields('other', rules)], ports }],
+    [
+      'a name',
+      { security_groups: groups, ports: [portFields(1, ['web'], { name: 'renamed' }), portFields(2, ['db'])] },
+    ],
+    [
+      'a port elsewhere in a group that no rule names',
+      { security_groups: groups, ports: [...ports, portFields(3, ['db'], elsewhere)] },
+    ],
+    ['nothing', { security_groups: groups, ports }],
+  ])('%s: nothing', (_what, after) => {
+    expect(change({ security_groups: groups, ports }, after)).toEqual([]);
+  });
+});
