@@ -6,15 +6,9 @@ import type { Change, ElementChange } from '../nftables/transaction.js';
 import type { Chain, Key, NamedSet, TableFamily, Verdict } from '../ruleset/types.js';
 import { Tracker } from './tracker.js';
 
-/** An element, and how many give it: two ports may share an address. */
-interface Counted {
-  readonly data: string;
-  readonly count: number;
-}
-
 export class WantedTable {
   readonly #sets = new Tracker<NamedSet>(() => true);
-  readonly #elements = new Map<string, Tracker<Counted>>();
+  readonly #elements = new Map<string, Tracker<string>>();
   /** Sets whose elements were touched since they were last taken. */
   readonly #touched = new Set<string>();
   readonly #chains = new Tracker<Chain>(isSameChain);
@@ -43,19 +37,12 @@ export class WantedTable {
     this.#chains.delete(name);
   }
 
-  /** Adds an element, or one more reason for it. */
   addElement(set: string, key: string, data = ''): void {
-    const elements = this.#tracker(set);
-    elements.set(key, { data, count: (elements.get(key)?.count ?? 0) + 1 });
+    this.#tracker(set).set(key, data);
   }
 
-  /** Takes one reason for an element away; without the last it is gone. */
   deleteElement(set: string, key: string): void {
-    const elements = this.#tracker(set);
-    const counted = elements.get(key);
-    if (counted === undefined) return;
-    if (counted.count === 1) elements.delete(key);
-    else elements.set(key, { ...counted, count: counted.count - 1 });
+    this.#tracker(set).delete(key);
   }
 
   /** What changed since the last time, in an order that the kernel accepts. */
@@ -72,8 +59,8 @@ export class WantedTable {
         this.#elements.delete(name);
         continue;
       }
-      const gone = changesOf(differences.map(({ key, before }) => ({ key, counted: before })));
-      const fresh = changesOf(differences.map(({ key, after }) => ({ key, counted: after })));
+      const gone = changesOf(differences.map(({ key, before }) => ({ key, data: before })));
+      const fresh = changesOf(differences.map(({ key, after }) => ({ key, data: after })));
       if (gone.length > 0) deletions.push({ kind: 'delete-elements', set: name, elements: gone });
       if (fresh.length > 0) additions.push({ kind: 'add-elements', set: name, elements: fresh });
     }
@@ -102,20 +89,20 @@ export class WantedTable {
     ];
   }
 
-  #tracker(set: string): Tracker<Counted> {
+  #tracker(set: string): Tracker<string> {
     this.#touched.add(set);
     const known = this.#elements.get(set);
     if (known !== undefined) return known;
-    const fresh = new Tracker<Counted>((a, b) => a.data === b.data);
+    const fresh = new Tracker<string>();
     this.#elements.set(set, fresh);
     return fresh;
   }
 }
 
 function changesOf(
-  elements: readonly { readonly key: string; readonly counted: Counted | undefined }[],
+  elements: readonly { readonly key: string; readonly data: string | undefined }[],
 ): readonly ElementChange[] {
-  return elements.flatMap(({ key, counted }) => (counted === undefined ? [] : [{ key, data: counted.data }]));
+  return elements.flatMap(({ key, data }) => (data === undefined ? [] : [{ key, data }]));
 }
 
 /** One element as nft text. */

@@ -52,7 +52,7 @@ export class ZoneTracker {
       else if (networks.size > 1) {
         this.#contested.add(subject);
         this.#isDirty = true;
-      } else if (this.#contested.delete(subject)) this.#isDirty = true;
+      } else this.#contested.delete(subject);
     }
   }
 }
