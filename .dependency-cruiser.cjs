@@ -13,7 +13,12 @@ module.exports = {
     only('model-imports-nothing-of-ours', '^src/model/', '^src/model/', 'the model is the lowest layer'),
     only('compiler-imports-model', '^compiler/', '^(compiler|src/model)/', 'the compiler is a library of its own'),
     only('sources-import-model', '^src/sources/', '^(src/sources|src/model)/', 'sources read'),
-    only('agent-imports-compiler', '^agent/', '^(agent|compiler|src/model)/', 'the agent knows no command line'),
+    only(
+      'agent-imports-compiler',
+      '^agent/',
+      '^(agent|compiler|src/model|src/sources)/',
+      'the agent knows no command line',
+    ),
     only('cli-is-not-tested-code', '^src/cli/', '^(src|compiler|agent)/', 'nothing imports tests'),
     {
       name: 'compiler-does-no-io',

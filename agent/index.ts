@@ -1,5 +1,9 @@
 /** The agent: what touches the kernel. */
+export { Agent, type AgentSettings } from './agent.js';
+export { readCounters, type RuleCounter } from './kernel/counters.js';
 export { startConfirmation, type ConfirmOutcome, type PendingConfirmation } from './kernel/confirm.js';
 export { KernelError, type KernelErrorCode } from './kernel/errors.js';
 export { loadBaseline, loadTables, planLoad } from './kernel/load.js';
-export { applyText, deletionOfLoadedTables, readLoadedTables, saveLoadedTables } from './kernel/nft.js';
+export { applyText, deletionOfLoadedTables, nftVersion, readLoadedTables, saveLoadedTables } from './kernel/nft.js';
+export { takeLock } from './lock.js';
+export type { AgentStatus, PortState, PortStatus } from './status.js';

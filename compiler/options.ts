@@ -13,6 +13,8 @@ export interface CompileOptions {
    * rule that names the port's group.
    */
   readonly widestPairLength: Readonly<Record<Family, number>>;
+  /** What would be dropped passes, and is counted. */
+  readonly audit: boolean;
 }
 
 export const DEFAULT_OPTIONS: CompileOptions = {
@@ -20,4 +22,5 @@ export const DEFAULT_OPTIONS: CompileOptions = {
   devicePrefix: 'tap',
   revokedMark: 0x1000_0000,
   widestPairLength: { IPv4: 8, IPv6: 32 },
+  audit: false,
 };

@@ -18,6 +18,7 @@ import {
   groupsOf,
   judgeEgress,
   judgeIngress,
+  macFor,
   members,
   ruleMismatches,
   type JudgeContext,
@@ -119,12 +120,9 @@ export function commonFamilies(a: Port, b: Port): readonly Family[] {
   return FAMILIES.filter((family) => firstAddress(a, family) !== undefined && firstAddress(b, family) !== undefined);
 }
 
-/** The MAC that goes with the address: the port's own, or that of the pair that allows it. */
 function frameFrom({ port, address }: End, packet: IpPacket): Frame {
-  const own = port?.fixedIps.some((fixed) => fixed.text === address.text);
-  const pair = port?.allowedAddressPairs.find(({ prefix }) => prefix.text === address.text);
-  const sourceMac = own === true ? port?.mac : (pair?.mac ?? port?.mac);
-  return { sourceMac: sourceMac ?? '02:00:00:00:00:01', vlanTags: [], snap: false, payload: packet };
+  const sourceMac = port === undefined ? '02:00:00:00:00:01' : macFor(port, address);
+  return { sourceMac, vlanTags: [], snap: false, payload: packet };
 }
 
 function half(

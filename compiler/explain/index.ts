@@ -11,4 +11,4 @@ export {
   type Half,
   type Paint,
 } from './explain.js';
-export { judgeEgress, judgeIngress, type JudgeContext, type Judgement } from './judge.js';
+export { groupsOf, judgeEgress, judgeIngress, macFor, type JudgeContext, type Judgement } from './judge.js';

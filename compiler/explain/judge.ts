@@ -27,6 +27,8 @@ export interface JudgeContext {
   readonly topology: Topology;
   /** Allowed address pairs with a shorter prefix are no members of remote groups. */
   readonly widestPairLength: Readonly<Record<Family, number>>;
+  /** A faster answer than a walk over all ports, for who judges many packets; undefined: not known. */
+  readonly isMember?: (kind: 'security-group' | 'address-group', id: string, address: Prefix) => boolean | undefined;
 }
 
 export interface Judgement {
@@ -238,6 +240,12 @@ function rules(context: JudgeContext, port: Port, direction: Direction, packet: 
   return drop(groups.length === 0 ? 'no-groups' : 'no-rule');
 }
 
+/** The MAC that goes with an address of a port: its own, or that of the pair that allows the address. */
+export function macFor(port: Port, address: Prefix): Mac {
+  if (port.fixedIps.some((fixed) => fixed.text === address.text)) return port.mac;
+  return port.allowedAddressPairs.find(({ prefix }) => covers(prefix, address))?.mac ?? port.mac;
+}
+
 /** The groups of a port, by id. */
 export function groupsOf({ topology }: JudgeContext, port: Port): readonly SecurityGroup[] {
   return port.securityGroupIds.flatMap((id) => topology.securityGroups.get(id) ?? []);
@@ -287,7 +295,11 @@ function remoteMatches(context: JudgeContext, { remote, family }: SecurityGroupR
     case 'prefix':
       return covers(remote.prefix, address);
     case 'security-group':
-      return members(context, remote.id, family).some((prefix) => covers(prefix, address));
+      if (address.family !== family) return false;
+      return (
+        context.isMember?.(remote.kind, remote.id, address) ??
+        members(context, remote.id, family).some((prefix) => covers(prefix, address))
+      );
     case 'address-group':
       return (context.topology.addressGroups.get(remote.id)?.prefixes ?? []).some((prefix) => covers(prefix, address));
     case 'unknown':

@@ -21,6 +21,7 @@ import { ShortNames } from '../names.js';
 import type { TableChange, Transaction } from '../nftables/transaction.js';
 import type { CompileOptions } from '../options.js';
 import { aggregatePrefixes } from '../prefixes.js';
+import { auditedChain, auditedElement } from '../ruleset/audit.js';
 import { goTo, intervalSet } from '../ruleset/build.js';
 import {
   compileRuleset,
@@ -37,7 +38,7 @@ import { groupProgram, type GroupProgram, type MemberSetNames } from '../ruleset
 import { OWN_SETS, ownKeys } from '../ruleset/own-sets.js';
 import { profileChain, profileChainName, profileContent, profileOf } from '../ruleset/profiles.js';
 import { CHAINS, zoneChains } from '../ruleset/skeleton.js';
-import type { Chain, NamedSet, Ruleset, Table } from '../ruleset/types.js';
+import type { Chain, NamedSet, Ruleset, Table, Verdict } from '../ruleset/types.js';
 import { ZoneTracker } from './zone-tracker.js';
 import { elementText, WantedTable } from './wanted-table.js';
 
@@ -74,10 +75,14 @@ interface MemberState {
 export interface Touched {
   /** Addresses and prefixes of ports and members whose permissions may differ now. */
   readonly prefixes: readonly Prefix[];
+  /** Those among them that a port of this host had, and may have no more. */
+  readonly gone: readonly Prefix[];
 }
 
 export class HostCompiler {
   readonly #ports = new Map<string, Port>();
+  /** Those of this host. */
+  readonly #local = new Map<string, Port>();
   readonly #groups = new Map<string, SecurityGroup>();
   readonly #addressGroups = new Map<string, AddressGroup>();
   /** Ids of the ports that have a group, on any host. */
@@ -94,6 +99,7 @@ export class HostCompiler {
   readonly #remoteNames = new ShortNames();
   readonly #zones: ZoneTracker;
   #zoneSets: readonly NamedSet[] = [];
+  #zoneByName: ReadonlyMap<string, number> = new Map();
   readonly #main: WantedTable;
   readonly #arp: WantedTable | undefined;
 
@@ -102,6 +108,7 @@ export class HostCompiler {
   readonly #dirtyProfiles = new Set<string>();
   readonly #dirtyMembers = new Set<string>();
   #touched: Prefix[] = [];
+  #gone: Prefix[] = [];
 
   /**
    * @param isLocal the ports of the host. Must give the same answer for the same port.
@@ -133,9 +140,14 @@ export class HostCompiler {
     };
   }
 
-  /** Ids of the host's ports. */
-  localPorts(): readonly Port[] {
-    return [...this.#ports.values()].filter(this.isLocal);
+  /** The host's ports. */
+  localPorts(): Iterable<Port> {
+    return this.#local.values();
+  }
+
+  /** The connection tracking zone of a port's packets. */
+  zoneOf(port: Port): number {
+    return this.#zoneByName.get(this.options.datapath === 'bridge' ? port.bridge : port.device) ?? 0;
   }
 
   /** The whole ruleset, compiled from scratch. */
@@ -178,8 +190,9 @@ export class HostCompiler {
       if (table === undefined || changes.length === 0) return [];
       return [{ kind: 'update', family: table.family, name: TABLE_NAME, changes }];
     });
-    const touched = { prefixes: this.#touched };
+    const touched = { prefixes: this.#touched, gone: this.#gone };
     this.#touched = [];
+    this.#gone = [];
     return { transaction, touched };
   }
 
@@ -197,7 +210,8 @@ export class HostCompiler {
     for (const id of port.securityGroupIds) addTo(this.#portsOfGroup, id, port.id);
     this.#countMemberAddresses(port, 1);
     if (!this.isLocal(port)) return;
-    this.#touchPort(port);
+    this.#local.set(port.id, port);
+    this.#touched.push(...prefixesOf(port));
     this.#zones.add(port);
     this.#portElements(port, (table, set, { key, data }) => {
       table.addElement(set, key, data);
@@ -219,7 +233,9 @@ export class HostCompiler {
     for (const id of port.securityGroupIds) removeFrom(this.#portsOfGroup, id, port.id);
     this.#countMemberAddresses(port, -1);
     if (!this.isLocal(port)) return;
-    this.#touchPort(port);
+    this.#local.delete(port.id);
+    this.#touched.push(...prefixesOf(port));
+    this.#gone.push(...prefixesOf(port));
     this.#zones.delete(port);
     this.#portElements(port, (table, set, { key }) => {
       table.deleteElement(set, key);
@@ -241,11 +257,11 @@ export class HostCompiler {
   ): void {
     for (const direction of DIRECTIONS) {
       const name = profileName(port);
-      const verdict = portVerdict(port, () => goTo(profileChainName({ name }, direction)));
+      const verdict = this.#audited(portVerdict(port, () => goTo(profileChainName({ name }, direction))));
       visit(this.#main, portMapName(direction), elementText([portMapField(direction)], [port.device], verdict));
     }
     if (this.#arp !== undefined) {
-      const verdict = portVerdict(port, () => goTo(CHAINS.arpGuard));
+      const verdict = this.#audited(portVerdict(port, () => goTo(CHAINS.arpGuard)));
       visit(this.#arp, portMapName('egress'), elementText(['iifname'], [port.device], verdict));
     }
     if (port.filtering !== 'filtered') return;
@@ -259,14 +275,10 @@ export class HostCompiler {
     }
   }
 
-  #touchPort(port: Port): void {
-    this.#touched.push(...port.fixedIps, ...port.allowedAddressPairs.map(({ prefix }) => prefix));
-  }
-
   #touchGroup(id: string): void {
     for (const portId of this.#localPortsOfGroup.get(id) ?? []) {
       const port = this.#ports.get(portId);
-      if (port !== undefined) this.#touchPort(port);
+      if (port !== undefined) this.#touched.push(...prefixesOf(port));
     }
   }
 
@@ -352,6 +364,14 @@ export class HostCompiler {
   #deleteMemberSets({ addresses, prefixes }: MemberSetNames): void {
     this.#main.deleteSet(addresses);
     if (prefixes !== undefined) this.#main.deleteSet(prefixes);
+  }
+
+  #audited(verdict: Verdict): Verdict {
+    return this.options.audit ? auditedElement(verdict) : verdict;
+  }
+
+  #setChain(chain: Chain): void {
+    this.#main.setChain(this.options.audit ? auditedChain(chain) : chain);
   }
 
   // Settling
@@ -447,7 +467,7 @@ export class HostCompiler {
     state.programs = DIRECTIONS.map((direction) => groupProgram(group, direction, context));
     for (const { chain, sets } of state.programs) {
       for (const set of sets) this.#main.addSet(set);
-      this.#main.setChain(chain);
+      this.#setChain(chain);
     }
     for (const content of this.#profilesOfGroup.get(id) ?? []) this.#dirtyProfiles.add(content);
   }
@@ -471,17 +491,19 @@ export class HostCompiler {
     const profile = profileOf(state.example, this.#groups);
     const names = new Map(state.example.securityGroupIds.map((id) => [id, this.#groupNames.get(id)]));
     state.chains = DIRECTIONS.map((direction) => profileChain(profile, direction, names));
-    for (const chain of state.chains) this.#main.setChain(chain);
+    for (const chain of state.chains) this.#setChain(chain);
   }
 
   #settleZones(): void {
     if (!this.#zones.takeDirty()) return;
-    const sets = zoneSets({ zones: this.#zones.assign(this.localPorts()) }, this.options);
+    const zones = this.#zones.assign([...this.#local.values()]);
+    this.#zoneByName = zones.zones;
+    const sets = zoneSets({ zones }, this.options);
     for (const { name } of this.#zoneSets) this.#main.deleteSet(name);
     for (const set of sets) this.#main.addSet(set);
     const chains = zoneChains(this.options.datapath);
     for (const chain of chains) {
-      if (sets.length > 0) this.#main.setChain(chain);
+      if (sets.length > 0) this.#setChain(chain);
       else this.#main.deleteChain(chain.name);
     }
     this.#zoneSets = sets;
@@ -490,6 +512,11 @@ export class HostCompiler {
 
 function profileName(port: Port): string {
   return port.filtering === 'filtered' ? profileOf(port, new Map()).name : '';
+}
+
+/** What a port may send from. */
+function prefixesOf(port: Port): readonly Prefix[] {
+  return [...port.fixedIps, ...port.allowedAddressPairs.map(({ prefix }) => prefix)];
 }
 
 function memberAddresses(port: Port, options: CompileOptions): readonly Prefix[] {

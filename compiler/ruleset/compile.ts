@@ -3,6 +3,7 @@ import type { Direction, Port, Prefix } from '../../src/model/index.js';
 import type { HostPolicy, MemberSet } from '../host-policy.js';
 import { shortNames } from '../names.js';
 import type { CompileOptions } from '../options.js';
+import { audited } from './audit.js';
 import { ACCEPT, DROP, goTo, intervalSet, namedSet, plainSet } from './build.js';
 import { groupProgram, type GroupProgram, type MemberSetNames } from './group-chain.js';
 import { OWN_SETS, ownKeys } from './own-sets.js';
@@ -17,6 +18,11 @@ const DIRECTIONS: readonly Direction[] = ['egress', 'ingress'];
 
 /** Compiles what a host needs into a ruleset. Deterministic: equal policies give equal rulesets. */
 export function compileRuleset(policy: HostPolicy, options: CompileOptions): Ruleset {
+  const ruleset = enforcing(policy, options);
+  return options.audit ? audited(ruleset) : ruleset;
+}
+
+function enforcing(policy: HostPolicy, options: CompileOptions): Ruleset {
   const profiles = profilesOf(policy.ports, policy.groups);
   const sources = sourceSets(policy.ports);
   const policyTable = mainTable(policy, profiles, sources, options);

@@ -1,17 +1,20 @@
 #!/usr/bin/env node
 /** The command line: finds the command, turns every end into one line and an exit code. */
-import { readFileSync } from 'node:fs';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
+import { agentCommand } from './commands/agent.js';
 import { baselineCommand } from './commands/baseline.js';
 import { checkCommand } from './commands/check.js';
 import { compileCommand } from './commands/compile.js';
 import { diffCommand } from './commands/diff.js';
 import { explainCommand } from './commands/explain.js';
 import { flushCommand } from './commands/flush.js';
+import { statsCommand } from './commands/stats.js';
+import { statusCommand } from './commands/status.js';
 import { CommandError } from './errors.js';
 import { EXIT } from './exit-codes.js';
 import { sayError } from './output.js';
+import { version } from './version.js';
 
 const MAX_WIDTH = 110;
 
@@ -23,6 +26,9 @@ async function main(): Promise<void> {
     .command(diffCommand)
     .command(checkCommand)
     .command(explainCommand)
+    .command(agentCommand)
+    .command(statusCommand)
+    .command(statsCommand)
     .command(flushCommand)
     .command(baselineCommand)
     .completion('completion', 'print a completion script for bash or zsh')
@@ -40,11 +46,6 @@ async function main(): Promise<void> {
   } catch (error) {
     process.exitCode = await report(error);
   }
-}
-
-function version(): string {
-  const text = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { readonly version: string }).version;
 }
 
 async function report(error: unknown): Promise<number> {

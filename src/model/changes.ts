@@ -26,7 +26,10 @@ export function diffTopologies(before: Topology, after: Topology): TopologyChang
   };
 }
 
-function diffMaps<T>(before: ReadonlyMap<string, T>, after: ReadonlyMap<string, T>): ReadonlyMap<string, T | undefined> {
+function diffMaps<T>(
+  before: ReadonlyMap<string, T>,
+  after: ReadonlyMap<string, T>,
+): ReadonlyMap<string, T | undefined> {
   const changes = new Map<string, T | undefined>();
   for (const [id, value] of after) {
     if (!before.has(id) || !isDeepStrictEqual(before.get(id), value)) changes.set(id, value);

@@ -1,12 +1,4 @@
 /** The file source: a topology from files. */
-import { parseTopology, type ParsedTopology, type ParseOptions } from '../../model/index.js';
-import { readTopologyPath } from './read.js';
-
+export { loadTopology } from './load.js';
 export { readTopologyPath, type ReadResult } from './read.js';
-
-/** Reads and parses a topology; problems of files stand before those of their contents. */
-export async function loadTopology(path: string, options?: ParseOptions): Promise<ParsedTopology> {
-  const { documents, problems } = await readTopologyPath(path);
-  const parsed = parseTopology(documents, options);
-  return { topology: parsed.topology, problems: [...problems, ...parsed.problems] };
-}
+export { FileSource } from './watch.js';

@@ -28,8 +28,13 @@ function mixed(one: Document, other: Document, numbers: Iterator<number>): Docum
   );
 }
 
-describe.each<Datapath>(['routed', 'bridge'])('%s', (datapath) => {
-  const options = { ...DEFAULT_OPTIONS, datapath };
+describe.each<[Datapath, boolean]>([
+  ['routed', false],
+  ['bridge', false],
+  ['routed', true],
+  ['bridge', true],
+])('%s, audit %s', (datapath, audit) => {
+  const options = { ...DEFAULT_OPTIONS, datapath, audit };
   it('any sequence of changes ends where a compilation from scratch ends', () => {
     fc.assert(
       fc.property(
@@ -62,7 +67,7 @@ describe.each<Datapath>(['routed', 'bridge'])('%s', (datapath) => {
           expect(kernel.states()).toEqual(sortedStates(compile(EMPTY_TOPOLOGY, isLocal, options).ruleset.tables));
         },
       ),
-      { numRuns: 300 },
+      { numRuns: 150 },
     );
   });
 });

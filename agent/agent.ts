@@ -1,0 +1,311 @@
+/** The agent: a source, the links, the reconcile loop and the flows, put together. */
+import type { Server } from 'node:http';
+import type { Logger } from 'pino';
+import type { CompileOptions, Transaction } from '../compiler/index.js';
+import { formatProblem, type Port } from '../src/model/index.js';
+import type { Source, SourceEvent } from '../src/sources/source.js';
+import { Enforcer, VERIFICATION, type AppliedTransaction } from './enforcer.js';
+import { Sweeper, type SweepResult } from './flows/sweeper.js';
+import { Metrics } from './metrics.js';
+import { Conntrack } from './netlink/conntrack.js';
+import { serveMetrics, serveSocket } from './server.js';
+import { notify, startWatchdog } from './service-manager.js';
+import type { AgentStatus, PortState, PortStatus } from './status.js';
+import type { WatchEvent } from './watch/events.js';
+import { Watcher } from './watch/watcher.js';
+
+/** A full comparison, at this time and up to a tenth more; in milliseconds. */
+const VERIFY_EVERY = 3_600_000;
+
+export interface AgentSettings {
+  readonly version: string;
+  readonly host: string;
+  readonly source: Source;
+  readonly options: CompileOptions;
+  /** Path of the status socket. */
+  readonly socket: string;
+  /** `host:port` for Prometheus; undefined for none. */
+  readonly metrics: string | undefined;
+  readonly log: Logger;
+  /** In milliseconds; the hour if absent. */
+  readonly verifyEvery?: number | undefined;
+}
+
+export class Agent {
+  readonly #enforcer: Enforcer;
+  readonly #sweeper: Sweeper;
+  readonly #watcher: Watcher;
+  readonly #metrics = new Metrics();
+  readonly #conntrack = new Conntrack();
+  readonly #startedAt = new Date();
+  readonly #log: Logger;
+  #servers: Server[] = [];
+  #stopWatchdog: () => void = () => undefined;
+  #verifyTimer: NodeJS.Timeout | undefined;
+  #isReady = false;
+  #readAt: Date | undefined;
+  #staleSince: Date | undefined;
+  #problems: readonly string[] = [];
+  #lastTransaction: AgentStatus['lastTransaction'];
+  #drift = { foreign: 0, found: 0, last: undefined as string | undefined };
+  #flows = { revoked: 0, restored: 0 };
+  readonly #since = new Map<string, { readonly port: Port; readonly at: Date }>();
+
+  constructor(private readonly settings: AgentSettings) {
+    const { options, host, log } = settings;
+    this.#log = log;
+    this.#enforcer = new Enforcer((port) => port.host === host, options, {
+      onApplied: (applied) => {
+        this.#applied(applied);
+      },
+      onTouched: (touched, isGrowth) => {
+        this.#sweeper.touched(touched, isGrowth);
+      },
+      onFailed: (error, retryIn) => {
+        this.#metrics.failures.inc();
+        log.error({ retryInMilliseconds: retryIn }, `not applied, the former rules stand: ${error.message}`);
+      },
+      onForeignChange: (pid, program) => {
+        this.#drift.foreign++;
+        this.#drift.last = `${program} (process ${pid.toString()})`;
+        this.#metrics.drift.inc({ kind: 'foreign' });
+        log.warn({ pid, program }, 'our tables were changed by somebody else: comparing');
+      },
+      onDrift: (transaction) => {
+        this.#drift.found++;
+        this.#metrics.drift.inc({ kind: 'found' });
+        log.warn({ changes: countChanges(transaction) }, 'verification found our tables changed');
+      },
+      onIsolated: (ports) => {
+        for (const [id, why] of ports) log.error({ port: id }, `closed, since the kernel refuses its rules: ${why}`);
+      },
+    });
+    this.#sweeper = new Sweeper({
+      conntrack: this.#conntrack,
+      compiler: this.#enforcer.compiler,
+      revokedMark: options.revokedMark,
+      widestPairLength: options.widestPairLength,
+      onResult: (result) => {
+        this.#swept(result);
+      },
+      onError: (error) => {
+        log.error(`flows cannot be looked at: ${error instanceof Error ? error.message : String(error)}`);
+      },
+    });
+    this.#watcher = new Watcher({
+      onEvent: (event) => {
+        this.#heard(event);
+      },
+      onLoss: (reason) => {
+        log.warn(`${reason}: comparing everything`);
+        this.#enforcer.doubt('notices were lost');
+      },
+    });
+  }
+
+  async start(): Promise<void> {
+    const { source, host, options, log, socket, metrics } = this.settings;
+    log.info(
+      { host, source: source.name, datapath: options.datapath, pid: process.pid },
+      options.audit ? 'started in audit mode: NOTHING IS ENFORCED' : 'started',
+    );
+    this.#declareGauges();
+    const answers = { status: () => this.status(), metrics: this.#metrics };
+    await this.#serve('the status socket', socket, async () => serveSocket(socket, answers));
+    if (metrics !== undefined) {
+      await this.#serve('metrics', metrics, async () => serveMetrics(metrics, answers));
+    }
+    this.#watcher.start();
+    source.start((event) => {
+      this.#sourceSays(event);
+    });
+    this.#verifyLater();
+    this.#stopWatchdog = startWatchdog(() => this.#enforcer.isEnforced || this.#staleSince !== undefined);
+  }
+
+  /** Reads the source again and compares everything. */
+  reload(): void {
+    this.#log.info('asked to read again');
+    this.settings.source.reload();
+    this.#enforcer.doubt('asked to');
+  }
+
+  /** The rules stay as they are. */
+  async stop(): Promise<void> {
+    await notify('--stopping');
+    this.settings.source.stop();
+    this.#watcher.stop();
+    clearTimeout(this.#verifyTimer);
+    this.#stopWatchdog();
+    await this.#enforcer.stop();
+    this.#sweeper.stop();
+    for (const server of this.#servers) server.close();
+    this.#conntrack.close();
+    this.#log.info('stopped: the rules stay');
+  }
+
+  status(): AgentStatus {
+    const { version, host, options, source } = this.settings;
+    return {
+      version,
+      host,
+      pid: process.pid,
+      startedAt: this.#startedAt.toISOString(),
+      datapath: options.datapath,
+      audit: options.audit,
+      enforced: this.#enforcer.isEnforced && !options.audit,
+      lastError: this.#enforcer.lastError,
+      source: {
+        name: source.name,
+        readAt: this.#readAt?.toISOString(),
+        staleSince: this.#staleSince?.toISOString(),
+        problems: this.#problems,
+      },
+      lastTransaction: this.#lastTransaction,
+      drift: this.#drift,
+      flows: this.#flows,
+      ports: [...this.#enforcer.localPorts()].map((port) => this.#portStatus(port)),
+    };
+  }
+
+  #heard(event: WatchEvent): void {
+    if (event.kind === 'table-changed') this.#enforcer.tableChanged(event.pid, event.program);
+    else this.#enforcer.setLinks(event);
+  }
+
+  #sourceSays(event: SourceEvent): void {
+    this.#problems = event.problems.map((problem) => formatProblem(problem));
+    switch (event.kind) {
+      case 'topology':
+        if (this.#staleSince !== undefined) this.#log.info('the source is well again');
+        this.#staleSince = undefined;
+        this.#readAt = new Date();
+        for (const problem of event.problems) this.#log.debug(formatProblem(problem));
+        this.#enforcer.setTopology(event.topology);
+        break;
+      case 'stale': {
+        this.#staleSince ??= new Date();
+        const [first] = this.#problems;
+        this.#log.error(
+          { problems: this.#problems.length },
+          `the source cannot be used, the last good state stays: ${first ?? 'no reason given'}`,
+        );
+        break;
+      }
+    }
+  }
+
+  #applied({ transaction, way, reason, milliseconds, latency }: AppliedTransaction): void {
+    this.#lastTransaction = {
+      at: new Date().toISOString(),
+      way,
+      reason,
+      milliseconds: round(milliseconds),
+      latencyMilliseconds: round(latency),
+    };
+    this.#metrics.transactions.inc({ way });
+    this.#metrics.applySeconds.observe(milliseconds / 1000);
+    this.#metrics.changeSeconds.observe(latency / 1000);
+    this.#log.info(
+      {
+        way,
+        ...(reason === '' ? {} : { reason }),
+        changes: countChanges(transaction),
+        milliseconds: round(milliseconds),
+      },
+      transaction.length === 0 ? 'nothing to change' : 'applied',
+    );
+    if (way === 'everything') this.#sweeper.all();
+    if (!this.#isReady) {
+      this.#isReady = true;
+      void notify('--ready', '--status=enforcing');
+    }
+  }
+
+  #swept({ revoked, restored, looked, milliseconds }: SweepResult): void {
+    this.#flows.revoked += revoked;
+    this.#flows.restored += restored;
+    this.#metrics.flows.inc({ what: 'revoked' }, revoked);
+    this.#metrics.flows.inc({ what: 'restored' }, restored);
+    this.#metrics.sweepSeconds.observe(milliseconds / 1000);
+    if (revoked + restored > 0) {
+      this.#log.info({ revoked, restored, looked, milliseconds: round(milliseconds) }, 'live flows were judged anew');
+    }
+  }
+
+  #portStatus(port: Port): PortStatus {
+    const known = this.#since.get(port.id);
+    const at = known?.port === port ? known.at : new Date();
+    this.#since.set(port.id, { port, at });
+    const groups = this.#enforcer.compiler.topology.securityGroups;
+    return {
+      id: port.id,
+      name: port.name,
+      device: port.device,
+      isDevicePresent: this.#enforcer.links.has(port.device),
+      state: this.#portState(port),
+      since: at.toISOString(),
+      securityGroups: port.securityGroupIds.map((id) => ({ id, name: groups.get(id)?.name ?? '' })),
+      lastError: this.#enforcer.refusal(port.id),
+    };
+  }
+
+  #portState(port: Port): PortState {
+    if (this.#enforcer.refusal(port.id) !== undefined) return 'refused';
+    switch (port.filtering) {
+      case 'port-security-off':
+      case 'trusted':
+        return 'unfiltered';
+      case 'down':
+        return 'down';
+      case 'filtered':
+        return this.#enforcer.isEnforced ? 'enforced' : 'pending';
+    }
+  }
+
+  #declareGauges(): void {
+    const gauge = this.#metrics.gauge.bind(this.#metrics);
+    gauge('portcullis_enforced', '1 while the kernel holds the policy.', () => (this.status().enforced ? 1 : 0));
+    gauge('portcullis_audit', '1 in audit mode: nothing is enforced.', () => (this.settings.options.audit ? 1 : 0));
+    gauge('portcullis_ports', 'Ports of this host.', () => this.status().ports.length);
+    gauge(
+      'portcullis_ports_refused',
+      'Ports that are closed since the kernel refuses their rules.',
+      () => this.status().ports.filter(({ state }) => state === 'refused').length,
+    );
+    gauge('portcullis_source_stale_seconds', 'For how long the source cannot be used; 0 while it can.', () =>
+      this.#staleSince === undefined ? 0 : (Date.now() - this.#staleSince.getTime()) / 1000,
+    );
+    gauge('portcullis_source_age_seconds', 'Since the last topology was read.', () =>
+      this.#readAt === undefined ? 0 : (Date.now() - this.#readAt.getTime()) / 1000,
+    );
+  }
+
+  async #serve(what: string, where: string, serve: () => Promise<Server>): Promise<void> {
+    try {
+      this.#servers.push(await serve());
+    } catch (error) {
+      // Enforcement goes on without it.
+      this.#log.error(`${what}: ${where}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+
+  #verifyLater(): void {
+    const every = this.settings.verifyEvery ?? VERIFY_EVERY;
+    this.#verifyTimer = setTimeout(
+      () => {
+        this.#enforcer.doubt(VERIFICATION);
+        this.#verifyLater();
+      },
+      every * (1 + Math.random() / 10),
+    );
+  }
+}
+
+function countChanges(transaction: Transaction): number {
+  return transaction.reduce((sum, change) => sum + (change.kind === 'update' ? change.changes.length : 1), 0);
+}
+
+function round(milliseconds: number): number {
+  return Math.round(10 * milliseconds) / 10;
+}

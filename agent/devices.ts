@@ -1,0 +1,98 @@
+/**
+ * Which device a port has on this host: the one of its own name, or else the one whose alias is `port:<id>`. Rules match
+ * devices by name, so a port whose device is not there yet is ready for it.
+ */
+import type { Port } from '../src/model/index.js';
+import type { Link } from './netlink/links.js';
+import type { WatchEvent } from './watch/events.js';
+
+const ALIAS = /^port:(.+)$/;
+
+export class LinkTable {
+  readonly #byIndex = new Map<number, Link>();
+  readonly #byName = new Map<string, Link>();
+  /** Links by the port id that their alias names. */
+  readonly #byPort = new Map<string, Link>();
+
+  /**
+   * @returns names of devices and ids of ports that the event says something of.
+   */
+  take(event: Exclude<WatchEvent, { kind: 'table-changed' }>): {
+    readonly names: Set<string>;
+    readonly ports: Set<string>;
+  } {
+    const touched = { names: new Set<string>(), ports: new Set<string>() };
+    switch (event.kind) {
+      case 'links': {
+        const gone = new Set(this.#byIndex.keys());
+        for (const link of event.links) {
+          gone.delete(link.index);
+          this.#put(link, touched);
+        }
+        for (const index of gone) this.#remove(index, touched);
+        break;
+      }
+      case 'link':
+        this.#put(event.link, touched);
+        break;
+      case 'link-gone':
+        this.#remove(event.index, touched);
+        break;
+    }
+    return touched;
+  }
+
+  has(name: string): boolean {
+    return this.#byName.has(name);
+  }
+
+  /** Name of the device whose alias names the port. */
+  aliased(portId: string): string | undefined {
+    return this.#byPort.get(portId)?.name;
+  }
+
+  #put(link: Link, touched: { names: Set<string>; ports: Set<string> }): void {
+    const before = this.#byIndex.get(link.index);
+    if (before !== undefined && before.name === link.name && before.alias === link.alias) {
+      this.#byIndex.set(link.index, link);
+      this.#byName.set(link.name, link);
+      return;
+    }
+    this.#remove(link.index, touched);
+    this.#byIndex.set(link.index, link);
+    this.#byName.set(link.name, link);
+    touched.names.add(link.name);
+    const portId = ALIAS.exec(link.alias)?.[1];
+    if (portId === undefined) return;
+    touched.ports.add(portId);
+    const other = this.#byPort.get(portId);
+    // Two devices with one alias: the older one keeps it.
+    if (other === undefined || other.index > link.index) this.#byPort.set(portId, link);
+  }
+
+  #remove(index: number, touched: { names: Set<string>; ports: Set<string> }): void {
+    const link = this.#byIndex.get(index);
+    if (link === undefined) return;
+    this.#byIndex.delete(index);
+    // A link of the same name may have come before the old one went.
+    if (this.#byName.get(link.name)?.index === index) this.#byName.delete(link.name);
+    touched.names.add(link.name);
+    const portId = ALIAS.exec(link.alias)?.[1];
+    if (portId === undefined) return;
+    touched.ports.add(portId);
+    if (this.#byPort.get(portId)?.index !== index) return;
+    this.#byPort.delete(portId);
+    const next = [...this.#byIndex.values()].find(({ alias }) => alias === link.alias);
+    if (next !== undefined) this.#byPort.set(portId, next);
+  }
+}
+
+/**
+ * The device that a port's rules are for.
+ * @param isTaken true for a name that another port of the host has as its own.
+ */
+export function deviceOf(port: Port, links: LinkTable, isTaken: (name: string) => boolean): string {
+  if (links.has(port.device)) return port.device;
+  const aliased = links.aliased(port.id);
+  return aliased === undefined || isTaken(aliased) ? port.device : aliased;
+}

@@ -1,0 +1,378 @@
+/**
+ * The reconcile loop: keeps the kernel equal to the policy.
+ *
+ * One transaction is under way at a time; what changes meanwhile goes into the next. A change takes the short way (the
+ * steps that the incremental compiler gives). At the start, in doubt, after a failure and on somebody else's change to our
+ * tables it takes the long way: read back what is loaded, compare with a compilation from scratch, load the difference.
+ */
+import { setTimeout } from 'node:timers/promises';
+import {
+  compile,
+  HostCompiler,
+  planTransaction,
+  printTables,
+  printTransaction,
+  type CompileOptions,
+  type Table,
+  type TableState,
+  type Touched,
+  type Transaction,
+} from '../compiler/index.js';
+import {
+  diffTopologies,
+  EMPTY_TOPOLOGY,
+  isEmpty,
+  type Port,
+  type Topology,
+  type TopologyChanges,
+} from '../src/model/index.js';
+import { deviceOf, LinkTable } from './devices.js';
+import { isolate } from './isolate.js';
+import { KernelError } from './kernel/errors.js';
+import { applyText, isOwnPid, readLoadedTables, wouldApply } from './kernel/nft.js';
+import type { WatchEvent } from './watch/events.js';
+
+/** Between tries after a failure, in milliseconds: doubled each time. */
+const BACKOFF = { first: 50, most: 5000 };
+/** After as many in a row our tables are replaced as a whole, still in one transaction. */
+const FAILURES_BEFORE_REPLACING = 3;
+/** Ports that the kernel refused are tried again after this time; in milliseconds. */
+const RETRY_REFUSED = 30_000;
+
+export interface AppliedTransaction {
+  readonly transaction: Transaction;
+  /** `changes` is the short way. */
+  readonly way: 'changes' | 'everything';
+  /** Why the long way was taken. */
+  readonly reason: string;
+  /** Of nft and the kernel alone. */
+  readonly milliseconds: number;
+  /** Since the oldest change in it was known. */
+  readonly latency: number;
+}
+
+export interface EnforcerListener {
+  readonly onApplied: (applied: AppliedTransaction) => void;
+  /** After a transaction of changes: the addresses whose live flows may be judged otherwise now. */
+  readonly onTouched: (touched: Touched, isGrowth: boolean) => void;
+  readonly onFailed: (error: Error, retryIn: number) => void;
+  /** Somebody else changed our tables. */
+  readonly onForeignChange: (pid: number, program: string) => void;
+  /** What is loaded was not what was wanted, and nobody's change was noticed. */
+  readonly onDrift: (transaction: Transaction) => void;
+  readonly onIsolated: (ports: ReadonlyMap<string, string>) => void;
+}
+
+export class Enforcer {
+  readonly compiler: HostCompiler;
+  readonly links = new LinkTable();
+  /** The topology as the source gave it. */
+  #topology: Topology = EMPTY_TOPOLOGY;
+  /** This host's ports as the compiler has them: with the devices that they have here. */
+  readonly #local = new Map<string, Port>();
+  /** Ids of local ports by their own device names. */
+  readonly #owners = new Map<string, string>();
+  /** Ports that the kernel refused, and what it said. */
+  readonly #refused = new Map<string, string>();
+  /** Why everything must be compared; undefined when the short way will do. */
+  #doubt: string | undefined = 'start';
+  #hasChanges = false;
+  #changedAt: number | undefined;
+  #running: Promise<void> | undefined;
+  #isStarted = false;
+  #isStopped = false;
+  #backoff = BACKOFF.first;
+  readonly #stopping = new AbortController();
+  /** In a row. */
+  #failures = 0;
+  #lastError: string | undefined;
+  #isEnforced = false;
+  /** In a process namespace of our own the kernel's process ids are not ours: then our notices are counted. */
+  #arePidsOurs = false;
+  #unclaimed = 0;
+
+  constructor(
+    private readonly isLocal: (port: Port) => boolean,
+    private readonly options: CompileOptions,
+    private readonly listener: EnforcerListener,
+  ) {
+    this.compiler = new HostCompiler((port) => this.isLocal(port), options);
+  }
+
+  /** Takes a topology; the first one starts the enforcement. */
+  setTopology(topology: Topology): void {
+    const changes = diffTopologies(this.#topology, topology);
+    for (const id of changes.ports.keys()) {
+      const before = this.#local.get(id);
+      if (before === undefined) continue;
+      this.#local.delete(id);
+      const own = this.#topology.ports.get(id)?.device ?? '';
+      if (this.#owners.get(own) === id) this.#owners.delete(own);
+    }
+    this.#topology = topology;
+    const locals = [...changes.ports.values()].flatMap((port) =>
+      port !== undefined && this.isLocal(port) ? [port] : [],
+    );
+    for (const port of locals) this.#owners.set(port.device, port.id);
+    const ports = new Map(changes.ports);
+    for (const port of locals) ports.set(port.id, this.#effective(port));
+    this.#update({ ...changes, ports });
+    this.#isStarted = true;
+    this.#kick();
+  }
+
+  /** Takes news of links. */
+  setLinks(event: Exclude<WatchEvent, { kind: 'table-changed' }>): void {
+    const touched = this.links.take(event);
+    const ids = new Set(touched.ports);
+    for (const name of touched.names) {
+      const owner = this.#owners.get(name);
+      if (owner !== undefined) ids.add(owner);
+    }
+    const ports = new Map<string, Port>();
+    for (const id of ids) {
+      const port = this.#topology.ports.get(id);
+      if (port === undefined || !this.isLocal(port)) continue;
+      const effective = this.#effective(port);
+      if (effective.device !== this.#local.get(id)?.device) ports.set(id, effective);
+    }
+    this.#update({ ports, securityGroups: new Map(), addressGroups: new Map() });
+    this.#kick();
+  }
+
+  tableChanged(pid: number, program: string): void {
+    if (isOwnPid(pid)) {
+      this.#arePidsOurs = true;
+      return;
+    }
+    if (!this.#arePidsOurs && program === 'nft' && this.#unclaimed > 0) {
+      this.#unclaimed--;
+      return;
+    }
+    this.listener.onForeignChange(pid, program);
+    this.doubt(`changed by ${program} (process ${pid.toString()})`);
+  }
+
+  /** Compares everything at the next opportunity. */
+  doubt(reason: string): void {
+    this.#doubt = reason;
+    this.#kick();
+  }
+
+  /** True when the kernel holds the policy, as far as is known. */
+  get isEnforced(): boolean {
+    return this.#isEnforced;
+  }
+
+  get lastError(): string | undefined {
+    return this.#lastError;
+  }
+
+  /** The port with the device that it has here; undefined for a port of another host. */
+  localPort(id: string): Port | undefined {
+    return this.#local.get(id);
+  }
+
+  localPorts(): Iterable<Port> {
+    return this.#local.values();
+  }
+
+  /** What the kernel said of a port that it refused; undefined for all others. */
+  refusal(id: string): string | undefined {
+    return this.#refused.get(id);
+  }
+
+  /** Done when there is nothing left to do. */
+  async idle(): Promise<void> {
+    while (this.#running !== undefined) await this.#running;
+  }
+
+  /** The rules stay. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#stopping.abort();
+    await this.idle();
+  }
+
+  #effective(port: Port): Port {
+    const device = deviceOf(port, this.links, (name) => (this.#owners.get(name) ?? port.id) !== port.id);
+    const isRefused = this.#refused.has(port.id);
+    const effective: Port = {
+      ...port,
+      device,
+      ...(isRefused ? { filtering: 'down', securityGroupIds: [], allowedAddressPairs: [] } : {}),
+    };
+    this.#local.set(port.id, effective);
+    return effective;
+  }
+
+  #update(changes: TopologyChanges): void {
+    if (isEmpty(changes)) return;
+    this.compiler.update(changes);
+    this.#hasChanges = true;
+    this.#changedAt ??= performance.now();
+  }
+
+  #kick(): void {
+    if (!this.#isStarted || this.#isStopped) return;
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined;
+    });
+  }
+
+  async #run(): Promise<void> {
+    // Whatever else arrives in this turn of the event loop goes along.
+    await Promise.resolve();
+    while (!this.#isStopped && (this.#doubt !== undefined || this.#hasChanges)) {
+      const reason = this.#doubt;
+      try {
+        if (reason === undefined) await this.#applyChanges();
+        else await this.#applyEverything(reason);
+        this.#backoff = BACKOFF.first;
+        this.#failures = 0;
+        this.#isEnforced = true;
+        this.#lastError = undefined;
+      } catch (error) {
+        await this.#failed(error instanceof Error ? error : new Error(String(error)));
+      }
+    }
+  }
+
+  async #failed(error: Error): Promise<void> {
+    this.#doubt ??= 'a transaction failed';
+    this.#isEnforced = false;
+    this.#lastError = error.message;
+    this.listener.onFailed(error, this.#backoff);
+    this.#failures++;
+    await setTimeout(this.#backoff, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
+    this.#backoff = Math.min(2 * this.#backoff, BACKOFF.most);
+  }
+
+  async #applyChanges(): Promise<void> {
+    this.#hasChanges = false;
+    const changedAt = this.#takeChangedAt();
+    const { transaction, touched } = this.compiler.take();
+    if (transaction.length > 0) {
+      const startedAt = performance.now();
+      await this.#apply(transaction);
+      this.#report(transaction, 'changes', '', startedAt, changedAt);
+    }
+    this.listener.onTouched(touched, isGrowth(transaction));
+  }
+
+  async #applyEverything(reason: string): Promise<void> {
+    // Cleared first: a doubt that comes while we read counts.
+    this.#doubt = undefined;
+    this.#hasChanges = false;
+    const changedAt = this.#takeChangedAt();
+    try {
+      const startedAt = performance.now();
+      const loaded = await readLoadedTables();
+      this.compiler.take();
+      const { tables } = this.compiler.ruleset();
+      const transaction =
+        this.#failures < FAILURES_BEFORE_REPLACING ? planTransaction(tables, loaded) : anew(tables, loaded);
+      if (reason === VERIFICATION && transaction.length > 0) this.listener.onDrift(transaction);
+      try {
+        await this.#apply(transaction);
+      } catch (error) {
+        if (!(error instanceof KernelError) || error.code !== 'refused') throw error;
+        await this.#isolate(error);
+        this.#doubt = 'ports that the kernel refuses were closed';
+        return;
+      }
+      this.#report(transaction, 'everything', reason, startedAt, changedAt);
+    } catch (error) {
+      this.#doubt ??= reason;
+      throw error;
+    }
+  }
+
+  /** Closes the ports without which the kernel takes the rest. Throws the error when no port is at fault. */
+  async #isolate(error: KernelError): Promise<void> {
+    // Somebody else's change between our look and our transaction looks the same: only what is refused by itself counts.
+    const all = [...this.#local.values()].filter(({ filtering }) => filtering === 'filtered');
+    const found = await isolate(all, async (ports) => {
+      const ids = new Set(ports.map(({ id }) => id));
+      const { ruleset } = compile(this.compiler.topology, ({ id }) => ids.has(id), this.options);
+      return wouldApply(printTables(ruleset.tables));
+    });
+    if (found === 'not the ports') throw error;
+    if (found.length === 0) throw error;
+    for (const port of found) this.#refused.set(port.id, error.message);
+    const ports = new Map(
+      found.flatMap(({ id }): [string, Port][] => {
+        const port = this.#topology.ports.get(id);
+        return port === undefined ? [] : [[id, this.#effective(port)]];
+      }),
+    );
+    this.#update({ ports, securityGroups: new Map(), addressGroups: new Map() });
+    this.listener.onIsolated(new Map(this.#refused));
+    void this.#retryRefused();
+  }
+
+  async #retryRefused(): Promise<void> {
+    await setTimeout(RETRY_REFUSED, undefined, { ref: false });
+    const ids = [...this.#refused.keys()];
+    if (this.#isStopped || ids.length === 0) return;
+    this.#refused.clear();
+    const ports = new Map(
+      ids.flatMap((id): [string, Port][] => {
+        const port = this.#topology.ports.get(id);
+        return port === undefined || !this.isLocal(port) ? [] : [[id, this.#effective(port)]];
+      }),
+    );
+    this.#update({ ports, securityGroups: new Map(), addressGroups: new Map() });
+    this.doubt('refused ports are tried again');
+  }
+
+  async #apply(transaction: Transaction): Promise<void> {
+    if (transaction.length === 0) return;
+    this.#unclaimed++;
+    try {
+      await applyText(printTransaction(transaction));
+    } catch (error) {
+      this.#unclaimed--;
+      throw error;
+    }
+  }
+
+  #takeChangedAt(): number | undefined {
+    const changedAt = this.#changedAt;
+    this.#changedAt = undefined;
+    return changedAt;
+  }
+
+  #report(
+    transaction: Transaction,
+    way: AppliedTransaction['way'],
+    reason: string,
+    startedAt: number,
+    changedAt: number | undefined,
+  ): void {
+    const now = performance.now();
+    this.listener.onApplied({
+      transaction,
+      way,
+      reason,
+      milliseconds: now - startedAt,
+      latency: now - (changedAt ?? startedAt),
+    });
+  }
+}
+
+/** True when nothing but members of remote groups and address groups came: no permission went. */
+function isGrowth(transaction: Transaction): boolean {
+  return transaction.every(
+    (change) =>
+      change.kind === 'update' &&
+      change.changes.every((step) => step.kind === 'add-elements' && /^[sa]g_/.test(step.set)),
+  );
+}
+
+function anew(tables: readonly Table[], loaded: readonly TableState[]): Transaction {
+  return [...loaded.map((before) => ({ kind: 'delete', before }) as const), ...planTransaction(tables, [])];
+}
+
+/** The reason of a comparison that nothing asked for. */
+export const VERIFICATION = 'verification';

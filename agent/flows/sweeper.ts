@@ -1,0 +1,178 @@
+/**
+ * Cuts live flows whose permission was revoked, and lets them go on when it is granted again: sets and clears our bit of
+ * the conntrack mark, which the loaded rules look at before they let an established flow pass.
+ *
+ * A sweep lists the flows once, whatever the number of revocations since the last one. Some flows are looked at a second
+ * time a little later: a first packet may have been judged by the former rules and entered the table during the first look.
+ */
+import { setTimeout as startTimer } from 'node:timers';
+import { setImmediate, setTimeout } from 'node:timers/promises';
+import type { HostCompiler, Touched } from '../../compiler/index.js';
+import type { JudgeContext } from '../../compiler/explain/index.js';
+import { covers, isExact, type Prefix } from '../../src/model/index.js';
+import { addressKey, type AddressKey, type Conntrack, type Flow } from '../netlink/conntrack.js';
+import { AdmissionCheck } from './admission.js';
+
+/** Judged between two looks at the event loop. */
+const AT_ONCE = 2000;
+/** The second look; in milliseconds. */
+const SECOND_LOOK = 500;
+
+export interface SweepResult {
+  readonly revoked: number;
+  readonly restored: number;
+  readonly looked: number;
+  readonly milliseconds: number;
+}
+
+export interface SweeperOptions {
+  readonly conntrack: Conntrack;
+  readonly compiler: HostCompiler;
+  readonly revokedMark: number;
+  readonly widestPairLength: JudgeContext['widestPairLength'];
+  readonly onResult: (result: SweepResult) => void;
+  readonly onError: (error: unknown) => void;
+}
+
+/** Which flows to look at. */
+interface Scope {
+  readonly isAll: boolean;
+  readonly prefixes: readonly Prefix[];
+  readonly gone: readonly Prefix[];
+  /** Everything in it was looked at before. */
+  readonly isSecondLook: boolean;
+}
+
+const NOTHING: Scope = { isAll: false, prefixes: [], gone: [], isSecondLook: true };
+
+export class Sweeper {
+  #next: Scope = NOTHING;
+  #secondLook: Scope = NOTHING;
+  #timer: NodeJS.Timeout | undefined;
+  #running: Promise<void> | undefined;
+  #isStopped = false;
+  /** Flows that carry our mark, as far as is known: without any, a permission that is granted needs no look. */
+  #mayBeMarked = true;
+
+  constructor(private readonly options: SweeperOptions) {}
+
+  /** Looks at every flow of this host's ports. */
+  all(): void {
+    this.#request({ ...NOTHING, isAll: true, isSecondLook: false });
+  }
+
+  /** @param isGrowth true when the change took no permission away. */
+  touched({ prefixes, gone }: Touched, isGrowth: boolean): void {
+    if (prefixes.length + gone.length === 0 || (isGrowth && !this.#mayBeMarked)) return;
+    this.#request({ isAll: false, prefixes, gone, isSecondLook: false });
+  }
+
+  /** Done when everything that was asked for is done, second looks included. */
+  async idle(): Promise<void> {
+    while (this.#running !== undefined || this.#timer !== undefined) {
+      await (this.#running ?? setTimeout(SECOND_LOOK / 10));
+    }
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #request(scope: Scope): void {
+    this.#next = merged(this.#next, scope);
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined;
+    });
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#isStopped && !isNothing(this.#next)) {
+      const scope = this.#next;
+      this.#next = NOTHING;
+      try {
+        await this.#sweep(scope);
+        if (!scope.isSecondLook) this.#lookAgain(scope);
+      } catch (error) {
+        this.options.onError(error);
+        this.#next = merged(this.#next, scope);
+        await setTimeout(SECOND_LOOK);
+      }
+    }
+  }
+
+  #lookAgain(scope: Scope): void {
+    this.#secondLook = merged(this.#secondLook, scope);
+    this.#timer ??= startTimer(() => {
+      this.#timer = undefined;
+      const again = { ...this.#secondLook, isSecondLook: true };
+      this.#secondLook = NOTHING;
+      this.#request(again);
+    }, SECOND_LOOK);
+  }
+
+  async #sweep(scope: Scope): Promise<void> {
+    const { conntrack, compiler, revokedMark, widestPairLength, onResult } = this.options;
+    const startedAt = performance.now();
+    const flows = await conntrack.flows(filterOf(scope, compiler));
+    const check = new AdmissionCheck(compiler, widestPairLength);
+    const [toRevoke, toRestore]: [Flow[], Flow[]] = [[], []];
+    let marked = 0;
+    for (const [index, flow] of flows.entries()) {
+      if (index % AT_ONCE === AT_ONCE - 1) await setImmediate();
+      const isMarked = (flow.mark & revokedMark) !== 0;
+      const admission = check.judge(flow);
+      const isRefused = admission === 'refused' || (admission === 'elsewhere' && wasOurs(flow, scope.gone));
+      if (isRefused && !isMarked) toRevoke.push(flow);
+      if (admission === 'admitted' && isMarked) toRestore.push(flow);
+      if (isRefused || (isMarked && admission !== 'admitted')) marked++;
+    }
+    const revoked = await conntrack.mark(toRevoke, revokedMark, true);
+    const restored = await conntrack.mark(toRestore, revokedMark, false);
+    if (scope.isAll) this.#mayBeMarked = marked > 0;
+    else if (revoked > 0) this.#mayBeMarked = true;
+    onResult({ revoked, restored, looked: flows.length, milliseconds: performance.now() - startedAt });
+  }
+}
+
+function merged(a: Scope, b: Scope): Scope {
+  return {
+    isAll: a.isAll || b.isAll,
+    prefixes: [...a.prefixes, ...b.prefixes],
+    gone: [...a.gone, ...b.gone],
+    isSecondLook: a.isSecondLook && b.isSecondLook,
+  };
+}
+
+function isNothing({ isAll, prefixes, gone }: Scope): boolean {
+  return !isAll && prefixes.length + gone.length === 0;
+}
+
+/** Asked of each address of hundreds of thousands of flows: exact ones are a look-up, prefixes are few. */
+function filterOf(scope: Scope, compiler: HostCompiler): (address: AddressKey) => boolean {
+  const own = scope.isAll
+    ? [...compiler.localPorts()].flatMap((port) => [
+        ...port.fixedIps,
+        ...port.allowedAddressPairs.map(({ prefix }) => prefix),
+      ])
+    : [];
+  const all = [...scope.prefixes, ...scope.gone, ...own];
+  const exact = new Set(all.filter(isExact).map(addressKey));
+  const wide = all.filter((prefix) => !isExact(prefix)).map(rangeOf);
+  return (address) =>
+    exact.has(address) ||
+    wide.some(({ first, last }) => typeof address === typeof first && address >= first && address <= last);
+}
+
+/** Keys compare as their addresses do: numbers by value, texts of one length byte by byte. */
+function rangeOf(prefix: Prefix): { readonly first: AddressKey; readonly last: AddressKey } {
+  const bits = prefix.family === 'IPv4' ? 32 : 128;
+  const size = 1n << BigInt(bits - prefix.length);
+  const exact = (network: bigint): AddressKey => addressKey({ ...prefix, network });
+  return { first: exact(prefix.network), last: exact(prefix.network + size - 1n) };
+}
+
+function wasOurs(flow: Flow, gone: readonly Prefix[]): boolean {
+  return gone.some((prefix) => covers(prefix, flow.original.source) || covers(prefix, flow.reply.source));
+}

@@ -1,0 +1,42 @@
+/** Network devices over netlink (rtnetlink(7), linux/if_link.h). */
+import { eachAttribute, textOf, type Message } from './message.js';
+
+export const NETLINK_ROUTE = 0;
+export const RTM_NEWLINK = 16;
+export const RTM_DELLINK = 17;
+export const RTM_GETLINK = 18;
+/** RTNLGRP_LINK */
+export const LINK_GROUP = 1;
+
+/** struct ifinfomsg: family, type, index, flags, change. */
+const IFINFOMSG_LENGTH = 16;
+/** enum in linux/if_link.h */
+const IFLA = { name: 3, master: 10, alias: 20 } as const;
+const IFF_UP = 1;
+
+export interface Link {
+  readonly index: number;
+  readonly name: string;
+  /** Free text of the administrator (`ip link set dev X alias ...`); '' for none. */
+  readonly alias: string;
+  /** Index of the bridge or bond that it belongs to; 0 for none. */
+  readonly master: number;
+  readonly isUp: boolean;
+}
+
+/** The payload of a request for all links. */
+export function linkDumpPayload(): Buffer {
+  return Buffer.alloc(IFINFOMSG_LENGTH);
+}
+
+/** Reads RTM_NEWLINK or RTM_DELLINK; undefined for messages of a bridge's port database, which name no new state. */
+export function readLink({ payload }: Pick<Message, 'payload'>): Link | undefined {
+  if (payload.length < IFINFOMSG_LENGTH || payload[0] !== 0) return undefined;
+  let [name, alias, master] = ['', '', 0];
+  eachAttribute(payload, IFINFOMSG_LENGTH, (type, value) => {
+    if (type === IFLA.name) name = textOf(value);
+    else if (type === IFLA.alias) alias = textOf(value);
+    else if (type === IFLA.master) master = value.readUInt32LE(0);
+  });
+  return { index: payload.readInt32LE(4), name, alias, master, isUp: (payload.readUInt32LE(8) & IFF_UP) !== 0 };
+}

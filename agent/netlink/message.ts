@@ -1,0 +1,83 @@
+/** Netlink messages and attributes (linux/netlink.h). Numbers of the host's byte order: little-endian on all we run on. */
+
+export const NLM_F_REQUEST = 0x01;
+export const NLM_F_ACK = 0x04;
+export const NLM_F_DUMP = 0x300;
+/** In a dump: it was interrupted by a change and must be repeated. */
+export const NLM_F_DUMP_INTR = 0x10;
+
+export const NLMSG_ERROR = 2;
+export const NLMSG_DONE = 3;
+
+const HEADER_LENGTH = 16;
+const ATTRIBUTE_HEADER_LENGTH = 4;
+/** NLA_F_NESTED and NLA_F_NET_BYTEORDER, which are no part of the type. */
+const TYPE_MASK = 0x3fff;
+const NLA_F_NESTED = 0x8000;
+
+export interface Message {
+  readonly type: number;
+  readonly flags: number;
+  readonly sequence: number;
+  readonly payload: Buffer;
+}
+
+/** The messages of one datagram. What is cut off at the end is left out. */
+export function* messagesOf(datagram: Buffer): Iterable<Message> {
+  let at = 0;
+  while (at + HEADER_LENGTH <= datagram.length) {
+    const length = datagram.readUInt32LE(at);
+    if (length < HEADER_LENGTH || at + length > datagram.length) return;
+    yield {
+      type: datagram.readUInt16LE(at + 4),
+      flags: datagram.readUInt16LE(at + 6),
+      sequence: datagram.readUInt32LE(at + 8),
+      payload: datagram.subarray(at + HEADER_LENGTH, at + length),
+    };
+    at += align(length);
+  }
+}
+
+export function messageBytes({ type, flags, sequence, payload }: Message): Buffer {
+  const header = Buffer.alloc(HEADER_LENGTH);
+  header.writeUInt32LE(HEADER_LENGTH + payload.length, 0);
+  header.writeUInt16LE(type, 4);
+  header.writeUInt16LE(flags, 6);
+  header.writeUInt32LE(sequence, 8);
+  return Buffer.concat([header, payload]);
+}
+
+/** Calls `visit` with the type and the value of each attribute from `at` on. */
+export function eachAttribute(bytes: Buffer, at: number, visit: (type: number, value: Buffer) => void): void {
+  let position = at;
+  while (position + ATTRIBUTE_HEADER_LENGTH <= bytes.length) {
+    const length = bytes.readUInt16LE(position);
+    if (length < ATTRIBUTE_HEADER_LENGTH || position + length > bytes.length) return;
+    const type = bytes.readUInt16LE(position + 2) & TYPE_MASK;
+    visit(type, bytes.subarray(position + ATTRIBUTE_HEADER_LENGTH, position + length));
+    position += align(length);
+  }
+}
+
+export function attribute(type: number, value: Buffer): Buffer {
+  const padded = Buffer.alloc(align(ATTRIBUTE_HEADER_LENGTH + value.length));
+  padded.writeUInt16LE(ATTRIBUTE_HEADER_LENGTH + value.length, 0);
+  padded.writeUInt16LE(type, 2);
+  value.copy(padded, ATTRIBUTE_HEADER_LENGTH);
+  return padded;
+}
+
+export function nested(type: number, ...children: readonly Buffer[]): Buffer {
+  return attribute(type | NLA_F_NESTED, Buffer.concat(children));
+}
+
+/** A string without the zero at its end. */
+export function textOf(value: Buffer): string {
+  const end = value.indexOf(0);
+  return value.toString('utf8', 0, end < 0 ? value.length : end);
+}
+
+/** Lengths are rounded up to four bytes (NLMSG_ALIGN, NLA_ALIGN). */
+function align(length: number): number {
+  return (length + 3) & ~3;
+}

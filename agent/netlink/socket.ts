@@ -1,0 +1,138 @@
+/**
+ * A netlink socket for requests and dumps. The kernel waits for the reader of a dump, so these sockets cannot overrun;
+ * notifications can, and are read in a process of their own (agent/watch).
+ */
+import netlink from 'netlink';
+import {
+  messageBytes,
+  messagesOf,
+  NLM_F_ACK,
+  NLM_F_DUMP,
+  NLM_F_DUMP_INTR,
+  NLM_F_REQUEST,
+  NLMSG_DONE,
+  NLMSG_ERROR,
+} from './message.js';
+
+/** A dump that changes keep interrupting is given up after this many tries. */
+const MAX_DUMPS = 10;
+const BUFFER_SIZE = 64 * 1024;
+const SOCKET_BUFFER = 4 * 1024 * 1024;
+
+/** The kernel's answer to a request: an errno. */
+export class NetlinkError extends Error {
+  override readonly name = 'NetlinkError';
+
+  constructor(
+    what: string,
+    /** Positive errno (errno(3)). */
+    readonly errno: number,
+  ) {
+    super(`netlink: ${what}: errno ${errno.toString()}`);
+  }
+}
+
+interface Waiting {
+  readonly onPayload: (payload: Buffer) => void;
+  readonly resolve: (outcome: 'complete' | 'interrupted') => void;
+  readonly reject: (error: Error) => void;
+  isInterrupted: boolean;
+}
+
+export class NetlinkSocket {
+  readonly #socket: netlink.RawNetlinkSocket;
+  readonly #waiting = new Map<number, Waiting>();
+  #sequence = 0;
+
+  /** @param protocol NETLINK_ROUTE (0), NETLINK_NETFILTER (12), ... (linux/netlink.h) */
+  constructor(protocol: number) {
+    this.#socket = new netlink.RawNetlinkSocket(protocol, {
+      messagePeeking: false,
+      msgBufferSize: BUFFER_SIZE,
+      recvBufferSize: SOCKET_BUFFER,
+      sendBufferSize: SOCKET_BUFFER,
+    });
+    // An exception in this handler would abort the process from native code.
+    this.#socket.on('message', (datagram) => {
+      try {
+        this.#receive(datagram);
+      } catch (error) {
+        this.#fail(asError(error));
+      }
+    });
+    this.#socket.on('error', (error) => {
+      this.#fail(asError(error));
+    });
+  }
+
+  /** Sends one request and waits for the kernel's acknowledgement. Rejects with {@link NetlinkError}. */
+  async request(type: number, payload: Buffer): Promise<void> {
+    await this.#send(type, NLM_F_REQUEST | NLM_F_ACK, payload, () => undefined);
+  }
+
+  /**
+   * Dumps objects; a dump that a change interrupted is repeated.
+   * @param onStart called before each try: what was seen before counts no more.
+   */
+  async dump(type: number, payload: Buffer, onStart: () => void, onPayload: (payload: Buffer) => void): Promise<void> {
+    for (let tries = 0; tries < MAX_DUMPS; tries++) {
+      onStart();
+      if ((await this.#send(type, NLM_F_REQUEST | NLM_F_DUMP, payload, onPayload)) === 'complete') return;
+    }
+    throw new Error(`netlink: dump ${type.toString()} was interrupted ${MAX_DUMPS.toString()} times`);
+  }
+
+  close(): void {
+    this.#socket.close();
+    this.#fail(new Error('netlink: the socket was closed'));
+  }
+
+  async #send(
+    type: number,
+    flags: number,
+    payload: Buffer,
+    onPayload: (payload: Buffer) => void,
+  ): Promise<'complete' | 'interrupted'> {
+    const sequence = ++this.#sequence;
+    this.#socket.ref();
+    const answer = new Promise<'complete' | 'interrupted'>((resolve, reject) => {
+      this.#waiting.set(sequence, { onPayload, resolve, reject, isInterrupted: false });
+    });
+    this.#socket.send(messageBytes({ type, flags, sequence, payload }), { port: 0, groups: 0 }, (error) => {
+      if (error !== undefined && error !== null) this.#settle(sequence)?.reject(asError(error));
+    });
+    return answer;
+  }
+
+  #receive(datagram: Buffer): void {
+    for (const { type, flags, sequence, payload } of messagesOf(datagram)) {
+      const waiting = this.#waiting.get(sequence);
+      if (waiting === undefined) continue;
+      if ((flags & NLM_F_DUMP_INTR) !== 0) waiting.isInterrupted = true;
+      if (type === NLMSG_ERROR) {
+        const errno = -payload.readInt32LE(0);
+        this.#settle(sequence);
+        if (errno === 0) waiting.resolve('complete');
+        else waiting.reject(new NetlinkError('refused', errno));
+      } else if (type === NLMSG_DONE) {
+        this.#settle(sequence);
+        waiting.resolve(waiting.isInterrupted ? 'interrupted' : 'complete');
+      } else waiting.onPayload(payload);
+    }
+  }
+
+  #settle(sequence: number): Waiting | undefined {
+    const waiting = this.#waiting.get(sequence);
+    this.#waiting.delete(sequence);
+    if (this.#waiting.size === 0) this.#socket.unref();
+    return waiting;
+  }
+
+  #fail(error: Error): void {
+    for (const sequence of [...this.#waiting.keys()]) this.#settle(sequence)?.reject(error);
+  }
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}

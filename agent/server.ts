@@ -1,0 +1,76 @@
+/** Answers on the status socket and, if asked for, on a TCP address for Prometheus. HTTP on both. */
+import { createServer, type Server } from 'node:http';
+import { mkdir, rm } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { dirname } from 'node:path';
+import type { Metrics } from './metrics.js';
+import type { AgentStatus } from './status.js';
+
+export interface Answers {
+  readonly status: () => AgentStatus;
+  readonly metrics: Metrics;
+}
+
+/** Serves /status, /metrics and /health (200 while the policy is enforced, 503 otherwise) on a unix socket. */
+export async function serveSocket(path: string, answers: Answers): Promise<Server> {
+  await mkdir(dirname(path), { recursive: true });
+  // The lock is held: whatever is there was left by an agent that died, unless somebody answers.
+  if (!(await isAnswered(path))) await rm(path, { force: true });
+  return listen(answers, ['/status', '/metrics', '/health'], { path });
+}
+
+/** Serves /metrics and /health on `host:port`. */
+export async function serveMetrics(address: string, answers: Answers): Promise<Server> {
+  const at = address.lastIndexOf(':');
+  const host = address.slice(0, at).replace(/^\[|\]$/g, '');
+  return listen(answers, ['/metrics', '/health'], { host, port: Number(address.slice(at + 1)) });
+}
+
+async function listen(
+  { status, metrics }: Answers,
+  paths: readonly string[],
+  where: { path: string } | { host: string; port: number },
+): Promise<Server> {
+  const server = createServer((request, response) => {
+    const [path = ''] = (request.url ?? '').split('?');
+    const send = (code: number, type: string, body: string): void => {
+      response.writeHead(code, { 'content-type': type, connection: 'close' }).end(body);
+    };
+    if (!paths.includes(path)) send(404, 'text/plain', `not here: ${paths.join(', ')}\n`);
+    else if (path === '/status') send(200, 'application/json', `${JSON.stringify(status())}\n`);
+    else if (path === '/health') {
+      const { enforced, lastError } = status();
+      send(enforced ? 200 : 503, 'text/plain', enforced ? 'enforced\n' : `not enforced: ${lastError ?? 'starting'}\n`);
+    } else {
+      metrics.registry.metrics().then(
+        (text) => {
+          send(200, metrics.registry.contentType, text);
+        },
+        (error: unknown) => {
+          send(500, 'text/plain', `${String(error)}\n`);
+        },
+      );
+    }
+  });
+  server.unref();
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ ...where, exclusive: true }, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+  return server;
+}
+
+async function isAnswered(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path, () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => {
+      resolve(false);
+    });
+  });
+}

@@ -1,0 +1,57 @@
+/** What an agent says of itself: the JSON of `portcullis status --json` and of its socket. */
+
+export type PortState =
+  /** Its rules are in the kernel. */
+  | 'enforced'
+  /** Its rules are not in the kernel yet, or it is not known. */
+  | 'pending'
+  /** The kernel refused its rules: it is closed. */
+  | 'refused'
+  /** Port security is off, or its owner is trusted. */
+  | 'unfiltered'
+  /** Administratively down: closed. */
+  | 'down';
+
+export interface PortStatus {
+  readonly id: string;
+  readonly name: string;
+  readonly device: string;
+  readonly isDevicePresent: boolean;
+  readonly state: PortState;
+  /** When this port last changed, ISO 8601. */
+  readonly since: string;
+  readonly securityGroups: readonly { readonly id: string; readonly name: string }[];
+  readonly lastError: string | undefined;
+}
+
+export interface AgentStatus {
+  readonly version: string;
+  readonly host: string;
+  readonly pid: number;
+  readonly startedAt: string;
+  readonly datapath: string;
+  /** True: nothing is enforced, what would be dropped is counted. */
+  readonly audit: boolean;
+  /** True: the kernel holds the policy, as far as is known. */
+  readonly enforced: boolean;
+  readonly lastError: string | undefined;
+  readonly source: {
+    readonly name: string;
+    readonly readAt: string | undefined;
+    /** Since when what is there cannot be used; undefined while it can. */
+    readonly staleSince: string | undefined;
+    readonly problems: readonly string[];
+  };
+  readonly lastTransaction:
+    | {
+        readonly at: string;
+        readonly way: string;
+        readonly reason: string;
+        readonly milliseconds: number;
+        readonly latencyMilliseconds: number;
+      }
+    | undefined;
+  readonly drift: { readonly foreign: number; readonly found: number; readonly last: string | undefined };
+  readonly flows: { readonly revoked: number; readonly restored: number };
+  readonly ports: readonly PortStatus[];
+}

@@ -1,0 +1,104 @@
+/**
+ * The watching process: reads notifications of links and of nf_tables and passes on what matters.
+ *
+ * A process of its own, because a receive buffer that overruns aborts it from native code (netlink 0.3): here that is
+ * harmless. Its parent starts another, which lists everything anew. It ends with its parent.
+ */
+import netlink from 'netlink';
+import { TABLE_NAME } from '../../compiler/index.js';
+import {
+  LINK_GROUP,
+  linkDumpPayload,
+  NETLINK_ROUTE,
+  readLink,
+  RTM_DELLINK,
+  RTM_GETLINK,
+  RTM_NEWLINK,
+  type Link,
+} from '../netlink/links.js';
+import { messagesOf } from '../netlink/message.js';
+import { NETLINK_NETFILTER, NF_TABLES_GROUP, readNfTablesEvent } from '../netlink/nf-tables.js';
+import { NetlinkSocket } from '../netlink/socket.js';
+import type { WatchEvent } from './events.js';
+
+/** Bursts of thousands of devices or elements must fit; needs CAP_NET_ADMIN to go beyond the system's limit. */
+const RECEIVE_BUFFER = 16 * 1024 * 1024;
+
+function tell(event: WatchEvent): void {
+  process.send?.(event);
+}
+
+function subscribe(protocol: number, group: number, onDatagram: (datagram: Buffer) => void): void {
+  const socket = new netlink.RawNetlinkSocket(protocol, {
+    messagePeeking: false,
+    msgBufferSize: 256 * 1024,
+    recvBufferSize: RECEIVE_BUFFER,
+    sendBufferSize: 64 * 1024,
+  });
+  const give = (why: unknown): void => {
+    process.stderr.write(`watching ended: ${String(why)}\n`);
+    process.exit(1);
+  };
+  socket.on('message', (datagram) => {
+    try {
+      onDatagram(datagram);
+    } catch (error) {
+      give(error);
+    }
+  });
+  socket.on('truncatedMessage', () => {
+    give('a notification did not fit');
+  });
+  socket.on('error', give);
+  socket.addMembership(group);
+  socket.ref();
+}
+
+function watchTables(): void {
+  let isOurs = false;
+  subscribe(NETLINK_NETFILTER, NF_TABLES_GROUP, (datagram) => {
+    for (const message of messagesOf(datagram)) {
+      const event = readNfTablesEvent(message);
+      if (event?.kind === 'table') isOurs ||= event.table === TABLE_NAME;
+      else if (event?.kind === 'generation') {
+        if (isOurs) tell({ kind: 'table-changed', pid: event.pid, program: event.program });
+        isOurs = false;
+      }
+    }
+  });
+}
+
+async function watchLinks(): Promise<void> {
+  // Subscribed first: what changes during the dump is told after it, so that nothing is lost between both.
+  let early: WatchEvent[] | undefined = [];
+  subscribe(NETLINK_ROUTE, LINK_GROUP, (datagram) => {
+    for (const message of messagesOf(datagram)) {
+      const link = message.type === RTM_NEWLINK || message.type === RTM_DELLINK ? readLink(message) : undefined;
+      if (link === undefined) continue;
+      const event: WatchEvent =
+        message.type === RTM_NEWLINK ? { kind: 'link', link } : { kind: 'link-gone', index: link.index };
+      if (early === undefined) tell(event);
+      else early.push(event);
+    }
+  });
+  const socket = new NetlinkSocket(NETLINK_ROUTE);
+  let links: Link[] = [];
+  const start = (): void => {
+    links = [];
+  };
+  await socket.dump(RTM_GETLINK, linkDumpPayload(), start, (payload) => {
+    const link = readLink({ payload });
+    if (link !== undefined) links.push(link);
+  });
+  socket.close();
+  tell({ kind: 'links', links });
+  for (const event of early) tell(event);
+  early = undefined;
+}
+
+process.on('disconnect', () => process.exit(0));
+// The agent is asked to stop, not we: we end with it.
+process.on('SIGTERM', () => undefined);
+process.on('SIGINT', () => undefined);
+watchTables();
+await watchLinks();

@@ -1,0 +1,150 @@
+/** `portcullis agent`: the daemon that keeps the kernel equal to the policy. */
+import { hostname } from 'node:os';
+import { isatty } from 'node:tty';
+import type { CommandModule } from 'yargs';
+import type { Source } from '../../sources/source.js';
+import { CommandError } from '../errors.js';
+import { EXIT } from '../exit-codes.js';
+import { say } from '../output.js';
+import { compileOptions, datapathOption, hostOption } from '../topology-options.js';
+import { socketOption } from '../socket.js';
+import { version } from '../version.js';
+
+interface AgentArguments {
+  readonly source: string;
+  readonly host: string | undefined;
+  readonly datapath: 'routed' | 'bridge';
+  readonly 'device-prefix': string;
+  readonly 'revoked-mark': string | undefined;
+  readonly audit: boolean;
+  readonly socket: string;
+  readonly metrics: string | undefined;
+  readonly 'log-level': 'debug' | 'info' | 'warn' | 'error';
+}
+
+/** The oldest nft(8) whose listing and checks are known. */
+const LEAST_NFT = [1, 0, 6];
+
+export const agentCommand: CommandModule<object, AgentArguments> = {
+  command: 'agent',
+  describe: 'keep the kernel equal to the policy, through every change',
+  builder: (yargs) =>
+    yargs
+      .options({
+        source: {
+          type: 'string',
+          demandOption: true,
+          requiresArg: true,
+          describe: 'where the topology comes from: file:PATH (a file or a folder)',
+        },
+        ...hostOption,
+        ...datapathOption,
+        'revoked-mark': {
+          type: 'string',
+          requiresArg: true,
+          describe: 'the bit of the conntrack mark that says "revoked" (0x10000000 if absent)',
+        },
+        audit: {
+          type: 'boolean',
+          default: false,
+          describe: 'enforce nothing: what would be dropped passes and is counted',
+        },
+        ...socketOption,
+        metrics: { type: 'string', requiresArg: true, describe: 'HOST:PORT on which Prometheus may ask' },
+        'log-level': {
+          choices: ['debug', 'info', 'warn', 'error'] as const,
+          default: 'info' as const,
+          describe: 'the least important events to log',
+        },
+      })
+      .example('$0 agent --source file:/etc/portcullis/topology.yaml', 'as the host that this machine is named')
+      .example('$0 agent --source file:/srv/topology --host compute-1 --audit', 'see what would be dropped'),
+  handler: async (args) => {
+    const settings = {
+      version: version(),
+      host: args.host ?? hostname(),
+      source: await sourceOf(args.source),
+      options: {
+        ...compileOptions({ datapath: args.datapath, devicePrefix: args['device-prefix'] }),
+        audit: args.audit,
+        ...(args['revoked-mark'] === undefined ? {} : { revokedMark: markOf(args['revoked-mark']) }),
+      },
+      socket: args.socket,
+      metrics: metricsAddress(args.metrics),
+      log: await logger(args['log-level']),
+    };
+    const { Agent, nftVersion, readLoadedTables, takeLock } = await import('../../../agent/index.js');
+    checkVersion(await nftVersion());
+    // Whoever may not read the tables may not change them: one clear line now, not one for each try.
+    await readLoadedTables();
+    const lock = await takeLock();
+    if (lock === undefined) {
+      throw new CommandError(EXIT.kernelRefused, 'another agent is at work here: one at a time on a host');
+    }
+    const agent = new Agent(settings);
+    await agent.start();
+    const ended = new Promise<void>((resolve) => {
+      process.once('SIGTERM', resolve);
+      process.once('SIGINT', resolve);
+    });
+    process.on('SIGHUP', () => {
+      agent.reload();
+    });
+    await ended;
+    await agent.stop();
+    lock.close();
+    // What may still be under way (a watch of a file system, a timer) must not keep a stopped agent.
+    process.exit(EXIT.done);
+  },
+};
+
+async function sourceOf(text: string): Promise<Source> {
+  const [, scheme, rest = ''] = /^([a-z]+):(.+)$/s.exec(text) ?? [];
+  if (scheme === 'file') {
+    const { FileSource } = await import('../../sources/file/index.js');
+    return new FileSource(rest);
+  }
+  throw new CommandError(EXIT.usage, `--source: ${JSON.stringify(text)} is not a source: valid is file:PATH`);
+}
+
+/** One bit of 32, as a number. */
+function markOf(text: string): number {
+  const mark = /^(0x[0-9a-f]{1,8}|\d{1,10})$/i.test(text) ? Number(text) : 0;
+  const isOneBit = mark > 0 && mark <= 0x8000_0000 && (BigInt(mark) & (BigInt(mark) - 1n)) === 0n;
+  if (isOneBit) return mark;
+  throw new CommandError(EXIT.usage, `--revoked-mark: ${JSON.stringify(text)} is not one bit of 32, as 0x10000000`);
+}
+
+function metricsAddress(text: string | undefined): string | undefined {
+  if (text === undefined || /^(\[[0-9a-f:.]+\]|[^:\s]+):\d{1,5}$/i.test(text)) return text;
+  throw new CommandError(EXIT.usage, `--metrics: ${JSON.stringify(text)} is not HOST:PORT, as 127.0.0.1:9808`);
+}
+
+function checkVersion(text: string): void {
+  const parts = text.split('.').map(Number);
+  for (const [index, least] of LEAST_NFT.entries()) {
+    const part = parts[index] ?? 0;
+    if (part > least) return;
+    if (part < least) {
+      throw new CommandError(EXIT.kernelRefused, `nft ${text} is too old: ${LEAST_NFT.join('.')} or newer is needed`);
+    }
+  }
+}
+
+async function logger(level: string): Promise<import('pino').Logger> {
+  const { pino } = await import('pino');
+  const isForPeople = isatty(2);
+  try {
+    const stream = isForPeople
+      ? (await import('pino-pretty')).default({
+          destination: 2,
+          ignore: 'pid,hostname',
+          translateTime: 'SYS:HH:MM:ss.l',
+        })
+      : pino.destination({ dest: 2, sync: true });
+    return pino({ name: 'portcullis', level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, stream);
+  } catch (error) {
+    say(String(error));
+    throw error;
+  }
+}

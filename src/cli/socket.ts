@@ -1,0 +1,40 @@
+/** Asks a running agent over its status socket. */
+import { request } from 'node:http';
+import type { Options } from 'yargs';
+import { CommandError } from './errors.js';
+import { EXIT } from './exit-codes.js';
+
+export const socketOption = {
+  socket: {
+    type: 'string',
+    requiresArg: true,
+    default: '/run/portcullis/agent.sock',
+    describe: 'the status socket of the agent',
+  },
+} as const satisfies Record<string, Options>;
+
+const TIMEOUT = 5000;
+
+/** The body of the agent's answer. */
+export async function askAgent(socketPath: string, path: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const fail = (why: string): void => {
+      reject(new CommandError(EXIT.invalidInput, `--socket: no agent answers at ${socketPath}: ${why}`));
+    };
+    const asked = request({ socketPath, path, timeout: TIMEOUT }, (response) => {
+      let body = '';
+      response.setEncoding('utf8');
+      response.on('data', (chunk: string) => {
+        body += chunk;
+      });
+      response.on('end', () => {
+        resolve(body);
+      });
+    });
+    asked.on('timeout', () => asked.destroy(new Error(`no answer within ${(TIMEOUT / 1000).toString()} s`)));
+    asked.on('error', (error: NodeJS.ErrnoException) => {
+      fail(error.code ?? error.message);
+    });
+    asked.end();
+  });
+}

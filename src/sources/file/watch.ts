@@ -1,0 +1,153 @@
+/**
+ * The file source that goes on: a file or a folder, read again when it changes.
+ *
+ * What counts is the fingerprint of what a path leads to (names, inodes, sizes, times), so that a file that is renamed
+ * over, a link that is swapped and a file that is written in place are one case. The kernel's notices only make it look at
+ * once; a slow look comes in any case, since notices are not given for every file system and get lost at swapped links.
+ */
+import { watch, type FSWatcher } from 'node:fs';
+import { readdir, realpath, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { formatProblem, type Problem } from '../../model/index.js';
+import type { Source, SourceEvent } from '../source.js';
+import { loadTopology } from './load.js';
+
+/** How long a fingerprint must stay the same before it is read: a writer may be at work. In milliseconds. */
+const SETTLE = 25;
+/** Looks without a notice. In milliseconds. */
+const LOOK = 1000;
+
+export class FileSource implements Source {
+  readonly name: string;
+  #listener: (event: SourceEvent) => void = () => undefined;
+  #watchers: FSWatcher[] = [];
+  #timer: NodeJS.Timeout | undefined;
+  /** What was read last; undefined before the first time and after a call of reload. */
+  #read: string | undefined;
+  /** Problems that were told last, as text. */
+  #told = '';
+  #isLooking = false;
+  /** A notice came during a look. */
+  #isNoticed = false;
+  #isStopped = false;
+
+  constructor(private readonly path: string) {
+    this.name = `file:${path}`;
+  }
+
+  start(listener: (event: SourceEvent) => void): void {
+    this.#listener = listener;
+    void this.#look();
+  }
+
+  reload(): void {
+    this.#read = undefined;
+    this.#told = '';
+    this.#soon(0);
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    clearTimeout(this.#timer);
+    this.#unwatch();
+  }
+
+  #soon(milliseconds: number): void {
+    if (this.#isStopped) return;
+    if (this.#isLooking) {
+      this.#isNoticed = true;
+      return;
+    }
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      void this.#look();
+    }, milliseconds);
+  }
+
+  async #look(): Promise<void> {
+    if (this.#isLooking) return;
+    this.#isLooking = true;
+    this.#isNoticed = false;
+    try {
+      const before = await fingerprint(this.path);
+      if (before !== this.#read) {
+        if (this.#read !== undefined) await new Promise((resolve) => setTimeout(resolve, SETTLE));
+        // Still being written: the next look will tell.
+        if ((await fingerprint(this.path)) === before) await this.#readNow(before);
+        else this.#isNoticed = true;
+      }
+    } finally {
+      this.#isLooking = false;
+      this.#soon(this.#isNoticed ? 0 : LOOK);
+    }
+  }
+
+  async #readNow(mark: string): Promise<void> {
+    await this.#watchAnew();
+    const { topology, problems } = await loadTopology(this.path);
+    if ((await fingerprint(this.path)) !== mark) {
+      this.#isNoticed = true;
+      return;
+    }
+    this.#read = mark;
+    if (this.#isStopped) return;
+    if (!problems.some(({ severity }) => severity === 'error')) {
+      this.#told = '';
+      this.#listener({ kind: 'topology', topology, problems });
+    } else this.#tellStale(problems);
+  }
+
+  #tellStale(problems: readonly Problem[]): void {
+    const text = problems.map((problem) => formatProblem(problem)).join('\n');
+    if (text === this.#told) return;
+    this.#told = text;
+    this.#listener({ kind: 'stale', problems });
+  }
+
+  /** Watches the path's folder (where it is renamed over), and the folder that it leads to. */
+  async #watchAnew(): Promise<void> {
+    this.#unwatch();
+    const target = await realpath(this.path).catch(() => this.path);
+    for (const folder of new Set([dirname(this.path), dirname(target), target])) {
+      try {
+        const watcher = watch(folder, () => {
+          this.#soon(0);
+        });
+        watcher.on('error', () => {
+          this.#soon(0);
+        });
+        this.#watchers.push(watcher);
+      } catch {
+        // Gone, or no notices to be had: the slow look remains.
+      }
+    }
+  }
+
+  #unwatch(): void {
+    for (const watcher of this.#watchers) watcher.close();
+    this.#watchers = [];
+  }
+}
+
+/** Changes when what a path leads to changes; a text that starts with an error's code when it leads nowhere. */
+async function fingerprint(path: string): Promise<string> {
+  try {
+    const target = await realpath(path);
+    const own = await mark(target);
+    if (!(await stat(target)).isDirectory()) return own;
+    const names = (await readdir(target)).sort();
+    const marks = await Promise.all(names.map(async (name) => `${name} ${await mark(join(target, name))}`));
+    return [target, own, ...marks].join('\n');
+  } catch (error) {
+    return `unreadable ${error instanceof Error ? error.message : String(error)}`;
+  }
+}
+
+async function mark(path: string): Promise<string> {
+  try {
+    const { ino, dev, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
+    return [dev, ino, size, mtimeNs, ctimeNs].join(' ');
+  } catch {
+    return 'gone';
+  }
+}

@@ -1,0 +1,18 @@
+/** Where a topology comes from, for as long as somebody listens. */
+import type { Problem, Topology } from '../model/index.js';
+
+export type SourceEvent =
+  /** The topology as it is now. The first one, and every one that differs in what it was read from. */
+  | { readonly kind: 'topology'; readonly topology: Topology; readonly problems: readonly Problem[] }
+  /** What is there cannot be used: the last good topology stays. Told once for each distinct reason. */
+  | { readonly kind: 'stale'; readonly problems: readonly Problem[] };
+
+export interface Source {
+  /** What it reads, for people. */
+  readonly name: string;
+  /** Begins to read; `listener` is called from now on. To be called once. */
+  start(listener: (event: SourceEvent) => void): void;
+  /** Reads again, changed or not. */
+  reload(): void;
+  stop(): void;
+}
