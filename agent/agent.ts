@@ -97,8 +97,9 @@ export class Agent {
         this.#heard(event);
       },
       onLoss: (reason) => {
-        log.warn(`${reason}: comparing everything`);
-        this.#enforcer.doubt('notices were lost');
+        log.warn(`${reason}: everything is compared when it is back`);
+        // A host that cannot watch must be closed all the same.
+        this.#enforcer.watchBegins();
       },
     });
   }
@@ -132,7 +133,7 @@ export class Agent {
 
   /** The rules stay as they are. */
   async stop(): Promise<void> {
-    await notify('--stopping');
+    await notify('STOPPING=1');
     this.settings.source.stop();
     this.#watcher.stop();
     clearTimeout(this.#verifyTimer);
@@ -169,8 +170,12 @@ export class Agent {
   }
 
   #heard(event: WatchEvent): void {
-    if (event.kind === 'table-changed') this.#enforcer.tableChanged(event.pid, event.program);
-    else this.#enforcer.setLinks(event);
+    if (event.kind === 'table-changed') {
+      this.#enforcer.tableChanged(event.pid, event.program);
+      return;
+    }
+    this.#enforcer.setLinks(event);
+    if (event.kind === 'links') this.#enforcer.watchBegins();
   }
 
   #sourceSays(event: SourceEvent): void {
@@ -218,7 +223,7 @@ export class Agent {
     if (way === 'everything') this.#sweeper.all();
     if (!this.#isReady) {
       this.#isReady = true;
-      void notify('--ready', '--status=enforcing');
+      void notify('READY=1', 'STATUS=enforcing');
     }
   }
 

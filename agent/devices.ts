@@ -53,7 +53,7 @@ export class LinkTable {
 
   #put(link: Link, touched: { names: Set<string>; ports: Set<string> }): void {
     const before = this.#byIndex.get(link.index);
-    if (before !== undefined && before.name === link.name && before.alias === link.alias) {
+    if (before?.name === link.name && before.alias === link.alias) {
       this.#byIndex.set(link.index, link);
       this.#byName.set(link.name, link);
       return;

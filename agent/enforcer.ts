@@ -34,6 +34,8 @@ import type { WatchEvent } from './watch/events.js';
 
 /** Between tries after a failure, in milliseconds: doubled each time. */
 const BACKOFF = { first: 50, most: 5000 };
+/** A notice of our own transaction comes within this time of its start; in milliseconds. */
+const NOTICE_WITHIN = 2000;
 /** After as many in a row our tables are replaced as a whole, still in one transaction. */
 const FAILURES_BEFORE_REPLACING = 3;
 /** Ports that the kernel refused are tried again after this time; in milliseconds. */
@@ -89,7 +91,9 @@ export class Enforcer {
   #isEnforced = false;
   /** In a process namespace of our own the kernel's process ids are not ours: then our notices are counted. */
   #arePidsOurs = false;
-  #unclaimed = 0;
+  /** When we made transactions that no notice was heard of yet. */
+  #unclaimed: number[] = [];
+  #isWatched = false;
 
   constructor(
     private readonly isLocal: (port: Port) => boolean,
@@ -121,6 +125,13 @@ export class Enforcer {
     this.#kick();
   }
 
+  /** From now on notices are heard, and what was missed before is looked for. Nothing is done before the first call. */
+  watchBegins(): void {
+    if (this.#isWatched) this.doubt('notices were lost');
+    this.#isWatched = true;
+    this.#kick();
+  }
+
   /** Takes news of links. */
   setLinks(event: Exclude<WatchEvent, { kind: 'table-changed' }>): void {
     const touched = this.links.take(event);
@@ -133,8 +144,9 @@ export class Enforcer {
     for (const id of ids) {
       const port = this.#topology.ports.get(id);
       if (port === undefined || !this.isLocal(port)) continue;
+      const before = this.#local.get(id)?.device;
       const effective = this.#effective(port);
-      if (effective.device !== this.#local.get(id)?.device) ports.set(id, effective);
+      if (effective.device !== before) ports.set(id, effective);
     }
     this.#update({ ports, securityGroups: new Map(), addressGroups: new Map() });
     this.#kick();
@@ -145,10 +157,9 @@ export class Enforcer {
       this.#arePidsOurs = true;
       return;
     }
-    if (!this.#arePidsOurs && program === 'nft' && this.#unclaimed > 0) {
-      this.#unclaimed--;
-      return;
-    }
+    const since = performance.now() - NOTICE_WITHIN;
+    this.#unclaimed = this.#unclaimed.filter((madeAt) => madeAt >= since);
+    if (!this.#arePidsOurs && program === 'nft' && this.#unclaimed.shift() !== undefined) return;
     this.listener.onForeignChange(pid, program);
     this.doubt(`changed by ${program} (process ${pid.toString()})`);
   }
@@ -214,7 +225,7 @@ export class Enforcer {
   }
 
   #kick(): void {
-    if (!this.#isStarted || this.#isStopped) return;
+    if (!this.#isStarted || !this.#isWatched || this.#isStopped) return;
     this.#running ??= this.#run().finally(() => {
       this.#running = undefined;
     });
@@ -328,13 +339,8 @@ export class Enforcer {
 
   async #apply(transaction: Transaction): Promise<void> {
     if (transaction.length === 0) return;
-    this.#unclaimed++;
-    try {
-      await applyText(printTransaction(transaction));
-    } catch (error) {
-      this.#unclaimed--;
-      throw error;
-    }
+    this.#unclaimed.push(performance.now());
+    await applyText(printTransaction(transaction));
   }
 
   #takeChangedAt(): number | undefined {

@@ -65,9 +65,12 @@ export class NetlinkSocket {
     });
   }
 
-  /** Sends one request and waits for the kernel's acknowledgement. Rejects with {@link NetlinkError}. */
-  async request(type: number, payload: Buffer): Promise<void> {
-    await this.#send(type, NLM_F_REQUEST | NLM_F_ACK, payload, () => undefined);
+  /**
+   * Sends one request and waits for the kernel's acknowledgement. Rejects with {@link NetlinkError}.
+   * @param onPayload called with an answer that comes before the acknowledgement.
+   */
+  async request(type: number, payload: Buffer, onPayload: (payload: Buffer) => void = () => undefined): Promise<void> {
+    await this.#send(type, NLM_F_REQUEST | NLM_F_ACK, payload, onPayload);
   }
 
   /**
@@ -99,7 +102,7 @@ export class NetlinkSocket {
       this.#waiting.set(sequence, { onPayload, resolve, reject, isInterrupted: false });
     });
     this.#socket.send(messageBytes({ type, flags, sequence, payload }), { port: 0, groups: 0 }, (error) => {
-      if (error !== undefined && error !== null) this.#settle(sequence)?.reject(asError(error));
+      if (error !== undefined) this.#settle(sequence)?.reject(asError(error));
     });
     return answer;
   }

@@ -21,6 +21,8 @@ const MAX_WIDTH = 110;
 async function main(): Promise<void> {
   const parser = yargs(hideBin(process.argv))
     .scriptName('portcullis')
+    // Of an option that is given twice the last one counts; otherwise its value would be a list.
+    .parserConfiguration({ 'duplicate-arguments-array': false })
     .usage('$0 <command>\n\nCompiles OpenStack security groups to nftables, loads them, and says why a packet passes.')
     .command(compileCommand)
     .command(diffCommand)

@@ -8,24 +8,25 @@ import {
   readListing,
   type TableState,
 } from '../../compiler/index.js';
-import { parseAddress, parseTopology, type Frame, type Prefix, type Transport } from '../../src/model/index.js';
+import { parseTopology, type Frame, type Transport } from '../../src/model/index.js';
 import { TCP } from './lab/frame-bytes.js';
 import { Lab, type Shot } from './lab/lab.js';
-
-const CLIENT = { device: 'tapclient00-00', mac: 'fa:16:3e:00:00:01', v4: '10.0.0.1', v6: 'fd00::1' };
-const SERVER = { device: 'tapserver00-00', mac: 'fa:16:3e:00:00:02', v4: '10.0.0.2', v6: 'fd00::2' };
-const OUTSIDE = { mac: '02:00:00:00:02:00', v4: '192.0.2.9', v6: '2001:db8::9' };
-
-type Rule = Readonly<Record<string, unknown>>;
-
-const EGRESS: readonly Rule[] = [{ direction: 'egress' }, { direction: 'egress', ethertype: 'IPv6' }];
-const allow = (protocol: string, port: number, fields: Rule = {}): Rule => ({
-  direction: 'ingress',
-  protocol,
-  port_range_min: port,
-  port_range_max: port,
-  ...fields,
-});
+import {
+  allow,
+  back,
+  CLIENT,
+  EGRESS,
+  forth,
+  ipFrame,
+  OUTSIDE,
+  PAIR,
+  portFields,
+  ports,
+  reachIn,
+  SERVER,
+  type Ends,
+  type Rule,
+} from './lab/pair.js';
 
 /** Two ports in groups of their own. */
 function topology(
@@ -33,13 +34,6 @@ function topology(
   serverRules: readonly Rule[],
   serverFields: Rule = {},
 ): Parameters<typeof compile>[0] {
-  const port = ({ device, mac, v4, v6 }: typeof CLIENT, group: string): Rule => ({
-    id: device.slice(3),
-    mac_address: mac,
-    network_id: 'network',
-    fixed_ips: [{ ip_address: v4 }, { ip_address: v6 }],
-    security_groups: [group],
-  });
   const { topology: parsed, problems } = parseTopology([
     {
       file: 'test',
@@ -48,7 +42,7 @@ function topology(
           { id: 'clients', security_group_rules: clientRules },
           { id: 'servers', security_group_rules: serverRules, ...serverFields },
         ],
-        ports: [port(CLIENT, 'clients'), port(SERVER, 'servers')],
+        ports: [portFields(CLIENT, ['clients']), portFields(SERVER, ['servers'])],
       },
     },
   ]);
@@ -60,54 +54,9 @@ function rulesOf(parsed: ReturnType<typeof topology>): string {
   return printRuleset(compile(parsed, () => true, DEFAULT_OPTIONS).ruleset);
 }
 
-function address(text: string): Prefix {
-  const parsed = parseAddress(text);
-  if (parsed === undefined) throw new Error(`not an address: ${text}`);
-  return parsed;
-}
-
-function ipFrame(sourceMac: string, source: string, destination: string, transport: Transport): Frame {
-  return {
-    sourceMac,
-    vlanTags: [],
-    snap: false,
-    payload: { kind: 'ip', source: address(source), destination: address(destination), transport },
-  };
-}
-
-const ports = (protocol: 6 | 17, sourcePort: number, destinationPort: number): Transport => ({
-  kind: 'ports',
-  protocol,
-  sourcePort,
-  destinationPort,
-});
-
-type Ends = 'v4' | 'v6';
-
-/** A TCP or UDP packet from the client to the server's port, or back. */
-function forth(family: Ends, protocol: 6 | 17, port: number, tcpFlags: number = TCP.syn): Shot {
-  return {
-    device: CLIENT.device,
-    frame: ipFrame(CLIENT.mac, CLIENT[family], SERVER[family], ports(protocol, 30_000, port)),
-    tcpFlags,
-  };
-}
-
-function back(family: Ends, protocol: 6 | 17, port: number, tcpFlags: number = TCP.syn | TCP.ack): Shot {
-  return {
-    device: SERVER.device,
-    frame: ipFrame(SERVER.mac, SERVER[family], CLIENT[family], ports(protocol, port, 30_000)),
-    tcpFlags,
-  };
-}
-
 let lab: Lab;
 beforeAll(async () => {
-  lab = await Lab.create([
-    { device: CLIENT.device, addresses: [CLIENT.v4, CLIENT.v6] },
-    { device: SERVER.device, addresses: [SERVER.v4, SERVER.v6] },
-    { device: 'tapunknown', addresses: ['10.0.0.3', 'fd00::3'] },
-  ]);
+  lab = await Lab.create([...PAIR, { device: 'tapunknown', addresses: ['10.0.0.3', 'fd00::3'] }]);
 });
 afterAll(async () => {
   await lab.destroy();
@@ -116,11 +65,8 @@ beforeEach(async () => {
   await lab.forgetFlows();
 });
 
-/** Devices that each frame reached, one frame after another. */
 async function reach(...shots: readonly Shot[]): Promise<readonly (readonly string[])[]> {
-  const results: (readonly string[])[] = [];
-  for (const shot of shots) results.push((await lab.shoot([shot]))[0]?.arrived ?? []);
-  return results;
+  return reachIn(lab, ...shots);
 }
 
 it.each<Ends>(['v4', 'v6'])('a reply passes without a rule, and nothing else does (%s)', async (family) => {

@@ -1,6 +1,7 @@
 /** `portcullis agent`: the daemon that keeps the kernel equal to the policy. */
 import { hostname } from 'node:os';
 import { isatty } from 'node:tty';
+import type { Logger } from 'pino';
 import type { CommandModule } from 'yargs';
 import type { Source } from '../../sources/source.js';
 import { CommandError } from '../errors.js';
@@ -131,7 +132,7 @@ function checkVersion(text: string): void {
   }
 }
 
-async function logger(level: string): Promise<import('pino').Logger> {
+async function logger(level: string): Promise<Logger> {
   const { pino } = await import('pino');
   const isForPeople = isatty(2);
   try {

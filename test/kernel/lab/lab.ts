@@ -111,6 +111,12 @@ export class Lab {
     if (exitCode !== 0) throw new Error(`nft refuses: ${stderr.slice(0, 2000)}`);
   }
 
+  /** Puts the probe back that a flush took. */
+  async restoreProbe(): Promise<void> {
+    const { exitCode } = await this.exec('nft', ['list', 'table', 'inet', 'pctest_probe']);
+    if (exitCode !== 0) await this.load(PROBE);
+  }
+
   async forgetFlows(): Promise<void> {
     await this.exec('conntrack', ['-F']);
   }

@@ -1,0 +1,430 @@
+/** The agent on a real kernel: start, change, drift, faults, restart. */
+import { chmodSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { execa } from 'execa';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { Lab } from './lab/lab.js';
+import {
+  allow,
+  back,
+  CLIENT,
+  EGRESS,
+  forth,
+  ipFrame,
+  PAIR,
+  portFields,
+  ports,
+  reachIn,
+  SERVER,
+  type Rule,
+} from './lab/pair.js';
+import { eventually, HOST, TestAgent } from './lab/test-agent.js';
+
+const here = { 'binding:host_id': HOST };
+
+function document(serverRules: readonly Rule[], more: Rule = {}): Readonly<Record<string, unknown>> {
+  return {
+    security_groups: [
+      { id: 'clients', name: 'clients', security_group_rules: EGRESS },
+      { id: 'servers', name: 'servers', security_group_rules: serverRules },
+    ],
+    ports: [portFields(CLIENT, ['clients'], here), portFields(SERVER, ['servers'], here)],
+    ...more,
+  };
+}
+
+const OPEN = document([allow('udp', 53), allow('tcp', 80)]);
+
+let lab: Lab;
+let agent: TestAgent;
+beforeAll(async () => {
+  lab = await Lab.create([...PAIR, { device: 'tapother00-00', addresses: ['10.0.0.3', 'fd00::3'] }]);
+});
+afterAll(async () => {
+  await lab.destroy();
+});
+beforeEach(async () => {
+  await lab.forgetFlows();
+  await lab.restoreProbe();
+  await lab.load(
+    'table inet portcullis\ndelete table inet portcullis\ntable arp portcullis\ndelete table arp portcullis',
+  );
+  agent = new TestAgent(lab.host);
+  agent.write(OPEN);
+});
+afterEach(async () => {
+  await agent.destroy();
+});
+
+const reach = async (...shots: Parameters<typeof reachIn> extends [Lab, ...infer S] ? S : never): Promise<unknown> =>
+  reachIn(lab, ...shots);
+
+async function generation(): Promise<string> {
+  return (await lab.exec(process.execPath, ['dist/test/kernel/lab/generation.js'])).stdout;
+}
+
+/** Exit code of `portcullis diff`: 0 when the kernel holds exactly what a fresh compilation gives. */
+async function differs(): Promise<number> {
+  const args = ['dist/src/cli/main.js', 'diff', '-t', agent.path, '--host', HOST];
+  return (await lab.exec(process.execPath, args)).exitCode;
+}
+
+describe('life', () => {
+  it('enforces what the source says, follows its changes, and leaves the rules when it stops', async () => {
+    await agent.run();
+    expect(await reach(forth('v4', 17, 53), forth('v6', 17, 53), forth('v4', 17, 54))).toEqual([
+      [SERVER.device],
+      [],
+      [],
+    ]);
+    await agent.settled(document([allow('udp', 54)]));
+    expect(await reach(forth('v4', 17, 54))).toEqual([[SERVER.device]]);
+    expect(await agent.end()).toBe(0);
+    expect(await differs()).toBe(0);
+    expect(await reach(forth('v4', 17, 54), forth('v4', 17, 55))).toEqual([[SERVER.device], []]);
+  });
+
+  it('that starts with nothing changed writes nothing', async () => {
+    await agent.run();
+    await agent.end('SIGKILL');
+    const before = await generation();
+    await agent.run();
+    await agent.end();
+    expect(await generation()).toBe(before);
+  });
+
+  it('cuts at its start the flows whose permission went while it was down', async () => {
+    await agent.run();
+    expect(await reach(forth('v4', 17, 53), back('v4', 17, 53))).toEqual([[SERVER.device], [CLIENT.device]]);
+    await agent.end();
+    agent.write(document([]));
+    await agent.run();
+    await agent.until(({ flows }) => flows.revoked > 0);
+    expect(await reach(forth('v4', 17, 53), back('v4', 17, 53))).toEqual([[], []]);
+  });
+
+  it('is alone on its host: a second one says so and exits 4', async () => {
+    await agent.run();
+    const second = new TestAgent(lab.host);
+    second.write(OPEN);
+    second.start();
+    expect(await second.ended()).toBe(4);
+    expect(second.output).toContain('another agent is at work here');
+    await second.destroy();
+    expect((await agent.status()).enforced).toBe(true);
+  });
+
+  it('says READY to systemd when the rules are in, and lives on its watchdog', async () => {
+    const path = join(agent.folder, 'notify.sock');
+    const listen = `import socket,sys\ns=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM);s.bind(sys.argv[1])\nwhile True: print(s.recv(4096).decode().replace(chr(10),' '),flush=True)`;
+    const listener = execa('python3', ['-c', listen, path], { reject: false, buffer: false });
+    let heard = '';
+    listener.stdout.on('data', (chunk: Buffer) => (heard += chunk.toString()));
+    await setTimeout(200);
+    await agent.run({ env: { NOTIFY_SOCKET: path, WATCHDOG_USEC: '300000' } });
+    expect((await lab.exec('nft', ['list', 'tables'])).stdout).toContain('table inet portcullis');
+    await eventually(() => heard.includes('READY=1') && heard.includes('WATCHDOG=1'));
+    await agent.end();
+    await eventually(() => heard.includes('STOPPING=1'));
+    listener.kill();
+  });
+
+  it('answers on its socket: health, metrics, status', async () => {
+    await agent.run();
+    expect(await agent.ask('/health')).toEqual({ code: 200, body: 'enforced\n' });
+    const { body } = await agent.ask('/metrics');
+    expect(body).toContain('portcullis_transactions_total{way="everything"} 1');
+    expect(body).toMatch(/portcullis_ports 2\n/);
+    expect((await agent.ask('/else')).code).toBe(404);
+    const { ports: shown } = await agent.status();
+    expect(shown.map(({ device, state, isDevicePresent }) => [device, state, isDevicePresent])).toEqual([
+      [CLIENT.device, 'enforced', true],
+      [SERVER.device, 'enforced', true],
+    ]);
+    const status = await execa(process.execPath, ['dist/src/cli/main.js', 'status', '--socket', agent.socket]);
+    expect(status.stdout).toMatch(/^enforced\n/);
+  });
+
+  it('without a topology yet, changes nothing and is not ready', async () => {
+    agent.write('{ broken');
+    agent.start();
+    await agent.until(({ source }) => source.staleSince !== undefined);
+    expect((await agent.ask('/health')).code).toBe(503);
+    expect((await lab.exec('nft', ['list', 'tables'])).stdout).not.toContain('portcullis');
+    agent.write(OPEN);
+    await agent.until(({ enforced }) => enforced);
+  });
+});
+
+describe('source', () => {
+  it('that breaks: the last good state stays, the error is loud, and it heals by itself', async () => {
+    await agent.run();
+    agent.write('{ "ports": [');
+    const stale = await agent.until(({ source }) => source.staleSince !== undefined);
+    expect(stale.enforced).toBe(true);
+    expect(stale.source.problems.join()).toContain('is not JSON');
+    expect(
+      agent.log().filter(({ level, msg }) => level === 50 && msg.includes('the last good state stays')),
+    ).toHaveLength(1);
+    expect(await reach(forth('v4', 17, 53))).toEqual([[SERVER.device]]);
+    rmSync(agent.path);
+    await agent.until(({ source }) => source.problems.join().includes('cannot be read'));
+    await agent.settled(document([allow('udp', 54)]));
+    expect((await agent.status()).source.staleSince).toBeUndefined();
+    expect(await reach(forth('v4', 17, 54))).toEqual([[SERVER.device]]);
+  });
+
+  it('written in place, and half first', async () => {
+    await agent.run();
+    const text = JSON.stringify(document([allow('udp', 54)]));
+    writeFileSync(agent.path, text.slice(0, 100));
+    await setTimeout(10);
+    writeFileSync(agent.path, text);
+    await eventually(async () => (await differs()) === 0);
+    expect(await reach(forth('v4', 17, 54))).toEqual([[SERVER.device]]);
+  });
+
+  it('a folder behind a link that is swapped, as Kubernetes mounts configuration', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'portcullis-swap-'));
+    const version = (name: string, content: object): void => {
+      mkdirSync(join(folder, name));
+      writeFileSync(join(folder, name, 'topology.json'), JSON.stringify(content));
+      symlinkSync(name, join(folder, `link-${name}`));
+      renameSync(join(folder, `link-${name}`), join(folder, 'current'));
+    };
+    version('one', OPEN);
+    agent.start({ args: ['--source', `file:${join(folder, 'current')}`] });
+    await agent.until(({ enforced }) => enforced);
+    expect(await reach(forth('v4', 17, 53), forth('v4', 17, 54))).toEqual([[SERVER.device], []]);
+    version('two', document([allow('udp', 54)]));
+    await eventually(
+      async () => JSON.stringify(await reach(forth('v4', 17, 54))) === JSON.stringify([[SERVER.device]]),
+    );
+    rmSync(folder, { recursive: true });
+  });
+
+  it('read again on SIGHUP', async () => {
+    const child = agent.start();
+    await agent.until(({ enforced }) => enforced);
+    const { readAt } = (await agent.status()).source;
+    child.kill('SIGHUP');
+    await agent.until(({ source }) => source.readAt !== readAt);
+  });
+});
+
+describe('drift', () => {
+  it.each([
+    ['a flush of everything', 'flush ruleset'],
+    ['our table deleted', 'delete table inet portcullis'],
+    ['an element added', 'add element inet portcullis macs { "tapother00-00" . fa:16:3e:00:00:99 }'],
+    ['an element deleted', `delete element inet portcullis macs { "${CLIENT.device}" . ${CLIENT.mac} }`],
+    ['a chain emptied', 'flush chain inet portcullis egress'],
+    ['a rule added', 'add rule inet portcullis egress_stateful accept'],
+    ['a set of somebody', 'add set inet portcullis foreign { type ipv4_addr; }'],
+  ])('%s is healed, and said who did it', async (_what, text) => {
+    await agent.run();
+    const { drift } = await agent.status();
+    await lab.exec('nft', [text]);
+    const took = await eventually(async () => (await agent.status()).drift.foreign > drift.foreign);
+    await agent.until(({ lastTransaction }) => lastTransaction?.reason.startsWith('changed by nft') === true);
+    expect(await differs()).toBe(0);
+    expect(took).toBeLessThan(2000);
+    expect(agent.log().find(({ msg }) => msg.includes('changed by somebody else'))).toMatchObject({ program: 'nft' });
+  });
+
+  it('of other tables is none of ours', async () => {
+    await agent.run();
+    await lab.load('table inet pctest_foreign {\nchain c {\ntcp dport 1 accept\n}\n}');
+    const foreign = (await lab.exec('nft', ['list', 'table', 'inet', 'pctest_foreign'])).stdout;
+    await agent.settled(document([allow('udp', 54)]));
+    expect((await lab.exec('nft', ['list', 'table', 'inet', 'pctest_foreign'])).stdout).toBe(foreign);
+    expect((await agent.status()).drift.foreign).toBe(0);
+    await lab.load('delete table inet pctest_foreign');
+  });
+
+  it('is noticed by a watcher that dies and comes again', async () => {
+    await agent.run();
+    await execa('pkill', ['-KILL', '-f', 'agent/watch/process.js'], { reject: false });
+    await eventually(() => agent.log().some(({ msg }) => msg.includes('the watching process ended')));
+    await setTimeout(1000);
+    await lab.exec('nft', ['flush ruleset']);
+    await agent.until(({ drift }) => drift.foreign > 0);
+    await eventually(async () => (await differs()) === 0);
+  });
+});
+
+describe('devices', () => {
+  const THIRD = { device: 'tapother00-00', mac: 'fa:16:3e:00:00:03', v4: '10.0.0.3', v6: 'fd00::3' };
+  const known = [portFields(CLIENT, ['clients'], here), portFields(SERVER, ['servers'], here)];
+  const shot = { device: THIRD.device, frame: ipFrame(THIRD.mac, THIRD.v4, SERVER.v4, ports(17, 30_000, 53)) };
+
+  it('a port finds its device by the alias, and follows it', async () => {
+    const third = { ...portFields(THIRD, ['clients'], here), id: 'ffffffff-0000-4000-8000-000000000000' };
+    agent.write(document([allow('udp', 53)], { ports: [...known, third] }));
+    await agent.run();
+    const isOn = async (device: string): Promise<boolean> =>
+      (await agent.status()).ports.find(({ id }) => id === third.id)?.device === device;
+    const alias = async (text: string): Promise<void> => {
+      await lab.exec('ip', ['link', 'set', THIRD.device, 'alias', text]);
+      // A device that is down tells of no alias until it comes up.
+      await lab.exec('ip', ['link', 'set', THIRD.device, 'down']);
+      await lab.exec('ip', ['link', 'set', THIRD.device, 'up']);
+    };
+    expect(await isOn('tapffffffff-00')).toBe(true);
+    expect(await reach(shot)).toEqual([[]]);
+    await alias(`port:${third.id}`);
+    await eventually(async () => isOn(THIRD.device));
+    await eventually(async () => JSON.stringify(await reach(shot)) === JSON.stringify([[SERVER.device]]));
+    await alias('');
+    await eventually(async () => isOn('tapffffffff-00'));
+    await eventually(async () => (await differs()) === 0);
+    expect(await reach(shot)).toEqual([[]]);
+  });
+
+  it('an alias does not take the device of another port', async () => {
+    const third = { ...portFields(THIRD, ['clients'], here), id: 'ffffffff-0000-4000-8000-000000000000' };
+    agent.write(document([allow('udp', 53)], { ports: [...known, third] }));
+    await lab.exec('ip', ['link', 'set', SERVER.device, 'alias', `port:${third.id}`]);
+    await agent.run();
+    expect((await agent.status()).ports.map(({ device }) => device)).toEqual([
+      CLIENT.device,
+      SERVER.device,
+      'tapffffffff-00',
+    ]);
+    await lab.exec('ip', ['link', 'set', SERVER.device, 'alias', '']);
+  });
+
+  it('that no port is known for passes nothing, from before the port to after it', async () => {
+    await agent.run();
+    expect(await reach(shot)).toEqual([[]]);
+    const third = portFields(THIRD, ['clients'], here);
+    await agent.settled(document([allow('udp', 53)], { ports: [...known, third] }));
+    expect(await reach(shot)).toEqual([[SERVER.device]]);
+    await agent.settled(document([allow('udp', 53)], { ports: known }));
+    expect(await reach(shot)).toEqual([[]]);
+  });
+});
+
+describe('faults', () => {
+  /** An nft of its own in front of the real one. */
+  function wrappedNft(script: string): string {
+    const folder = mkdtempSync(join(agent.folder, 'bin-'));
+    writeFileSync(join(folder, 'nft'), `#!/bin/sh\n${script}\n`);
+    chmodSync(join(folder, 'nft'), 0o755);
+    return `${folder}${delimiter}${process.env['PATH'] ?? ''}`;
+  }
+  const REAL = '/usr/sbin/nft';
+
+  it.each([
+    ['nft is missing', {}, ['env', 'PATH=/nonexistent'], 'the nft program is missing'],
+    ['nft is too old', { PATH: 'old' }, [], 'nft 0.9.8 is too old: 1.0.6 or newer is needed'],
+    [
+      'no CAP_NET_ADMIN',
+      {},
+      ['setpriv', '--bounding-set', '-net_admin', '--inh-caps', '-net_admin'],
+      'needs root (CAP_NET_ADMIN)',
+    ],
+  ])('%s: one line, exit 4', async (_what, env, wrapper, line) => {
+    const path = 'PATH' in env && env.PATH === 'old' ? { PATH: wrappedNft('echo "nftables v0.9.8 (x)"') } : env;
+    agent.start({ env: path, wrapper: [...wrapper] });
+    expect([await agent.ended(), agent.output.trim().split('\n').length]).toEqual([4, 1]);
+    expect(agent.output).toContain(line);
+  });
+
+  it('one port that the kernel refuses is closed and named; the others change on; it comes back', async () => {
+    const script = `if [ -e ${agent.folder}/healed ]; then exec ${REAL} "$@"; fi
+input=$(cat)
+case "$input" in *10.0.0.2*udp*|*"goto profile"*poison*|*sg_poison*) echo "Error: Could not process rule: Invalid argument" >&2; exit 1;; esac
+printf '%s\\n' "$input" | exec ${REAL} "$@"`;
+    const groups = (rules: readonly Rule[]): Readonly<Record<string, unknown>> => ({
+      ...document(rules),
+      security_groups: [
+        { id: 'clients', name: 'clients', security_group_rules: EGRESS },
+        { id: 'poison', name: 'poison', security_group_rules: rules },
+      ],
+      ports: [portFields(CLIENT, ['clients'], here), portFields(SERVER, ['poison'], here)],
+    });
+    agent.write(groups([allow('udp', 53)]));
+    agent.start({ env: { PATH: wrappedNft(script) } });
+    const status = await agent.until(({ enforced }) => enforced, 20_000);
+    expect(status.ports.map(({ device, state }) => [device, state])).toEqual([
+      [CLIENT.device, 'enforced'],
+      [SERVER.device, 'refused'],
+    ]);
+    expect(status.ports[1]?.lastError).toContain('Invalid argument');
+    const out = { device: CLIENT.device, frame: ipFrame(CLIENT.mac, CLIENT.v4, '192.0.2.1', ports(17, 1, 2)) };
+    expect((await lab.shoot([out]))[0]?.passedEgress).toBe(true);
+    expect(await reach(forth('v4', 17, 53))).toEqual([[]]);
+  });
+
+  it('a kernel that is busy for a while: the former rules stand, and then the new ones come', async () => {
+    const script = `case "$*" in *"-f -"*) if [ -e ${agent.folder}/busy ]; then cat >/dev/null; echo "netlink: Error: Could not process rule: Device or resource busy" >&2; exit 1; fi;; esac
+exec ${REAL} "$@"`;
+    agent.start({ env: { PATH: wrappedNft(script) } });
+    await agent.until(({ enforced }) => enforced);
+    writeFileSync(join(agent.folder, 'busy'), '');
+    agent.write(document([allow('udp', 54)]));
+    await agent.until(({ enforced, lastError }) => !enforced && lastError?.includes('busy') === true);
+    expect(await reach(forth('v4', 17, 53))).toEqual([[SERVER.device]]);
+    rmSync(join(agent.folder, 'busy'));
+    await agent.until(({ enforced }) => enforced);
+    expect(await differs()).toBe(0);
+  });
+
+  it('an answer that was lost: what is there is read back, and nothing is done twice', async () => {
+    const script = `${REAL} "$@"; code=$?
+case "$*" in *"-f -"*) if [ -e ${agent.folder}/lose ]; then rm ${agent.folder}/lose; echo "netlink: Error: No buffer space available" >&2; exit 1; fi;; esac
+exit $code`;
+    agent.start({ env: { PATH: wrappedNft(script) } });
+    await agent.until(({ enforced }) => enforced);
+    writeFileSync(join(agent.folder, 'lose'), '');
+    agent.write(document([allow('udp', 54)]));
+    await eventually(() => agent.log().some(({ msg }) => msg.includes('No buffer space')));
+    await agent.until(({ enforced }) => enforced);
+    expect(await differs()).toBe(0);
+  });
+
+  it('a status socket that cannot be made: enforcement goes on', async () => {
+    agent.start({ args: ['--socket', '/proc/no/agent.sock'] });
+    await eventually(() => agent.log().some(({ level, msg }) => level === 50 && msg.startsWith('the status socket')));
+    await eventually(() => agent.log().some(({ msg }) => msg === 'applied'));
+    expect(await reach(forth('v4', 17, 53))).toEqual([[SERVER.device]]);
+  });
+
+  it('killed at random instants of its work, it converges at the next start and leaves nothing behind', async () => {
+    for (let round = 0; round < 20; round++) {
+      agent.start();
+      for (let change = 0; change < 4; change++) {
+        agent.write(document([allow('udp', 53), allow('tcp', 1000 + 10 * round + change)]));
+        await setTimeout(round % 5 === 0 ? 5 : (37 * (round + change)) % 120);
+      }
+      await agent.end('SIGKILL');
+      // Whatever was loaded lets through what every version allows.
+      if (round > 3) expect(await reach(forth('v4', 17, 53))).toEqual([[SERVER.device]]);
+    }
+    agent.write(OPEN);
+    await agent.run();
+    await agent.until(({ enforced }) => enforced);
+    expect(await differs()).toBe(0);
+  });
+});
+
+describe('audit', () => {
+  it('passes and counts what would be dropped, says so loudly, and becomes enforcement in one transaction', async () => {
+    await agent.run({ args: ['--audit'] });
+    expect(await reach(forth('v4', 17, 54))).toEqual([[SERVER.device]]);
+    const status = await agent.status();
+    expect([status.audit, status.enforced]).toEqual([true, false]);
+    expect(agent.log().some(({ msg }) => msg.includes('NOTHING IS ENFORCED'))).toBe(true);
+    const stats = await lab.exec(process.execPath, ['dist/src/cli/main.js', 'stats']);
+    expect(stats.stdout).toContain('audit: no rule allows it');
+    await agent.end();
+    const before = Number(await generation());
+    await agent.run();
+    expect(Number(await generation())).toBe(before + 1);
+    await lab.forgetFlows();
+    expect(await reach(forth('v4', 17, 54))).toEqual([[]]);
+  });
+});
