@@ -13,7 +13,10 @@ export interface Answers {
 
 /** Serves /status, /metrics and /health (200 while the policy is enforced, 503 otherwise) on a unix socket. */
 export async function serveSocket(path: string, answers: Answers): Promise<Server> {
-  await mkdir(dirname(path), { recursive: true });
+  // One level only: /run is there, its folder may not be.
+  await mkdir(dirname(path)).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST') throw error;
+  });
   // The lock is held: whatever is there was left by an agent that died, unless somebody answers.
   if (!(await isAnswered(path))) await rm(path, { force: true });
   return listen(answers, ['/status', '/metrics', '/health'], { path });
