@@ -1,5 +1,6 @@
 /** Answers on the status socket and, if asked for, on a TCP address for Prometheus. HTTP on both. */
 import { createServer, type Server } from 'node:http';
+import { existsSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
@@ -14,9 +15,7 @@ export interface Answers {
 /** Serves /status, /metrics and /health (200 while the policy is enforced, 503 otherwise) on a unix socket. */
 export async function serveSocket(path: string, answers: Answers): Promise<Server> {
   // One level only: /run is there, its folder may not be.
-  await mkdir(dirname(path)).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EEXIST') throw error;
-  });
+  if (!existsSync(dirname(path))) await mkdir(dirname(path));
   // The lock is held: whatever is there was left by an agent that died, unless somebody answers.
   if (!(await isAnswered(path))) await rm(path, { force: true });
   return listen(answers, ['/status', '/metrics', '/health'], { path });

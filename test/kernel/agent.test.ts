@@ -118,12 +118,12 @@ describe('life', () => {
 
   it('says READY to systemd when the rules are in, and lives on its watchdog', async () => {
     const path = join(agent.folder, 'notify.sock');
-    const listen = `import socket,sys\ns=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM);s.bind(sys.argv[1])\nwhile True: print(s.recv(4096).decode().replace(chr(10),' '),flush=True)`;
+    const listen = `import socket,sys\ns=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM);s.bind(sys.argv[1]);print('bound',flush=True)\nwhile True: print(s.recv(4096).decode().replace(chr(10),' '),flush=True)`;
     const listener = execa('python3', ['-c', listen, path], { reject: false, buffer: false });
     let heard = '';
     listener.stdout.on('data', (chunk: Buffer) => (heard += chunk.toString()));
-    await setTimeout(200);
-    await agent.run({ env: { NOTIFY_SOCKET: path, WATCHDOG_USEC: '300000' } });
+    await eventually(() => heard.includes('bound'));
+    await agent.run({ env: { NOTIFY_SOCKET: path, WATCHDOG_USEC: '1000000' } });
     expect((await lab.exec('nft', ['list', 'tables'])).stdout).toContain('table inet portcullis');
     await eventually(() => heard.includes('READY=1') && heard.includes('WATCHDOG=1'));
     await agent.end();

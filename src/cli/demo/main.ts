@@ -11,7 +11,8 @@ import { DEFAULT_OPTIONS } from '../../../compiler/index.js';
 import { FAMILIES, type Family, type Port, type Topology } from '../../model/index.js';
 import { loadTopology } from '../../sources/file/index.js';
 import { colours, printLine, sayError, sayProblems } from '../output.js';
-import { DemoNetwork } from './network.js';
+import { Guests } from './guests.js';
+import { Network, run } from './network.js';
 
 const EXAMPLE = 'examples/web-and-database.yaml';
 const HOST = 'compute-1';
@@ -21,6 +22,27 @@ const SERVICES: readonly { readonly name: string; readonly port: number }[] = [
   { name: 'https', port: 443 },
   { name: 'mysql', port: 3306 },
 ];
+
+/** A throw-away host, and a guest for each port. */
+class Demo {
+  readonly network = new Network('pcdemo-');
+  readonly guests = new Guests(SERVICES.map(({ port }) => port));
+
+  async plug(port: Port): Promise<void> {
+    await this.guests.start(port.id, this.network.plug(port));
+  }
+
+  /** Runs this program's own command line in the host's namespace; returns what it printed. */
+  portcullis(...args: readonly string[]): string {
+    const main = fileURLToPath(new URL('../main.js', import.meta.url));
+    return run('ip', ['netns', 'exec', this.network.host, process.execPath, main, ...args]);
+  }
+
+  end(): void {
+    this.guests.end();
+    this.network.remove();
+  }
+}
 
 type Reached = (from: Port, to: Port, service: number, family: Family) => boolean;
 
@@ -61,9 +83,9 @@ async function main(): Promise<void> {
     return;
   }
   const folder = mkdtempSync(join(tmpdir(), 'portcullis-demo-'));
-  const network = new DemoNetwork(SERVICES.map(({ port }) => port));
+  const demo = new Demo();
   const end = (): void => {
-    network.remove();
+    demo.end();
     rmSync(folder, { recursive: true, force: true });
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
@@ -73,7 +95,7 @@ async function main(): Promise<void> {
     });
   }
   try {
-    await withPackets(network, topology, folder);
+    await withPackets(demo, topology, folder);
   } catch (error) {
     // Ctrl-C reaches our children, too: let the handler above run before their end is reported as a failure.
     await setTimeout(50);
@@ -91,12 +113,12 @@ function onPaper(topology: Topology, why: string): void {
   printMatrix(portsOf(topology), policyOf(topology), undefined);
 }
 
-async function withPackets(network: DemoNetwork, topology: Topology, folder: string): Promise<void> {
+async function withPackets(demo: Demo, topology: Topology, folder: string): Promise<void> {
   printLine('\nBuilding a throw-away host, and a network namespace with a tap-like device for each port ...');
-  for (const port of portsOf(topology)) await network.plug(port);
+  for (const port of portsOf(topology)) await demo.plug(port);
   printLine(`Loading the rules: portcullis compile -t ${EXAMPLE} --host ${HOST}`);
-  network.portcullis('compile', '-t', EXAMPLE, '--host', HOST);
-  let wrong = printMatrix(portsOf(topology), policyOf(topology), await realReach(network, portsOf(topology)));
+  demo.portcullis('compile', '-t', EXAMPLE, '--host', HOST);
+  let wrong = printMatrix(portsOf(topology), policyOf(topology), await realReach(demo, portsOf(topology)));
 
   printLine(`\n${colours.bold('A fourth web server joins the group.')} No rule is touched:`);
   const grown = join(folder, 'topology.yaml');
@@ -104,10 +126,10 @@ async function withPackets(network: DemoNetwork, topology: Topology, folder: str
   const larger = await topologyOf(grown);
   const added = portsOf(larger).find((port) => !topology.ports.has(port.id));
   if (added === undefined) throw new Error('the fourth web server is missing');
-  await network.plug(added);
-  printLine(network.portcullis('compile', '-t', grown, '--host', HOST).trimEnd());
+  await demo.plug(added);
+  printLine(demo.portcullis('compile', '-t', grown, '--host', HOST).trimEnd());
   const databases = portsOf(larger).filter((port) => port.name.startsWith('database'));
-  wrong += printMatrix([added, ...databases], policyOf(larger), await realReach(network, [added, ...databases]));
+  wrong += printMatrix([added, ...databases], policyOf(larger), await realReach(demo, [added, ...databases]));
   printLine(
     wrong === 0
       ? colours.green('\nEvery connection went as the policy says.')
@@ -133,7 +155,7 @@ function withFourthServer(text: string): string {
 }
 
 /** Connects everybody with everybody. */
-async function realReach(network: DemoNetwork, ports: readonly Port[]): Promise<Reached> {
+async function realReach(demo: Demo, ports: readonly Port[]): Promise<Reached> {
   const reached = new Set<string>();
   await Promise.all(
     ports.map(async (from) => {
@@ -144,7 +166,7 @@ async function realReach(network: DemoNetwork, ports: readonly Port[]): Promise<
         address: to.fixedIps.find((address) => address.family === family)?.text ?? '',
         port,
       }));
-      const results = await network.connect(from.id, targets);
+      const results = await demo.guests.connect(from.id, targets);
       attempts.forEach(({ to, family, port }, index) => {
         if (results[index] === true) reached.add([from.id, to.id, port, family].join(' '));
       });

@@ -1,0 +1,146 @@
+/** Real guests with real sockets on a throw-away host, and streams between them. */
+import { spawn, type ChildProcessByStdio } from 'node:child_process';
+import { createInterface, type Interface } from 'node:readline';
+import type { Readable, Writable } from 'node:stream';
+import { setTimeout } from 'node:timers/promises';
+import { Network, run } from '../../../src/cli/demo/network.js';
+import { address } from './pair.js';
+import type { Command, StreamReport } from './talker.js';
+
+const TALKER = 'dist/test/kernel/lab/talker.js';
+/** Long enough for every stream to have sent often. */
+const WATCHED = 100;
+
+export interface Guest {
+  readonly device: string;
+  readonly mac: string;
+  readonly v4: string;
+  readonly v6: string;
+}
+
+export type Family = 'v4' | 'v6';
+
+export interface StreamPlan {
+  readonly protocol: 'tcp' | 'udp';
+  readonly family: Family;
+  /** Devices of the two guests; the first one calls. */
+  readonly from: string;
+  readonly to: string;
+  readonly port: number;
+}
+
+interface Talker {
+  readonly process: ChildProcessByStdio<Writable, Readable, null>;
+  readonly lines: Interface;
+  readonly guest: Guest;
+}
+
+/** What both ends of a stream have seen. */
+export interface Ends {
+  readonly forth: StreamReport;
+  readonly back: StreamReport;
+}
+
+export class Streams {
+  readonly network = new Network('pcstream-');
+  readonly #talkers = new Map<string, Talker>();
+  readonly #plans = new Map<string, StreamPlan>();
+  #localPort = 20_000;
+
+  get host(): string {
+    return this.network.host;
+  }
+
+  async plug(guest: Guest): Promise<void> {
+    const { device, mac, v4, v6 } = guest;
+    const fixedIps = [address(v4), address(v6)];
+    const namespace = this.network.plug({ id: device.slice(-8), device, mac, fixedIps });
+    const child = spawn('ip', ['netns', 'exec', namespace, process.execPath, TALKER], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    const talker: Talker = { process: child, lines: createInterface({ input: child.stdout }), guest };
+    this.#talkers.set(device, talker);
+    await new Promise((resolve) => talker.lines.once('line', resolve));
+  }
+
+  /** Starts a stream. It need not get through. */
+  async begin(plan: StreamPlan): Promise<string> {
+    const { protocol, family, from, to, port } = plan;
+    const name = [protocol, family, from, to, port].join(' ');
+    await this.#tell(to, { do: 'serve', name, protocol, port });
+    const target = this.#talker(to).guest[family];
+    await this.#tell(from, { do: 'call', name, protocol, address: target, port, localPort: this.#localPort++ });
+    this.#plans.set(name, plan);
+    return name;
+  }
+
+  async report(): Promise<ReadonlyMap<string, Ends>> {
+    const reports = new Map<string, Record<string, StreamReport>>();
+    for (const device of this.#talkers.keys()) {
+      reports.set(device, (await this.#tell(device, { do: 'report' })) as Record<string, StreamReport>);
+    }
+    return new Map(
+      [...this.#plans].map(([name, { from, to }]) => {
+        const [forth, back] = [reports.get(to)?.[name], reports.get(from)?.[name]];
+        if (forth === undefined || back === undefined) throw new Error(`no stream ${name}`);
+        return [name, { forth, back }];
+      }),
+    );
+  }
+
+  /** What arrives within a while, by stream and direction. */
+  async flowing(): Promise<ReadonlyMap<string, { readonly forth: boolean; readonly back: boolean }>> {
+    const before = await this.report();
+    await setTimeout(WATCHED);
+    const after = await this.report();
+    return new Map(
+      [...after].map(([name, { forth, back }]) => [
+        name,
+        {
+          forth: forth.received > (before.get(name)?.forth.received ?? 0),
+          back: back.received > (before.get(name)?.back.received ?? 0),
+        },
+      ]),
+    );
+  }
+
+  /**
+   * Segments of a guest's TCP streams to or from a port that were lost: sent again, and not reported by the other end as
+   * there twice (D-SACK, RFC 2883). A busy machine lets a probe go out too early; that is no loss.
+   */
+  lostSegments(device: string, port: number): number {
+    const namespace = `${this.host.slice(0, -'host'.length)}${device.slice(-8)}`;
+    const text = run('ip', ['netns', 'exec', namespace, 'ss', '-Htin', `( dport = :${port} or sport = :${port} )`]);
+    const sum = (pattern: RegExp): number =>
+      [...text.matchAll(pattern)].reduce((total, [, count]) => total + Number(count), 0);
+    return sum(/retrans:\d+\/(\d+)/g) - sum(/dsack_dups:(\d+)/g);
+  }
+
+  /** Ends every guest and every stream. */
+  unplugAll(): void {
+    for (const { process: child, guest } of this.#talkers.values()) {
+      child.kill('SIGKILL');
+      this.network.unplug({ id: guest.device.slice(-8), device: guest.device });
+    }
+    this.#talkers.clear();
+    this.#plans.clear();
+  }
+
+  destroy(): void {
+    this.unplugAll();
+    this.network.remove();
+  }
+
+  #talker(device: string): Talker {
+    const talker = this.#talkers.get(device);
+    if (talker === undefined) throw new Error(`no guest at ${device}`);
+    return talker;
+  }
+
+  async #tell(device: string, command: Command): Promise<unknown> {
+    const { process: child, lines } = this.#talker(device);
+    const answer = new Promise<string>((resolve) => lines.once('line', resolve));
+    child.stdin.write(`${JSON.stringify(command)}\n`);
+    return JSON.parse(await answer) as unknown;
+  }
+}

@@ -1,0 +1,148 @@
+/**
+ * Runs in a guest: keeps TCP and UDP streams going in both directions and counts what arrives. Speaks JSON lines: each
+ * command is answered by one line.
+ *
+ * Every message is a number that counts up, so that what is missing is known exactly; TCP carries one per line.
+ */
+import { createSocket } from 'node:dgram';
+import { connect, createServer, type Socket } from 'node:net';
+import { createInterface } from 'node:readline';
+
+export interface StreamReport {
+  readonly sent: number;
+  readonly received: number;
+  /** Numbers below the highest one that never came. */
+  readonly lost: number;
+  readonly isOpen: boolean;
+}
+
+export type Command =
+  | { readonly do: 'serve'; readonly name: string; readonly protocol: 'tcp' | 'udp'; readonly port: number }
+  | {
+      readonly do: 'call';
+      readonly name: string;
+      readonly protocol: 'tcp' | 'udp';
+      readonly address: string;
+      readonly port: number;
+      readonly localPort: number;
+    }
+  | { readonly do: 'report' };
+
+/** In milliseconds. */
+const EVERY = 5;
+
+class Stream {
+  sent = 0;
+  received = 0;
+  highest = -1;
+  isOpen = false;
+  #timer: NodeJS.Timeout | undefined;
+
+  begin(send: (text: string) => void): void {
+    if (this.isOpen) return;
+    this.isOpen = true;
+    this.#timer = setInterval(() => {
+      send(`${(this.sent++).toString()}\n`);
+    }, EVERY);
+  }
+
+  end(): void {
+    this.isOpen = false;
+    clearInterval(this.#timer);
+  }
+
+  take(text: string): void {
+    this.received++;
+    this.highest = Math.max(this.highest, Number(text));
+  }
+
+  report(): StreamReport {
+    return { sent: this.sent, received: this.received, lost: this.highest + 1 - this.received, isOpen: this.isOpen };
+  }
+}
+
+const streams = new Map<string, Stream>();
+
+function newStream(name: string): Stream {
+  const stream = new Stream();
+  streams.get(name)?.end();
+  streams.set(name, stream);
+  return stream;
+}
+
+function talk(socket: Socket, stream: Stream): void {
+  socket.setNoDelay();
+  // What cannot be sent is kept by the kernel; a stream that is cut for minutes is not what this is for.
+  stream.begin((text) => socket.write(text));
+  createInterface({ input: socket })
+    .on('line', (line) => {
+      stream.take(line);
+    })
+    .on('error', () => undefined);
+  socket.on('error', () => undefined);
+  socket.on('close', () => {
+    stream.end();
+  });
+}
+
+function datagrams(stream: Stream, port: number, peer: { address: string; port: number } | undefined): Promise<void> {
+  const socket = createSocket({ type: 'udp6', ipv6Only: false });
+  let to = peer;
+  const begin = (): void => {
+    stream.begin((text) => {
+      if (to !== undefined) socket.send(text, to.port, to.address, () => undefined);
+    });
+  };
+  socket.on('message', (message, from) => {
+    to ??= from;
+    stream.take(message.toString());
+    begin();
+  });
+  socket.on('error', () => undefined);
+  return new Promise((resolve) => {
+    socket.bind(port, () => {
+      if (peer !== undefined) begin();
+      resolve();
+    });
+  });
+}
+
+const mapped = (address: string): string => (address.includes(':') ? address : `::ffff:${address}`);
+
+async function obey(command: Command): Promise<unknown> {
+  switch (command.do) {
+    case 'serve': {
+      const stream = newStream(command.name);
+      if (command.protocol === 'udp') return datagrams(stream, command.port, undefined);
+      return new Promise<void>((resolve) => {
+        createServer((socket) => {
+          talk(socket, stream);
+        }).listen({ host: '::', port: command.port }, resolve);
+      });
+    }
+    case 'call': {
+      const stream = newStream(command.name);
+      const { address, port, localPort } = command;
+      if (command.protocol === 'udp') return datagrams(stream, localPort, { address: mapped(address), port });
+      const socket = connect({ host: address, port, localPort });
+      socket.on('error', () => undefined);
+      return new Promise<void>((resolve) => {
+        socket.once('connect', () => {
+          talk(socket, stream);
+        });
+        resolve();
+      });
+    }
+    case 'report':
+      return Object.fromEntries([...streams].map(([name, stream]) => [name, stream.report()]));
+  }
+}
+
+process.stdout.write('null\n');
+createInterface({ input: process.stdin })
+  .on('line', (line) => {
+    void obey(JSON.parse(line) as Command).then((answer) => {
+      process.stdout.write(`${JSON.stringify(answer ?? null)}\n`);
+    });
+  })
+  .on('close', () => process.exit(0));
