@@ -19,33 +19,46 @@ const MAX_ALIAS_COUNT = 100;
 export async function readTopologyPath(path: string): Promise<ReadResult> {
   try {
     if (path === '-') return await parseText('standard input', await text(process.stdin));
-    if (!(await stat(path)).isDirectory()) return await parseText(path, await readFile(path, 'utf8'));
-    return await readFolder(path);
+    return await readAll(await documentFiles(path), async (file) => readFile(file, 'utf8'));
   } catch (error) {
-    return failure(path, 'unreadable', `cannot be read: ${reason(error)}`);
+    return unreadable(path, error);
   }
 }
 
-async function readFolder(path: string): Promise<ReadResult> {
+/** The files that a path stands for: itself, or a folder's documents in order. Throws when there are none. */
+export async function documentFiles(path: string): Promise<readonly string[]> {
+  if (!(await stat(path)).isDirectory()) return [path];
   const names = (await readdir(path)).filter((name) => !name.startsWith('.') && EXTENSIONS.test(name)).sort();
-  if (names.length === 0)
-    return failure(path, 'unreadable', 'holds no document: valid are files named *.json, *.yaml or *.yml');
+  if (names.length === 0) throw new NoDocuments();
+  return names.map((name) => join(path, name));
+}
+
+class NoDocuments extends Error {
+  override readonly message = 'holds no document: valid are files named *.json, *.yaml or *.yml';
+}
+
+/** Reads and parses files; one that cannot be read is a problem of its own. */
+export async function readAll(
+  files: readonly string[],
+  read: (file: string, index: number) => Promise<string>,
+): Promise<ReadResult> {
   const documents: SourceDocument[] = [];
   const problems: Problem[] = [];
-  for (const name of names) {
-    const result = await readTopologyFile(join(path, name));
-    documents.push(...result.documents);
-    problems.push(...result.problems);
+  for (const [index, file] of files.entries()) {
+    try {
+      const result = await parseText(file, await read(file, index));
+      documents.push(...result.documents);
+      problems.push(...result.problems);
+    } catch (error) {
+      problems.push(...unreadable(file, error).problems);
+    }
   }
   return { documents, problems };
 }
 
-async function readTopologyFile(file: string): Promise<ReadResult> {
-  try {
-    return await parseText(file, await readFile(file, 'utf8'));
-  } catch (error) {
-    return failure(file, 'unreadable', `cannot be read: ${reason(error)}`);
-  }
+export function unreadable(path: string, error: unknown): ReadResult {
+  if (error instanceof NoDocuments) return failure(path, 'unreadable', error.message);
+  return failure(path, 'unreadable', `cannot be read: ${reason(error)}`);
 }
 
 async function parseText(file: string, raw: string): Promise<ReadResult> {

@@ -6,13 +6,13 @@
  * once; a slow look comes in any case, since notices are not given for every file system and get lost at swapped links.
  */
 import { watch, type FSWatcher } from 'node:fs';
-import { readdir, realpath, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { formatProblem, type Problem } from '../../model/index.js';
+import { realpath } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { formatProblem, parseTopology, type Problem } from '../../model/index.js';
 import type { Source, SourceEvent } from '../source.js';
-import { loadTopology } from './load.js';
+import { fingerprint, readSettled, type Snapshot } from './snapshot.js';
 
-/** How long a fingerprint must stay the same before it is read: a writer may be at work. In milliseconds. */
+/** How long files must stay the same while they are read: a writer may be at work. In milliseconds. */
 const SETTLE = 25;
 /** Looks without a notice. In milliseconds. */
 const LOOK = 1000;
@@ -69,12 +69,11 @@ export class FileSource implements Source {
     this.#isLooking = true;
     this.#isNoticed = false;
     try {
-      const before = await fingerprint(this.path);
-      if (before !== this.#read) {
-        if (this.#read !== undefined) await new Promise((resolve) => setTimeout(resolve, SETTLE));
-        // Still being written: the next look will tell.
-        if ((await fingerprint(this.path)) === before) await this.#readNow(before);
-        else this.#isNoticed = true;
+      if ((await fingerprint(this.path)) !== this.#read) {
+        await this.#watchAnew();
+        const snapshot = await readSettled(this.path, SETTLE);
+        if (snapshot === undefined) this.#isNoticed = true;
+        else this.#take(snapshot);
       }
     } finally {
       this.#isLooking = false;
@@ -82,19 +81,16 @@ export class FileSource implements Source {
     }
   }
 
-  async #readNow(mark: string): Promise<void> {
-    await this.#watchAnew();
-    const { topology, problems } = await loadTopology(this.path);
-    if ((await fingerprint(this.path)) !== mark) {
-      this.#isNoticed = true;
-      return;
-    }
+  #take({ mark, result }: Snapshot): void {
     this.#read = mark;
     if (this.#isStopped) return;
-    if (!problems.some(({ severity }) => severity === 'error')) {
+    const { topology, problems: found } = parseTopology(result.documents);
+    const problems = [...result.problems, ...found];
+    if (problems.some(({ severity }) => severity === 'error')) this.#tellStale(problems);
+    else {
       this.#told = '';
       this.#listener({ kind: 'topology', topology, problems });
-    } else this.#tellStale(problems);
+    }
   }
 
   #tellStale(problems: readonly Problem[]): void {
@@ -126,28 +122,5 @@ export class FileSource implements Source {
   #unwatch(): void {
     for (const watcher of this.#watchers) watcher.close();
     this.#watchers = [];
-  }
-}
-
-/** Changes when what a path leads to changes; a text that starts with an error's code when it leads nowhere. */
-async function fingerprint(path: string): Promise<string> {
-  try {
-    const target = await realpath(path);
-    const own = await mark(target);
-    if (!(await stat(target)).isDirectory()) return own;
-    const names = (await readdir(target)).sort();
-    const marks = await Promise.all(names.map(async (name) => `${name} ${await mark(join(target, name))}`));
-    return [target, own, ...marks].join('\n');
-  } catch (error) {
-    return `unreadable ${error instanceof Error ? error.message : String(error)}`;
-  }
-}
-
-async function mark(path: string): Promise<string> {
-  try {
-    const { ino, dev, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
-    return [dev, ino, size, mtimeNs, ctimeNs].join(' ');
-  } catch {
-    return 'gone';
   }
 }

@@ -1,0 +1,219 @@
+/** The file source: every way in which people and programs change files. */
+import {
+  appendFileSync,
+  mkdirSync,
+  mkdtempSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { FileSource } from '../../../src/sources/file/index.js';
+import type { SourceEvent } from '../../../src/sources/source.js';
+
+let folder: string;
+let path: string;
+let source: FileSource | undefined;
+let events: SourceEvent[];
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'portcullis-source-'));
+  path = join(folder, 'topology.json');
+  events = [];
+});
+afterEach(() => {
+  source?.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function content(...groups: readonly string[]): string {
+  return JSON.stringify({ security_groups: groups.map((id) => ({ id, name: id, security_group_rules: [] })) });
+}
+
+function over(file: string, text: string): void {
+  const next = join(folder, '.next');
+  writeFileSync(next, text);
+  renameSync(next, file);
+}
+
+function start(from = path): void {
+  source = new FileSource(from);
+  source.start((event) => events.push(event));
+}
+
+/** Ids of the groups of the last event; the problems of a stale one. */
+function last(): readonly string[] {
+  const event = events.at(-1);
+  if (event === undefined) return [];
+  switch (event.kind) {
+    case 'topology':
+      return [...event.topology.securityGroups.keys()];
+    case 'stale':
+      return event.problems.map(({ message }) => `stale: ${message}`);
+  }
+}
+
+async function until(holds: () => boolean): Promise<void> {
+  for (let tries = 0; tries < 600; tries++) {
+    if (holds()) return;
+    await setTimeout(5);
+  }
+  throw new Error(`not in time; the last event says ${last().join()}`);
+}
+
+const says = async (...groups: readonly string[]): Promise<void> => until(() => last().join() === groups.join());
+
+describe('a file', () => {
+  it('is read once, and not again while it stays', async () => {
+    writeFileSync(path, content('a'));
+    start();
+    await says('a');
+    await setTimeout(1200);
+    expect(events).toHaveLength(1);
+  });
+
+  it('renamed over, written in place, removed and made again', async () => {
+    writeFileSync(path, content('a'));
+    start();
+    await says('a');
+    over(path, content('b'));
+    await says('b');
+    writeFileSync(path, content('c'));
+    await says('c');
+    unlinkSync(path);
+    writeFileSync(path, content('d'));
+    await says('d');
+    expect(events.map(({ kind }) => kind)).toEqual(['topology', 'topology', 'topology', 'topology']);
+  });
+
+  it('of the same length and in the same instant is still another file', async () => {
+    writeFileSync(path, content('a'));
+    start();
+    await says('a');
+    for (const id of ['b', 'c', 'd', 'e']) {
+      over(path, content(id));
+      await says(id);
+    }
+  });
+
+  it('written in pieces is read when it is whole', async () => {
+    writeFileSync(path, content('a'));
+    start();
+    await says('a');
+    const text = content('b', 'c', 'd');
+    writeFileSync(path, '');
+    for (let at = 0; at < text.length; at += 20) {
+      appendFileSync(path, text.slice(at, at + 20));
+      await setTimeout(3);
+    }
+    await says('b', 'c', 'd');
+    expect(events).toHaveLength(2);
+  });
+
+  it('replaced without a pause is followed, never half', async () => {
+    writeFileSync(path, content('a'));
+    start();
+    await says('a');
+    const end = performance.now() + 1000;
+    let written = 0;
+    while (performance.now() < end) {
+      over(path, content('first', `v${(written++).toString()}`, 'last'));
+      await setTimeout(3);
+    }
+    expect(events.length).toBeGreaterThan(10);
+    expect(events.every((event) => event.kind === 'topology')).toBe(true);
+    await says('first', `v${(written - 1).toString()}`, 'last');
+  });
+
+  it('that is broken, gone or no document says so once, and heals by itself', async () => {
+    start();
+    await until(() => last().join().includes('cannot be read'));
+    writeFileSync(path, '{ "ports": [');
+    await until(() => last().join().includes('is not JSON'));
+    writeFileSync(path, '{  "ports": [');
+    await setTimeout(200);
+    writeFileSync(path, '{"ports": [{}]}');
+    await until(() => last().join().includes('id'));
+    mkdirSync(join(folder, 'moved'));
+    renameSync(path, join(folder, 'moved', 'x'));
+    await until(() => last().join().includes('cannot be read'));
+    writeFileSync(path, content('a'));
+    await says('a');
+    expect(events.filter(({ kind }) => kind === 'stale')).toHaveLength(4);
+  });
+
+  it('behind a link, and the link swapped', async () => {
+    writeFileSync(join(folder, 'one.json'), content('a'));
+    writeFileSync(join(folder, 'two.json'), content('b'));
+    symlinkSync('one.json', path);
+    start();
+    await says('a');
+    symlinkSync('two.json', join(folder, 'next'));
+    renameSync(join(folder, 'next'), path);
+    await says('b');
+    writeFileSync(join(folder, 'two.json'), content('c'));
+    await says('c');
+  });
+
+  it('is read again when asked to', async () => {
+    writeFileSync(path, content('a'));
+    start();
+    await says('a');
+    source?.reload();
+    await until(() => events.length === 2);
+  });
+});
+
+describe('a folder', () => {
+  it('is its documents: added, changed, removed, hidden, others', async () => {
+    const inside = join(folder, 'topology');
+    mkdirSync(inside);
+    start(inside);
+    await until(() => last().join().includes('holds no document'));
+    writeFileSync(join(inside, 'a.json'), content('a'));
+    await says('a');
+    writeFileSync(join(inside, 'b.yaml'), 'security_groups: [{id: b, security_group_rules: []}]\n');
+    await says('a', 'b');
+    writeFileSync(join(inside, '.c.json'), content('c'));
+    writeFileSync(join(inside, 'README'), 'not a document');
+    await setTimeout(200);
+    expect(events).toHaveLength(3);
+    rmSync(join(inside, 'a.json'));
+    await says('b');
+    rmSync(inside, { recursive: true });
+    await until(() => last().join().includes('cannot be read'));
+    mkdirSync(inside);
+    writeFileSync(join(inside, 'd.json'), content('d'));
+    await says('d');
+  });
+
+  it('one broken document of several: nothing of them is taken', async () => {
+    writeFileSync(join(folder, 'a.json'), content('a'));
+    start(folder);
+    await says('a');
+    writeFileSync(join(folder, 'b.json'), '{');
+    await until(() => last().join().includes('is not JSON'));
+    expect(events.at(-1)).toMatchObject({ kind: 'stale', problems: [{ file: join(folder, 'b.json') }] });
+  });
+
+  it('swapped behind a link', async () => {
+    const version = (name: string, ...groups: readonly string[]): void => {
+      mkdirSync(join(folder, name));
+      writeFileSync(join(folder, name, 'topology.json'), content(...groups));
+      symlinkSync(name, join(folder, `next-${name}`));
+      renameSync(join(folder, `next-${name}`), join(folder, 'current'));
+    };
+    version('one', 'a');
+    start(join(folder, 'current'));
+    await says('a');
+    version('two', 'b', 'c');
+    await says('b', 'c');
+    rmSync(join(folder, 'one'), { recursive: true });
+    writeFileSync(join(folder, 'two', 'topology.json'), content('d'));
+    await says('d');
+  });
+});
