@@ -5,7 +5,7 @@ import type { Readable, Writable } from 'node:stream';
 import { setTimeout } from 'node:timers/promises';
 import { Network, run } from '../../../src/cli/demo/network.js';
 import { address } from './pair.js';
-import type { Command, StreamReport } from './talker.js';
+import type { Command, SprayLog, StreamReport } from './talker.js';
 
 const TALKER = 'dist/test/kernel/lab/talker.js';
 /** Long enough for every stream to have sent often. */
@@ -86,6 +86,33 @@ export class Streams {
         return [name, { forth, back }];
       }),
     );
+  }
+
+  /** Has every guest send single datagrams to every other one, each a flow of its own. */
+  async spray(ports: readonly number[], every: number): Promise<void> {
+    const guests = [...this.#talkers.values()].map(({ guest }) => guest);
+    for (const { device } of guests) await this.#tell(device, { do: 'listen', ports });
+    for (const from of guests) {
+      const targets = guests
+        .filter((to) => to !== from)
+        .flatMap((to) =>
+          (['v4', 'v6'] as const).flatMap((family) =>
+            ports.map((port) => ({
+              kind: [from.device, to.device, family, port].join(' '),
+              address: to[family],
+              port,
+            })),
+          ),
+        );
+      await this.#tell(from.device, { do: 'spray', every, targets });
+    }
+  }
+
+  /** What was sent and received since the last time, by {@link spray}. */
+  async drain(): Promise<SprayLog> {
+    const logs: SprayLog[] = [];
+    for (const device of this.#talkers.keys()) logs.push((await this.#tell(device, { do: 'drain' })) as SprayLog);
+    return { sent: logs.flatMap(({ sent }) => sent), received: logs.flatMap(({ received }) => received) };
   }
 
   /** What arrives within a while, by stream and direction. */

@@ -26,7 +26,31 @@ export type Command =
       readonly port: number;
       readonly localPort: number;
     }
-  | { readonly do: 'report' };
+  | { readonly do: 'report' }
+  /** Record single datagrams that come to these ports. */
+  | { readonly do: 'listen'; readonly ports: readonly number[] }
+  /** From now on send a datagram to one of the targets every few milliseconds, each from a port of its own. */
+  | { readonly do: 'spray'; readonly every: number; readonly targets: readonly SprayTarget[] }
+  | { readonly do: 'drain' };
+
+export interface SprayTarget {
+  /** Names sender, receiver, family and port. */
+  readonly kind: string;
+  readonly address: string;
+  readonly port: number;
+}
+
+export interface SprayLog {
+  readonly sent: readonly Datagram[];
+  readonly received: readonly Datagram[];
+}
+
+export interface Datagram {
+  readonly kind: string;
+  readonly number: number;
+  /** On the clock that all processes share (CLOCK_MONOTONIC), in milliseconds. */
+  readonly at: number;
+}
 
 /** In milliseconds. */
 const EVERY = 5;
@@ -109,6 +133,31 @@ function datagrams(stream: Stream, port: number, peer: { address: string; port: 
 
 const mapped = (address: string): string => (address.includes(':') ? address : `::ffff:${address}`);
 
+const now = (): number => Number(process.hrtime.bigint() / 1000n) / 1000;
+const log: { sent: Datagram[]; received: Datagram[] } = { sent: [], received: [] };
+let sprayed = 0;
+
+function spray(targets: readonly SprayTarget[]): void {
+  const target = targets[Math.floor(Math.random() * targets.length)];
+  if (target === undefined) return;
+  const socket = createSocket(target.address.includes(':') ? 'udp6' : 'udp4');
+  const number = sprayed++;
+  socket.on('error', () => undefined);
+  log.sent.push({ kind: target.kind, number, at: now() });
+  socket.send(`${target.kind}/${number.toString()}`, target.port, target.address, () => {
+    socket.close();
+  });
+}
+
+async function listen(port: number): Promise<void> {
+  const socket = createSocket({ type: 'udp6', ipv6Only: false, recvBufferSize: 1 << 20 });
+  socket.on('message', (message) => {
+    const [kind = '', number = ''] = message.toString().split('/');
+    log.received.push({ kind, number: Number(number), at: now() });
+  });
+  await new Promise<void>((resolve) => socket.bind(port, resolve));
+}
+
 async function obey(command: Command): Promise<unknown> {
   switch (command.do) {
     case 'serve': {
@@ -132,6 +181,20 @@ async function obey(command: Command): Promise<unknown> {
         });
         resolve();
       });
+    }
+    case 'listen':
+      await Promise.all(command.ports.map(listen));
+      return undefined;
+    case 'spray':
+      setInterval(() => {
+        spray(command.targets);
+      }, command.every);
+      return undefined;
+    case 'drain': {
+      const drained = { ...log };
+      log.sent = [];
+      log.received = [];
+      return drained;
     }
     case 'report':
       return Object.fromEntries([...streams].map(([name, stream]) => [name, stream.report()]));
