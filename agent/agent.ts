@@ -49,7 +49,6 @@ export class Agent {
   #lastTransaction: AgentStatus['lastTransaction'];
   #drift = { foreign: 0, found: 0, last: undefined as string | undefined };
   #flows = { revoked: 0, restored: 0 };
-  readonly #since = new Map<string, { readonly port: Port; readonly at: Date }>();
 
   constructor(private readonly settings: AgentSettings) {
     const { options, host, log } = settings;
@@ -154,6 +153,7 @@ export class Agent {
       startedAt: this.#startedAt.toISOString(),
       datapath: options.datapath,
       audit: options.audit,
+      loaded: this.#enforcer.isEnforced,
       enforced: this.#enforcer.isEnforced && !options.audit,
       lastError: this.#enforcer.lastError,
       source: {
@@ -239,9 +239,6 @@ export class Agent {
   }
 
   #portStatus(port: Port): PortStatus {
-    const known = this.#since.get(port.id);
-    const at = known?.port === port ? known.at : new Date();
-    this.#since.set(port.id, { port, at });
     const groups = this.#enforcer.compiler.topology.securityGroups;
     return {
       id: port.id,
@@ -249,7 +246,7 @@ export class Agent {
       device: port.device,
       isDevicePresent: this.#enforcer.links.has(port.device),
       state: this.#portState(port),
-      since: at.toISOString(),
+      since: this.#enforcer.since(port.id).toISOString(),
       securityGroups: port.securityGroupIds.map((id) => ({ id, name: groups.get(id)?.name ?? '' })),
       lastError: this.#enforcer.refusal(port.id),
     };

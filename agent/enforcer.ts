@@ -72,6 +72,8 @@ export class Enforcer {
   #topology: Topology = EMPTY_TOPOLOGY;
   /** This host's ports as the compiler has them: with the devices that they have here. */
   readonly #local = new Map<string, Port>();
+  /** When each of them last changed. */
+  readonly #since = new Map<string, Date>();
   /** Ids of local ports by their own device names. */
   readonly #owners = new Map<string, string>();
   /** Ports that the kernel refused, and what it said. */
@@ -110,6 +112,7 @@ export class Enforcer {
       const before = this.#local.get(id);
       if (before === undefined) continue;
       this.#local.delete(id);
+      this.#since.delete(id);
       const own = this.#topology.ports.get(id)?.device ?? '';
       if (this.#owners.get(own) === id) this.#owners.delete(own);
     }
@@ -179,13 +182,14 @@ export class Enforcer {
     return this.#lastError;
   }
 
-  /** The port with the device that it has here; undefined for a port of another host. */
-  localPort(id: string): Port | undefined {
-    return this.#local.get(id);
-  }
-
+  /** This host's ports, with the devices that they have here. */
   localPorts(): Iterable<Port> {
     return this.#local.values();
+  }
+
+  /** When a port of this host last changed. */
+  since(id: string): Date {
+    return this.#since.get(id) ?? new Date();
   }
 
   /** What the kernel said of a port that it refused; undefined for all others. */
@@ -214,6 +218,7 @@ export class Enforcer {
       ...(isRefused ? { filtering: 'down', securityGroupIds: [], allowedAddressPairs: [] } : {}),
     };
     this.#local.set(port.id, effective);
+    this.#since.set(port.id, new Date());
     return effective;
   }
 

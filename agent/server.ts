@@ -12,7 +12,7 @@ export interface Answers {
   readonly metrics: Metrics;
 }
 
-/** Serves /status, /metrics and /health (200 while the policy is enforced, 503 otherwise) on a unix socket. */
+/** Serves /status, /metrics and /health (200 while the kernel holds our rules, 503 otherwise) on a unix socket. */
 export async function serveSocket(path: string, answers: Answers): Promise<Server> {
   // One level only: /run is there, its folder may not be.
   if (!existsSync(dirname(path))) await mkdir(dirname(path));
@@ -41,8 +41,9 @@ async function listen(
     if (!paths.includes(path)) send(404, 'text/plain', `not here: ${paths.join(', ')}\n`);
     else if (path === '/status') send(200, 'application/json', `${JSON.stringify(status())}\n`);
     else if (path === '/health') {
-      const { enforced, lastError } = status();
-      send(enforced ? 200 : 503, 'text/plain', enforced ? 'enforced\n' : `not enforced: ${lastError ?? 'starting'}\n`);
+      const { loaded, audit, lastError } = status();
+      const well = audit ? 'audit: nothing is enforced' : 'enforced';
+      send(loaded ? 200 : 503, 'text/plain', `${loaded ? well : `not enforced: ${lastError ?? 'starting'}`}\n`);
     } else {
       metrics.registry.metrics().then(
         (text) => {

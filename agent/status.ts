@@ -32,7 +32,9 @@ export interface AgentStatus {
   readonly datapath: string;
   /** True: nothing is enforced, what would be dropped is counted. */
   readonly audit: boolean;
-  /** True: the kernel holds the policy, as far as is known. */
+  /** True: the kernel holds the rules that the agent wants, as far as is known. */
+  readonly loaded: boolean;
+  /** True: they are loaded, and this is no audit. */
   readonly enforced: boolean;
   readonly lastError: string | undefined;
   readonly source: {

@@ -1,4 +1,4 @@
-// Makes the checkout ready to run: npm packages, the build and, with --kernel or --vm as root, the programs of that tier.
+// Makes the checkout ready to run: npm packages, the build and, with --kernel, --container or --vm as root, the programs of that tier.
 // Quick when everything is there. Plain Node, because nothing is installed before it runs.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -11,6 +11,7 @@ const LEAST_NODE = [20, 19];
 /** What each tier needs of the system, and the Debian packages that bring it. */
 const PROGRAMS = {
   '--kernel': { nft: 'nftables', ip: 'iproute2', conntrack: 'conntrack', python3: 'python3-minimal' },
+  '--container': { docker: 'docker.io', dockerd: 'docker.io', debootstrap: 'debootstrap', nsenter: 'util-linux' },
   '--vm': process.arch === 'x64' ? { 'qemu-system-x86_64': 'qemu-system-x86', busybox: 'busybox-static' } : {},
 };
 
@@ -75,7 +76,7 @@ function installPrograms(wanted) {
   if (process.platform !== 'linux' || process.getuid?.() !== 0) return;
   const missing = Object.entries(wanted).filter(([program]) => !isInstalled(program));
   if (missing.length === 0) return;
-  const packages = missing.map(([, name]) => name);
+  const packages = [...new Set(missing.map(([, name]) => name))];
   if (!isInstalled('apt-get')) {
     say(`missing: ${missing.map(([program]) => program).join(', ')}; install ${packages.join(' ')} (no apt-get here)`);
     return;

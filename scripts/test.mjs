@@ -6,16 +6,19 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { containerObstacle, withEngine } from './container.mjs';
 import { runInVm, vmObstacle } from './vm.mjs';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
+/** What is slow to fetch and the same for every run. */
+const CACHE = join(ROOT, 'node_modules', '.cache', 'portcullis');
 const args = process.argv.slice(2);
 /** Software emulation is some twenty times slower than the machine; in milliseconds. */
 const VM_TIMEOUT = 900_000;
 const tierAt = args.indexOf('--tier');
 const onlyTier = tierAt < 0 ? undefined : args.splice(tierAt, 2)[1];
 
-const setup = spawnSync(process.execPath, [join(ROOT, 'scripts', 'setup.mjs'), '--kernel', '--vm'], {
+const setup = spawnSync(process.execPath, [join(ROOT, 'scripts', 'setup.mjs'), '--kernel', '--container', '--vm'], {
   stdio: 'inherit',
 });
 if (setup.status !== 0) process.exit(1);
@@ -36,7 +39,12 @@ function kernelObstacle() {
 const TIERS = [
   { name: 'unit', config: 'vitest.config.ts', obstacle: () => undefined },
   { name: 'kernel', config: 'vitest.kernel.config.ts', obstacle: kernelObstacle },
-  { name: 'container', obstacle: () => 'this version has no tests of it: it comes with the agent' },
+  {
+    name: 'container',
+    config: 'vitest.container.config.ts',
+    obstacle: containerObstacle,
+    run: runVitestWithEngine,
+  },
   { name: 'vm', config: 'vitest.vm.config.ts', obstacle: vmObstacle, run: runVitestInVm },
 ];
 
@@ -56,10 +64,14 @@ function vitest(config, report) {
 }
 
 /** Returns the exit code. */
-function runVitest(config, report) {
+function runVitest(config, report, more = {}) {
   const [program, ...rest] = vitest(config, report);
-  const env = { ...process.env, PORTCULLIS_SEED: seed };
+  const env = { ...process.env, PORTCULLIS_SEED: seed, ...more };
   return spawnSync(program, rest, { cwd: ROOT, stdio: ['ignore', 'inherit', 'inherit'], env }).status;
+}
+
+async function runVitestWithEngine(config, report) {
+  return withEngine({ root: ROOT, cache: CACHE }, (env) => runVitest(config, report, env));
 }
 
 function runVitestInVm(config, report) {
@@ -68,7 +80,7 @@ function runVitestInVm(config, report) {
     env: { PATH: process.env.PATH ?? '/usr/bin', HOME: '/root', PORTCULLIS_SEED: seed, CI: 'true' },
     cwd: ROOT,
     share: dirname(report),
-    cache: join(ROOT, 'node_modules', '.cache', 'portcullis'),
+    cache: CACHE,
     timeout: VM_TIMEOUT,
   });
 }
@@ -88,7 +100,7 @@ for (const tier of TIERS) {
   const report = join(folder, 'report.json');
   let status = 1;
   try {
-    status = (tier.run ?? runVitest)(tier.config, report);
+    status = await (tier.run ?? runVitest)(tier.config, report);
   } catch (error) {
     process.stdout.write(`${tier.name}: ${error.message}\n`);
   }

@@ -15,8 +15,17 @@ export const socketOption = {
 
 const TIMEOUT = 5000;
 
-/** The body of the agent's answer. */
-export async function askAgent(socketPath: string, path: string): Promise<string> {
+export interface Answer {
+  readonly code: number;
+  readonly body: string;
+}
+
+export async function askHealth(socketPath: string): Promise<{ readonly isWell: boolean; readonly line: string }> {
+  const { code, body } = await askAgent(socketPath, '/health');
+  return { isWell: code === 200, line: body.trimEnd() };
+}
+
+export async function askAgent(socketPath: string, path: string): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const fail = (why: string): void => {
       reject(new CommandError(EXIT.invalidInput, `--socket: no agent answers at ${socketPath}: ${why}`));
@@ -28,7 +37,7 @@ export async function askAgent(socketPath: string, path: string): Promise<string
         body += chunk;
       });
       response.on('end', () => {
-        resolve(body);
+        resolve({ code: response.statusCode ?? 0, body });
       });
     });
     asked.on('timeout', () => asked.destroy(new Error(`no answer within ${(TIMEOUT / 1000).toString()} s`)));

@@ -1,13 +1,15 @@
 /** `portcullis status`: what the agent of this host is doing. */
 import type { CommandModule } from 'yargs';
 import type { AgentStatus, PortStatus } from '../../../agent/index.js';
+import { CommandError } from '../errors.js';
 import { EXIT } from '../exit-codes.js';
 import { colours, printLine } from '../output.js';
-import { askAgent, socketOption } from '../socket.js';
+import { askAgent, askHealth, socketOption } from '../socket.js';
 
 interface StatusArguments {
   readonly socket: string;
   readonly json: boolean;
+  readonly health: boolean;
 }
 
 export const statusCommand: CommandModule<object, StatusArguments> = {
@@ -15,10 +17,25 @@ export const statusCommand: CommandModule<object, StatusArguments> = {
   describe: 'say what the agent of this host is doing; exit 2 unless the policy is enforced',
   builder: (yargs) =>
     yargs
-      .options({ ...socketOption, json: { type: 'boolean', default: false, describe: 'the status as JSON' } })
+      .options({
+        ...socketOption,
+        json: { type: 'boolean', default: false, describe: 'the status as JSON' },
+        health: {
+          type: 'boolean',
+          default: false,
+          describe: 'one line, and exit 0 while the kernel holds the rules that the agent wants, in audit mode, too',
+        },
+      })
       .example('$0 status --json', 'for a program'),
   handler: async (args) => {
-    const body = await askAgent(args.socket, '/status');
+    if (args.health) {
+      if (args.json) throw new CommandError(EXIT.usage, '--json: not with --health');
+      const { isWell, line } = await askHealth(args.socket);
+      printLine(line);
+      if (!isWell) process.exitCode = EXIT.differs;
+      return;
+    }
+    const { body } = await askAgent(args.socket, '/status');
     const status = JSON.parse(body) as AgentStatus;
     if (args.json) printLine(JSON.stringify(status, null, 2));
     else for (const line of render(status)) printLine(line);

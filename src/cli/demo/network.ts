@@ -11,11 +11,18 @@ export class Network {
   readonly #name: string;
   readonly #namespaces: string[] = [];
 
-  /** @param prefix of the namespaces' names; those that a killed run of the same prefix left are removed. */
-  constructor(prefix: string) {
+  /**
+   * @param prefix of the namespaces' names; those that a killed run of the same prefix left are removed.
+   * @param where the host is: in a namespace of its own, or in the one that we are in, which forwards already
+   */
+  constructor(
+    prefix: string,
+    private readonly where: 'apart' | 'here' = 'apart',
+  ) {
     removeLeftovers(prefix);
     this.#name = `${prefix}${process.pid.toString()}`;
     process.once('exit', () => this.remove());
+    if (where === 'here') return;
     this.#addNamespace('host');
     this.#inHost(
       'sysctl',
@@ -100,7 +107,8 @@ export class Network {
   }
 
   #inHost(program: string, ...args: readonly string[]): void {
-    run('ip', ['netns', 'exec', this.host, program, ...args]);
+    if (this.where === 'here') run(program, args);
+    else run('ip', ['netns', 'exec', this.host, program, ...args]);
   }
 }
 

@@ -1,0 +1,135 @@
+/** A host: a container of the image, with systemd in it, and ports as namespaces inside. */
+import { spawn, type ChildProcessByStdio } from 'node:child_process';
+import { createInterface, type Interface } from 'node:readline';
+import type { Readable, Writable } from 'node:stream';
+import { GenericContainer, Wait, type StartedNetwork, type StartedTestContainer } from 'testcontainers';
+import type { Target } from '../../../src/cli/demo/guests.js';
+import type { Port } from '../../../src/model/index.js';
+import type { Command } from './inside.js';
+
+const INSIDE = '/usr/lib/portcullis/dist/test/container/lab/inside.js';
+const UNITS = '/usr/lib/portcullis/systemd';
+
+/** Containers get no settings of the kernel otherwise. */
+class HostContainer extends GenericContainer {
+  constructor(image: string) {
+    super(image);
+    this.hostConfig.Sysctls = {
+      'net.ipv4.ip_forward': '1',
+      'net.ipv6.conf.all.disable_ipv6': '0',
+      'net.ipv6.conf.default.disable_ipv6': '0',
+      'net.ipv6.conf.all.forwarding': '1',
+      'net.ipv6.conf.default.accept_dad': '0',
+    };
+  }
+}
+
+export class TestHost {
+  #inside: ChildProcessByStdio<Writable, Readable, null> | undefined;
+  #lines: Interface | undefined;
+  /** Of whoever waits for an answer. */
+  #fail: (error: Error) => void = () => undefined;
+
+  private constructor(
+    readonly name: string,
+    readonly container: StartedTestContainer,
+    private readonly network: StartedNetwork,
+    /** Of its device in the containers' network. */
+    readonly v6: string,
+  ) {}
+
+  /** @param number of the host: 1, 2, ... */
+  static async start(
+    image: string,
+    network: StartedNetwork,
+    number: number,
+    services: readonly number[],
+  ): Promise<TestHost> {
+    const name = `compute-${number.toString()}`;
+    const container = await new HostContainer(image)
+      .withEntrypoint(['/lib/systemd/systemd'])
+      .withCommand(['--log-target=console'])
+      .withEnvironment({ container: 'docker' })
+      .withHostname(name)
+      .withNetwork(network)
+      .withAddedCapabilities('NET_ADMIN', 'SYS_ADMIN')
+      .withSecurityOpt('seccomp=unconfined', 'apparmor=unconfined')
+      .withTmpFs({ '/run': 'exec', '/tmp': '', '/run/lock': '' })
+      .withBindMounts([{ source: '/sys/fs/cgroup', target: '/sys/fs/cgroup', mode: 'ro' }])
+      .withCopyFilesToContainer([{ source: 'dist/test/container/lab/inside.js', target: INSIDE }])
+      .withWaitStrategy(Wait.forSuccessfulCommand('systemctl is-system-running | grep -E "running|degraded"'))
+      .start();
+    const v6 = `fd00:99::${number.toString()}`;
+    const host = new TestHost(name, container, network, v6);
+    await host.run(`ip address add ${v6}/64 dev eth0 nodad`);
+    await host.run(`cp ${UNITS}/*.service /etc/systemd/system/ && systemctl daemon-reload`);
+    await host.run(`mkdir -p /etc/portcullis`);
+    await host.write(
+      '/etc/default/portcullis',
+      'PORTCULLIS_AGENT_OPTIONS="--source file:/etc/portcullis/topology.json"\n',
+    );
+    await host.#startInside(services);
+    return host;
+  }
+
+  get v4(): string {
+    return this.container.getIpAddress(this.network.getName());
+  }
+
+  /** Runs a shell command; fails when it does. */
+  async run(command: string): Promise<string> {
+    const { exitCode, output } = await this.container.exec(['sh', '-c', command]);
+    if (exitCode !== 0) throw new Error(`${this.name}: ${command}: exit ${exitCode.toString()}: ${output}`);
+    return output;
+  }
+
+  /** Writes a file as a careful writer does. */
+  async write(path: string, content: string): Promise<void> {
+    await this.container.copyContentToContainer([{ content, target: `${path}.next` }]);
+    await this.run(`mv ${path}.next ${path}`);
+  }
+
+  async plug({ id, device, mac, fixedIps }: Port): Promise<void> {
+    await this.#tell({ do: 'plug', id, device, mac, ips: fixedIps.map(({ text }) => text) });
+  }
+
+  /** Sends what is for a port on another host to that host. */
+  async routeTo(port: Port, other: TestHost): Promise<void> {
+    for (const { family, text } of port.fixedIps) {
+      await this.run(`ip route replace ${text} via ${family === 'IPv4' ? other.v4 : other.v6} dev eth0`);
+    }
+  }
+
+  async connect(port: Port, targets: readonly Target[]): Promise<readonly boolean[]> {
+    return (await this.#tell({ do: 'connect', id: port.id, targets })) as readonly boolean[];
+  }
+
+  async stop(): Promise<void> {
+    this.#inside?.kill();
+    await this.container.stop();
+  }
+
+  async #startInside(services: readonly number[]): Promise<void> {
+    const command = ['exec', '-i', this.container.getId(), 'node', INSIDE, ...services.map(String)];
+    const child = spawn('docker', command, { stdio: ['pipe', 'pipe', 'inherit'] });
+    this.#inside = child;
+    child.once('exit', () => {
+      this.#fail(new Error(`${this.name}: the guests ended`));
+    });
+    this.#lines = createInterface({ input: child.stdout });
+    await this.#nextLine();
+  }
+
+  async #tell(command: Command): Promise<unknown> {
+    const answer = this.#nextLine();
+    this.#inside?.stdin.write(`${JSON.stringify(command)}\n`);
+    return JSON.parse(await answer) as unknown;
+  }
+
+  async #nextLine(): Promise<string> {
+    return new Promise((resolve, reject) => {
+      this.#fail = reject;
+      this.#lines?.once('line', resolve);
+    });
+  }
+}

@@ -1,0 +1,53 @@
+/** Runs in a container that is a host: plugs ports as namespaces, and connects from them. JSON lines in and out. */
+import { createInterface } from 'node:readline';
+import { Guests, type Target } from '../../../src/cli/demo/guests.js';
+import { Network, run } from '../../../src/cli/demo/network.js';
+import { parseAddress } from '../../../src/model/index.js';
+
+export type Command =
+  | {
+      readonly do: 'plug';
+      readonly id: string;
+      readonly device: string;
+      readonly mac: string;
+      readonly ips: readonly string[];
+    }
+  | { readonly do: 'connect'; readonly id: string; readonly targets: readonly Target[] };
+
+const network = new Network('pcguest-', 'here');
+const guests = new Guests(process.argv.slice(2).map(Number));
+
+async function obey(command: Command): Promise<unknown> {
+  switch (command.do) {
+    case 'plug': {
+      const { id, device, mac, ips } = command;
+      const fixedIps = ips.map((text) => {
+        const address = parseAddress(text);
+        if (address === undefined) throw new Error(`not an address: ${text}`);
+        return address;
+      });
+      await guests.start(id, network.plug({ id, device, mac, fixedIps }));
+      return null;
+    }
+    case 'connect':
+      return guests.connect(command.id, command.targets);
+  }
+}
+
+run('ip', ['link', 'set', 'lo', 'up']);
+process.stdout.write('null\n');
+createInterface({ input: process.stdin })
+  .on('line', (line) => {
+    void obey(JSON.parse(line) as Command).then(
+      (answer) => process.stdout.write(`${JSON.stringify(answer)}\n`),
+      (error: unknown) => {
+        process.stderr.write(`${String(error)}\n`);
+        process.exit(1);
+      },
+    );
+  })
+  .on('close', () => {
+    guests.end();
+    network.remove();
+    process.exit(0);
+  });
