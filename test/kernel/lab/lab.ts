@@ -117,6 +117,14 @@ export class Lab {
     if (exitCode !== 0) await this.load(PROBE);
   }
 
+  /** Routes a port's addresses to its device; to be called again when the device was down. */
+  async route({ device, addresses }: LabPort): Promise<void> {
+    for (const address of addresses) {
+      await this.#ip('route', 'replace', address, 'dev', device);
+      await this.#ip('neighbour', 'replace', address, 'lladdr', '02:00:00:00:02:01', 'dev', device, 'nud', 'permanent');
+    }
+  }
+
   async forgetFlows(): Promise<void> {
     await this.exec('conntrack', ['-F']);
   }
@@ -243,12 +251,7 @@ export class Lab {
       await this.#ip('neighbour', 'add', gateway, 'lladdr', '02:00:00:00:02:00', 'dev', UPLINK, 'nud', 'permanent');
       await this.#ip('route', 'add', 'default', 'via', gateway, 'dev', UPLINK);
     }
-    for (const { device, addresses } of this.ports) {
-      for (const address of addresses) {
-        await this.#ip('route', 'add', address, 'dev', device);
-        await this.#ip('neighbour', 'add', address, 'lladdr', '02:00:00:00:02:01', 'dev', device, 'nud', 'permanent');
-      }
-    }
+    for (const port of this.ports) await this.route(port);
     await this.load(PROBE);
     await this.#startWire(devices.map(farEnd));
   }

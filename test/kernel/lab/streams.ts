@@ -5,7 +5,7 @@ import type { Readable, Writable } from 'node:stream';
 import { setTimeout } from 'node:timers/promises';
 import { Network, run } from '../../../src/cli/demo/network.js';
 import { address } from './pair.js';
-import type { Command, SprayLog, StreamReport } from './talker.js';
+import type { Closing, Command, SprayLog, StreamReport } from './talker.js';
 
 const TALKER = 'dist/test/kernel/lab/talker.js';
 /** Long enough for every stream to have sent often. */
@@ -143,14 +143,23 @@ export class Streams {
     return sum(/retrans:\d+\/(\d+)/g) - sum(/dsack_dups:(\d+)/g);
   }
 
+  /** Takes a guest's device away, and the guest with it. */
+  unplug({ device }: Guest): void {
+    this.#talkers.get(device)?.process.kill('SIGKILL');
+    this.#talkers.delete(device);
+    this.network.unplug({ id: device.slice(-8), device });
+  }
+
   /** Ends every guest and every stream. */
   unplugAll(): void {
-    for (const { process: child, guest } of this.#talkers.values()) {
-      child.kill('SIGKILL');
-      this.network.unplug({ id: guest.device.slice(-8), device: guest.device });
-    }
-    this.#talkers.clear();
+    for (const { guest } of this.#talkers.values()) this.unplug(guest);
     this.#plans.clear();
+  }
+
+  /** Has one guest connect to another and both close the connection; the time until both know, in milliseconds. */
+  async close(from: Guest, to: Guest, port: number, how: Closing): Promise<number> {
+    await this.#tell(to.device, { do: 'close-server', port, how });
+    return (await this.#tell(from.device, { do: 'close-client', address: to.v4, port, how })) as number;
   }
 
   destroy(): void {

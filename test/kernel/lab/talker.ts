@@ -31,7 +31,12 @@ export type Command =
   | { readonly do: 'listen'; readonly ports: readonly number[] }
   /** From now on send a datagram to one of the targets every few milliseconds, each from a port of its own. */
   | { readonly do: 'spray'; readonly every: number; readonly targets: readonly SprayTarget[] }
-  | { readonly do: 'drain' };
+  | { readonly do: 'drain' }
+  | { readonly do: 'close-server'; readonly port: number; readonly how: Closing }
+  | { readonly do: 'close-client'; readonly address: string; readonly port: number; readonly how: Closing };
+
+/** FIN from the client, RST from it, FIN of one half while the other goes on, FIN from both at once. */
+export type Closing = 'end' | 'reset' | 'half' | 'both';
 
 export interface SprayTarget {
   /** Names sender, receiver, family and port. */
@@ -149,13 +154,52 @@ function spray(targets: readonly SprayTarget[]): void {
   });
 }
 
+const listening = new Set<number>();
+
 async function listen(port: number): Promise<void> {
+  if (listening.has(port)) return;
+  listening.add(port);
   const socket = createSocket({ type: 'udp6', ipv6Only: false, recvBufferSize: 1 << 20 });
   socket.on('message', (message) => {
     const [kind = '', number = ''] = message.toString().split('/');
     log.received.push({ kind, number: Number(number), at: now() });
   });
   await new Promise<void>((resolve) => socket.bind(port, resolve));
+}
+
+/** Serves one connection. */
+async function closeAsServer(port: number, how: Closing): Promise<void> {
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    server.close();
+    socket.on('error', () => undefined);
+    socket.write('hello\n');
+    if (how === 'both') socket.end();
+    socket.resume();
+    socket.on('end', () => {
+      if (how === 'half') socket.write('still here\n');
+      socket.end();
+    });
+  });
+  await new Promise<void>((resolve) => server.listen({ host: '::', port }, resolve));
+}
+
+/** Returns how long the closing took; in milliseconds. */
+async function closeAsClient(address: string, port: number, how: Closing): Promise<number> {
+  const socket = connect({ host: address, port, allowHalfOpen: true });
+  socket.on('error', () => undefined);
+  let text = '';
+  await new Promise<void>((resolve) =>
+    socket.on('data', (chunk: Buffer) => {
+      text += chunk.toString();
+      resolve();
+    }),
+  );
+  const start = now();
+  const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
+  if (how === 'reset') socket.resetAndDestroy();
+  else socket.end();
+  await closed;
+  return how === 'half' && !text.includes('still here') ? Infinity : now() - start;
 }
 
 async function obey(command: Command): Promise<unknown> {
@@ -196,6 +240,10 @@ async function obey(command: Command): Promise<unknown> {
       log.received = [];
       return drained;
     }
+    case 'close-server':
+      return closeAsServer(command.port, command.how);
+    case 'close-client':
+      return closeAsClient(command.address, command.port, command.how);
     case 'report':
       return Object.fromEntries([...streams].map(([name, stream]) => [name, stream.report()]));
   }

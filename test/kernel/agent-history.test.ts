@@ -1,0 +1,267 @@
+/** What users of other agents met (numbers are of Launchpad bugs), so that ours does not do it. */
+import { setTimeout } from 'node:timers/promises';
+import { execa } from 'execa';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { Lab } from './lab/lab.js';
+import {
+  allow,
+  back,
+  CLIENT,
+  EGRESS,
+  forth,
+  ipFrame,
+  PAIR,
+  portFields,
+  ports,
+  reachIn,
+  SERVER,
+  type Rule,
+} from './lab/pair.js';
+import { Streams } from './lab/streams.js';
+import { eventually, HOST, TestAgent } from './lab/test-agent.js';
+
+const here = { 'binding:host_id': HOST };
+const BOTH = ['IPv4', 'IPv6'].map((ethertype) => allow('udp', 53, { ethertype }));
+
+function document(serverRules: readonly Rule[], more: Rule = {}): Rule {
+  return {
+    security_groups: [
+      { id: 'clients', name: 'clients', security_group_rules: EGRESS },
+      { id: 'servers', name: 'servers', security_group_rules: serverRules },
+    ],
+    ports: [portFields(CLIENT, ['clients'], here), portFields(SERVER, ['servers'], here)],
+    ...more,
+  };
+}
+
+async function differs(host: string, agent: TestAgent): Promise<number | undefined> {
+  const args = ['netns', 'exec', host, process.execPath, 'dist/src/cli/main.js', 'diff', '-t', agent.path];
+  return (await execa('ip', [...args, '--host', HOST], { reject: false })).exitCode;
+}
+
+describe('with frames', () => {
+  let lab: Lab;
+  let agent: TestAgent;
+  beforeAll(async () => {
+    lab = await Lab.create(PAIR);
+  });
+  afterAll(async () => {
+    await lab.destroy();
+  });
+  beforeEach(async () => {
+    await lab.forgetFlows();
+    for (const family of ['inet', 'arp']) {
+      await lab.load(`table ${family} portcullis\ndelete table ${family} portcullis`);
+    }
+    agent = new TestAgent(lab.host);
+    agent.write(document(BOTH));
+  });
+  afterEach(async () => {
+    await agent.destroy();
+  });
+
+  it('a device that is not there is said to be absent (CVE-2017-5936: green, and nothing enforced)', async () => {
+    const missing = portFields(
+      { ...CLIENT, device: 'tapnowhere0-00', v4: '10.0.0.9', v6: 'fd00::9' },
+      ['clients'],
+      here,
+    );
+    const { ports: known } = document(BOTH) as { readonly ports: readonly Rule[] };
+    agent.write(document(BOTH, { ports: [...known, missing] }));
+    await agent.run();
+    const shown = (await agent.status()).ports.map(({ device, isDevicePresent }) => [device, isDevicePresent]);
+    expect(shown.sort()).toEqual([
+      [CLIENT.device, true],
+      ['tapnowhere0-00', false],
+      [SERVER.device, true],
+    ]);
+    await lab.exec('ip', ['link', 'set', CLIENT.device, 'down']);
+    await lab.exec('ip', ['link', 'set', CLIENT.device, 'name', 'renamed']);
+    await agent.until(
+      (status) => status.ports.find(({ device }) => device === CLIENT.device)?.isDevicePresent === false,
+    );
+    await lab.exec('ip', ['link', 'set', 'renamed', 'name', CLIENT.device]);
+    await lab.exec('ip', ['link', 'set', CLIENT.device, 'up']);
+    for (const port of PAIR) await lab.route(port);
+    await agent.until((status) =>
+      status.ports.every(({ device, isDevicePresent }) => isDevicePresent || device.includes('nowhere')),
+    );
+  });
+
+  it('a remote group that is deleted takes its rules along (2008712)', async () => {
+    const rule = { direction: 'ingress', protocol: 'udp', remote_group_id: 'clients' };
+    agent.write(document([rule]));
+    await agent.run();
+    expect(await reachIn(lab, forth('v4', 17, 53))).toEqual([[SERVER.device]]);
+    await agent.settled({
+      security_groups: [
+        { id: 'others', name: 'others', security_group_rules: EGRESS },
+        { id: 'servers', name: 'servers', security_group_rules: [] },
+      ],
+      ports: [portFields(CLIENT, ['others'], here), portFields(SERVER, ['servers'], here)],
+    });
+    expect(await reachIn(lab, forth('v4', 17, 53))).toEqual([[]]);
+    expect((await lab.exec('nft', ['list', 'sets'])).stdout).not.toContain('sg_clients');
+    expect(await differs(lab.host, agent)).toBe(0);
+  });
+
+  it('an address pair that alone changes is a member at once, and its flow is cut when it goes', async () => {
+    const vip = '10.0.0.77';
+    const rule = { direction: 'ingress', protocol: 'udp', remote_group_id: 'clients' };
+    const withPairs = (pairs: readonly Rule[]): Rule =>
+      document([rule], {
+        ports: [
+          portFields(CLIENT, ['clients'], { ...here, allowed_address_pairs: pairs }),
+          portFields(SERVER, ['servers'], here),
+        ],
+      });
+    const shot = { device: CLIENT.device, frame: ipFrame(CLIENT.mac, vip, SERVER.v4, ports(17, 30_000, 53)) };
+    agent.write(withPairs([]));
+    await agent.run();
+    expect(await reachIn(lab, shot)).toEqual([[]]);
+    await agent.settled(withPairs([{ ip_address: vip }]));
+    expect(await reachIn(lab, shot)).toEqual([[SERVER.device]]);
+    await agent.settled(withPairs([]));
+    expect(await reachIn(lab, shot)).toEqual([[]]);
+  });
+
+  it('another program that writes without a pause: every change lands, and none of it is taken for drift (1697833)', async () => {
+    await agent.run();
+    const script = `while :; do nft add table inet pctest_busy; nft add chain inet pctest_busy c; nft delete table inet pctest_busy; done`;
+    const other = execa('ip', ['netns', 'exec', lab.host, 'sh', '-c', script], { reject: false });
+    for (let change = 0; change < 20; change++) await agent.settled(document([...BOTH, allow('tcp', 1000 + change)]));
+    other.kill('SIGKILL');
+    await other;
+    expect(await differs(lab.host, agent)).toBe(0);
+    const { drift, lastError } = await agent.status();
+    expect([drift.foreign, drift.found, lastError]).toEqual([0, 0, undefined]);
+    await lab.exec('nft', ['delete', 'table', 'inet', 'pctest_busy']);
+  });
+
+  it('somebody else’s translation of addresses: what is judged is where the packet goes, and its flow is cut (1908957)', async () => {
+    await lab.load(`table ip pctest_nat {
+chain pre { type nat hook prerouting priority -100; policy accept; ip daddr 203.0.113.77 udp dport 5353 dnat to ${SERVER.v4}:53; }
+}`);
+    const shot = {
+      device: CLIENT.device,
+      frame: ipFrame(CLIENT.mac, CLIENT.v4, '203.0.113.77', ports(17, 30_000, 5353)),
+    };
+    await agent.run();
+    expect(await reachIn(lab, shot, back('v4', 17, 53))).toEqual([[SERVER.device], [CLIENT.device]]);
+    await agent.settled(document([]));
+    await agent.until(({ flows }) => flows.revoked > 0);
+    expect(await reachIn(lab, shot, back('v4', 17, 53))).toEqual([[], []]);
+    await agent.settled(document(BOTH));
+    expect(await reachIn(lab, shot, back('v4', 17, 53))).toEqual([[SERVER.device], [CLIENT.device]]);
+    await lab.exec('nft', ['delete', 'table', 'ip', 'pctest_nat']);
+  });
+
+  it('a table of ours in another layout, from another version, becomes the new one in one transaction (1439817)', async () => {
+    await lab.load(`table inet portcullis {
+set sources4 { type ipv4_addr; flags interval; elements = { 10.0.0.0/8 } }
+map from_port { type ifname : verdict; elements = { "${CLIENT.device}" : goto old } }
+chain old { counter accept comment "an older version's"; }
+chain egress { type filter hook prerouting priority 0; policy accept; iifname vmap @from_port; }
+chain leftover { type filter hook forward priority 5; policy drop; }
+}`);
+    const generation = async (): Promise<number> =>
+      Number((await lab.exec(process.execPath, ['dist/test/kernel/lab/generation.js'])).stdout);
+    const before = await generation();
+    await agent.run();
+    expect(await generation()).toBe(before + 1);
+    expect(await differs(lab.host, agent)).toBe(0);
+    expect(await reachIn(lab, forth('v4', 17, 53), forth('v4', 17, 54))).toEqual([[SERVER.device], []]);
+  });
+});
+
+describe('with guests', () => {
+  let streams: Streams;
+  let agent: TestAgent;
+  beforeEach(async () => {
+    streams = new Streams();
+    agent = new TestAgent(streams.host);
+    await streams.plug(CLIENT);
+  });
+  afterEach(async () => {
+    await agent.destroy();
+    streams.destroy();
+  });
+
+  const arrivals = async (): Promise<number> => (await streams.drain()).received.length;
+
+  it('a device that is plugged under traffic passes nothing before its port is known (1734320)', async () => {
+    const { ports: both } = document(BOTH) as { readonly ports: readonly Rule[] };
+    agent.write(document(BOTH, { ports: both.slice(0, 1) }));
+    await agent.run();
+    await streams.plug(SERVER);
+    await streams.spray([53], 2);
+    await setTimeout(500);
+    const { sent, received } = await streams.drain();
+    expect([sent.length > 100, received]).toEqual([true, []]);
+    agent.write(document(BOTH));
+    await eventually(async () => (await arrivals()) > 0);
+    agent.write(document(BOTH, { ports: both.slice(0, 1) }));
+    await eventually(async () => (await arrivals()) === 0);
+    await agent.until(({ ports: shown }) => shown.length === 1);
+    // What passed before may still be on its way to the guest's program.
+    await setTimeout(100);
+    await arrivals();
+    await setTimeout(200);
+    expect(await arrivals()).toBe(0);
+  });
+
+  it('a device that goes and comes again while rules change, at any phase (1740885, 2089661)', async () => {
+    agent.write(document(BOTH));
+    await agent.run();
+    await streams.plug(SERVER);
+    for (let round = 0; round < 15; round++) {
+      agent.write(document([...BOTH, allow('tcp', 1000 + round)]));
+      await setTimeout((round * 7) % 60);
+      streams.unplug(SERVER);
+      await setTimeout((round * 11) % 30);
+      await streams.plug(SERVER);
+    }
+    await streams.spray([53], 2);
+    await eventually(async () => (await arrivals()) > 0);
+    await agent.until(({ ports: shown }) => shown.every(({ isDevicePresent }) => isDevicePresent));
+    expect(await differs(streams.host, agent)).toBe(0);
+  });
+
+  it('a device of the same name that is another port’s now: the old address is spoofed, the new one is not', async () => {
+    await streams.plug(SERVER);
+    const fromServer = async (): Promise<number> =>
+      (await streams.drain()).received.filter(({ kind }) => kind.startsWith(SERVER.device)).length;
+    const next = { ...SERVER, mac: 'fa:16:3e:00:00:77', v4: '10.0.0.77', v6: 'fd00::77' };
+    const withServer = (guest: typeof SERVER, id: string): Rule =>
+      document(BOTH, {
+        ports: [
+          portFields(CLIENT, ['clients', 'servers'], here),
+          { ...portFields(guest, ['clients', 'servers'], here), id, device: SERVER.device },
+        ],
+      });
+    agent.write(withServer(SERVER, 'first-port'));
+    await agent.run();
+    await streams.spray([53], 2);
+    await eventually(async () => (await fromServer()) > 0);
+    await agent.settled(withServer(next, 'second-port'));
+    await setTimeout(100);
+    await fromServer();
+    await setTimeout(200);
+    expect(await fromServer()).toBe(0);
+    streams.unplug(SERVER);
+    await streams.plug(next);
+    await streams.spray([53], 2);
+    await eventually(async () => (await fromServer()) > 0);
+  });
+
+  it('connections between two guests of one host close in every way (1478925)', async () => {
+    const open = document([allow('tcp', 7100)]);
+    agent.write(open);
+    await agent.run();
+    await streams.plug(SERVER);
+    for (const how of ['end', 'reset', 'half', 'both'] as const) {
+      const took = await streams.close(CLIENT, SERVER, 7100, how);
+      expect([how, took < 1000]).toEqual([how, true]);
+    }
+  });
+});
