@@ -1,6 +1,6 @@
 /** The agent: what touches the kernel. */
 export { Agent, type AgentSettings } from './agent.js';
-export { readCounters, type RuleCounter } from './kernel/counters.js';
+export { readCounters, type Counters, type PortDrops, type RuleCounter } from './kernel/counters.js';
 export { startConfirmation, type ConfirmOutcome, type PendingConfirmation } from './kernel/confirm.js';
 export { KernelError, type KernelErrorCode } from './kernel/errors.js';
 export { loadBaseline, loadTables, planLoad } from './kernel/load.js';

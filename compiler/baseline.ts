@@ -4,22 +4,30 @@
  */
 import { TABLE_NAME } from './ruleset/compile.js';
 import { arpBaseChain, baseChains } from './ruleset/skeleton.js';
-import type { Chain, Table, TableFamily } from './ruleset/types.js';
+import { tallySet } from './ruleset/build.js';
+import type { Chain, NamedSet, Table, TableFamily } from './ruleset/types.js';
 import type { CompileOptions } from './options.js';
 
 /** The baseline's tables. Only `devicePrefix` of the options matters. */
 export function baselineTables(options: CompileOptions): readonly Table[] {
   return [
-    closedTable('inet', baseChains('routed', options)),
-    closedTable('arp', [arpBaseChain(options)]),
-    closedTable('bridge', baseChains('bridge', options)),
+    closedTable('inet', baseChains('routed', options), BOTH),
+    closedTable('arp', [arpBaseChain(options)], [tallySet('egress')]),
+    closedTable('bridge', baseChains('bridge', options), BOTH),
   ];
 }
 
-function closedTable(family: TableFamily, chains: readonly Chain[]): Table {
+const BOTH = [tallySet('egress'), tallySet('ingress')];
+
+function closedTable(family: TableFamily, chains: readonly Chain[], sets: readonly NamedSet[]): Table {
   const closed = chains.map((chain) => ({
     ...chain,
     rules: chain.rules.filter((rule) => rule.action.kind !== 'verdict-map'),
   }));
-  return { family, name: TABLE_NAME, sets: new Map(), chains: new Map(closed.map((chain) => [chain.name, chain])) };
+  return {
+    family,
+    name: TABLE_NAME,
+    sets: new Map(sets.map((set) => [set.name, set])),
+    chains: new Map(closed.map((chain) => [chain.name, chain])),
+  };
 }

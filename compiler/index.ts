@@ -10,6 +10,7 @@ export { hostPolicy, type HostPolicy, type MemberSet } from './host-policy.js';
 export { baselineTables } from './baseline.js';
 export { summarise, type Summary } from './summary.js';
 export { compileRuleset, TABLE_NAME } from './ruleset/compile.js';
+export { tallySetName } from './ruleset/build.js';
 export type * from './ruleset/types.js';
 export { HostCompiler, type Touched } from './incremental/host-compiler.js';
 export { runEgress, runIngress, type Passage } from './ruleset/run.js';

@@ -19,7 +19,7 @@ import type {
 } from '../ruleset/types.js';
 import { harmless, ruleComment } from './comment.js';
 import { FIELD_SYNTAX, type JsonExpression, type JsonValue } from './fields.js';
-import { ruleText, setKind } from './text.js';
+import { ruleText, setKind, TALLY } from './text.js';
 
 /**
  * The ruleset as the commands that would load it: our tables are replaced, and nothing else is named. Chains come before
@@ -62,6 +62,9 @@ function setJson(set: NamedSet): JsonExpression {
     type: types.length === 1 && onlyType !== undefined ? onlyType : types,
     ...mapTypeJson(set),
     ...(set.interval ? { flags: ['interval'] } : {}),
+    ...(set.content.data === 'tally'
+      ? { flags: ['dynamic', 'timeout'], size: TALLY.size, timeout: TALLY.seconds }
+      : {}),
     ...(elements.length > 0 ? { elem: elements } : {}),
   };
 }
@@ -69,6 +72,7 @@ function setJson(set: NamedSet): JsonExpression {
 function mapTypeJson(set: NamedSet): JsonExpression {
   switch (set.content.data) {
     case 'none':
+    case 'tally':
       return {};
     case 'verdict':
       return { map: 'verdict' };
@@ -79,6 +83,8 @@ function mapTypeJson(set: NamedSet): JsonExpression {
 
 function elementsJson({ content, fields }: NamedSet): readonly JsonValue[] {
   switch (content.data) {
+    case 'tally':
+      return [];
     case 'none':
       return content.elements.map((key) => keyJson(fields, key));
     case 'verdict':
@@ -128,6 +134,10 @@ function actionJson(action: Action): JsonExpression {
   switch (action.kind) {
     case 'verdict':
       return verdictJson(action.verdict);
+    case 'tally': {
+      const elem = FIELD_SYNTAX[action.field].json;
+      return { set: { op: 'update', elem, set: `@${action.set}`, stmt: [{ counter: null }] } };
+    }
     case 'verdict-map':
       return { vmap: { key: fieldsJson(action.fields), data: `@${action.map}` } };
     case 'inline-verdict-map': {

@@ -9,7 +9,14 @@ import { z } from 'zod';
 import { makePrefix, parseAddress, parsePrefix } from '../../src/model/index.js';
 import { ETHERTYPE, ETHERTYPE_ARP } from '../ruleset/ethertype.js';
 import type { TableFamily } from '../ruleset/types.js';
-import { hookSignature, setSignature, type ChainState, type SetState, type TableState } from './state.js';
+import {
+  hookSignature,
+  setSignature,
+  tallySignature,
+  type ChainState,
+  type SetState,
+  type TableState,
+} from './state.js';
 
 const setSchema = z.looseObject({
   name: z.string(),
@@ -63,6 +70,7 @@ function readSet(kind: 'set' | 'map', set: z.infer<typeof setSchema>): SetState 
   const flags = asList(set.flags ?? []);
   const data = asList(set.map ?? '').join('.');
   const signature = setSignature(kind, types, data, flags.includes('interval'));
+  if (flags.includes('timeout')) return { kind, signature: tallySignature(signature), elements: new Map() };
   const strange = flags.filter((flag) => flag !== 'interval');
   const elements = new Map<string, string>();
   for (const element of set.elem ?? []) {

@@ -57,11 +57,17 @@ export function setSignature(kind: string, types: readonly string[], data: strin
   return `${kind} ${types.join('.')} ${data}${interval ? ' interval' : ''}`;
 }
 
+/** Of sets that packets fill: what they hold is nobody's wish. nft 1.0.6 lists their flag `timeout`, and not `dynamic`. */
+export function tallySignature(signature: string): string {
+  return `${signature} tally`;
+}
+
 function setState(set: NamedSet): SetState {
   const types = set.fields.map((field) => FIELD_SYNTAX[field].type ?? 'integer');
+  const signature = setSignature(setKind(set), types, dataType(set), set.interval);
   return {
     kind: setKind(set),
-    signature: setSignature(setKind(set), types, dataType(set), set.interval),
+    signature: set.content.data === 'tally' ? tallySignature(signature) : signature,
     elements: elementsOf(set),
   };
 }
@@ -69,6 +75,7 @@ function setState(set: NamedSet): SetState {
 function dataType(set: NamedSet): string {
   switch (set.content.data) {
     case 'none':
+    case 'tally':
       return '';
     case 'verdict':
       return 'verdict';
@@ -80,6 +87,8 @@ function dataType(set: NamedSet): string {
 /** The elements of a set as nft text, by key. */
 export function elementsOf({ content, fields }: NamedSet): ReadonlyMap<string, string> {
   switch (content.data) {
+    case 'tally':
+      return new Map();
     case 'none':
       return new Map(content.elements.map((key) => [keyText(fields, key), '']));
     case 'verdict':

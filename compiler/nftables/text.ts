@@ -42,6 +42,9 @@ export function printTable(table: Table): string {
   return `table ${table.family} ${table.name} {\n${blocks.join('\n')}}\n`;
 }
 
+/** A tally has room for every device of a host, and forgets one that nothing was counted for in a day. */
+export const TALLY = { size: 65_536, seconds: 86_400 };
+
 function printSet(set: NamedSet): string {
   const lines = [`\t${setKind(set)} ${set.name} {`, ...setDeclaration(set).map((line) => `\t\t${line}`)];
   const elements = elementTexts(set);
@@ -51,11 +54,19 @@ function printSet(set: NamedSet): string {
 
 /** `set` or `map`. */
 export function setKind(set: NamedSet): 'set' | 'map' {
-  return set.content.data === 'none' ? 'set' : 'map';
+  return set.content.data === 'none' || set.content.data === 'tally' ? 'set' : 'map';
 }
 
 /** Type and flags of a set or map, a statement each. */
 export function setDeclaration(set: NamedSet): readonly string[] {
+  if (set.content.data === 'tally') {
+    return [
+      setType(set),
+      `size ${TALLY.size.toString()}`,
+      'flags dynamic,timeout',
+      `timeout ${TALLY.seconds.toString()}s`,
+    ];
+  }
   return [setType(set), ...(set.interval ? ['flags interval'] : [])];
 }
 
@@ -63,6 +74,7 @@ function setType(set: NamedSet): string {
   const types = set.fields.map((field) => FIELD_SYNTAX[field].type);
   const fields = set.fields.map((field) => FIELD_SYNTAX[field].text).join(' . ');
   switch (set.content.data) {
+    case 'tally':
     case 'none':
       return types.includes(undefined) ? `typeof ${fields}` : `type ${types.join(' . ')}`;
     case 'verdict':
@@ -78,6 +90,8 @@ export function elementTexts(set: NamedSet): readonly string[] {
   switch (content.data) {
     case 'none':
       return content.elements.map((key) => keyText(fields, key));
+    case 'tally':
+      return [];
     case 'verdict':
       return content.elements.map(({ key, data }) => `${keyText(fields, key)} : ${verdictText(data)}`);
     case 'zone':
@@ -171,6 +185,8 @@ function actionText(action: Action): string {
   switch (action.kind) {
     case 'verdict':
       return verdictText(action.verdict);
+    case 'tally':
+      return `update @${action.set} { ${FIELD_SYNTAX[action.field].text} counter }`;
     case 'verdict-map':
       return `${fieldsText(action.fields)} vmap @${action.map}`;
     case 'inline-verdict-map': {

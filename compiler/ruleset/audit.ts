@@ -52,6 +52,7 @@ function auditedAction(action: Action): Action {
         ...action,
         elements: action.elements.map(({ key, data }) => ({ key, data: auditedElement(data) })),
       };
+    case 'tally':
     case 'verdict-map':
     case 'zone':
       return action;

@@ -1,4 +1,5 @@
 /** Short words for building rules, so that the program below reads like one. Pure; no knowledge of security groups. */
+import type { Direction } from '../../src/model/index.js';
 import type {
   Action,
   Chain,
@@ -53,6 +54,30 @@ export function rule(matches: readonly Match[], verdict: Verdict, comment: strin
 /** As {@link rule}, counting what it matches. */
 export function counted(matches: readonly Match[], verdict: Verdict, comment: string): Rule {
   return { ...rule(matches, verdict, comment), counter: true };
+}
+
+/** Rules that count what they match for the port's device, and drop it. */
+export function dropped(direction: Direction, matches: readonly Match[], comment: string): readonly Rule[] {
+  const { field, set } = TALLIES[direction];
+  const tally: Rule = { matches, action: { kind: 'tally', field, set }, counter: false, comment: 'not let through' };
+  return [tally, counted(matches, DROP, comment)];
+}
+
+/** Sets that hold what was dropped, by device. */
+const TALLIES = {
+  egress: { field: 'iifname', set: 'dropped_from_port' },
+  ingress: { field: 'oifname', set: 'dropped_to_port' },
+} as const;
+
+/** Name of the set that {@link dropped} counts in. */
+export function tallySetName(direction: Direction): string {
+  return TALLIES[direction].set;
+}
+
+/** The set that {@link dropped} counts in. */
+export function tallySet(direction: Direction): NamedSet {
+  const { field, set } = TALLIES[direction];
+  return namedSet(set, [field], false, { data: 'tally', elements: [] });
 }
 
 /** A rule with another action than a verdict. */

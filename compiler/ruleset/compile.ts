@@ -4,7 +4,7 @@ import type { HostPolicy, MemberSet } from '../host-policy.js';
 import { shortNames } from '../names.js';
 import type { CompileOptions } from '../options.js';
 import { audited } from './audit.js';
-import { ACCEPT, DROP, goTo, intervalSet, namedSet, plainSet } from './build.js';
+import { ACCEPT, DROP, goTo, intervalSet, namedSet, plainSet, tallySet } from './build.js';
 import { groupProgram, type GroupProgram, type MemberSetNames } from './group-chain.js';
 import { OWN_SETS, ownKeys } from './own-sets.js';
 import { profileChain, profileChainName, profilesOf, type Profile } from './profiles.js';
@@ -57,6 +57,7 @@ function mainTable(
         portMap(policy.ports, direction, (port) => toProfile(profiles, port, direction)),
       ),
       ...zones,
+      ...DIRECTIONS.map(tallySet),
     ],
     [
       ...policyChains(datapath, options),
@@ -72,7 +73,7 @@ function mainTable(
 function arpTable(policy: HostPolicy, sources: SourceSets, options: CompileOptions): Table {
   return table(
     'arp',
-    [...sources.arp, portMap(policy.ports, 'egress', () => goTo(CHAINS.arpGuard))],
+    [...sources.arp, portMap(policy.ports, 'egress', () => goTo(CHAINS.arpGuard)), tallySet('egress')],
     [...arpChains(), arpBaseChain(options)],
   );
 }

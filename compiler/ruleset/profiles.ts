@@ -5,7 +5,7 @@
 import { FAMILIES, type Direction, type Family, type Port, type SecurityGroup } from '../../src/model/index.js';
 import { hasFamily } from '../host-policy.js';
 import { digest } from '../names.js';
-import { chain, counted, DROP, is, jump, rule } from './build.js';
+import { chain, dropped, is, jump, rule } from './build.js';
 import { ETHERTYPE } from './ethertype.js';
 import { groupChainName } from './group-chain.js';
 import { CHAINS } from './skeleton.js';
@@ -73,7 +73,7 @@ export function profileChain(profile: Profile, direction: Direction, groupNames:
     ...profile.groups.map((group) =>
       rule([], jump(groupChainName(groupNames.get(group.id) ?? group.id, direction)), group.name),
     ),
-    counted([], DROP, 'no rule allows it'),
+    ...dropped(direction, [], 'no rule allows it'),
   ]);
 }
 
@@ -82,7 +82,7 @@ function closedFamilies(profile: Profile): readonly Rule[] {
   return [
     ...(profile.families.includes('IPv4')
       ? []
-      : [counted([is('meta protocol', ETHERTYPE.IPv4)], DROP, 'the ports have no IPv4 address')]),
+      : dropped('ingress', [is('meta protocol', ETHERTYPE.IPv4)], 'the ports have no IPv4 address')),
     ...(profile.families.includes('IPv6')
       ? []
       : [rule([is('meta protocol', ETHERTYPE.IPv6)], jump(CHAINS.linkLocalOnly), 'the ports have no IPv6 address')]),

@@ -254,6 +254,8 @@ function verdictOf({ table, packet }: Machine, action: Action): Verdict | undefi
   switch (action.kind) {
     case 'verdict':
       return action.verdict;
+    case 'tally':
+      return undefined;
     case 'verdict-map': {
       const { content } = setOf(table, action.map);
       if (content.data !== 'verdict') throw new Error(`${action.map} is not a verdict map`);

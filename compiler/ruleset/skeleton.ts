@@ -8,24 +8,9 @@
  * Source checks are written as "known: go on; else: drop". The other way round a packet whose header the kernel cannot
  * read would fall through.
  */
-import { parsePrefix, type Prefix } from '../../src/model/index.js';
+import { parsePrefix, type Direction, type Prefix } from '../../src/model/index.js';
 import type { CompileOptions } from '../options.js';
-import {
-  ACCEPT,
-  act,
-  chain,
-  counted,
-  ctState,
-  dispatch,
-  DROP,
-  goTo,
-  inSet,
-  is,
-  isNot,
-  jump,
-  RETURN,
-  rule,
-} from './build.js';
+import { ACCEPT, act, chain, ctState, dispatch, dropped, goTo, inSet, is, isNot, jump, RETURN, rule } from './build.js';
 import { ETHERTYPE, ETHERTYPE_ARP, ETHERTYPE_RARP } from './ethertype.js';
 import type { Chain, Datapath, Field, Hook, Key, MapElement, Match, Rule, Verdict } from './types.js';
 
@@ -102,18 +87,18 @@ export function policyChains(datapath: Datapath, options: CompileOptions): reado
     ...(datapath === 'bridge' ? [...arpGuard(), ...linkLayerChains()] : []),
     chain(CHAINS.egressStateful, 'egress of every port with stateful groups', [
       ...egressPrologue(datapath),
-      ...connectionState(options),
+      ...connectionState('egress', options),
     ]),
     chain(CHAINS.egressStateless, 'egress of every port with stateless groups', egressPrologue(datapath)),
     ...ingressServices(),
     chain(CHAINS.ingressStateful, 'ingress of every port with stateful groups', [
       ...ingressPrologue(datapath),
-      ...connectionState(options),
+      ...connectionState('ingress', options),
     ]),
     chain(CHAINS.ingressStateless, 'ingress of every port with stateless groups', ingressPrologue(datapath)),
     chain(CHAINS.linkLocalOnly, 'IPv6 to a port without an IPv6 address', [
       rule([is('ip6 daddr', LINK_LOCAL6, LINK_MULTICAST6)], RETURN, 'on the link'),
-      counted([], DROP, 'the port has no IPv6 address'),
+      ...dropped('ingress', [], 'the port has no IPv6 address'),
     ]),
   ];
 }
@@ -135,7 +120,7 @@ function sourceGuards(): readonly Chain[] {
         ACCEPT,
         'DHCP discover',
       ),
-      counted([], DROP, 'spoofed IPv4 source'),
+      ...dropped('egress', [], 'spoofed IPv4 source'),
     ]),
     chain('source6', 'IPv6 source must be own', [
       rule([inSet(SOURCE6_FIELDS, SETS.sources6)], RETURN, 'own address'),
@@ -145,7 +130,7 @@ function sourceGuards(): readonly Chain[] {
         jump('unspecified6'),
         'no address yet',
       ),
-      counted([], DROP, 'spoofed IPv6 source'),
+      ...dropped('egress', [], 'spoofed IPv6 source'),
     ]),
   ];
 }
@@ -160,16 +145,17 @@ function egressServices(): readonly Chain[] {
     chain('nd_target', 'the target of neighbour discovery must be own', [
       rule([inSet(ND_TARGET_FIELDS, SETS.ndTargets)], ACCEPT, 'own address'),
       rule([inSet(ND_TARGET_FIELDS, SETS.ndTargetPrefixes)], ACCEPT, 'own prefix'),
-      counted([], DROP, 'spoofed neighbour discovery target'),
+      ...dropped('egress', [], 'spoofed neighbour discovery target'),
     ]),
+    chain('server', 'what only servers and routers send', dropped('egress', [], 'acts as DHCP server or router')),
     chain('egress_udp', 'DHCP client, never server', [
       dispatch(
         ['meta protocol', 'udp sport', 'udp dport'],
         [
           entry([ETHERTYPE.IPv4, DHCP.client, DHCP.server], ACCEPT),
-          entry([ETHERTYPE.IPv4, DHCP.server, DHCP.client], DROP),
+          entry([ETHERTYPE.IPv4, DHCP.server, DHCP.client], goTo('server')),
           entry([ETHERTYPE.IPv6, DHCPV6.client, DHCPV6.server], ACCEPT),
-          entry([ETHERTYPE.IPv6, DHCPV6.server, DHCPV6.client], DROP),
+          entry([ETHERTYPE.IPv6, DHCPV6.server, DHCPV6.client], goTo('server')),
         ],
         'DHCP and DHCPv6',
       ),
@@ -181,10 +167,10 @@ function egressServices(): readonly Chain[] {
           entry([ND.report], ACCEPT),
           entry([ND.done], ACCEPT),
           entry([ND.routerSolicitation], ACCEPT),
-          entry([ND.routerAdvertisement], DROP),
+          entry([ND.routerAdvertisement], goTo('server')),
           entry([ND.neighbourSolicitation], ACCEPT),
           entry([ND.neighbourAdvertisement], goTo('nd_target')),
-          entry([ND.redirect], DROP),
+          entry([ND.redirect], goTo('server')),
           entry([ND.report2], ACCEPT),
         ],
         'neighbour discovery and MLD',
@@ -249,12 +235,12 @@ function ingressPrologue(datapath: Datapath): readonly Rule[] {
 }
 
 /** Established flows pass unless revoked; invalid packets never; new and untracked ones go on to the groups. */
-function connectionState(options: CompileOptions): readonly Rule[] {
+function connectionState(direction: Direction, options: CompileOptions): readonly Rule[] {
   const revoked = (present: boolean): Match => ({ kind: 'ct-mark', bit: options.revokedMark, present });
   return [
     rule([ctState('established', 'related'), revoked(false)], ACCEPT, 'flow that policy let in'),
-    counted([ctState('established', 'related')], DROP, 'flow whose permission was revoked'),
-    counted([ctState('invalid')], DROP, 'invalid to connection tracking'),
+    ...dropped(direction, [ctState('established', 'related')], 'flow whose permission was revoked'),
+    ...dropped(direction, [ctState('invalid')], 'invalid to connection tracking'),
   ];
 }
 
@@ -273,11 +259,11 @@ function linkLayerChains(): readonly Chain[] {
     chain('egress_link', 'frames from a port that are not IP', [
       rule([is('ether type', ETHERTYPE_ARP)], goTo(CHAINS.arpGuard), 'ARP'),
       rule([is('ether type', ETHERTYPE_RARP), inSet(MAC_FIELDS, SETS.macs)], ACCEPT, 'RARP with own MAC'),
-      counted([], DROP, 'other ethertype, VLAN tag or LLC/SNAP'),
+      ...dropped('egress', [], 'other ethertype, VLAN tag or LLC/SNAP'),
     ]),
     chain('ingress_link', 'frames to a port that are not IP', [
       rule([is('ether type', ETHERTYPE_ARP, ETHERTYPE_RARP)], ACCEPT, 'ARP and RARP'),
-      counted([], DROP, 'other ethertype, VLAN tag or LLC/SNAP'),
+      ...dropped('ingress', [], 'other ethertype, VLAN tag or LLC/SNAP'),
     ]),
   ];
 }
@@ -308,7 +294,7 @@ function arpGuard(): readonly Chain[] {
         ACCEPT,
         'ARP probe',
       ),
-      counted([], DROP, 'spoofed ARP sender'),
+      ...dropped('egress', [], 'spoofed ARP sender'),
     ]),
   ];
 }
@@ -325,30 +311,29 @@ export function arpChains(): readonly Chain[] {
 export function baseChains(datapath: Datapath, options: CompileOptions): readonly Chain[] {
   const priority = datapath === 'routed' ? 0 : -200 + 10;
   return [
-    portDispatch('egress', 'packets from ports', { hook: 'prerouting', priority }, 'iifname', SETS.fromPort, options),
-    portDispatch('ingress', 'packets to ports', { hook: 'postrouting', priority }, 'oifname', SETS.toPort, options),
+    portDispatch('egress', 'packets from ports', { hook: 'prerouting', priority }, options),
+    portDispatch('ingress', 'packets to ports', { hook: 'postrouting', priority }, options),
   ];
 }
 
 /** The base chain of the arp table: ARP that the host receives. */
 export function arpBaseChain(options: CompileOptions): Chain {
-  return portDispatch('egress', 'ARP from ports', { hook: 'input', priority: 0 }, 'iifname', SETS.fromPort, options);
+  return portDispatch('egress', 'ARP from ports', { hook: 'input', priority: 0 }, options);
 }
 
-function portDispatch(
-  name: string,
-  comment: string,
-  hook: Hook,
-  field: 'iifname' | 'oifname',
-  map: string,
-  options: CompileOptions,
-): Chain {
+function portDispatch(direction: Direction, comment: string, hook: Hook, options: CompileOptions): Chain {
+  const [field, map] =
+    direction === 'egress' ? (['iifname', SETS.fromPort] as const) : (['oifname', SETS.toPort] as const);
   return chain(
-    name,
+    direction,
     comment,
     [
       act({ kind: 'verdict-map', fields: [field], map }, 'one lookup, however many ports'),
-      counted([{ kind: 'device-prefix', field, prefix: options.devicePrefix }], DROP, 'device of no known port'),
+      ...dropped(
+        direction,
+        [{ kind: 'device-prefix', field, prefix: options.devicePrefix }],
+        'device of no known port',
+      ),
     ],
     hook,
   );

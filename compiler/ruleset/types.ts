@@ -83,7 +83,9 @@ export type SetContent =
   | { readonly data: 'none'; readonly elements: readonly Key[] }
   | { readonly data: 'verdict'; readonly elements: readonly MapElement<Verdict>[] }
   /** Connection tracking zones, 1-65535. */
-  | { readonly data: 'zone'; readonly elements: readonly MapElement<number>[] };
+  | { readonly data: 'zone'; readonly elements: readonly MapElement<number>[] }
+  /** Rules put keys in as packets match (see {@link Action}); each key has a counter, and goes after a day without. */
+  | { readonly data: 'tally'; readonly elements: readonly [] };
 
 export interface MapElement<Data> {
   readonly key: Key;
@@ -134,6 +136,11 @@ export type CtState = 'established' | 'related' | 'invalid';
 
 export type Action =
   | { readonly kind: 'verdict'; readonly verdict: Verdict }
+  /**
+   * Count the packet for the field's value in a set of that kind, and go on. No verdict stands in such a rule: the kernel
+   * ends a rule whose set is full.
+   */
+  | { readonly kind: 'tally'; readonly field: Field; readonly set: string }
   /** Look the fields up in a named verdict map; no entry: go on with the next rule. */
   | { readonly kind: 'verdict-map'; readonly fields: readonly Field[]; readonly map: string }
   | {

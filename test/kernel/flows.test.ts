@@ -8,6 +8,7 @@ import {
   readListing,
   type TableState,
 } from '../../compiler/index.js';
+import type { Counters } from '../../agent/index.js';
 import { parseTopology, type Frame, type Transport } from '../../src/model/index.js';
 import { TCP } from './lab/frame-bytes.js';
 import { Lab, type Shot } from './lab/lab.js';
@@ -98,6 +99,31 @@ it('stateless groups need a rule for the reply', async () => {
   expect(await reach(forth('v4', 17, 53), back('v4', 17, 53))).toEqual([[SERVER.device], []]);
   await lab.load(rulesOf(topology(EGRESS, [...rules, ...EGRESS], { stateful: false })));
   expect(await reach(forth('v4', 17, 53), back('v4', 17, 53))).toEqual([[SERVER.device], [CLIENT.device]]);
+});
+
+it('what is not let through is counted by port, and a count that cannot be kept lets nothing through', async () => {
+  const rules = rulesOf(topology(EGRESS, []));
+  await lab.load(rules);
+  expect(await reach(forth('v4', 17, 53), forth('v6', 6, 80))).toEqual([[], []]);
+  const spoofed = { device: CLIENT.device, frame: ipFrame(CLIENT.mac, '10.0.0.99', SERVER.v4, ports(17, 9, 9)) };
+  expect(await reach(spoofed)).toEqual([[]]);
+  const { stdout } = await lab.exec(process.execPath, ['dist/src/cli/main.js', 'stats', '--json']);
+  const { drops } = JSON.parse(stdout) as Counters;
+  const packets = (of: string, way: string): number =>
+    drops.find(({ device, direction }) => device === of && direction === way)?.packets ?? 0;
+  // The host itself sends service traffic to devices, too: at least ours.
+  expect(packets(CLIENT.device, 'egress')).toBeGreaterThanOrEqual(1);
+  expect(packets(SERVER.device, 'ingress')).toBeGreaterThanOrEqual(2);
+  // Counts do not stop a listing from being loaded again, as commit-confirm does.
+  const { stdout: saved } = await lab.exec('nft', ['--stateless', 'list', 'table', 'inet', 'portcullis']);
+  expect(saved).toContain(`"${SERVER.device}"`);
+  await lab.load(`delete table inet portcullis\n${saved}\n`);
+  // The kernel ends a rule whose set is full (nft_dynset_eval, NFT_BREAK).
+  await lab.load(rules.replaceAll('size 65536', 'size 1'));
+  for (const set of ['dropped_from_port', 'dropped_to_port']) {
+    await lab.load(`add element inet portcullis ${set} { "other" }`);
+  }
+  expect(await reach(forth('v4', 17, 53), spoofed)).toEqual([[], []]);
 });
 
 it('a stray SYN-ACK is invalid and does not pass, whatever the rules', async () => {
