@@ -230,16 +230,22 @@ export class Enforcer {
   }
 
   #kick(): void {
-    if (!this.#isStarted || !this.#isWatched || this.#isStopped) return;
+    if (!this.#isStarted || !this.#isWatched || !this.#hasWork()) return;
     this.#running ??= this.#run().finally(() => {
       this.#running = undefined;
+      // What came between the last look for work and now.
+      this.#kick();
     });
+  }
+
+  #hasWork(): boolean {
+    return !this.#isStopped && (this.#doubt !== undefined || this.#hasChanges);
   }
 
   async #run(): Promise<void> {
     // Whatever else arrives in this turn of the event loop goes along.
     await Promise.resolve();
-    while (!this.#isStopped && (this.#doubt !== undefined || this.#hasChanges)) {
+    while (this.#hasWork()) {
       const reason = this.#doubt;
       try {
         if (reason === undefined) await this.#applyChanges();

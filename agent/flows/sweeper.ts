@@ -82,8 +82,15 @@ export class Sweeper {
 
   #request(scope: Scope): void {
     this.#next = merged(this.#next, scope);
+    this.#start();
+  }
+
+  #start(): void {
+    if (this.#isStopped || isNothing(this.#next)) return;
     this.#running ??= this.#run().finally(() => {
       this.#running = undefined;
+      // What came between the last look for work and now.
+      this.#start();
     });
   }
 
