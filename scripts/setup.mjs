@@ -10,7 +10,13 @@ const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
 const LEAST_NODE = [20, 19];
 /** What each tier needs of the system, and the Debian packages that bring it. */
 const PROGRAMS = {
-  '--kernel': { nft: 'nftables', ip: 'iproute2', conntrack: 'conntrack', python3: 'python3-minimal' },
+  '--kernel': {
+    nft: 'nftables',
+    ip: 'iproute2',
+    conntrack: 'conntrack',
+    python3: 'python3-minimal',
+    faketime: 'faketime',
+  },
   '--container': { docker: 'docker.io', dockerd: 'docker.io', debootstrap: 'debootstrap', nsenter: 'util-linux' },
   '--vm': process.arch === 'x64' ? { 'qemu-system-x86_64': 'qemu-system-x86', busybox: 'busybox-static' } : {},
 };

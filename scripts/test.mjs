@@ -30,7 +30,7 @@ function kernelObstacle() {
   if (process.platform !== 'linux') return 'it needs Linux';
   if (process.getuid?.() !== 0) return 'it needs root';
   const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'];
-  const missing = ['nft', 'ip', 'conntrack', 'python3'].filter(
+  const missing = ['nft', 'ip', 'conntrack', 'python3', 'faketime'].filter(
     (name) => !folders.some((at) => existsSync(join(at, name))),
   );
   return missing.length > 0 ? `missing programs: ${missing.join(', ')}` : undefined;

@@ -102,11 +102,16 @@ export class Sweeper {
         await this.#sweep(scope);
         if (!scope.isSecondLook) this.#lookAgain(scope);
       } catch (error) {
-        this.options.onError(error);
+        this.#report(error);
         this.#next = merged(this.#next, scope);
         await setTimeout(SECOND_LOOK);
       }
     }
+  }
+
+  /** A dump that the end of the agent interrupted is no failure. */
+  #report(error: unknown): void {
+    if (!this.#isStopped) this.options.onError(error);
   }
 
   #lookAgain(scope: Scope): void {

@@ -6,7 +6,11 @@
 import { execa } from 'execa';
 import { readListing, TABLE_NAME, type TableState } from '../../compiler/index.js';
 import type { TableFamily } from '../../compiler/index.js';
+import { NetlinkError } from '../netlink/socket.js';
+import { listTables } from '../netlink/tables.js';
 import { KernelError } from './errors.js';
+
+const EPERM = 1;
 
 /** The families that hold a table of ours. */
 const FAMILIES: readonly TableFamily[] = ['inet', 'arp', 'bridge'];
@@ -89,9 +93,13 @@ function remember(pid: number | undefined): void {
 }
 
 async function loadedFamilies(): Promise<readonly TableFamily[]> {
-  const text = await runNft(['list', 'tables']);
-  const lines = new Set(text.split('\n').map((line) => line.trim()));
-  return FAMILIES.filter((family) => lines.has(`table ${family} ${TABLE_NAME}`));
+  try {
+    const tables = await listTables();
+    return FAMILIES.filter((family) => tables.has(`${family} ${TABLE_NAME}`));
+  } catch (error) {
+    if (error instanceof NetlinkError && error.errno === EPERM) throw notPermitted();
+    throw error;
+  }
 }
 
 function parseListing(family: TableFamily, listing: string): TableState {
@@ -112,6 +120,10 @@ async function runNft(args: readonly string[], input = ''): Promise<string> {
   throw asKernelError(result, args);
 }
 
+function notPermitted(): KernelError {
+  return new KernelError('not-permitted', 'reading and changing the kernel firewall needs root (CAP_NET_ADMIN)');
+}
+
 interface FailedRun {
   readonly code?: string | undefined;
   readonly stderr: string;
@@ -130,7 +142,7 @@ function asKernelError(result: FailedRun, args: readonly string[]): KernelError 
     .split('\n')
     .filter((line) => line.includes('Error') || line.includes('not permitted'));
   if (/Operation not permitted|must be root/.test(result.stderr)) {
-    return new KernelError('not-permitted', 'reading and changing the kernel firewall needs root (CAP_NET_ADMIN)');
+    return notPermitted();
   }
   if (INTERRUPTED.test(result.stderr)) {
     return new KernelError('interrupted', `nft ${args.join(' ')}: ${reason.trim()}`);

@@ -86,8 +86,9 @@ export class NetlinkSocket {
   }
 
   close(): void {
-    this.#socket.close();
+    // Waiters first: each lets go of the socket.
     this.#fail(new Error('netlink: the socket was closed'));
+    this.#socket.close();
   }
 
   async #send(

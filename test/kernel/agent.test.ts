@@ -131,6 +131,16 @@ describe('life', () => {
     listener.kill();
   });
 
+  it('ends in order when it is asked to at any instant, also while a program of its own runs', async () => {
+    for (let round = 0; round < 8; round++) {
+      await agent.run();
+      agent.write(document([allow('udp', 1000 + round)]));
+      await setTimeout(20 + 4 * round);
+      expect([await agent.end(), agent.output.split('\n').filter((line) => !line.startsWith('{'))]).toEqual([0, ['']]);
+    }
+    expect(agent.log().filter(({ msg }) => msg.startsWith('stopped'))).toHaveLength(8);
+  });
+
   it('answers on its socket: health, metrics, status', async () => {
     await agent.run();
     expect(await agent.ask('/health')).toEqual({ code: 200, body: 'enforced\n' });
@@ -384,6 +394,34 @@ exit $code`;
     await eventually(() => agent.log().some(({ msg }) => msg.includes('No buffer space')));
     await agent.until(({ enforced }) => enforced);
     expect(await differs()).toBe(0);
+  });
+
+  it('a wall clock that jumps changes nothing: neither a year forth nor two back', async () => {
+    const clock = join(agent.folder, 'clock');
+    writeFileSync(clock, '+0');
+    const env = {
+      FAKETIME_TIMESTAMP_FILE: clock,
+      FAKETIME_NO_CACHE: '1',
+      DONT_FAKE_MONOTONIC: '1',
+      FAKETIME_DONT_FAKE_MONOTONIC: '1',
+    };
+    const library = (await execa('sh', ['-c', 'ls /usr/lib/*/faketime/libfaketimeMT.so.1'])).stdout;
+    agent.start({ env, wrapper: ['env', `LD_PRELOAD=${library}`] });
+    await agent.until(({ enforced }) => enforced);
+    const year = new Date().getFullYear();
+    for (const [offset, shown, port] of [
+      ['+400d', year + 1, 54],
+      ['-800d', year - 2, 55],
+    ] as const) {
+      writeFileSync(clock, offset);
+      await agent.settled(document([allow('udp', port)]));
+      const { lastTransaction, source } = await agent.until(({ lastTransaction: last }) =>
+        (last?.at ?? '').startsWith(String(shown)),
+      );
+      expect([lastTransaction?.way, source.staleSince]).toEqual(['changes', undefined]);
+      expect(await reach(forth('v4', 17, port))).toEqual([[SERVER.device]]);
+    }
+    expect(agent.log().filter(({ level }) => level >= 40)).toEqual([]);
   });
 
   it('a status socket that cannot be made: enforcement goes on', async () => {

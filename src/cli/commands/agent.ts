@@ -85,8 +85,9 @@ export const agentCommand: CommandModule<object, AgentArguments> = {
     const agent = new Agent(settings);
     await agent.start();
     const ended = new Promise<void>((resolve) => {
-      process.once('SIGTERM', resolve);
-      process.once('SIGINT', resolve);
+      // Not once: a listener that is gone while a child runs lets execa's own, which ends the process, go first.
+      process.on('SIGTERM', resolve);
+      process.on('SIGINT', resolve);
     });
     process.on('SIGHUP', () => {
       agent.reload();
