@@ -275,6 +275,9 @@ export class Agent {
       'Ports that are closed since the kernel refuses their rules.',
       () => this.status().ports.filter(({ state }) => state === 'refused').length,
     );
+    for (const kind of ['sets', 'chains', 'elements'] as const) {
+      gauge(`portcullis_${kind}`, `Kernel ${kind} that the policy takes.`, () => this.#enforcer.compiler.count()[kind]);
+    }
     gauge('portcullis_source_stale_seconds', 'For how long the source cannot be used; 0 while it can.', () =>
       this.#staleSince === undefined ? 0 : (Date.now() - this.#staleSince.getTime()) / 1000,
     );

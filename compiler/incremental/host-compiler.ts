@@ -40,7 +40,7 @@ import { profileChain, profileChainName, profileContent, profileOf } from '../ru
 import { CHAINS, zoneChains } from '../ruleset/skeleton.js';
 import type { Chain, NamedSet, Ruleset, Table, Verdict } from '../ruleset/types.js';
 import { ZoneTracker } from './zone-tracker.js';
-import { elementText, WantedTable } from './wanted-table.js';
+import { elementText, WantedTable, type ObjectCount } from './wanted-table.js';
 
 const DIRECTIONS: readonly Direction[] = ['egress', 'ingress'];
 
@@ -194,6 +194,16 @@ export class HostCompiler {
     this.#touched = [];
     this.#gone = [];
     return { transaction, touched };
+  }
+
+  /** How many kernel objects the policy takes. */
+  count(): ObjectCount {
+    const [main, arp] = [this.#main.count(), this.#arp?.count()];
+    return {
+      sets: main.sets + (arp?.sets ?? 0),
+      chains: main.chains + (arp?.chains ?? 0),
+      elements: main.elements + (arp?.elements ?? 0),
+    };
   }
 
   #fromScratch(): Ruleset {

@@ -6,6 +6,13 @@ import type { Change, ElementChange } from '../nftables/transaction.js';
 import type { Chain, Key, NamedSet, TableFamily, Verdict } from '../ruleset/types.js';
 import { Tracker } from './tracker.js';
 
+/** Sets and maps, chains, elements of sets and maps. */
+export interface ObjectCount {
+  readonly sets: number;
+  readonly chains: number;
+  readonly elements: number;
+}
+
 export class WantedTable {
   readonly #sets = new Tracker<NamedSet>(() => true);
   readonly #elements = new Map<string, Tracker<string>>();
@@ -87,6 +94,15 @@ export class WantedTable {
           : [],
       ),
     ];
+  }
+
+  /** How many objects of each kind the table has. */
+  count(): ObjectCount {
+    return {
+      sets: this.#sets.size,
+      chains: this.#chains.size,
+      elements: [...this.#elements.values()].reduce((sum, { size }) => sum + size, 0),
+    };
   }
 
   #tracker(set: string): Tracker<string> {

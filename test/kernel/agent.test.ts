@@ -153,6 +153,31 @@ describe('life', () => {
       [CLIENT.device, 'enforced', true],
       [SERVER.device, 'enforced', true],
     ]);
+    expect(body).toMatch(/portcullis_elements \d\d+\n/);
+    const watch = execa(
+      'ip',
+      [
+        'netns',
+        'exec',
+        lab.host,
+        process.execPath,
+        'dist/src/cli/main.js',
+        'stats',
+        '--watch',
+        '--socket',
+        agent.socket,
+      ],
+      {
+        reject: false,
+      },
+    );
+    await setTimeout(700);
+    await reach(forth('v4', 17, 99));
+    await setTimeout(1500);
+    watch.kill();
+    expect((await watch).stdout).toMatch(
+      /1 packets .*: no rule allows it\n(.*\n)*not let through, by port:\n(.*\n)*.* ingress tapserver00-00/,
+    );
     const status = await execa(process.execPath, ['dist/src/cli/main.js', 'status', '--socket', agent.socket]);
     expect(status.stdout).toMatch(/^enforced\n/);
   });
@@ -256,7 +281,7 @@ describe('drift', () => {
 
   it('is noticed by a watcher that dies and comes again', async () => {
     await agent.run();
-    await execa('pkill', ['-KILL', '-f', 'agent/watch/process.js'], { reject: false });
+    process.kill(agent.watcher(), 'SIGKILL');
     await eventually(() => agent.log().some(({ msg }) => msg.includes('the watching process ended')));
     await setTimeout(1000);
     await lab.exec('nft', ['flush ruleset']);
@@ -304,6 +329,24 @@ describe('devices', () => {
       'tapffffffff-00',
     ]);
     await lab.exec('ip', ['link', 'set', SERVER.device, 'alias', '']);
+  });
+
+  it('more news than the kernel keeps: the watching process ends, and every device is seen all the same', async () => {
+    const third = { ...portFields(THIRD, ['clients'], here), id: 'ffffffff-0000-4000-8000-000000000000' };
+    agent.write(document([allow('udp', 53)], { ports: [...known, third] }));
+    await agent.run();
+    const watcher = agent.watcher();
+    process.kill(watcher, 'SIGSTOP');
+    // Some 2 KiB each: more than the largest buffer that the watching process asks for.
+    const rounds = Array.from({ length: 25_000 }, (_none, n) => `link set ${THIRD.device} alias x${n.toString()}`);
+    const last = [`link set ${THIRD.device} alias port:${third.id}`];
+    await lab.exec('ip', ['-batch', '-'], [...rounds, ...last].join('\n'));
+    process.kill(watcher, 'SIGCONT');
+    await eventually(() => agent.log().some(({ msg }) => msg.startsWith('the watching process ended')));
+    await agent.until(({ ports: shown }) => shown.some(({ id, device }) => id === third.id && device === THIRD.device));
+    expect(await reach(shot)).toEqual([[SERVER.device]]);
+    expect((await agent.status()).enforced).toBe(true);
+    await lab.exec('ip', ['link', 'set', THIRD.device, 'alias', '']);
   });
 
   it('that no port is known for passes nothing, from before the port to after it', async () => {
@@ -424,11 +467,26 @@ exit $code`;
     expect(agent.log().filter(({ level }) => level >= 40)).toEqual([]);
   });
 
-  it('a status socket that cannot be made: enforcement goes on', async () => {
-    agent.start({ args: ['--socket', '/proc/no/agent.sock'] });
+  it.each([
+    ['no folder', '/proc/no', []],
+    [
+      'a full disk',
+      '/run/portcullis-test',
+      [
+        'unshare',
+        '-m',
+        'sh',
+        '-c',
+        'mkdir -p $0 && mount -t tmpfs -o nr_inodes=1 tmpfs $0 && exec "$@"',
+        '/run/portcullis-test',
+      ],
+    ],
+  ])('a status socket that cannot be made (%s): enforcement goes on', async (_what, folder, wrapper) => {
+    agent.start({ args: ['--socket', join(folder, 'agent.sock')], wrapper });
     await eventually(() => agent.log().some(({ level, msg }) => level === 50 && msg.startsWith('the status socket')));
     await eventually(() => agent.log().some(({ msg }) => msg === 'applied'));
     expect(await reach(forth('v4', 17, 53))).toEqual([[SERVER.device]]);
+    rmSync('/run/portcullis-test', { recursive: true, force: true });
   });
 
   it('killed at random instants of its work, it converges at the next start and leaves nothing behind', async () => {

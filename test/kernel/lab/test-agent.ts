@@ -136,6 +136,17 @@ export class TestAgent {
     await setTimeout(30);
   }
 
+  /** Process id of its watching process. */
+  watcher(): number {
+    const pid = this.#process?.pid?.toString() ?? 'self';
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number);
+    const watcher = children.find((child) =>
+      readFileSync(`/proc/${child.toString()}/cmdline`, 'utf8').includes('watch'),
+    );
+    if (watcher === undefined) throw new Error('no watching process');
+    return watcher;
+  }
+
   /** The memory of the process in KiB. */
   memory(): number {
     const text = readFileSync(`/proc/${this.#process?.pid?.toString() ?? 'self'}/status`, 'utf8');
