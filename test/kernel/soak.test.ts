@@ -243,7 +243,8 @@ it(
 );
 
 it('1 000 ports, thousands of changes: memory does not grow', { timeout: 1e8 }, async () => {
-  const [first, changes] = SECONDS >= 600 ? [1000, 10_000] : [100, 400];
+  // The first hundreds still warm up: what counts is that it ends.
+  const [first, changes] = SECONDS >= 600 ? [1000, 10_000] : [400, 800];
   const random = randomFrom(seed + 2);
   const groups = [...Array(50).keys()].map((group) => ({
     id: `group-${group}`,

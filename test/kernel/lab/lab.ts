@@ -12,8 +12,15 @@ import { frameHex, frameHexes, type WireFrame } from './frame-bytes.js';
 
 export interface LabPort {
   readonly device: string;
-  /** Addresses that the host routes to the device; text, without length. */
+  /** Addresses that are behind the device; text, without length. */
   readonly addresses: readonly string[];
+  /** Of the guest; needed where devices are on a bridge. */
+  readonly mac?: string;
+}
+
+export interface LabOptions {
+  /** The bridge that every device is plugged into; undefined where the host routes. */
+  readonly bridge?: string;
 }
 
 /** A frame that a port's guest sends, or that arrives from outside by the uplink. */
@@ -32,10 +39,13 @@ export interface Hit {
 }
 
 const UPLINK = 'uplink0';
+/** Of whoever is behind the uplink. */
+const OUTSIDE_MAC = '02:00:00:00:02:00';
+const BROADCAST_MAC = 'ff:ff:ff:ff:ff:ff';
 const ETHERNET_HEADER = 14;
 const PREFIX = 'pctest-';
 
-const PROBE = `
+const ROUTED_PROBE = `
 table inet pctest_probe {
 	set in4 { typeof ip id; flags dynamic; size 65535; }
 	set in6 { typeof ip6 flowlabel; flags dynamic; size 65535; }
@@ -61,6 +71,28 @@ table arp pctest_probe {
 }
 `;
 
+/** In the bridge family ours are at -190; a frame's own type is asked for, so that none behind a tag is taken for it. */
+const BRIDGE_PROBE = `
+table bridge pctest_probe {
+	set in4 { typeof ip id; flags dynamic; size 65535; }
+	set in6 { typeof ip6 flowlabel; flags dynamic; size 65535; }
+	set in_arp { typeof arp daddr ip; flags dynamic; size 65535; }
+	set out4 { typeof oifname . ip id; flags dynamic; size 65535; }
+	set out6 { typeof oifname . ip6 flowlabel; flags dynamic; size 65535; }
+	chain pre {
+		type filter hook prerouting priority 50; policy accept;
+		ether type ip add @in4 { ip id }
+		ether type ip6 add @in6 { ip6 flowlabel }
+		ether type arp add @in_arp { arp daddr ip }
+	}
+	chain post {
+		type filter hook postrouting priority 50; policy accept;
+		ether type ip add @out4 { oifname . ip id }
+		ether type ip6 add @out6 { oifname . ip6 flowlabel }
+	}
+}
+`;
+
 export class Lab {
   readonly host: string;
   readonly #guests: string;
@@ -69,15 +101,18 @@ export class Lab {
   readonly #macs = new Map<string, string>();
   #token = 0;
 
-  private constructor(readonly ports: readonly LabPort[]) {
+  private constructor(
+    readonly ports: readonly LabPort[],
+    private readonly bridge: string | undefined,
+  ) {
     const name = `${PREFIX}${process.pid.toString()}`;
     this.host = `${name}-host`;
     this.#guests = `${name}-guests`;
   }
 
-  static async create(ports: readonly LabPort[]): Promise<Lab> {
+  static async create(ports: readonly LabPort[], { bridge }: LabOptions = {}): Promise<Lab> {
     removeLeftovers();
-    const lab = new Lab(ports);
+    const lab = new Lab(ports, bridge);
     process.once('exit', () => lab.#remove());
     try {
       await lab.#build();
@@ -113,8 +148,8 @@ export class Lab {
 
   /** Puts the probe back that a flush took. */
   async restoreProbe(): Promise<void> {
-    const { exitCode } = await this.exec('nft', ['list', 'table', 'inet', 'pctest_probe']);
-    if (exitCode !== 0) await this.load(PROBE);
+    const { exitCode } = await this.exec('nft', ['list', 'table', this.#family, 'pctest_probe']);
+    if (exitCode !== 0) await this.load(this.#probe);
   }
 
   /** Routes a port's addresses to its device; to be called again when the device was down. */
@@ -131,12 +166,12 @@ export class Lab {
 
   /** Sends frames in order and says what became of each. */
   async shoot(shots: readonly Shot[]): Promise<readonly Hit[]> {
-    await this.load(
-      `${['in4', 'in6', 'out4', 'out6'].map((set) => `flush set inet pctest_probe ${set}\n`).join('')}flush set arp pctest_probe in\n`,
-    );
+    const sets = ['in4', 'in6', 'out4', 'out6'].map((set) => `${this.#family} pctest_probe ${set}`);
+    const arp = this.bridge === undefined ? 'arp pctest_probe in' : 'bridge pctest_probe in_arp';
+    await this.load([...sets, arp].map((set) => `flush set ${set}\n`).join(''));
     const tokens = shots.map(() => (this.#token = (this.#token % 60_000) + 1));
     const frames = shots.flatMap(({ device, ...shot }, index) => {
-      const destinationMac = this.#macs.get(device ?? UPLINK) ?? '';
+      const destinationMac = this.#destinationMac(device ?? UPLINK, shot.frame);
       const wire = { ...shot, destinationMac, token: tokens[index] ?? 0 };
       return frameHexes(wire).map((hex) => [farEnd(device ?? UPLINK), hex]);
     });
@@ -178,6 +213,23 @@ export class Lab {
     return new Map([...arrivals].map(([token, ends]) => [token, new Set([...ends].map((end) => this.#deviceOf(end)))]));
   }
 
+  get #family(): 'inet' | 'bridge' {
+    return this.bridge === undefined ? 'inet' : 'bridge';
+  }
+
+  get #probe(): string {
+    return this.bridge === undefined ? ROUTED_PROBE : BRIDGE_PROBE;
+  }
+
+  /** A router is sent everything; on a bridge who has the address, the outside, or everybody. */
+  #destinationMac(from: string, { payload }: WireFrame['frame']): string {
+    if (this.bridge === undefined) return this.#macs.get(from) ?? '';
+    if (payload.kind !== 'ip') return BROADCAST_MAC;
+    const { text } = payload.destination;
+    if (/^(ff|22[4-9]\.|23\d\.|255\.)/.test(text)) return BROADCAST_MAC;
+    return this.ports.find(({ addresses }) => addresses.includes(text))?.mac ?? OUTSIDE_MAC;
+  }
+
   #deviceOf(end: string): string {
     return (
       [UPLINK, ...this.ports.map((port) => port.device)].find(
@@ -189,7 +241,7 @@ export class Lab {
   async #seen(): Promise<{ received: Set<number>; sent: Map<number, Set<string>> }> {
     const received = new Set<number>();
     const sent = new Map<number, Set<string>>();
-    for (const family of ['inet', 'arp']) {
+    for (const family of this.bridge === undefined ? ['inet', 'arp'] : ['bridge']) {
       const { stdout } = await this.exec('nft', ['-j', '-n', 'list', 'table', family, 'pctest_probe']);
       const listing = JSON.parse(stdout) as {
         readonly nftables: readonly { readonly set?: { readonly name: string; readonly elem?: readonly unknown[] } }[];
@@ -245,6 +297,13 @@ export class Lab {
       await this.#ip('link', 'set', device, 'up');
       await execa('ip', ['-n', this.#guests, 'link', 'set', farEnd(device), 'arp', 'off', 'up']);
     }
+    if (this.bridge === undefined) await this.#routeEverything();
+    else await this.#plugInto(this.bridge, devices);
+    await this.load(this.#probe);
+    await this.#startWire(devices.map(farEnd));
+  }
+
+  async #routeEverything(): Promise<void> {
     await this.#ip('address', 'add', '203.0.113.1/24', 'dev', UPLINK);
     await this.#ip('address', 'add', '2001:db8:ffff::1/64', 'dev', UPLINK, 'nodad');
     for (const gateway of ['203.0.113.254', '2001:db8:ffff::fe']) {
@@ -252,8 +311,17 @@ export class Lab {
       await this.#ip('route', 'add', 'default', 'via', gateway, 'dev', UPLINK);
     }
     for (const port of this.ports) await this.route(port);
-    await this.load(PROBE);
-    await this.#startWire(devices.map(farEnd));
+  }
+
+  /** Who is where is told to the bridge, so that a frame goes where it should without a word before it. */
+  async #plugInto(bridge: string, devices: readonly string[]): Promise<void> {
+    await this.#ip('link', 'add', bridge, 'type', 'bridge', 'mcast_snooping', '0');
+    await this.#ip('link', 'set', bridge, 'up');
+    for (const device of devices) await this.#ip('link', 'set', device, 'master', bridge);
+    for (const { device, mac } of [...this.ports, { device: UPLINK, mac: OUTSIDE_MAC }]) {
+      if (mac === undefined) continue;
+      await execa('bridge', ['-n', this.host, 'fdb', 'replace', mac, 'dev', device, 'master', 'static']);
+    }
   }
 
   async #startWire(ends: readonly string[]): Promise<void> {
@@ -284,13 +352,16 @@ function farEnd(device: string): string {
   return `g${device.slice(-14)}`;
 }
 
-/** The token of an arrived frame: see WireFrame. */
+/** The token of an arrived frame, also behind tags or LLC/SNAP: see WireFrame. */
 function tokenOf(frame: Buffer): number | undefined {
-  switch (frame.readUInt16BE(12)) {
+  let at = 12;
+  while (frame.readUInt16BE(at) === 0x8100) at += 4;
+  if (frame.readUInt16BE(at) < 0x600) at += 8;
+  switch (frame.length > at + 6 ? frame.readUInt16BE(at) : 0) {
     case 0x0800:
-      return frame.readUInt16BE(18);
+      return frame.readUInt16BE(at + 6);
     case 0x86dd:
-      return frame.readUInt16BE(16);
+      return frame.readUInt16BE(at + 4);
     default:
       return undefined;
   }

@@ -7,7 +7,13 @@ export const CLIENT = { device: 'tapclient00-00', mac: 'fa:16:3e:00:00:01', v4: 
 export const SERVER = { device: 'tapserver00-00', mac: 'fa:16:3e:00:00:02', v4: '10.0.0.2', v6: 'fd00::2' };
 export const OUTSIDE = { mac: '02:00:00:00:02:00', v4: '192.0.2.9', v6: '2001:db8::9' };
 /** Devices and addresses of the two, for a lab. */
-export const PAIR: readonly LabPort[] = [CLIENT, SERVER].map(({ device, v4, v6 }) => ({ device, addresses: [v4, v6] }));
+export const PAIR: readonly LabPort[] = [CLIENT, SERVER].map(({ device, v4, v6, mac }) => ({
+  device,
+  addresses: [v4, v6],
+  mac,
+}));
+/** Of the network that they are in. */
+export const PAIR_BRIDGE = 'brqnetwork';
 
 export type Rule = Readonly<Record<string, unknown>>;
 

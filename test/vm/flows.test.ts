@@ -1,0 +1,3 @@
+import { flowsSuite } from '../kernel/lab/flows-suite.js';
+
+flowsSuite('bridge');
