@@ -5,5 +5,6 @@ export { startConfirmation, type ConfirmOutcome, type PendingConfirmation } from
 export { KernelError, type KernelErrorCode } from './kernel/errors.js';
 export { loadBaseline, loadTables, planLoad } from './kernel/load.js';
 export { applyText, deletionOfLoadedTables, nftVersion, readLoadedTables, saveLoadedTables } from './kernel/nft.js';
+export { probeDatapath } from './kernel/probe.js';
 export { takeLock } from './lock.js';
 export type { AgentStatus, PortState, PortStatus } from './status.js';

@@ -9,6 +9,8 @@ export type KernelErrorCode =
   | 'refused'
   /** Another transaction, a signal or a full buffer came between: whether it was applied must be read back. */
   | 'interrupted'
+  /** The kernel lacks what the datapath needs. */
+  | 'unsupported'
   /** nft answered something that we cannot read. */
   | 'unreadable';
 

@@ -385,6 +385,21 @@ describe('faults', () => {
     expect(agent.output).toContain(line);
   });
 
+  it('a kernel without connection tracking on bridges: one line says what to load, exit 4; with it, bridges are enforced', async () => {
+    const probe = 'table bridge pctest_probe {\nchain c {\nct state established accept\n}\n}\n';
+    const hasTracking = (await lab.exec('nft', ['--check', '-f', '-'], probe)).exitCode === 0;
+    agent.start({ args: ['--datapath', 'bridge'] });
+    if (hasTracking) await agent.until(({ enforced }) => enforced);
+    else {
+      expect([await agent.ended(), agent.output.trim().split('\n').length]).toEqual([4, 1]);
+      expect(agent.output).toContain('modprobe nf_conntrack_bridge');
+      const load = ['dist/src/cli/main.js', 'compile', '-t', agent.path, '--host', HOST, '--datapath', 'bridge'];
+      const { exitCode, stderr } = await lab.exec(process.execPath, load);
+      expect([exitCode, stderr.includes('modprobe nf_conntrack_bridge')]).toEqual([4, true]);
+    }
+    expect((await lab.exec('nft', ['list', 'tables'])).stdout).not.toContain('portcullis_probe');
+  });
+
   it('one port that the kernel refuses is closed and named; the others change on; it comes back', async () => {
     const script = `if [ -e ${agent.folder}/healed ]; then exec ${REAL} "$@"; fi
 input=$(cat)

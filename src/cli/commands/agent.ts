@@ -74,10 +74,11 @@ export const agentCommand: CommandModule<object, AgentArguments> = {
       metrics: metricsAddress(args.metrics),
       log: await logger(args['log-level']),
     };
-    const { Agent, nftVersion, readLoadedTables, takeLock } = await import('../../../agent/index.js');
+    const { Agent, nftVersion, probeDatapath, readLoadedTables, takeLock } = await import('../../../agent/index.js');
     checkVersion(await nftVersion());
     // Whoever may not read the tables may not change them: one clear line now, not one for each try.
     await readLoadedTables();
+    await probeDatapath(args.datapath);
     const lock = await takeLock();
     if (lock === undefined) {
       throw new CommandError(EXIT.kernelRefused, 'another agent is at work here: one at a time on a host');

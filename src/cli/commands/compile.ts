@@ -90,7 +90,11 @@ export const compileCommand: CommandModule<object, CompileArguments> = {
       );
     }
     if (args['dry-run']) dryRun(compiled, options, args.format);
-    else await load(compiled.ruleset, args.confirm);
+    else {
+      const { probeDatapath } = await import('../../../agent/index.js');
+      await probeDatapath(options.datapath);
+      await load(compiled.ruleset, args.confirm);
+    }
   },
 };
 

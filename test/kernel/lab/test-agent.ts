@@ -32,7 +32,11 @@ export class TestAgent {
   #process: ChildProcess | undefined;
   #version = 0;
 
-  constructor(private readonly namespace: string) {
+  /** @param patience how long a state may take to come, in milliseconds */
+  constructor(
+    private readonly namespace: string,
+    private readonly patience = 10_000,
+  ) {
     process.once('exit', () => {
       this.#process?.kill('SIGKILL');
     });
@@ -112,7 +116,7 @@ export class TestAgent {
   }
 
   /** Waits for a state; fails with what is there instead. */
-  async until(holds: (status: AgentStatus) => boolean, milliseconds = 10_000): Promise<AgentStatus> {
+  async until(holds: (status: AgentStatus) => boolean, milliseconds = this.patience): Promise<AgentStatus> {
     const end = performance.now() + milliseconds;
     let last: unknown;
     while (performance.now() < end) {
