@@ -9,30 +9,21 @@ import {
   CLIENT,
   EGRESS,
   forth,
+  HERE,
+  HOST,
   ipFrame,
   PAIR,
+  pairDocument,
   portFields,
   ports,
   reachIn,
-  SERVER,
   type Rule,
+  SERVER,
 } from './lab/pair.js';
 import { Streams } from './lab/streams.js';
-import { eventually, HOST, TestAgent } from './lab/test-agent.js';
+import { eventually, TestAgent } from './lab/test-agent.js';
 
-const here = { 'binding:host_id': HOST };
 const BOTH = ['IPv4', 'IPv6'].map((ethertype) => allow('udp', 53, { ethertype }));
-
-function document(serverRules: readonly Rule[], more: Rule = {}): Rule {
-  return {
-    security_groups: [
-      { id: 'clients', name: 'clients', security_group_rules: EGRESS },
-      { id: 'servers', name: 'servers', security_group_rules: serverRules },
-    ],
-    ports: [portFields(CLIENT, ['clients'], here), portFields(SERVER, ['servers'], here)],
-    ...more,
-  };
-}
 
 async function differs(host: string, agent: TestAgent): Promise<number | undefined> {
   const args = ['netns', 'exec', host, process.execPath, 'dist/src/cli/main.js', 'diff', '-t', agent.path];
@@ -54,7 +45,7 @@ describe('with frames', () => {
       await lab.load(`table ${family} portcullis\ndelete table ${family} portcullis`);
     }
     agent = new TestAgent(lab.host);
-    agent.write(document(BOTH));
+    agent.write(pairDocument(BOTH));
   });
   afterEach(async () => {
     await agent.destroy();
@@ -64,10 +55,10 @@ describe('with frames', () => {
     const missing = portFields(
       { ...CLIENT, device: 'tapnowhere0-00', v4: '10.0.0.9', v6: 'fd00::9' },
       ['clients'],
-      here,
+      HERE,
     );
-    const { ports: known } = document(BOTH) as { readonly ports: readonly Rule[] };
-    agent.write(document(BOTH, { ports: [...known, missing] }));
+    const { ports: known } = pairDocument(BOTH) as { readonly ports: readonly Rule[] };
+    agent.write(pairDocument(BOTH, { ports: [...known, missing] }));
     await agent.run();
     const shown = (await agent.status()).ports.map(({ device, isDevicePresent }) => [device, isDevicePresent]);
     expect(shown.sort()).toEqual([
@@ -90,7 +81,7 @@ describe('with frames', () => {
 
   it('a remote group that is deleted takes its rules along (2008712)', async () => {
     const rule = { direction: 'ingress', protocol: 'udp', remote_group_id: 'clients' };
-    agent.write(document([rule]));
+    agent.write(pairDocument([rule]));
     await agent.run();
     expect(await reachIn(lab, forth('v4', 17, 53))).toEqual([[SERVER.device]]);
     await agent.settled({
@@ -98,7 +89,7 @@ describe('with frames', () => {
         { id: 'others', name: 'others', security_group_rules: EGRESS },
         { id: 'servers', name: 'servers', security_group_rules: [] },
       ],
-      ports: [portFields(CLIENT, ['others'], here), portFields(SERVER, ['servers'], here)],
+      ports: [portFields(CLIENT, ['others'], HERE), portFields(SERVER, ['servers'], HERE)],
     });
     expect(await reachIn(lab, forth('v4', 17, 53))).toEqual([[]]);
     expect((await lab.exec('nft', ['list', 'sets'])).stdout).not.toContain('sg_clients');
@@ -109,10 +100,10 @@ describe('with frames', () => {
     const vip = '10.0.0.77';
     const rule = { direction: 'ingress', protocol: 'udp', remote_group_id: 'clients' };
     const withPairs = (pairs: readonly Rule[]): Rule =>
-      document([rule], {
+      pairDocument([rule], {
         ports: [
-          portFields(CLIENT, ['clients'], { ...here, allowed_address_pairs: pairs }),
-          portFields(SERVER, ['servers'], here),
+          portFields(CLIENT, ['clients'], { ...HERE, allowed_address_pairs: pairs }),
+          portFields(SERVER, ['servers'], HERE),
         ],
       });
     const shot = { device: CLIENT.device, frame: ipFrame(CLIENT.mac, vip, SERVER.v4, ports(17, 30_000, 53)) };
@@ -129,7 +120,8 @@ describe('with frames', () => {
     await agent.run();
     const script = `while :; do nft add table inet pctest_busy; nft add chain inet pctest_busy c; nft delete table inet pctest_busy; done`;
     const other = execa('ip', ['netns', 'exec', lab.host, 'sh', '-c', script], { reject: false });
-    for (let change = 0; change < 20; change++) await agent.settled(document([...BOTH, allow('tcp', 1000 + change)]));
+    for (let change = 0; change < 20; change++)
+      await agent.settled(pairDocument([...BOTH, allow('tcp', 1000 + change)]));
     other.kill('SIGKILL');
     await other;
     expect(await differs(lab.host, agent)).toBe(0);
@@ -148,10 +140,10 @@ chain pre { type nat hook prerouting priority -100; policy accept; ip daddr 203.
     };
     await agent.run();
     expect(await reachIn(lab, shot, back('v4', 17, 53))).toEqual([[SERVER.device], [CLIENT.device]]);
-    await agent.settled(document([]));
+    await agent.settled(pairDocument([]));
     await agent.until(({ flows }) => flows.revoked > 0);
     expect(await reachIn(lab, shot, back('v4', 17, 53))).toEqual([[], []]);
-    await agent.settled(document(BOTH));
+    await agent.settled(pairDocument(BOTH));
     expect(await reachIn(lab, shot, back('v4', 17, 53))).toEqual([[SERVER.device], [CLIENT.device]]);
     await lab.exec('nft', ['delete', 'table', 'ip', 'pctest_nat']);
   });
@@ -190,17 +182,17 @@ describe('with guests', () => {
   const arrivals = async (): Promise<number> => (await streams.drain()).received.length;
 
   it('a device that is plugged under traffic passes nothing before its port is known (1734320)', async () => {
-    const { ports: both } = document(BOTH) as { readonly ports: readonly Rule[] };
-    agent.write(document(BOTH, { ports: both.slice(0, 1) }));
+    const { ports: both } = pairDocument(BOTH) as { readonly ports: readonly Rule[] };
+    agent.write(pairDocument(BOTH, { ports: both.slice(0, 1) }));
     await agent.run();
     await streams.plug(SERVER);
     await streams.spray([53], 2);
     await setTimeout(500);
     const { sent, received } = await streams.drain();
     expect([sent.length > 100, received]).toEqual([true, []]);
-    agent.write(document(BOTH));
+    agent.write(pairDocument(BOTH));
     await eventually(async () => (await arrivals()) > 0);
-    agent.write(document(BOTH, { ports: both.slice(0, 1) }));
+    agent.write(pairDocument(BOTH, { ports: both.slice(0, 1) }));
     await eventually(async () => (await arrivals()) === 0);
     await agent.until(({ ports: shown }) => shown.length === 1);
     // What passed before may still be on its way to the guest's program.
@@ -211,11 +203,11 @@ describe('with guests', () => {
   });
 
   it('a device that goes and comes again while rules change, at any phase (1740885, 2089661)', async () => {
-    agent.write(document(BOTH));
+    agent.write(pairDocument(BOTH));
     await agent.run();
     await streams.plug(SERVER);
     for (let round = 0; round < 15; round++) {
-      agent.write(document([...BOTH, allow('tcp', 1000 + round)]));
+      agent.write(pairDocument([...BOTH, allow('tcp', 1000 + round)]));
       await setTimeout((round * 7) % 60);
       streams.unplug(SERVER);
       await setTimeout((round * 11) % 30);
@@ -233,10 +225,10 @@ describe('with guests', () => {
       (await streams.drain()).received.filter(({ kind }) => kind.startsWith(SERVER.device)).length;
     const next = { ...SERVER, mac: 'fa:16:3e:00:00:77', v4: '10.0.0.77', v6: 'fd00::77' };
     const withServer = (guest: typeof SERVER, id: string): Rule =>
-      document(BOTH, {
+      pairDocument(BOTH, {
         ports: [
-          portFields(CLIENT, ['clients', 'servers'], here),
-          { ...portFields(guest, ['clients', 'servers'], here), id, device: SERVER.device },
+          portFields(CLIENT, ['clients', 'servers'], HERE),
+          { ...portFields(guest, ['clients', 'servers'], HERE), id, device: SERVER.device },
         ],
       });
     agent.write(withServer(SERVER, 'first-port'));
@@ -255,7 +247,7 @@ describe('with guests', () => {
   });
 
   it('connections between two guests of one host close in every way (1478925)', async () => {
-    const open = document([allow('tcp', 7100)]);
+    const open = pairDocument([allow('tcp', 7100)]);
     agent.write(open);
     await agent.run();
     await streams.plug(SERVER);

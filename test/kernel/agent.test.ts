@@ -12,30 +12,20 @@ import {
   CLIENT,
   EGRESS,
   forth,
+  HERE,
+  HOST,
   ipFrame,
   PAIR,
+  pairDocument,
   portFields,
   ports,
   reachIn,
-  SERVER,
   type Rule,
+  SERVER,
 } from './lab/pair.js';
-import { eventually, HOST, TestAgent } from './lab/test-agent.js';
+import { eventually, TestAgent } from './lab/test-agent.js';
 
-const here = { 'binding:host_id': HOST };
-
-function document(serverRules: readonly Rule[], more: Rule = {}): Readonly<Record<string, unknown>> {
-  return {
-    security_groups: [
-      { id: 'clients', name: 'clients', security_group_rules: EGRESS },
-      { id: 'servers', name: 'servers', security_group_rules: serverRules },
-    ],
-    ports: [portFields(CLIENT, ['clients'], here), portFields(SERVER, ['servers'], here)],
-    ...more,
-  };
-}
-
-const OPEN = document([allow('udp', 53), allow('tcp', 80)]);
+const OPEN = pairDocument([allow('udp', 53), allow('tcp', 80)]);
 
 let lab: Lab;
 let agent: TestAgent;
@@ -79,7 +69,7 @@ describe('life', () => {
       [],
       [],
     ]);
-    await agent.settled(document([allow('udp', 54)]));
+    await agent.settled(pairDocument([allow('udp', 54)]));
     expect(await reach(forth('v4', 17, 54))).toEqual([[SERVER.device]]);
     expect(await agent.end()).toBe(0);
     expect(await differs()).toBe(0);
@@ -99,7 +89,7 @@ describe('life', () => {
     await agent.run();
     expect(await reach(forth('v4', 17, 53), back('v4', 17, 53))).toEqual([[SERVER.device], [CLIENT.device]]);
     await agent.end();
-    agent.write(document([]));
+    agent.write(pairDocument([]));
     await agent.run();
     await agent.until(({ flows }) => flows.revoked > 0);
     expect(await reach(forth('v4', 17, 53), back('v4', 17, 53))).toEqual([[], []]);
@@ -134,7 +124,7 @@ describe('life', () => {
   it('ends in order when it is asked to at any instant, also while a program of its own runs', async () => {
     for (let round = 0; round < 8; round++) {
       await agent.run();
-      agent.write(document([allow('udp', 1000 + round)]));
+      agent.write(pairDocument([allow('udp', 1000 + round)]));
       await setTimeout(20 + 4 * round);
       expect([await agent.end(), agent.output.split('\n').filter((line) => !line.startsWith('{'))]).toEqual([0, ['']]);
     }
@@ -206,14 +196,14 @@ describe('source', () => {
     expect(await reach(forth('v4', 17, 53))).toEqual([[SERVER.device]]);
     rmSync(agent.path);
     await agent.until(({ source }) => source.problems.join().includes('cannot be read'));
-    await agent.settled(document([allow('udp', 54)]));
+    await agent.settled(pairDocument([allow('udp', 54)]));
     expect((await agent.status()).source.staleSince).toBeUndefined();
     expect(await reach(forth('v4', 17, 54))).toEqual([[SERVER.device]]);
   });
 
   it('written in place, and half first', async () => {
     await agent.run();
-    const text = JSON.stringify(document([allow('udp', 54)]));
+    const text = JSON.stringify(pairDocument([allow('udp', 54)]));
     writeFileSync(agent.path, text.slice(0, 100));
     await setTimeout(10);
     writeFileSync(agent.path, text);
@@ -233,7 +223,7 @@ describe('source', () => {
     agent.start({ args: ['--source', `file:${join(folder, 'current')}`] });
     await agent.until(({ enforced }) => enforced);
     expect(await reach(forth('v4', 17, 53), forth('v4', 17, 54))).toEqual([[SERVER.device], []]);
-    version('two', document([allow('udp', 54)]));
+    version('two', pairDocument([allow('udp', 54)]));
     await eventually(
       async () => JSON.stringify(await reach(forth('v4', 17, 54))) === JSON.stringify([[SERVER.device]]),
     );
@@ -273,7 +263,7 @@ describe('drift', () => {
     await agent.run();
     await lab.load('table inet pctest_foreign {\nchain c {\ntcp dport 1 accept\n}\n}');
     const foreign = (await lab.exec('nft', ['list', 'table', 'inet', 'pctest_foreign'])).stdout;
-    await agent.settled(document([allow('udp', 54)]));
+    await agent.settled(pairDocument([allow('udp', 54)]));
     expect((await lab.exec('nft', ['list', 'table', 'inet', 'pctest_foreign'])).stdout).toBe(foreign);
     expect((await agent.status()).drift.foreign).toBe(0);
     await lab.load('delete table inet pctest_foreign');
@@ -292,12 +282,12 @@ describe('drift', () => {
 
 describe('devices', () => {
   const THIRD = { device: 'tapother00-00', mac: 'fa:16:3e:00:00:03', v4: '10.0.0.3', v6: 'fd00::3' };
-  const known = [portFields(CLIENT, ['clients'], here), portFields(SERVER, ['servers'], here)];
+  const known = [portFields(CLIENT, ['clients'], HERE), portFields(SERVER, ['servers'], HERE)];
   const shot = { device: THIRD.device, frame: ipFrame(THIRD.mac, THIRD.v4, SERVER.v4, ports(17, 30_000, 53)) };
 
   it('a port finds its device by the alias, and follows it', async () => {
-    const third = { ...portFields(THIRD, ['clients'], here), id: 'ffffffff-0000-4000-8000-000000000000' };
-    agent.write(document([allow('udp', 53)], { ports: [...known, third] }));
+    const third = { ...portFields(THIRD, ['clients'], HERE), id: 'ffffffff-0000-4000-8000-000000000000' };
+    agent.write(pairDocument([allow('udp', 53)], { ports: [...known, third] }));
     await agent.run();
     const isOn = async (device: string): Promise<boolean> =>
       (await agent.status()).ports.find(({ id }) => id === third.id)?.device === device;
@@ -319,8 +309,8 @@ describe('devices', () => {
   });
 
   it('an alias does not take the device of another port', async () => {
-    const third = { ...portFields(THIRD, ['clients'], here), id: 'ffffffff-0000-4000-8000-000000000000' };
-    agent.write(document([allow('udp', 53)], { ports: [...known, third] }));
+    const third = { ...portFields(THIRD, ['clients'], HERE), id: 'ffffffff-0000-4000-8000-000000000000' };
+    agent.write(pairDocument([allow('udp', 53)], { ports: [...known, third] }));
     await lab.exec('ip', ['link', 'set', SERVER.device, 'alias', `port:${third.id}`]);
     await agent.run();
     expect((await agent.status()).ports.map(({ device }) => device)).toEqual([
@@ -332,8 +322,8 @@ describe('devices', () => {
   });
 
   it('more news than the kernel keeps: the watching process ends, and every device is seen all the same', async () => {
-    const third = { ...portFields(THIRD, ['clients'], here), id: 'ffffffff-0000-4000-8000-000000000000' };
-    agent.write(document([allow('udp', 53)], { ports: [...known, third] }));
+    const third = { ...portFields(THIRD, ['clients'], HERE), id: 'ffffffff-0000-4000-8000-000000000000' };
+    agent.write(pairDocument([allow('udp', 53)], { ports: [...known, third] }));
     await agent.run();
     const watcher = agent.watcher();
     process.kill(watcher, 'SIGSTOP');
@@ -351,10 +341,10 @@ describe('devices', () => {
   it('that no port is known for passes nothing, from before the port to after it', async () => {
     await agent.run();
     expect(await reach(shot)).toEqual([[]]);
-    const third = portFields(THIRD, ['clients'], here);
-    await agent.settled(document([allow('udp', 53)], { ports: [...known, third] }));
+    const third = portFields(THIRD, ['clients'], HERE);
+    await agent.settled(pairDocument([allow('udp', 53)], { ports: [...known, third] }));
     expect(await reach(shot)).toEqual([[SERVER.device]]);
-    await agent.settled(document([allow('udp', 53)], { ports: known }));
+    await agent.settled(pairDocument([allow('udp', 53)], { ports: known }));
     expect(await reach(shot)).toEqual([[]]);
   });
 });
@@ -406,12 +396,12 @@ input=$(cat)
 case "$input" in *10.0.0.2*udp*|*"goto profile"*poison*|*sg_poison*) echo "Error: Could not process rule: Invalid argument" >&2; exit 1;; esac
 printf '%s\\n' "$input" | exec ${REAL} "$@"`;
     const groups = (rules: readonly Rule[]): Readonly<Record<string, unknown>> => ({
-      ...document(rules),
+      ...pairDocument(rules),
       security_groups: [
         { id: 'clients', name: 'clients', security_group_rules: EGRESS },
         { id: 'poison', name: 'poison', security_group_rules: rules },
       ],
-      ports: [portFields(CLIENT, ['clients'], here), portFields(SERVER, ['poison'], here)],
+      ports: [portFields(CLIENT, ['clients'], HERE), portFields(SERVER, ['poison'], HERE)],
     });
     agent.write(groups([allow('udp', 53)]));
     agent.start({ env: { PATH: wrappedNft(script) } });
@@ -432,7 +422,7 @@ exec ${REAL} "$@"`;
     agent.start({ env: { PATH: wrappedNft(script) } });
     await agent.until(({ enforced }) => enforced);
     writeFileSync(join(agent.folder, 'busy'), '');
-    agent.write(document([allow('udp', 54)]));
+    agent.write(pairDocument([allow('udp', 54)]));
     await agent.until(({ enforced, lastError }) => !enforced && lastError?.includes('busy') === true);
     expect(await reach(forth('v4', 17, 53))).toEqual([[SERVER.device]]);
     rmSync(join(agent.folder, 'busy'));
@@ -447,7 +437,7 @@ exit $code`;
     agent.start({ env: { PATH: wrappedNft(script) } });
     await agent.until(({ enforced }) => enforced);
     writeFileSync(join(agent.folder, 'lose'), '');
-    agent.write(document([allow('udp', 54)]));
+    agent.write(pairDocument([allow('udp', 54)]));
     await eventually(() => agent.log().some(({ msg }) => msg.includes('No buffer space')));
     await agent.until(({ enforced }) => enforced);
     expect(await differs()).toBe(0);
@@ -471,7 +461,7 @@ exit $code`;
       ['-800d', year - 2, 55],
     ] as const) {
       writeFileSync(clock, offset);
-      await agent.settled(document([allow('udp', port)]));
+      await agent.settled(pairDocument([allow('udp', port)]));
       const { lastTransaction, source } = await agent.until(({ lastTransaction: last }) =>
         (last?.at ?? '').startsWith(String(shown)),
       );
@@ -507,7 +497,7 @@ exit $code`;
     for (let round = 0; round < 20; round++) {
       agent.start();
       for (let change = 0; change < 4; change++) {
-        agent.write(document([allow('udp', 53), allow('tcp', 1000 + 10 * round + change)]));
+        agent.write(pairDocument([allow('udp', 53), allow('tcp', 1000 + 10 * round + change)]));
         await setTimeout(round % 5 === 0 ? 5 : (37 * (round + change)) % 120);
       }
       await agent.end('SIGKILL');

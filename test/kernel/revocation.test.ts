@@ -1,13 +1,12 @@
 /** A permission that is revoked cuts live streams in both directions; one that is granted again lets them go on. */
 import { setTimeout } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
-import { CLIENT, EGRESS, OUTSIDE, portFields, SERVER, type Rule } from './lab/pair.js';
+import { CLIENT, EGRESS, HERE, OUTSIDE, portFields, type Rule, SERVER } from './lab/pair.js';
 import { Streams, type Ends, type StreamPlan } from './lab/streams.js';
-import { HOST, TestAgent } from './lab/test-agent.js';
+import { TestAgent } from './lab/test-agent.js';
 
 /** Not managed: the rest of the world. */
 const WORLD = { ...OUTSIDE, device: 'uplink0' };
-const here = { 'binding:host_id': HOST };
 const PROTOCOLS = ['tcp', 'udp'] as const;
 const ETHERTYPES = ['IPv4', 'IPv6'] as const;
 
@@ -46,8 +45,8 @@ function policy({ client = {}, server = {}, serverRules = [], serverEgress = EGR
     ],
     address_groups: [{ id: 'friends', name: 'friends', addresses: [] }],
     ports: [
-      ...(client === null ? [] : [portFields(CLIENT, ['clients'], { ...here, ...client })]),
-      ...(server === null ? [] : [portFields(SERVER, ['servers'], { ...here, ...server })]),
+      ...(client === null ? [] : [portFields(CLIENT, ['clients'], { ...HERE, ...client })]),
+      ...(server === null ? [] : [portFields(SERVER, ['servers'], { ...HERE, ...server })]),
     ],
     ...more,
   };

@@ -8,11 +8,11 @@ import { judgeEgress, judgeIngress, type JudgeContext } from '../../compiler/exp
 import { DEFAULT_OPTIONS } from '../../compiler/index.js';
 import { parseTopology, type Port, type Topology } from '../../src/model/index.js';
 import { seed } from '../support/seed.js';
-import { allow, EGRESS, ipFrame, portFields, ports as transport, type Rule } from './lab/pair.js';
+import { allow, EGRESS, HOST, ipFrame, portFields, ports as transport, type Rule } from './lab/pair.js';
 import { CLOSED_PORT, OPEN_PORT, randomFrom, RandomPolicy, TOGGLED_PORTS } from './lab/random-policy.js';
 import { Streams, type Guest } from './lab/streams.js';
 import type { Datagram } from './lab/talker.js';
-import { HOST, TestAgent } from './lab/test-agent.js';
+import { TestAgent } from './lab/test-agent.js';
 
 const SECONDS = Number(process.env['PORTCULLIS_SOAK_SECONDS'] ?? 120);
 const CHANGE_EVERY = 20;

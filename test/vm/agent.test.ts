@@ -6,31 +6,18 @@ import {
   allow,
   back,
   CLIENT,
-  EGRESS,
   forth,
+  HOST,
   PAIR,
   PAIR_BRIDGE,
-  portFields,
+  pairDocument,
   reachIn,
   SERVER,
-  type Rule,
 } from '../kernel/lab/pair.js';
-import { HOST, TestAgent } from '../kernel/lab/test-agent.js';
+import { TestAgent } from '../kernel/lab/test-agent.js';
 
 /** Software emulation; in milliseconds. */
 const PATIENCE = 120_000;
-const here = { 'binding:host_id': HOST };
-
-function document(serverRules: readonly Rule[]): Rule {
-  return {
-    security_groups: [
-      { id: 'clients', security_group_rules: EGRESS },
-      { id: 'servers', security_group_rules: serverRules },
-    ],
-    ports: [portFields(CLIENT, ['clients'], here), portFields(SERVER, ['servers'], here)],
-  };
-}
-
 let lab: Lab;
 let agent: TestAgent;
 beforeAll(async () => {
@@ -49,17 +36,17 @@ async function differs(): Promise<number | undefined> {
 
 it('on a bridge: enforces, cuts a revoked flow and lets it go on, heals, and leaves the rules', async () => {
   const options = { args: ['--datapath', 'bridge'] };
-  agent.write(document([allow('udp', 53)]));
+  agent.write(pairDocument([allow('udp', 53)]));
   await agent.run(options);
   const exchange = async (): Promise<unknown> =>
     reachIn(lab, forth('v4', 17, 53), back('v4', 17, 53), forth('v4', 17, 54));
   expect(await exchange()).toEqual([[SERVER.device], [CLIENT.device], []]);
 
-  await agent.settled(document([]));
+  await agent.settled(pairDocument([]));
   await agent.until(({ flows }) => flows.revoked > 0);
   expect(await exchange()).toEqual([[], [], []]);
 
-  await agent.settled(document([allow('udp', 53)]));
+  await agent.settled(pairDocument([allow('udp', 53)]));
   await agent.until(({ flows }) => flows.restored > 0);
   expect(await exchange()).toEqual([[SERVER.device], [CLIENT.device], []]);
 

@@ -17,6 +17,10 @@ export const PAIR_BRIDGE = 'brqnetwork';
 
 export type Rule = Readonly<Record<string, unknown>>;
 
+/** On the host whose agent is tested. */
+export const HOST = 'host-1';
+export const HERE: Rule = { 'binding:host_id': HOST };
+
 export const EGRESS: readonly Rule[] = [{ direction: 'egress' }, { direction: 'egress', ethertype: 'IPv6' }];
 export const allow = (protocol: string, port: number, fields: Rule = {}): Rule => ({
   direction: 'ingress',
@@ -35,6 +39,18 @@ export function portFields({ device, mac, v4, v6 }: typeof CLIENT, groups: reado
     fixed_ips: [{ ip_address: v4 }, { ip_address: v6 }],
     security_groups: groups,
     ...fields,
+  };
+}
+
+/** The two on the agent's host, in groups of their own; the client may send whatever it likes. */
+export function pairDocument(serverRules: readonly Rule[], more: Rule = {}): Rule {
+  return {
+    security_groups: [
+      { id: 'clients', name: 'clients', security_group_rules: EGRESS },
+      { id: 'servers', name: 'servers', security_group_rules: serverRules },
+    ],
+    ports: [portFields(CLIENT, ['clients'], HERE), portFields(SERVER, ['servers'], HERE)],
+    ...more,
   };
 }
 

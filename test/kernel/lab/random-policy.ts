@@ -1,6 +1,5 @@
 /** A policy that changes at random, one thing at a time, between ports that really send and ports that exist on paper. */
-import { HOST } from './test-agent.js';
-import { EGRESS, portFields, type Rule } from './pair.js';
+import { EGRESS, HOST, portFields, type Rule } from './pair.js';
 import type { Guest } from './streams.js';
 
 /** Always allowed among the guests. */

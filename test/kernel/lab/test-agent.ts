@@ -5,10 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { request } from 'node:http';
+import { HOST } from './pair.js';
 import type { AgentStatus } from '../../../agent/index.js';
 
 const MAIN = 'dist/src/cli/main.js';
-export const HOST = 'host-1';
 
 export interface AgentOptions {
   readonly args?: readonly string[];
