@@ -16,6 +16,8 @@ export interface LabPort {
   readonly addresses: readonly string[];
   /** Of the guest; needed where devices are on a bridge. */
   readonly mac?: string;
+  /** Where it is not the lab's own one. */
+  readonly bridge?: string;
 }
 
 export interface LabOptions {
@@ -25,6 +27,8 @@ export interface LabOptions {
 
 /** A frame that a port's guest sends, or that arrives from outside by the uplink. */
 export interface Shot extends Omit<WireFrame, 'destinationMac' | 'token'> {
+  /** Found by the destination's address if absent; on a bridge. */
+  readonly destinationMac?: string;
   /** The device whose guest sends; undefined is the outside. */
   readonly device: string | undefined;
 }
@@ -171,7 +175,7 @@ export class Lab {
     await this.load([...sets, arp].map((set) => `flush set ${set}\n`).join(''));
     const tokens = shots.map(() => (this.#token = (this.#token % 60_000) + 1));
     const frames = shots.flatMap(({ device, ...shot }, index) => {
-      const destinationMac = this.#destinationMac(device ?? UPLINK, shot.frame);
+      const destinationMac = shot.destinationMac ?? this.#destinationMac(device ?? UPLINK, shot.frame);
       const wire = { ...shot, destinationMac, token: tokens[index] ?? 0 };
       return frameHexes(wire).map((hex) => [farEnd(device ?? UPLINK), hex]);
     });
@@ -227,7 +231,15 @@ export class Lab {
     if (payload.kind !== 'ip') return BROADCAST_MAC;
     const { text } = payload.destination;
     if (/^(ff|22[4-9]\.|23\d\.|255\.)/.test(text)) return BROADCAST_MAC;
-    return this.ports.find(({ addresses }) => addresses.includes(text))?.mac ?? OUTSIDE_MAC;
+    const bridge = this.#bridgeOf(from);
+    const station = this.ports.find(
+      ({ device, addresses }) => addresses.includes(text) && this.#bridgeOf(device) === bridge,
+    );
+    return station?.mac ?? OUTSIDE_MAC;
+  }
+
+  #bridgeOf(device: string): string | undefined {
+    return this.ports.find((port) => port.device === device)?.bridge ?? this.bridge;
   }
 
   #deviceOf(end: string): string {
@@ -298,7 +310,7 @@ export class Lab {
       await execa('ip', ['-n', this.#guests, 'link', 'set', farEnd(device), 'arp', 'off', 'up']);
     }
     if (this.bridge === undefined) await this.#routeEverything();
-    else await this.#plugInto(this.bridge, devices);
+    else await this.#plugInto(devices);
     await this.load(this.#probe);
     await this.#startWire(devices.map(farEnd));
   }
@@ -314,10 +326,12 @@ export class Lab {
   }
 
   /** Who is where is told to the bridge, so that a frame goes where it should without a word before it. */
-  async #plugInto(bridge: string, devices: readonly string[]): Promise<void> {
-    await this.#ip('link', 'add', bridge, 'type', 'bridge', 'mcast_snooping', '0');
-    await this.#ip('link', 'set', bridge, 'up');
-    for (const device of devices) await this.#ip('link', 'set', device, 'master', bridge);
+  async #plugInto(devices: readonly string[]): Promise<void> {
+    for (const bridge of new Set(devices.map((device) => this.#bridgeOf(device) ?? ''))) {
+      await this.#ip('link', 'add', bridge, 'type', 'bridge', 'mcast_snooping', '0');
+      await this.#ip('link', 'set', bridge, 'up');
+    }
+    for (const device of devices) await this.#ip('link', 'set', device, 'master', this.#bridgeOf(device) ?? '');
     for (const { device, mac } of [...this.ports, { device: UPLINK, mac: OUTSIDE_MAC }]) {
       if (mac === undefined) continue;
       await execa('bridge', ['-n', this.host, 'fdb', 'replace', mac, 'dev', device, 'master', 'static']);
