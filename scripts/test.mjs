@@ -77,7 +77,13 @@ async function runVitestWithEngine(config, report) {
 function runVitestInVm(config, report) {
   return runInVm({
     command: vitest(config, report),
-    env: { PATH: process.env.PATH ?? '/usr/bin', HOME: '/root', PORTCULLIS_SEED: seed, CI: 'true' },
+    env: {
+      PATH: process.env.PATH ?? '/usr/bin',
+      HOME: '/root',
+      PORTCULLIS_SEED: seed,
+      PORTCULLIS_SETTLE_SECONDS: '0.5',
+      CI: 'true',
+    },
     cwd: ROOT,
     share: dirname(report),
     cache: CACHE,

@@ -5,13 +5,15 @@ Runs in the namespace of the guests. Arguments: names of devices. Standard input
 and shortly after these were sent.
 """
 import json
+import os
 import select
 import socket
 import sys
 
 ETH_P_ALL = 3
 PACKET_OUTGOING = 4
-SETTLE_SECONDS = 0.15
+# Where everything is emulated packets take longer.
+SETTLE_SECONDS = float(os.environ.get('PORTCULLIS_SETTLE_SECONDS', '0.15'))
 
 sockets = {}
 for device in sys.argv[1:]:
