@@ -167,9 +167,9 @@ function transportBytes(transport: Transport, { tcpFlags }: WireFrame): Buffer {
       break;
     }
     case 'icmp': {
-      const head = Buffer.concat([Buffer.from([transport.type, transport.code, 0, 0]), Buffer.alloc(4)]);
-      const target = transport.target === undefined ? Buffer.alloc(16) : addressBytes(transport.target);
-      return Buffer.concat([head, target]);
+      const head = Buffer.from([transport.type, transport.code, 0, 0, 0, 0, 0, 0]);
+      // Zeros would be a target, too.
+      return transport.target === undefined ? head : Buffer.concat([head, addressBytes(transport.target)]);
     }
     case 'other':
       return Buffer.alloc(16);

@@ -42,7 +42,8 @@ export interface Hit {
   readonly arrived: readonly string[];
 }
 
-const UPLINK = 'uplink0';
+/** The device by which the host reaches everybody else. */
+export const UPLINK = 'uplink0';
 /** Of whoever is behind the uplink. */
 const OUTSIDE_MAC = '02:00:00:00:02:00';
 const BROADCAST_MAC = 'ff:ff:ff:ff:ff:ff';
@@ -325,7 +326,7 @@ export class Lab {
     for (const port of this.ports) await this.route(port);
   }
 
-  /** Who is where is told to the bridge, so that a frame goes where it should without a word before it. */
+  /** Who is where is told to the bridge for good, so that a frame goes where it should whatever an unfiltered port claims. */
   async #plugInto(devices: readonly string[]): Promise<void> {
     for (const bridge of new Set(devices.map((device) => this.#bridgeOf(device) ?? ''))) {
       await this.#ip('link', 'add', bridge, 'type', 'bridge', 'mcast_snooping', '0');
@@ -334,7 +335,7 @@ export class Lab {
     for (const device of devices) await this.#ip('link', 'set', device, 'master', this.#bridgeOf(device) ?? '');
     for (const { device, mac } of [...this.ports, { device: UPLINK, mac: OUTSIDE_MAC }]) {
       if (mac === undefined) continue;
-      await execa('bridge', ['-n', this.host, 'fdb', 'replace', mac, 'dev', device, 'master', 'static']);
+      await execa('bridge', ['-n', this.host, 'fdb', 'replace', mac, 'dev', device, 'master', 'static', 'sticky']);
     }
   }
 
