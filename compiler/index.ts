@@ -11,7 +11,7 @@ export { baselineTables } from './baseline.js';
 export { summarise, type Summary } from './summary.js';
 export { compileRuleset, TABLE_NAME } from './ruleset/compile.js';
 export { tallySetName } from './ruleset/build.js';
-export type * from './ruleset/types.js';
+export * from './ruleset/types.js';
 export { HostCompiler, type Touched } from './incremental/host-compiler.js';
 export { runEgress, runIngress, type Passage } from './ruleset/run.js';
 export { fullRuleText, printRuleset, printTables } from './nftables/text.js';

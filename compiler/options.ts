@@ -9,6 +9,11 @@ export interface CompileOptions {
   /** The conntrack mark bit that says "this flow's permission was revoked". One bit of 32, ours alone. */
   readonly revokedMark: number;
   /**
+   * The lower of two neighbouring bits of the packet mark, ours alone, that tell table bridge what connection tracking says
+   * of a packet. Used by the datapath `bridge-netfilter`.
+   */
+  readonly stateMark: number;
+  /**
    * Allowed address pairs with a shorter prefix than this stay out of member sets: one 0.0.0.0/0 pair would open every
    * rule that names the port's group.
    */
@@ -21,6 +26,7 @@ export const DEFAULT_OPTIONS: CompileOptions = {
   datapath: 'routed',
   devicePrefix: 'tap',
   revokedMark: 0x1000_0000,
+  stateMark: 0x0400_0000,
   widestPairLength: { IPv4: 8, IPv6: 32 },
   audit: false,
 };

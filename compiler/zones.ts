@@ -1,7 +1,7 @@
 /**
  * Connection tracking zones: tenants whose addresses overlap on one host must never share a conntrack entry.
  *
- * - Bridge datapath: one zone per network, set by the bridge that a packet enters.
+ * - Bridge datapaths: one zone per network, set by the bridge that a packet enters.
  * - Routed datapath: the host routes by one table, so an address means one port, and all ports share zone 0, in which
  *   flows between networks, to the host and to the outside are followed from both ends. Only where two networks on the
  *   host use the same address does the later network (by id) get a zone of its own, set by device. See
@@ -30,6 +30,7 @@ const LAST_ZONE = 65535;
 export function assignZones(ports: readonly Port[], datapath: Datapath): ZoneAssignment {
   switch (datapath) {
     case 'bridge':
+    case 'bridge-netfilter':
       return { zones: bridgeZones(ports), overlaps: [] };
     case 'routed':
       return routedZones(ports);

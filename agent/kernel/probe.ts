@@ -1,4 +1,5 @@
 /** What the running kernel can do, asked before anything is loaded. */
+import { readFile } from 'node:fs/promises';
 import type { Datapath } from '../../compiler/index.js';
 import { KernelError } from './errors.js';
 import { wouldApply } from './nft.js';
@@ -11,8 +12,11 @@ ct state established accept
 }
 `;
 
+/** What makes br_netfilter show table inet the packets of bridges, in each network namespace (ip-sysctl.rst). */
+const BRIDGE_CALLS = ['bridge-nf-call-iptables', 'bridge-nf-call-ip6tables'];
+
 /**
- * @throws KernelError `unsupported` when the kernel cannot enforce that datapath; the message says what to load.
+ * @throws KernelError `unsupported` when the kernel cannot enforce that datapath; the message says what to load or to set.
  */
 export async function probeDatapath(datapath: Datapath): Promise<void> {
   switch (datapath) {
@@ -23,7 +27,20 @@ export async function probeDatapath(datapath: Datapath): Promise<void> {
       throw new KernelError(
         'unsupported',
         '--datapath bridge: the kernel does not track connections in the bridge family: load nf_conntrack_bridge ' +
-          '(modprobe nf_conntrack_bridge), or use a kernel that has it (CONFIG_NF_CONNTRACK_BRIDGE)',
+          '(modprobe nf_conntrack_bridge), or use a kernel that has it (CONFIG_NF_CONNTRACK_BRIDGE), or br_netfilter with ' +
+          '--datapath bridge-netfilter',
       );
+    case 'bridge-netfilter':
+      for (const setting of BRIDGE_CALLS) {
+        const value = await readFile(`/proc/sys/net/bridge/${setting}`, 'utf8').catch(() => undefined);
+        if (value?.trim() === '1') continue;
+        throw new KernelError(
+          'unsupported',
+          value === undefined
+            ? '--datapath bridge-netfilter: the kernel lacks br_netfilter: load it (modprobe br_netfilter)'
+            : `--datapath bridge-netfilter: net.bridge.${setting} is off, so that table inet sees no packet of a bridge: ` +
+                `set it (sysctl -w net.bridge.${setting}=1)`,
+        );
+      }
   }
 }

@@ -32,13 +32,14 @@ import {
   portMapName,
   portVerdict,
   TABLE_NAME,
-  zoneSets,
+  tableFamilies,
+  zonePart,
 } from '../ruleset/compile.js';
 import { groupProgram, type GroupProgram, type MemberSetNames } from '../ruleset/group-chain.js';
 import { OWN_SETS, ownKeys } from '../ruleset/own-sets.js';
 import { profileChain, profileChainName, profileContent, profileOf } from '../ruleset/profiles.js';
-import { CHAINS, zoneChains } from '../ruleset/skeleton.js';
-import type { Chain, NamedSet, Ruleset, Table, Verdict } from '../ruleset/types.js';
+import { CHAINS } from '../ruleset/skeleton.js';
+import { isBridged, type Chain, type Ruleset, type Verdict } from '../ruleset/types.js';
 import { ZoneTracker } from './zone-tracker.js';
 import { elementText, WantedTable, type ObjectCount } from './wanted-table.js';
 
@@ -98,10 +99,10 @@ export class HostCompiler {
   readonly #groupNames = new ShortNames();
   readonly #remoteNames = new ShortNames();
   readonly #zones: ZoneTracker;
-  #zoneSets: readonly NamedSet[] = [];
   #zoneByName: ReadonlyMap<string, number> = new Map();
   readonly #main: WantedTable;
-  readonly #arp: WantedTable | undefined;
+  /** Beside the main one: arp where the host routes, inet where ports are on bridges. */
+  readonly #beside: WantedTable;
 
   // What the change in hand has touched.
   readonly #dirtyGroups = new Set<string>();
@@ -117,15 +118,16 @@ export class HostCompiler {
     private readonly isLocal: (port: Port) => boolean,
     private readonly options: CompileOptions,
   ) {
-    this.#main = new WantedTable(options.datapath === 'bridge' ? 'bridge' : 'inet');
-    this.#arp = options.datapath === 'routed' ? new WantedTable('arp') : undefined;
+    const { policy, beside } = tableFamilies(options.datapath);
+    this.#main = new WantedTable(policy);
+    this.#beside = new WantedTable(beside);
     this.#zones = new ZoneTracker(options.datapath);
     for (const table of this.#fromScratch().tables) {
-      const wanted = this.#tableOf(table);
-      for (const set of table.sets.values()) wanted?.addSet(set);
-      for (const chain of table.chains.values()) wanted?.setChain(chain);
+      const wanted = table.family === policy ? this.#main : this.#beside;
+      for (const set of table.sets.values()) wanted.addSet(set);
+      for (const chain of table.chains.values()) wanted.setChain(chain);
     }
-    this.#zoneSets = zoneSets({ zones: this.#zones.assign([]) }, options);
+    this.#zoneByName = this.#zones.assign([]).zones;
     this.take();
   }
 
@@ -147,7 +149,7 @@ export class HostCompiler {
 
   /** The connection tracking zone of a port's packets. */
   zoneOf(port: Port): number {
-    return this.#zoneByName.get(this.options.datapath === 'bridge' ? port.bridge : port.device) ?? 0;
+    return this.#zoneByName.get(isBridged(this.options.datapath) ? port.bridge : port.device) ?? 0;
   }
 
   /** The whole ruleset, compiled from scratch. */
@@ -185,9 +187,9 @@ export class HostCompiler {
 
   /** The steps since the last time, and what they touch. From now on they count as taken. */
   take(): { readonly transaction: Transaction; readonly touched: Touched } {
-    const transaction = [this.#main, this.#arp].flatMap((table): TableChange[] => {
-      const changes = table?.take() ?? [];
-      if (table === undefined || changes.length === 0) return [];
+    const transaction = [this.#main, this.#beside].flatMap((table): TableChange[] => {
+      const changes = table.take();
+      if (changes.length === 0) return [];
       return [{ kind: 'update', family: table.family, name: TABLE_NAME, changes }];
     });
     const touched = { prefixes: this.#touched, gone: this.#gone };
@@ -198,20 +200,16 @@ export class HostCompiler {
 
   /** How many kernel objects the policy takes. */
   count(): ObjectCount {
-    const [main, arp] = [this.#main.count(), this.#arp?.count()];
+    const [main, beside] = [this.#main.count(), this.#beside.count()];
     return {
-      sets: main.sets + (arp?.sets ?? 0),
-      chains: main.chains + (arp?.chains ?? 0),
-      elements: main.elements + (arp?.elements ?? 0),
+      sets: main.sets + beside.sets,
+      chains: main.chains + beside.chains,
+      elements: main.elements + beside.elements,
     };
   }
 
   #fromScratch(): Ruleset {
     return compileRuleset(hostPolicy(this.topology, this.isLocal, this.options), this.options);
-  }
-
-  #tableOf(table: Table): WantedTable | undefined {
-    return table.family === 'arp' ? this.#arp : this.#main;
   }
 
   // Ports
@@ -270,9 +268,10 @@ export class HostCompiler {
       const verdict = this.#audited(portVerdict(port, () => goTo(profileChainName({ name }, direction))));
       visit(this.#main, portMapName(direction), elementText([portMapField(direction)], [port.device], verdict));
     }
-    if (this.#arp !== undefined) {
+    const arp = isBridged(this.options.datapath) ? undefined : this.#beside;
+    if (arp !== undefined) {
       const verdict = this.#audited(portVerdict(port, () => goTo(CHAINS.arpGuard)));
-      visit(this.#arp, portMapName('egress'), elementText(['iifname'], [port.device], verdict));
+      visit(arp, portMapName('egress'), elementText(['iifname'], [port.device], verdict));
     }
     if (port.filtering !== 'filtered') return;
     const own = ownKeys(port);
@@ -280,7 +279,7 @@ export class HostCompiler {
       for (const key of set.keys(own)) {
         const element = elementText(set.fields, key);
         visit(this.#main, set.name, element);
-        if (set.forArp && this.#arp !== undefined) visit(this.#arp, set.name, element);
+        if (set.forArp && arp !== undefined) visit(arp, set.name, element);
       }
     }
   }
@@ -380,8 +379,8 @@ export class HostCompiler {
     return this.options.audit ? auditedElement(verdict) : verdict;
   }
 
-  #setChain(chain: Chain): void {
-    this.#main.setChain(this.options.audit ? auditedChain(chain) : chain);
+  #setChain(chain: Chain, table = this.#main): void {
+    table.setChain(this.options.audit ? auditedChain(chain) : chain);
   }
 
   // Settling
@@ -506,17 +505,17 @@ export class HostCompiler {
 
   #settleZones(): void {
     if (!this.#zones.takeDirty()) return;
+    const { datapath } = this.options;
+    const before = { zones: { zones: this.#zoneByName, overlaps: [] } };
     const zones = this.#zones.assign([...this.#local.values()]);
     this.#zoneByName = zones.zones;
-    const sets = zoneSets({ zones }, this.options);
-    for (const { name } of this.#zoneSets) this.#main.deleteSet(name);
-    for (const set of sets) this.#main.addSet(set);
-    const chains = zoneChains(this.options.datapath);
-    for (const chain of chains) {
-      if (sets.length > 0) this.#setChain(chain);
-      else this.#main.deleteChain(chain.name);
+    for (const table of [this.#main, this.#beside]) {
+      const [old, wanted] = [zonePart(table.family, before, datapath), zonePart(table.family, { zones }, datapath)];
+      for (const { name } of old.sets) table.deleteSet(name);
+      for (const set of wanted.sets) table.addSet(set);
+      for (const { name } of old.chains) table.deleteChain(name);
+      for (const chain of wanted.chains) this.#setChain(chain, table);
     }
-    this.#zoneSets = sets;
   }
 }
 

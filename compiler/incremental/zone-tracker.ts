@@ -3,7 +3,7 @@
  * leaves it; on routed hosts when an address begins or ceases to be in two networks, or while one is.
  */
 import type { Port } from '../../src/model/index.js';
-import type { Datapath } from '../ruleset/types.js';
+import { isBridged, type Datapath } from '../ruleset/types.js';
 import { assignZones, exactAddresses, type ZoneAssignment } from '../zones.js';
 
 export class ZoneTracker {
@@ -39,7 +39,7 @@ export class ZoneTracker {
 
   #count(port: Port, by: 1 | -1): void {
     if (this.datapath === 'routed' && this.#contested.size > 0) this.#isDirty = true;
-    const subjects = this.datapath === 'bridge' ? [port.bridge] : exactAddresses(port);
+    const subjects = isBridged(this.datapath) ? [port.bridge] : exactAddresses(port);
     for (const subject of subjects) {
       const networks = this.#uses.get(subject) ?? new Map<string, number>();
       const count = (networks.get(port.networkId) ?? 0) + by;
@@ -48,7 +48,7 @@ export class ZoneTracker {
       if (networks.size === 0) this.#uses.delete(subject);
       else this.#uses.set(subject, networks);
       const isFirstOrLast = count === (by === 1 ? 1 : 0);
-      if (this.datapath === 'bridge') this.#isDirty ||= isFirstOrLast;
+      if (isBridged(this.datapath)) this.#isDirty ||= isFirstOrLast;
       else if (networks.size > 1) {
         this.#contested.add(subject);
         this.#isDirty = true;

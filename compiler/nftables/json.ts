@@ -19,6 +19,7 @@ import type {
 } from '../ruleset/types.js';
 import { harmless, ruleComment } from './comment.js';
 import { FIELD_SYNTAX, type JsonExpression, type JsonValue } from './fields.js';
+import { packetStateMask, packetStateValue } from './packet-state.js';
 import { ruleText, setKind, TALLY } from './text.js';
 
 /**
@@ -127,6 +128,14 @@ function matchJson(match: Match): JsonExpression {
           right: match.present ? match.bit : 0,
         },
       };
+    case 'packet-state':
+      return {
+        match: {
+          op: '==',
+          left: { '&': [{ meta: { key: 'mark' } }, packetStateMask(match.bit)] },
+          right: packetStateValue(match),
+        },
+      };
   }
 }
 
@@ -147,6 +156,11 @@ function actionJson(action: Action): JsonExpression {
     case 'zone': {
       const value = { map: { key: FIELD_SYNTAX[action.field].json, data: `@${action.map}` } };
       return { mangle: { key: { ct: { key: 'zone' } }, value } };
+    }
+    case 'packet-state': {
+      const mark = { meta: { key: 'mark' } };
+      const others = (~packetStateMask(action.bit) & 0xffff_ffff) >>> 0;
+      return { mangle: { key: mark, value: { '|': [{ '&': [mark, others] }, packetStateValue(action)] } } };
     }
   }
 }

@@ -16,6 +16,7 @@ import type {
   Verdict,
 } from '../ruleset/types.js';
 import { harmless, ruleComment } from './comment.js';
+import { packetStateMask, packetStateValue } from './packet-state.js';
 import { FIELD_SYNTAX } from './fields.js';
 
 /**
@@ -178,6 +179,8 @@ function matchText(match: Match): string {
       const bit = hex(match.bit, 8);
       return `ct mark & ${bit} ${match.present ? `== ${bit}` : '== 0'}`;
     }
+    case 'packet-state':
+      return `meta mark & ${hex(packetStateMask(match.bit), 8)} == ${hex(packetStateValue(match), 8)}`;
   }
 }
 
@@ -195,6 +198,10 @@ function actionText(action: Action): string {
     }
     case 'zone':
       return `ct zone set ${FIELD_SYNTAX[action.field].text} map @${action.map}`;
+    case 'packet-state': {
+      const others = hex((~packetStateMask(action.bit) & 0xffff_ffff) >>> 0, 8);
+      return `meta mark set meta mark & ${others} | ${hex(packetStateValue(action), 8)}`;
+    }
   }
 }
 

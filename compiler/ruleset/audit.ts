@@ -55,6 +55,7 @@ function auditedAction(action: Action): Action {
     case 'tally':
     case 'verdict-map':
     case 'zone':
+    case 'packet-state':
       return action;
   }
 }

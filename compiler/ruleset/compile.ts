@@ -8,8 +8,28 @@ import { ACCEPT, DROP, goTo, intervalSet, namedSet, plainSet, tallySet } from '.
 import { groupProgram, type GroupProgram, type MemberSetNames } from './group-chain.js';
 import { OWN_SETS, ownKeys } from './own-sets.js';
 import { profileChain, profileChainName, profilesOf, type Profile } from './profiles.js';
-import { arpBaseChain, arpChains, baseChains, CHAINS, policyChains, SETS, zoneChains } from './skeleton.js';
-import type { Chain, Key, MapElement, NamedSet, Ruleset, Table, TableFamily, Verdict } from './types.js';
+import {
+  arpBaseChain,
+  arpChains,
+  baseChains,
+  besideBridgeChains,
+  CHAINS,
+  policyChains,
+  SETS,
+  zonePrograms,
+} from './skeleton.js';
+import {
+  isBridged,
+  type Chain,
+  type Datapath,
+  type Key,
+  type MapElement,
+  type NamedSet,
+  type Ruleset,
+  type Table,
+  type TableFamily,
+  type Verdict,
+} from './types.js';
 
 /** The name of each of our tables. */
 export const TABLE_NAME = 'portcullis';
@@ -26,12 +46,14 @@ function enforcing(policy: HostPolicy, options: CompileOptions): Ruleset {
   const profiles = profilesOf(policy.ports, policy.groups);
   const sources = sourceSets(policy.ports);
   const policyTable = mainTable(policy, profiles, sources, options);
-  switch (options.datapath) {
-    case 'bridge':
-      return { datapath: 'bridge', tables: [policyTable] };
-    case 'routed':
-      return { datapath: 'routed', tables: [policyTable, arpTable(policy, sources, options)] };
-  }
+  const { datapath } = options;
+  const beside = isBridged(datapath) ? besideBridge(policy, options) : arpTable(policy, sources, options);
+  return { datapath, tables: [policyTable, beside] };
+}
+
+/** The families of the table that holds the policy, and of the one beside it. */
+export function tableFamilies(datapath: Datapath): { readonly policy: TableFamily; readonly beside: TableFamily } {
+  return isBridged(datapath) ? { policy: 'bridge', beside: 'inet' } : { policy: 'inet', beside: 'arp' };
 }
 
 function mainTable(
@@ -46,9 +68,10 @@ function mainTable(
   );
   const names = shortNames(policy.groups.keys());
   const programs = groupPrograms(policy, names);
-  const zones = zoneSets(policy, options);
+  const { policy: family } = tableFamilies(datapath);
+  const zones = zonePart(family, policy, datapath);
   return table(
-    datapath === 'bridge' ? 'bridge' : 'inet',
+    family,
     [
       ...sources.all,
       ...memberSets(policy),
@@ -56,17 +79,23 @@ function mainTable(
       ...DIRECTIONS.map((direction) =>
         portMap(policy.ports, direction, (port) => toProfile(profiles, port, direction)),
       ),
-      ...zones,
+      ...zones.sets,
       ...DIRECTIONS.map(tallySet),
     ],
     [
       ...policyChains(datapath, options),
       ...programs.map((program) => program.chain),
       ...distinct.flatMap((profile) => DIRECTIONS.map((direction) => profileChain(profile, direction, names))),
-      ...(zones.length > 0 ? zoneChains(datapath) : []),
+      ...zones.chains,
       ...baseChains(datapath, options),
     ],
   );
+}
+
+/** What table bridge cannot say of zones and connections. */
+function besideBridge(policy: HostPolicy, options: CompileOptions): Table {
+  const zones = zonePart('inet', policy, options.datapath);
+  return table('inet', zones.sets, [...besideBridgeChains(options), ...zones.chains]);
 }
 
 /** The routed datapath's ARP guard: table inet does not see ARP. */
@@ -215,13 +244,15 @@ function groupPrograms(policy: HostPolicy, names: ReadonlyMap<string, string>): 
 
 // Zones
 
-/** The map of zones; none where every port is in zone 0. */
-export function zoneSets({ zones }: Pick<HostPolicy, 'zones'>, options: CompileOptions): readonly NamedSet[] {
+/** The map of zones and its chains, in one table; none on a routed host where every port is in zone 0. */
+export function zonePart(
+  family: TableFamily,
+  { zones }: Pick<HostPolicy, 'zones'>,
+  datapath: Datapath,
+): { readonly sets: readonly NamedSet[]; readonly chains: readonly Chain[] } {
+  const program = zonePrograms(datapath).find((one) => one.family === family);
   const elements = [...zones.zones].map(([name, zone]) => ({ key: [name], data: zone }));
-  switch (options.datapath) {
-    case 'bridge':
-      return [namedSet(SETS.zones, ['ibrname'], false, { data: 'zone', elements })];
-    case 'routed':
-      return elements.length === 0 ? [] : [namedSet(SETS.zones, ['iifname'], false, { data: 'zone', elements })];
-  }
+  if (program === undefined || (!isBridged(datapath) && elements.length === 0)) return { sets: [], chains: [] };
+  const set = namedSet(SETS.zones, [program.field], false, { data: 'zone', elements });
+  return { sets: [set], chains: program.chains };
 }

@@ -4,20 +4,22 @@
  */
 import { covers, isExact, type FlowState, type Frame, type Prefix } from '../../src/model/index.js';
 import { ETHERTYPE, ETHERTYPE_ARP, ETHERTYPE_RARP } from './ethertype.js';
-import type {
-  Action,
-  Chain,
-  Component,
-  CtState,
-  Field,
-  Hook,
-  Key,
-  Match,
-  NamedSet,
-  Rule,
-  Ruleset,
-  Table,
-  Verdict,
+import {
+  isBridged,
+  type Action,
+  type Chain,
+  type Component,
+  type CtState,
+  type Field,
+  type Hook,
+  type Key,
+  type Match,
+  type NamedSet,
+  type PacketState,
+  type Rule,
+  type Ruleset,
+  type Table,
+  type Verdict,
 } from './types.js';
 
 export interface Passage {
@@ -29,7 +31,7 @@ export interface Passage {
 
 /** A packet that the device sends into the host. */
 export function runEgress(ruleset: Ruleset, device: string, frame: Frame, state: FlowState): Passage {
-  if (ruleset.datapath === 'bridge') return runHook(ruleset, 'bridge', 'prerouting', { iifname: device }, frame, state);
+  if (isBridged(ruleset.datapath)) return runHook(ruleset, 'bridge', 'prerouting', { iifname: device }, frame, state);
   switch (frame.payload.kind) {
     case 'ip':
       return isPlain(frame) ? runHook(ruleset, 'inet', 'prerouting', { iifname: device }, frame, state) : UNSEEN;
@@ -43,8 +45,7 @@ export function runEgress(ruleset: Ruleset, device: string, frame: Frame, state:
 
 /** A packet that the host is about to give to the device. */
 export function runIngress(ruleset: Ruleset, device: string, frame: Frame, state: FlowState): Passage {
-  if (ruleset.datapath === 'bridge')
-    return runHook(ruleset, 'bridge', 'postrouting', { oifname: device }, frame, state);
+  if (isBridged(ruleset.datapath)) return runHook(ruleset, 'bridge', 'postrouting', { oifname: device }, frame, state);
   if (frame.payload.kind !== 'ip' || !isPlain(frame)) return UNSEEN;
   return runHook(ruleset, 'inet', 'postrouting', { oifname: device }, frame, state);
 }
@@ -72,6 +73,7 @@ function runHook(
     fields: fieldsOf(frame, devices),
     states: ctStates(frame, state),
     revoked: state === 'revoked',
+    state: packetState(frame, state),
   };
   for (const table of ruleset.tables) {
     if (table.family !== family) continue;
@@ -98,6 +100,8 @@ interface Packet {
   readonly fields: ReadonlyMap<Field, Value>;
   readonly states: readonly CtState[];
   readonly revoked: boolean;
+  /** As table inet tells it to table bridge. */
+  readonly state: PacketState;
 }
 
 /** Types that nf_conntrack_icmpv6 never tracks: 130-136 and 143. A redirect (137) is related to its flow, or invalid. */
@@ -106,6 +110,20 @@ function isUntracked(frame: Frame): boolean {
   if (payload.kind !== 'ip' || payload.transport.kind !== 'icmp' || payload.transport.protocol !== 58) return false;
   const { type } = payload.transport;
   return (type >= 130 && type <= 136) || type === 143;
+}
+
+function packetState(frame: Frame, state: FlowState): PacketState {
+  if (isUntracked(frame)) return 'new';
+  switch (state) {
+    case 'new':
+      return 'new';
+    case 'established':
+    case 'related':
+      return 'established';
+    case 'invalid':
+    case 'revoked':
+      return 'refused';
+  }
 }
 
 function ctStates(frame: Frame, state: FlowState): readonly CtState[] {
@@ -264,6 +282,7 @@ function verdictOf({ table, packet }: Machine, action: Action): Verdict | undefi
     case 'inline-verdict-map':
       return action.elements.find(({ key }) => keyMatches(packet, action.fields, key))?.data;
     case 'zone':
+    case 'packet-state':
       return undefined;
   }
 }
@@ -284,6 +303,8 @@ function matches({ table, packet }: Machine, match: Match): boolean {
       return match.states.some((state) => packet.states.includes(state));
     case 'ct-mark':
       return packet.revoked === match.present;
+    case 'packet-state':
+      return packet.state === match.state;
   }
 }
 

@@ -12,7 +12,20 @@ import { parsePrefix, type Direction, type Prefix } from '../../src/model/index.
 import type { CompileOptions } from '../options.js';
 import { ACCEPT, act, chain, ctState, dispatch, dropped, goTo, inSet, is, isNot, jump, RETURN, rule } from './build.js';
 import { ETHERTYPE, ETHERTYPE_ARP, ETHERTYPE_RARP } from './ethertype.js';
-import type { Chain, Datapath, Field, Hook, Key, MapElement, Match, Rule, Verdict } from './types.js';
+import {
+  isBridged,
+  type Chain,
+  type Datapath,
+  type Field,
+  type Hook,
+  type Key,
+  type MapElement,
+  type Match,
+  type PacketState,
+  type Rule,
+  type TableFamily,
+  type Verdict,
+} from './types.js';
 
 /** Sets and maps of the fixed part. What each holds is said where it is filled, in compile.ts. */
 export const SETS = {
@@ -84,7 +97,7 @@ export function policyChains(datapath: Datapath, options: CompileOptions): reado
   return [
     ...sourceGuards(),
     ...egressServices(),
-    ...(datapath === 'bridge' ? [...arpGuard(), ...linkLayerChains()] : []),
+    ...(isBridged(datapath) ? [...arpGuard(), ...linkLayerChains()] : []),
     chain(CHAINS.egressStateful, 'egress of every port with stateful groups', [
       ...egressPrologue(datapath),
       ...connectionState('egress', options),
@@ -236,6 +249,7 @@ function ingressPrologue(datapath: Datapath): readonly Rule[] {
 
 /** Established flows pass unless revoked; invalid packets never; new and untracked ones go on to the groups. */
 function connectionState(direction: Direction, options: CompileOptions): readonly Rule[] {
+  if (options.datapath === 'bridge-netfilter') return toldState(direction, options);
   const revoked = (present: boolean): Match => ({ kind: 'ct-mark', bit: options.revokedMark, present });
   return [
     rule([ctState('established', 'related'), revoked(false)], ACCEPT, 'flow that policy let in'),
@@ -244,12 +258,50 @@ function connectionState(direction: Direction, options: CompileOptions): readonl
   ];
 }
 
+/** The same by what table inet wrote into the packet's mark. A packet that it did not see is closed. */
+function toldState(direction: Direction, { stateMark: bit }: CompileOptions): readonly Rule[] {
+  const told = (state: PacketState): readonly Match[] => [{ kind: 'packet-state', bit, state }];
+  return [
+    rule(told('established'), ACCEPT, 'flow that policy let in'),
+    ...dropped(direction, told('refused'), 'flow whose permission was revoked, or invalid to connection tracking'),
+    ...dropped(direction, told('unknown'), 'br_netfilter did not show it to table inet'),
+  ];
+}
+
+/** Chains of table inet that write into each packet's mark what connection tracking says of it. */
+function tellingChains({ stateMark: bit, revokedMark }: CompileOptions): readonly Chain[] {
+  const tell = (matches: readonly Match[], state: PacketState, comment: string): Rule => ({
+    ...act({ kind: 'packet-state', bit, state }, comment),
+    matches,
+  });
+  const revoked: Match = { kind: 'ct-mark', bit: revokedMark, present: true };
+  const priority = 0;
+  const base = (name: string, hook: Hook['hook'], comment: string): Chain =>
+    chain(name, comment, [rule([], jump('state'), 'what is known of its connection')], { hook, priority });
+  return [
+    chain('state', 'tells table bridge of connections', [
+      tell([], 'new', 'new or untracked'),
+      tell([ctState('established', 'related')], 'established', 'flow that policy let in'),
+      tell([ctState('established', 'related'), revoked], 'refused', 'flow whose permission was revoked'),
+      tell([ctState('invalid')], 'refused', 'invalid to connection tracking'),
+    ]),
+    base('state_in', 'prerouting', 'packets that arrive'),
+    base('state_out', 'output', 'packets that the host makes'),
+  ];
+}
+
+/** The fixed chains of table inet beside table bridge. */
+export function besideBridgeChains(options: CompileOptions): readonly Chain[] {
+  return options.datapath === 'bridge-netfilter' ? tellingChains(options) : [];
+}
+
 /** On a bridge every frame passes: what is not an untagged IP packet is judged apart. */
 function linkLayerRule(datapath: Datapath, target: string): readonly Rule[] {
   switch (datapath) {
     case 'routed':
       return [];
     case 'bridge':
+    case 'bridge-netfilter':
       return [rule([isNot('ether type', ETHERTYPE.IPv4, ETHERTYPE.IPv6)], goTo(target), 'not IP, or tagged')];
   }
 }
@@ -305,16 +357,18 @@ export function arpChains(): readonly Chain[] {
 }
 
 /**
- * Base chains. They stand in prerouting and postrouting, in the filter priority, in both datapaths; in the bridge family
- * that priority (-200) is also connection tracking's own, hence a place just behind it.
+ * Base chains. They stand in prerouting and postrouting, in the filter priority; in the bridge family that priority (-200)
+ * is also connection tracking's own, hence a place just behind it, and br_netfilter's is 0 (linux/netfilter_bridge.h).
  */
 export function baseChains(datapath: Datapath, options: CompileOptions): readonly Chain[] {
-  const priority = datapath === 'routed' ? 0 : -200 + 10;
+  const priority = BASE_PRIORITY[datapath];
   return [
     portDispatch('egress', 'packets from ports', { hook: 'prerouting', priority }, options),
     portDispatch('ingress', 'packets to ports', { hook: 'postrouting', priority }, options),
   ];
 }
+
+const BASE_PRIORITY: Readonly<Record<Datapath, number>> = { routed: 0, bridge: -200 + 10, 'bridge-netfilter': 0 + 10 };
 
 /** The base chain of the arp table: ARP that the host receives. */
 export function arpBaseChain(options: CompileOptions): Chain {
@@ -339,17 +393,36 @@ function portDispatch(direction: Direction, comment: string, hook: Hook, options
   );
 }
 
-/** Chains that put packets into connection tracking zones, before tracking (priority raw). */
-export function zoneChains(datapath: Datapath): readonly Chain[] {
+/** What puts packets into connection tracking zones, in one table: before tracking (priority raw). */
+export interface ZoneProgram {
+  readonly family: TableFamily;
+  /** What the map's keys are. */
+  readonly field: 'iifname' | 'ibrname';
+  readonly chains: readonly Chain[];
+}
+
+/**
+ * The zone programs of a datapath. Table inet sees a bridge as the device of what br_netfilter shows it, and of what the host
+ * itself sends there: so that an answer of the host is found in the zone of what it answers.
+ */
+export function zonePrograms(datapath: Datapath): readonly ZoneProgram[] {
   const priority = -300;
   const zoneBy = (field: Field): Rule => act({ kind: 'zone', field, map: SETS.zones }, 'one zone per address space');
+  const zonesIn = (field: Field, comment: string): Chain =>
+    chain('zones_in', comment, [zoneBy(field)], { hook: 'prerouting', priority });
+  const zonesOut = chain('zones_out', 'zone of packets that the host makes', [zoneBy('oifname')], {
+    hook: 'output',
+    priority,
+  });
   switch (datapath) {
     case 'bridge':
-      return [chain('zones_in', 'zone by bridge', [zoneBy('ibrname')], { hook: 'prerouting', priority })];
-    case 'routed':
       return [
-        chain('zones_in', 'zone by device', [zoneBy('iifname')], { hook: 'prerouting', priority }),
-        chain('zones_out', 'zone of packets that the host makes', [zoneBy('oifname')], { hook: 'output', priority }),
+        { family: 'bridge', field: 'ibrname', chains: [zonesIn('ibrname', 'zone by bridge')] },
+        { family: 'inet', field: 'iifname', chains: [zonesOut] },
       ];
+    case 'bridge-netfilter':
+      return [{ family: 'inet', field: 'iifname', chains: [zonesIn('iifname', 'zone by bridge'), zonesOut] }];
+    case 'routed':
+      return [{ family: 'inet', field: 'iifname', chains: [zonesIn('iifname', 'zone by device'), zonesOut] }];
   }
 }

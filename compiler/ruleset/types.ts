@@ -6,8 +6,17 @@
  */
 import type { Prefix } from '../../src/model/index.js';
 
-/** How ports reach the host: routed taps (table inet, and arp beside it), or taps on a Linux bridge (table bridge). */
-export type Datapath = 'routed' | 'bridge';
+/**
+ * How ports reach the host: routed taps (table inet, and arp beside it), or taps on a Linux bridge (table bridge, and inet
+ * beside it). On a bridge connections are tracked by the bridge family itself, or by br_netfilter.
+ */
+export const DATAPATHS = ['routed', 'bridge', 'bridge-netfilter'] as const;
+export type Datapath = (typeof DATAPATHS)[number];
+
+/** True when ports are plugged into Linux bridges. */
+export function isBridged(datapath: Datapath): boolean {
+  return datapath !== 'routed';
+}
 
 export type TableFamily = 'inet' | 'arp' | 'bridge';
 
@@ -130,7 +139,15 @@ export type Match =
   /** The packet's connection tracking state is one of these. */
   | { readonly kind: 'ct-state'; readonly states: readonly CtState[] }
   /** The connection's mark has (or has not) the bit. */
-  | { readonly kind: 'ct-mark'; readonly bit: number; readonly present: boolean };
+  | { readonly kind: 'ct-mark'; readonly bit: number; readonly present: boolean }
+  /** The packet's mark says this of its connection, in two bits of which `bit` is the lower one. */
+  | { readonly kind: 'packet-state'; readonly bit: number; readonly state: PacketState };
+
+/**
+ * What table inet tells table bridge of a packet, where the bridge family knows no connections. `unknown`: table inet did
+ * not see the packet. `refused`: invalid, or of a flow whose permission was revoked.
+ */
+export type PacketState = 'unknown' | 'established' | 'refused' | 'new';
 
 export type CtState = 'established' | 'related' | 'invalid';
 
@@ -149,4 +166,6 @@ export type Action =
       readonly elements: readonly MapElement<Verdict>[];
     }
   /** Put the packet into the connection tracking zone that the map gives for the field; no entry: zone 0. */
-  | { readonly kind: 'zone'; readonly field: Field; readonly map: string };
+  | { readonly kind: 'zone'; readonly field: Field; readonly map: string }
+  /** Write what is known of the packet's connection into its mark: see {@link PacketState}. */
+  | { readonly kind: 'packet-state'; readonly bit: number; readonly state: PacketState };

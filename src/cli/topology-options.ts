@@ -1,6 +1,7 @@
 /** The options with which commands name a topology, a host and how to compile; their validation. */
 import type { Options } from 'yargs';
 import { DEFAULT_OPTIONS, type CompileOptions } from '../../compiler/options.js';
+import { DATAPATHS, type Datapath } from '../../compiler/ruleset/types.js';
 import type { Port, Topology } from '../model/index.js';
 import { CommandError } from './errors.js';
 import { EXIT } from './exit-codes.js';
@@ -30,9 +31,11 @@ export const skipInvalidOption = {
 
 export const datapathOption = {
   datapath: {
-    choices: ['routed', 'bridge'] as const,
+    choices: DATAPATHS,
     default: DEFAULT_OPTIONS.datapath,
-    describe: 'how taps reach the host: routed by it, or plugged into a Linux bridge',
+    describe:
+      'how taps reach the host: routed by it, or plugged into a Linux bridge; bridge-netfilter where connections are ' +
+      'tracked by br_netfilter',
   },
   'device-prefix': {
     type: 'string',
@@ -40,7 +43,27 @@ export const datapathOption = {
     default: DEFAULT_OPTIONS.devicePrefix,
     describe: 'devices whose name starts so are closed unless a port is known for them',
   },
+  'revoked-mark': {
+    type: 'string',
+    requiresArg: true,
+    default: hexMark(DEFAULT_OPTIONS.revokedMark),
+    describe: 'the bit of the conntrack mark that says "revoked"',
+  },
+  'state-mark': {
+    type: 'string',
+    requiresArg: true,
+    default: hexMark(DEFAULT_OPTIONS.stateMark),
+    describe: 'the lower of the two bits of the packet mark that bridge-netfilter uses',
+  },
 } as const satisfies Record<string, Options>;
+
+/** What {@link datapathOption} gives. */
+export interface DatapathArguments {
+  readonly datapath: Datapath;
+  readonly 'device-prefix': string;
+  readonly 'revoked-mark': string;
+  readonly 'state-mark': string;
+}
 
 /** Reads a topology and says what is wrong with it; invalid input ends the command, unless it is to be skipped. */
 export async function readTopology(path: string, skipInvalid: boolean): Promise<Topology> {
@@ -56,17 +79,37 @@ export async function readTopology(path: string, skipInvalid: boolean): Promise<
 
 const DEVICE_PREFIX = /^[A-Za-z0-9_.-]{1,14}$/;
 
-export function compileOptions(args: {
-  readonly datapath: CompileOptions['datapath'];
-  readonly devicePrefix: string;
-}): CompileOptions {
-  if (!DEVICE_PREFIX.test(args.devicePrefix)) {
-    throw new CommandError(
-      EXIT.usage,
-      `--device-prefix: ${JSON.stringify(args.devicePrefix)} is not the start of a device name (1-14 of A-Z a-z 0-9 _ . -)`,
-    );
-  }
-  return { ...DEFAULT_OPTIONS, datapath: args.datapath, devicePrefix: args.devicePrefix };
+export function compileOptions(args: DatapathArguments): CompileOptions {
+  return {
+    ...DEFAULT_OPTIONS,
+    datapath: args.datapath,
+    devicePrefix: devicePrefixOf(args['device-prefix']),
+    revokedMark: bitOf('--revoked-mark', args['revoked-mark'], 0x8000_0000),
+    stateMark: bitOf('--state-mark', args['state-mark'], 0x4000_0000),
+  };
+}
+
+/** @throws CommandError when it cannot be the start of a device's name. */
+export function devicePrefixOf(text: string): string {
+  if (DEVICE_PREFIX.test(text)) return text;
+  throw new CommandError(
+    EXIT.usage,
+    `--device-prefix: ${JSON.stringify(text)} is not the start of a device name (1-14 of A-Z a-z 0-9 _ . -)`,
+  );
+}
+
+function bitOf(option: string, text: string, greatest: number): number {
+  const mark = /^(0x[0-9a-f]{1,8}|\d{1,10})$/i.test(text) ? Number(text) : 0;
+  const isOneBit = mark > 0 && mark <= greatest && Number.isInteger(Math.log2(mark));
+  if (isOneBit) return mark;
+  throw new CommandError(
+    EXIT.usage,
+    `${option}: ${JSON.stringify(text)} is not one bit, from 0x1 to ${hexMark(greatest)}`,
+  );
+}
+
+function hexMark(bit: number): string {
+  return `0x${bit.toString(16).padStart(8, '0')}`;
 }
 
 /**

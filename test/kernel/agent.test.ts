@@ -390,6 +390,14 @@ describe('faults', () => {
     expect((await lab.exec('nft', ['list', 'tables'])).stdout).not.toContain('portcullis_probe');
   });
 
+  it('bridge-netfilter without br_netfilter at work: one line says what to set, exit 4', async () => {
+    await lab.exec('sysctl', ['-qw', 'net.bridge.bridge-nf-call-ip6tables=0']);
+    agent.start({ args: ['--datapath', 'bridge-netfilter'] });
+    expect([await agent.ended(), agent.output.trim().split('\n').length]).toEqual([4, 1]);
+    expect(agent.output).toContain('sysctl -w net.bridge.bridge-nf-call-ip6tables=1');
+    await lab.exec('sysctl', ['-qw', 'net.bridge.bridge-nf-call-ip6tables=1']);
+  });
+
   it('one port that the kernel refuses is closed and named; the others change on; it comes back', async () => {
     const script = `if [ -e ${agent.folder}/healed ]; then exec ${REAL} "$@"; fi
 input=$(cat)

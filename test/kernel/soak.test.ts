@@ -243,7 +243,7 @@ it(
 );
 
 it('1 000 ports, thousands of changes: memory does not grow', { timeout: 1e8 }, async () => {
-  // The first hundreds still warm up: what counts is that it ends.
+  // A single figure says when garbage was last collected: a leak lifts the lowest one above the former highest.
   const [first, changes] = SECONDS >= 600 ? [1000, 10_000] : [400, 800];
   const random = randomFrom(seed + 2);
   const groups = [...Array(50).keys()].map((group) => ({
@@ -269,7 +269,8 @@ it('1 000 ports, thousands of changes: memory does not grow', { timeout: 1e8 }, 
   }));
   agent.write({ security_groups: groups, ports });
   await agent.run();
-  let settled = 0;
+  const early: number[] = [];
+  const late: number[] = [];
   for (let change = 1; change <= changes; change++) {
     const at = random(ports.length);
     const port = ports[at];
@@ -280,11 +281,12 @@ it('1 000 ports, thousands of changes: memory does not grow', { timeout: 1e8 }, 
     const before = (await agent.status()).source.readAt;
     agent.write({ security_groups: groups, ports });
     await agent.until(({ source, enforced }) => source.readAt !== before && enforced);
-    if (change === first) settled = agent.memory();
+    if (change > first / 2 && change <= first) early.push(agent.memory());
+    if (change > changes - first / 2) late.push(agent.memory());
   }
-  const end = agent.memory();
+  const [settled, end] = [Math.max(...early), Math.min(...late)];
   process.stdout.write(
-    `soak: ${changes} changes at 1 000 ports: ${settled} KiB after ${first} of them, ${end} KiB after all\n`,
+    `soak: ${changes} changes at 1 000 ports: at most ${settled} KiB by the ${first}th, at least ${end} KiB at the end\n`,
   );
   expect(end).toBeLessThan(settled * 1.1);
   await expectAsCompiled();

@@ -225,4 +225,12 @@ export const NAMED_TOPOLOGIES: Readonly<Record<string, Named>> = {
     },
     options: { datapath: 'bridge' },
   },
+  'bridge-netfilter': {
+    about: 'taps on a Linux bridge of a kernel that tracks no connections there',
+    document: {
+      security_groups: [group('web', [ingress(tcp(80))])],
+      ports: [port(1), port(2, { network_id: 'net00002-0000' })],
+    },
+    options: { datapath: 'bridge-netfilter' },
+  },
 };

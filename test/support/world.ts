@@ -4,7 +4,7 @@
  */
 import { expect } from 'vitest';
 import { judgeEgress, judgeIngress, type Judgement } from '../../compiler/explain/index.js';
-import { compile, DEFAULT_OPTIONS, runEgress, runIngress } from '../../compiler/index.js';
+import { compile, DATAPATHS, DEFAULT_OPTIONS, runEgress, runIngress } from '../../compiler/index.js';
 import {
   parseAddress,
   parseTopology,
@@ -76,9 +76,7 @@ export interface World {
 export function world(content: Fields): World {
   const { topology, problems } = parseTopology([{ file: 'world', content }]);
   const context = { topology, widestPairLength: DEFAULT_OPTIONS.widestPairLength };
-  const rulesets = (['routed', 'bridge'] as const).map(
-    (datapath) => compile(topology, () => true, { ...DEFAULT_OPTIONS, datapath }).ruleset,
-  );
+  const rulesets = DATAPATHS.map((datapath) => compile(topology, () => true, { ...DEFAULT_OPTIONS, datapath }).ruleset);
   const portOf = (number: number): Port => {
     const found = [...topology.ports.values()].find(({ name }) => name === `p${String(number)}`);
     if (found === undefined) throw new Error(`no port p${String(number)}`);

@@ -7,16 +7,13 @@ import type { Source } from '../../sources/source.js';
 import { CommandError } from '../errors.js';
 import { EXIT } from '../exit-codes.js';
 import { say } from '../output.js';
-import { compileOptions, datapathOption, hostOption } from '../topology-options.js';
+import { compileOptions, datapathOption, hostOption, type DatapathArguments } from '../topology-options.js';
 import { socketOption } from '../socket.js';
 import { version } from '../version.js';
 
-interface AgentArguments {
+interface AgentArguments extends DatapathArguments {
   readonly source: string;
   readonly host: string | undefined;
-  readonly datapath: 'routed' | 'bridge';
-  readonly 'device-prefix': string;
-  readonly 'revoked-mark': string | undefined;
   readonly audit: boolean;
   readonly socket: string;
   readonly metrics: string | undefined;
@@ -40,11 +37,6 @@ export const agentCommand: CommandModule<object, AgentArguments> = {
         },
         ...hostOption,
         ...datapathOption,
-        'revoked-mark': {
-          type: 'string',
-          requiresArg: true,
-          describe: 'the bit of the conntrack mark that says "revoked" (0x10000000 if absent)',
-        },
         audit: {
           type: 'boolean',
           default: false,
@@ -66,9 +58,8 @@ export const agentCommand: CommandModule<object, AgentArguments> = {
       host: args.host ?? hostname(),
       source: await sourceOf(args.source),
       options: {
-        ...compileOptions({ datapath: args.datapath, devicePrefix: args['device-prefix'] }),
+        ...compileOptions(args),
         audit: args.audit,
-        ...(args['revoked-mark'] === undefined ? {} : { revokedMark: markOf(args['revoked-mark']) }),
       },
       socket: args.socket,
       metrics: metricsAddress(args.metrics),
@@ -108,14 +99,6 @@ async function sourceOf(text: string): Promise<Source> {
     return new FileSource(rest);
   }
   throw new CommandError(EXIT.usage, `--source: ${JSON.stringify(text)} is not a source: valid is file:PATH`);
-}
-
-/** One bit of 32, as a number. */
-function markOf(text: string): number {
-  const mark = /^(0x[0-9a-f]{1,8}|\d{1,10})$/i.test(text) ? Number(text) : 0;
-  const isOneBit = mark > 0 && mark <= 0x8000_0000 && (BigInt(mark) & (BigInt(mark) - 1n)) === 0n;
-  if (isOneBit) return mark;
-  throw new CommandError(EXIT.usage, `--revoked-mark: ${JSON.stringify(text)} is not one bit of 32, as 0x10000000`);
 }
 
 function metricsAddress(text: string | undefined): string | undefined {

@@ -2,7 +2,7 @@
 import type { CommandModule } from 'yargs';
 import { baselineTables, DEFAULT_OPTIONS, printTables } from '../../../compiler/index.js';
 import { printLine, say } from '../output.js';
-import { compileOptions, datapathOption } from '../topology-options.js';
+import { datapathOption, devicePrefixOf } from '../topology-options.js';
 
 interface BaselineArguments {
   readonly 'device-prefix': string;
@@ -20,9 +20,7 @@ export const baselineCommand: CommandModule<object, BaselineArguments> = {
       })
       .example('$0 baseline', 'at boot, before the network; does nothing where rules are loaded already'),
   handler: async (args) => {
-    const tables = baselineTables(
-      compileOptions({ datapath: DEFAULT_OPTIONS.datapath, devicePrefix: args['device-prefix'] }),
-    );
+    const tables = baselineTables({ ...DEFAULT_OPTIONS, devicePrefix: devicePrefixOf(args['device-prefix']) });
     if (args['dry-run']) {
       printLine(printTables(tables).trimEnd());
       return;

@@ -24,16 +24,15 @@ import {
   readTopology,
   skipInvalidOption,
   topologyOption,
+  type DatapathArguments,
 } from '../topology-options.js';
 
-interface CompileArguments {
+interface CompileArguments extends DatapathArguments {
   readonly topology: string;
   readonly host: string | undefined;
   readonly 'dry-run': boolean;
   readonly port: readonly string[];
   readonly backend: 'nftables' | 'iptables';
-  readonly datapath: 'routed' | 'bridge';
-  readonly 'device-prefix': string;
   readonly format: 'text' | 'json';
   readonly confirm: number | undefined;
   readonly 'skip-invalid': boolean;
@@ -81,7 +80,7 @@ export const compileCommand: CommandModule<object, CompileArguments> = {
   handler: async (args) => {
     refuseWhatDoesNotFit(args);
     const topology = await readTopology(args.topology, args['skip-invalid']);
-    const options = compileOptions({ datapath: args.datapath, devicePrefix: args['device-prefix'] });
+    const options = compileOptions(args);
     const compiled = compile(topology, localPorts(topology, args), options);
     for (const { address, networkIds } of compiled.policy.zones.overlaps) {
       say(

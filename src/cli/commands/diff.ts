@@ -12,13 +12,12 @@ import {
   readTopology,
   skipInvalidOption,
   topologyOption,
+  type DatapathArguments,
 } from '../topology-options.js';
 
-interface DiffArguments {
+interface DiffArguments extends DatapathArguments {
   readonly topology: string;
   readonly host: string;
-  readonly datapath: 'routed' | 'bridge';
-  readonly 'device-prefix': string;
   readonly 'skip-invalid': boolean;
 }
 
@@ -36,7 +35,7 @@ export const diffCommand: CommandModule<object, DiffArguments> = {
       .example('$0 diff -t topology.yaml --host compute-1', 'before compile: - goes, + comes, ~ is rewritten'),
   handler: async (args) => {
     const topology = await readTopology(args.topology, args['skip-invalid']);
-    const options = compileOptions({ datapath: args.datapath, devicePrefix: args['device-prefix'] });
+    const options = compileOptions(args);
     const { ruleset } = compile(topology, portsOfHost(topology, args.host), options);
     const { planLoad } = await import('../../../agent/index.js');
     const transaction = await planLoad(ruleset.tables);

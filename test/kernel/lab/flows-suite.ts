@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import {
   compile,
   DEFAULT_OPTIONS,
+  isBridged,
   planTransaction,
   printRuleset,
   printTransaction,
@@ -56,7 +57,7 @@ function topology(
 
 export function flowsSuite(datapath: Datapath): void {
   const options = { ...DEFAULT_OPTIONS, datapath };
-  const families = datapath === 'bridge' ? (['bridge'] as const) : (['inet', 'arp'] as const);
+  const families = isBridged(datapath) ? (['bridge', 'inet'] as const) : (['inet', 'arp'] as const);
   const [family] = families;
 
   function rulesOf(parsed: ReturnType<typeof topology>): string {
@@ -67,7 +68,7 @@ export function flowsSuite(datapath: Datapath): void {
   beforeAll(async () => {
     lab = await Lab.create(
       [...PAIR, { device: 'tapunknown', addresses: ['10.0.0.3', 'fd00::3'], mac: 'fa:16:3e:00:00:03' }],
-      datapath === 'bridge' ? { bridge: PAIR_BRIDGE } : {},
+      isBridged(datapath) ? { bridge: PAIR_BRIDGE } : {},
     );
   });
   afterAll(async () => {

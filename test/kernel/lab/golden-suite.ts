@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import {
   baselineTables,
   DEFAULT_OPTIONS,
+  isBridged,
   planTransaction,
   printTables,
   printTransaction,
@@ -14,7 +15,7 @@ import { goldenText, namedRuleset } from '../../support/golden.js';
 import { Lab } from './lab.js';
 
 export function goldenSuite(datapath: Datapath, names: readonly string[]): void {
-  const families = datapath === 'bridge' ? (['bridge'] as const) : (['inet', 'arp'] as const);
+  const families = isBridged(datapath) ? (['bridge', 'inet'] as const) : (['inet', 'arp'] as const);
   let lab: Lab;
   beforeAll(async () => {
     lab = await Lab.create([]);

@@ -1,7 +1,7 @@
 /** Random packets through the loaded rules of random topologies: the kernel's verdict is the oracle's. */
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { compile, DEFAULT_OPTIONS, printRuleset, type Datapath } from '../../../compiler/index.js';
+import { compile, DEFAULT_OPTIONS, isBridged, printRuleset, type Datapath } from '../../../compiler/index.js';
 import { judgeEgress, judgeIngress } from '../../../compiler/explain/index.js';
 import { parseTopology, type FlowState, type Frame, type IpPacket, type Topology } from '../../../src/model/index.js';
 import { arbitraryDocument, arbitraryFrame, frameOf } from '../../support/arbitrary-topology.js';
@@ -30,8 +30,8 @@ const BRIDGE = 'brq11111111-00';
 function topologyOf(document: Record<string, unknown>, datapath: Datapath): Topology {
   const ports = (document['ports'] as readonly Record<string, unknown>[]).map((port, number) => ({
     ...port,
-    ...(datapath === 'bridge' ? { network_id: NETWORK } : {}),
-    ...(datapath === 'bridge' && number === 4 ? { 'binding:host_id': 'host-2' } : {}),
+    ...(isBridged(datapath) ? { network_id: NETWORK } : {}),
+    ...(isBridged(datapath) && number === 4 ? { 'binding:host_id': 'host-2' } : {}),
     fixed_ips: (ADDRESSES[number] ?? ['10.1.0.1', 'fd01::1']).map((ip_address) => ({ ip_address })),
   }));
   return parseTopology([{ file: 'random', content: { ...document, ports } }]).topology;
@@ -89,7 +89,7 @@ interface Size {
 
 /** Devices and addresses that take part. */
 function labPorts(datapath: Datapath): readonly LabPort[] {
-  const local = datapath === 'bridge' ? BRIDGED : LOCAL;
+  const local = isBridged(datapath) ? BRIDGED : LOCAL;
   return [
     ...local.map((number) => ({ device: device(number), addresses: ADDRESSES[number] ?? [], mac: mac(number) })),
     { device: UNKNOWN_DEVICE, addresses: ['10.0.0.66', 'fd00::66'], mac: 'fa:16:3e:00:00:66' },
@@ -101,7 +101,7 @@ export function policySuite(datapath: Datapath, { topologies, frames }: Size): v
   const known = members.slice(0, -1);
   let lab: Lab;
   beforeAll(async () => {
-    lab = await Lab.create(members, datapath === 'bridge' ? { bridge: BRIDGE } : {});
+    lab = await Lab.create(members, isBridged(datapath) ? { bridge: BRIDGE } : {});
   });
   afterAll(async () => {
     await lab.destroy();
@@ -141,17 +141,16 @@ export function policySuite(datapath: Datapath, { topologies, frames }: Size): v
         if (hit === undefined) throw new Error('no result');
         const state = frame.payload.kind === 'ip' ? firstState(frame.payload) : 'new';
         const says = (judged: unknown): string => JSON.stringify({ seed, round, number, shot, judged }, bigints);
-        const isJudged = datapath === 'bridge' ? isTold(frame) : isSeen(frame);
+        const isJudged = isBridged(datapath) ? isTold(frame) : isSeen(frame);
         if (shot.device !== undefined && isJudged) {
           const judged = judgeEgress(context, portOf(shot.device), frame, state);
           counts[judged.verdict]++;
           expect(hit.passedEgress ? 'accept' : 'drop', says(judged)).toBe(judged.verdict);
         }
         // What is tagged, wrapped or foreign gets nowhere past a filter; a host that routes strips priority tags.
-        const isForeign =
-          datapath === 'bridge'
-            ? frame.vlanTags.length > 0 || frame.snap
-            : frame.vlanTags.length === 0 && !isSeen(frame);
+        const isForeign = isBridged(datapath)
+          ? frame.vlanTags.length > 0 || frame.snap
+          : frame.vlanTags.length === 0 && !isSeen(frame);
         if (shot.device !== undefined && isForeign) {
           const isUnfiltered = judgeEgress(context, portOf(shot.device), frame, state).verdict === 'accept';
           expect(hit.passedEgress, says('unseen')).toBe(false);
@@ -188,7 +187,7 @@ function receivers(datapath: Datapath, members: readonly LabPort[], { device: fr
   const { text } = payload.destination;
   const others = members.filter((member) => member.device !== from);
   // A bridge floods what is for everybody; a router does not pass it on.
-  if (datapath === 'bridge' && /^(ff|22[4-9]\.|23\d\.|255\.)/.test(text)) return others.map((member) => member.device);
+  if (isBridged(datapath) && /^(ff|22[4-9]\.|23\d\.|255\.)/.test(text)) return others.map((member) => member.device);
   if (datapath === 'routed' && !isForwarded(frame)) return [];
   return others.filter(({ addresses }) => addresses.includes(text)).map((member) => member.device);
 }

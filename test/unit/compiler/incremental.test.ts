@@ -31,6 +31,7 @@ function mixed(one: Document, other: Document, numbers: Iterator<number>): Docum
 describe.each<[Datapath, boolean]>([
   ['routed', false],
   ['bridge', false],
+  ['bridge-netfilter', false],
   ['routed', true],
   ['bridge', true],
 ])('%s, audit %s', (datapath, audit) => {

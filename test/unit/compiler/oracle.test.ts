@@ -25,7 +25,7 @@ function isUnseenWhenRouted(frame: Frame): boolean {
   return frame.payload.kind !== 'ip' || frame.vlanTags.length > 0 || frame.snap;
 }
 
-it.each<Datapath>(['routed', 'bridge'])(
+it.each<Datapath>(['routed', 'bridge', 'bridge-netfilter'])(
   'the compiled ruleset (%s) gives every packet the verdict of the oracle',
   (datapath) => {
     const verdicts = { accept: 0, drop: 0 };

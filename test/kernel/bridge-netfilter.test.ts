@@ -1,0 +1,25 @@
+/** Bridges on a kernel that tracks connections by br_netfilter. */
+import { goldenSuite } from './lab/golden-suite.js';
+import { bridgeAgentSuite } from './lab/bridge-agent-suite.js';
+import { bridgeSuite } from './lab/bridge-suite.js';
+import { flowsSuite } from './lab/flows-suite.js';
+import { policySuite } from './lab/policy-suite.js';
+import { NAMED_TOPOLOGIES } from '../support/named-topologies.js';
+import { describe } from 'vitest';
+
+// Each has a lab of its own.
+describe('named topologies', () => {
+  goldenSuite('bridge-netfilter', Object.keys(NAMED_TOPOLOGIES));
+});
+describe('packets', () => {
+  policySuite('bridge-netfilter', { topologies: 12, frames: 240 });
+});
+describe('flows', () => {
+  flowsSuite('bridge-netfilter');
+});
+describe('bridges', () => {
+  bridgeSuite('bridge-netfilter');
+});
+describe('agent', () => {
+  bridgeAgentSuite('bridge-netfilter', 20_000);
+});
