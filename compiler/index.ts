@@ -9,13 +9,17 @@ export * from './options.js';
 export { hostPolicy, type HostPolicy, type MemberSet } from './host-policy.js';
 export { baselineTables } from './baseline.js';
 export { summarise, type Summary } from './summary.js';
-export { compileRuleset, TABLE_NAME } from './ruleset/compile.js';
+export { besideIptables, compileRuleset, TABLE_NAME } from './ruleset/compile.js';
 export { tallySetName } from './ruleset/build.js';
 export * from './ruleset/types.js';
 export { HostCompiler, type Touched } from './incremental/host-compiler.js';
 export { runEgress, runIngress, type Passage } from './ruleset/run.js';
 export { fullRuleText, printRuleset, printTables } from './nftables/text.js';
 export { printRulesetJson } from './nftables/json.js';
+export { iptablesProgram } from './iptables/program.js';
+export { dispatchCost } from './iptables/dispatch.js';
+export { printIpsets, printIptables } from './iptables/text.js';
+export type * from './iptables/types.js';
 export { readListing } from './nftables/listing.js';
 export { stateOf, type TableState } from './nftables/state.js';
 export {

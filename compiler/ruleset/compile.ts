@@ -14,6 +14,8 @@ import {
   baseChains,
   besideBridgeChains,
   CHAINS,
+  LINK_ONLY,
+  linkOnlyChains,
   policyChains,
   SETS,
   zonePrograms,
@@ -98,6 +100,24 @@ function besideBridge(policy: HostPolicy, options: CompileOptions): Table {
   return table('inet', zones.sets, [...besideBridgeChains(options), ...zones.chains]);
 }
 
+/** What iptables never sees, as a table of nftables: ARP and, on bridges, every other frame that is not IP. */
+export function besideIptables(policy: HostPolicy, options: CompileOptions): Table {
+  const sources = sourceSets(policy.ports);
+  return isBridged(options.datapath) ? linkTable(policy, sources, options) : arpTable(policy, sources, options);
+}
+
+function linkTable(policy: HostPolicy, sources: SourceSets, options: CompileOptions): Table {
+  return table(
+    'bridge',
+    [
+      ...sources.link,
+      ...DIRECTIONS.map((direction) => portMap(policy.ports, direction, () => goTo(LINK_ONLY[direction]))),
+      ...DIRECTIONS.map(tallySet),
+    ],
+    [...linkOnlyChains(), ...baseChains(options.datapath, options)],
+  );
+}
+
 /** The routed datapath's ARP guard: table inet does not see ARP. */
 function arpTable(policy: HostPolicy, sources: SourceSets, options: CompileOptions): Table {
   return table(
@@ -166,19 +186,26 @@ interface SourceSets {
   readonly all: readonly NamedSet[];
   /** Those that the ARP guard needs. */
   readonly arp: readonly NamedSet[];
+  /** Those that frames which are not IP need. */
+  readonly link: readonly NamedSet[];
 }
 
 function sourceSets(ports: readonly Port[]): SourceSets {
   const own = ports.filter((port) => port.filtering === 'filtered').map((port) => ownKeys(port));
   const all = OWN_SETS.map((set) => ({
     forArp: set.forArp,
+    forLink: set.forArp || set.name === SETS.macs,
     set: (set.interval ? intervalSet : plainSet)(
       set.name,
       set.fields,
       own.flatMap((keys) => set.keys(keys)),
     ),
   }));
-  return { all: all.map(({ set }) => set), arp: all.filter(({ forArp }) => forArp).map(({ set }) => set) };
+  return {
+    all: all.map(({ set }) => set),
+    arp: all.filter(({ forArp }) => forArp).map(({ set }) => set),
+    link: all.filter(({ forLink }) => forLink).map(({ set }) => set),
+  };
 }
 
 // Members and groups

@@ -351,6 +351,20 @@ function arpGuard(): readonly Chain[] {
   ];
 }
 
+/** Where ports lead to in a table that judges nothing but frames which are not IP. */
+export const LINK_ONLY: Readonly<Record<Direction, string>> = { egress: 'link_out', ingress: 'link_in' };
+
+/** The chains of such a table; IP passes on to whoever judges it. */
+export function linkOnlyChains(): readonly Chain[] {
+  const isIp = is('ether type', ETHERTYPE.IPv4, ETHERTYPE.IPv6);
+  const only = (direction: Direction, target: string): Chain =>
+    chain(LINK_ONLY[direction], 'IP is judged elsewhere', [
+      rule([isIp], ACCEPT, 'judged by iptables'),
+      rule([], goTo(target), 'not IP, or tagged'),
+    ]);
+  return [...arpGuard(), ...linkLayerChains(), only('egress', 'egress_link'), only('ingress', 'ingress_link')];
+}
+
 /** Chains of the arp table beside the routed datapath. */
 export function arpChains(): readonly Chain[] {
   return arpGuard();

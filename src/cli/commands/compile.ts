@@ -1,9 +1,14 @@
 /** `portcullis compile`: print the rules of a topology, or load them. */
 import type { CommandModule } from 'yargs';
 import {
+  besideIptables,
   compile,
+  iptablesProgram,
+  printIpsets,
+  printIptables,
   printRuleset,
   printRulesetJson,
+  printTables,
   summarise,
   type CompileOptions,
   type Compiled,
@@ -33,6 +38,7 @@ interface CompileArguments extends DatapathArguments {
   readonly 'dry-run': boolean;
   readonly port: readonly string[];
   readonly backend: 'nftables' | 'iptables';
+  readonly part: IptablesPart | undefined;
   readonly format: 'text' | 'json';
   readonly confirm: number | undefined;
   readonly 'skip-invalid': boolean;
@@ -57,7 +63,11 @@ export const compileCommand: CommandModule<object, CompileArguments> = {
         backend: {
           choices: ['nftables', 'iptables'] as const,
           default: 'nftables' as const,
-          describe: 'what to compile to',
+          describe: 'what to compile to; iptables only with --dry-run',
+        },
+        part: {
+          choices: ['ipset', 'iptables', 'ip6tables', 'nft'] as const,
+          describe: 'with --backend iptables: only what this program is to load',
         },
         ...datapathOption,
         format: {
@@ -73,6 +83,7 @@ export const compileCommand: CommandModule<object, CompileArguments> = {
         ...skipInvalidOption,
       })
       .example('$0 compile --dry-run -t examples/web-and-database.yaml', 'see what would be loaded')
+      .example('$0 compile --dry-run -t topology.yaml --backend iptables --part ipset | ipset restore', 'sets first')
       .example(
         '$0 compile -t topology.yaml --host compute-1 --confirm 30',
         'load it; take it back if that locks you out',
@@ -88,7 +99,8 @@ export const compileCommand: CommandModule<object, CompileArguments> = {
           'outside the host do not reach it; the bridge datapath has no such limit',
       );
     }
-    if (args['dry-run']) dryRun(compiled, options, args.format);
+    if (args.backend === 'iptables') printForIptables(compiled, options, args.part);
+    else if (args['dry-run']) dryRun(compiled, options, args.format);
     else {
       const { probeDatapath } = await import('../../../agent/index.js');
       await probeDatapath(options.datapath);
@@ -101,7 +113,11 @@ function refuseWhatDoesNotFit(args: CompileArguments): void {
   const refuse = (message: string): never => {
     throw new CommandError(EXIT.usage, message);
   };
-  if (args.backend === 'iptables') refuse('--backend: iptables is not in this version; valid: nftables');
+  if (args.part !== undefined && args.backend !== 'iptables') refuse('--part: only with --backend iptables');
+  if (args.backend === 'iptables') {
+    if (!args['dry-run']) refuse('--backend iptables: this version prints it (--dry-run) and does not load it');
+    if (args.format === 'json') refuse('--format json: not with --backend iptables; valid: text');
+  }
   if (args['dry-run']) {
     if (args.confirm !== undefined) refuse('--confirm: there is nothing to confirm with --dry-run');
     return;
@@ -132,6 +148,32 @@ function dryRun(compiled: Compiled, options: CompileOptions, format: 'text' | 'j
         `${numbers.elements.toString()} elements, ${numbers.chains.toString()} chains; ` +
         `${numbers.groupRules.toString()} group rules merged into ${numbers.compiledGroupRules.toString()}`,
     );
+  }
+}
+
+/** The programs that load the parts, in the order in which they are to be loaded. */
+const IPTABLES_PARTS = {
+  ipset: 'ipset restore',
+  nft: 'nft -f - (ARP and what else is not IP)',
+  iptables: 'iptables-restore --noflush',
+  ip6tables: 'ip6tables-restore --noflush',
+} as const;
+type IptablesPart = keyof typeof IPTABLES_PARTS;
+
+function printForIptables({ policy }: Compiled, options: CompileOptions, only: IptablesPart | undefined): void {
+  const program = iptablesProgram(policy, options);
+  const texts: Readonly<Record<IptablesPart, () => string>> = {
+    ipset: () => printIpsets(program),
+    nft: () => printTables([besideIptables(policy, options)]),
+    iptables: () => printIptables(program, 'IPv4'),
+    ip6tables: () => printIptables(program, 'IPv6'),
+  };
+  if (only !== undefined) {
+    printLine(texts[only]().trimEnd());
+    return;
+  }
+  for (const part of ['ipset', 'nft', 'iptables', 'ip6tables'] as const) {
+    printLine(`# ${IPTABLES_PARTS[part]}\n${texts[part]().trimEnd()}`);
   }
 }
 

@@ -8,6 +8,15 @@ import { createInterface, type Interface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { execa, execaSync } from 'execa';
+import {
+  besideIptables,
+  iptablesProgram,
+  printIpsets,
+  printIptables,
+  printTables,
+  type CompileOptions,
+  type HostPolicy,
+} from '../../../compiler/index.js';
 import { frameHex, frameHexes, type WireFrame } from './frame-bytes.js';
 
 export interface LabPort {
@@ -149,6 +158,28 @@ export class Lab {
   async load(text: string): Promise<void> {
     const { exitCode, stderr } = await this.exec('nft', ['-f', '-'], text);
     if (exitCode !== 0) throw new Error(`nft refuses: ${stderr.slice(0, 2000)}`);
+  }
+
+  /** Loads a policy into iptables and ipset, in place of what was loaded so before. */
+  async loadIptables(policy: HostPolicy, options: CompileOptions, flavour: 'nft' | 'legacy'): Promise<void> {
+    const run = async (program: string, args: readonly string[], input = ''): Promise<void> => {
+      const { exitCode, stderr } = await this.exec(program, args, input);
+      if (exitCode !== 0) throw new Error(`${program} refuses: ${stderr.slice(0, 2000)}`);
+    };
+    for (const program of ['iptables', 'ip6tables']) {
+      for (const table of ['raw', 'mangle']) {
+        for (const option of ['-F', '-X']) await run(`${program}-${flavour}`, ['-w', '-t', table, option]);
+      }
+    }
+    await run('ipset', ['destroy']);
+    const program = iptablesProgram(policy, options);
+    await run('ipset', ['restore'], printIpsets(program));
+    await this.load(printTables([besideIptables(policy, options)]));
+    for (const test of [['--test'], []]) {
+      const restore = ['--wait', '--noflush', ...test];
+      await run(`iptables-${flavour}-restore`, restore, printIptables(program, 'IPv4'));
+      await run(`ip6tables-${flavour}-restore`, restore, printIptables(program, 'IPv6'));
+    }
   }
 
   /** Puts the probe back that a flush took. */

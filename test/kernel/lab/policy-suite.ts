@@ -96,7 +96,10 @@ function labPorts(datapath: Datapath): readonly LabPort[] {
   ];
 }
 
-export function policySuite(datapath: Datapath, { topologies, frames }: Size): void {
+/** How rules get into the kernel. */
+export type Backend = 'nftables' | 'iptables-nft' | 'iptables-legacy';
+
+export function policySuite(datapath: Datapath, { topologies, frames }: Size, backend: Backend = 'nftables'): void {
   const members = labPorts(datapath);
   const known = members.slice(0, -1);
   let lab: Lab;
@@ -107,17 +110,16 @@ export function policySuite(datapath: Datapath, { topologies, frames }: Size): v
     await lab.destroy();
   });
 
-  it(`get the verdict of the oracle (${datapath})`, async () => {
+  it(`get the verdict of the oracle (${datapath}, ${backend})`, async () => {
     const documents = fc.sample(arbitraryDocument(), { seed, numRuns: topologies });
     const random = fc.sample(arbitraryFrame(), { seed: seed + 1, numRuns: topologies * frames });
     const counts = { accept: 0, drop: 0 };
     for (const [round, document] of documents.entries()) {
       const topology = topologyOf(document, datapath);
-      const { ruleset } = compile(topology, (port) => port.host === 'host-1', {
-        ...DEFAULT_OPTIONS,
-        datapath,
-      });
-      await lab.load(printRuleset(ruleset));
+      const options = { ...DEFAULT_OPTIONS, datapath };
+      const { ruleset, policy } = compile(topology, (port) => port.host === 'host-1', options);
+      if (backend === 'nftables') await lab.load(printRuleset(ruleset));
+      else await lab.loadIptables(policy, options, backend === 'iptables-nft' ? 'nft' : 'legacy');
       await lab.forgetFlows();
       const context = { topology, widestPairLength: DEFAULT_OPTIONS.widestPairLength };
       const portOf = (name: string): ReturnType<typeof topology.ports.get> =>
@@ -164,7 +166,10 @@ export function policySuite(datapath: Datapath, { topologies, frames }: Size): v
         for (const to of receivers(datapath, members, shot)) {
           const judged = judgeIngress(context, portOf(to), frame, state);
           counts[judged.verdict]++;
-          expect(hit.passedIngress.includes(to) ? 'accept' : 'drop', says({ to, judged })).toBe(judged.verdict);
+          // br_netfilter shows packets to table inet behind every hook of the bridge: the wire alone tells.
+          if (backend === 'nftables' || datapath === 'routed') {
+            expect(hit.passedIngress.includes(to) ? 'accept' : 'drop', says({ to, judged })).toBe(judged.verdict);
+          }
           expect(hit.arrived.includes(to), says({ to, judged, where: 'on the wire' })).toBe(
             judged.verdict === 'accept',
           );
@@ -175,7 +180,7 @@ export function policySuite(datapath: Datapath, { topologies, frames }: Size): v
     expect(counts.accept + counts.drop).toBeGreaterThanOrEqual((topologies * frames) / 2);
     expect(Math.min(counts.accept, counts.drop)).toBeGreaterThan((topologies * frames) / 40);
     process.stdout.write(
-      `verdicts of the kernel (${datapath}): ${String(counts.accept)} accepted, ${String(counts.drop)} dropped\n`,
+      `verdicts of the kernel (${datapath}, ${backend}): ${String(counts.accept)} accepted, ${String(counts.drop)} dropped\n`,
     );
   });
 }

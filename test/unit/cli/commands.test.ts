@@ -43,6 +43,22 @@ it('compile --dry-run --port prints the rules of that port alone', async () => {
   expect(stdout).not.toContain('tapa1000001-40');
 });
 
+it('compile --dry-run --backend iptables prints each program its part, together or alone', async () => {
+  const iptables = ['compile', '--dry-run', '-t', EXAMPLE, '--backend', 'iptables'];
+  const { stdout } = await portcullis(...iptables);
+  const parts = await Promise.all(
+    ['ipset', 'nft', 'iptables', 'ip6tables'].map(async (part) => portcullis(...iptables, '--part', part)),
+  );
+  expect(
+    stdout
+      .split('\n')
+      .filter((line) => !line.startsWith('# '))
+      .join('\n'),
+  ).toBe(parts.map((part) => part.stdout).join('\n'));
+  expect(parts[0]?.stdout).toContain('add pc-sg_c0b92b20_addresses4 10.0.0.11');
+  expect(parts[2]?.stdout).toMatch(/^\*mangle\n[^]*\nCOMMIT$/);
+});
+
 it.each<[string, readonly string[], string]>([
   ['no command', [], 'name a command'],
   ['an unknown option', ['check', '-t', EXAMPLE, '--nonsense'], 'Unknown argument: nonsense'],
@@ -58,9 +74,19 @@ it.each<[string, readonly string[], string]>([
     '--port: only with --dry-run',
   ],
   [
-    'the iptables backend',
-    ['compile', '--dry-run', '-t', EXAMPLE, '--backend', 'iptables'],
-    '--backend: iptables is not in this version',
+    'loading into iptables',
+    ['compile', '-t', EXAMPLE, '--host', 'compute-1', '--backend', 'iptables'],
+    '--backend iptables: this version prints it (--dry-run) and does not load it',
+  ],
+  [
+    'a part of one whole',
+    ['compile', '--dry-run', '-t', EXAMPLE, '--part', 'ipset'],
+    '--part: only with --backend iptables',
+  ],
+  [
+    'two bits for a mark',
+    ['compile', '--dry-run', '-t', EXAMPLE, '--state-mark', '0x3'],
+    '--state-mark: "0x3" is not one bit, from 0x1 to 0x40000000',
   ],
   [
     'a device prefix that is syntax',

@@ -1,0 +1,29 @@
+/** Names within iptables' and ipset's limits, and text that cannot break out of its place. */
+import { digest } from '../names.js';
+
+/** XT_EXTENSION_MAXNAMELEN less its end (linux/netfilter/x_tables.h). */
+const LONGEST_CHAIN = 28;
+/** IPSET_MAXNAMELEN less its end (linux/netfilter/ipset/ip_set.h). */
+const LONGEST_SET = 31;
+const OURS = 'pc-';
+const SAFE = /^[A-Za-z0-9_.-]+$/;
+
+/** The name of a chain of ours: readable where it fits. */
+export function chainName(name: string): string {
+  return fitting(name, LONGEST_CHAIN);
+}
+
+/** The name of a set of ours. */
+export function setName(name: string): string {
+  return fitting(name, LONGEST_SET);
+}
+
+function fitting(name: string, longest: number): string {
+  const room = longest - OURS.length;
+  return OURS + (name.length <= room && SAFE.test(name) ? name : digest(name, room));
+}
+
+/** A word of iptables-restore(8): quoted where it must be. */
+export function word(text: string): string {
+  return SAFE.test(text) ? text : `"${text.replaceAll(/["\\]/g, '\\$&')}"`;
+}

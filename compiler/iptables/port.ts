@@ -1,0 +1,103 @@
+/** The chains of one port: its own addresses, then its profile. */
+import { familyBits, type Family, type Port, type Prefix } from '../../src/model/index.js';
+import { hasFamily, linkLocalAddress, ownAddresses, ownMacs } from '../host-policy.js';
+import { chainName } from './names.js';
+import type { IptablesChain } from './types.js';
+
+/** Names of the chains of the fixed part that these lead to. */
+export const SERVICE_CHAINS = { spoofed: chainName('spoofed') } as const;
+
+/** ICMPv6 types (RFC 4861, 2710, 3810). */
+const SOLICITATION = 135;
+const ADVERTISEMENT = 136;
+const REPORTS = [131, 143];
+/** Length of the IPv6 header and offset of the target behind it (RFC 4861, 4.3), in bytes. */
+const ND_TARGET_OFFSET = 40 + 8;
+/** The next header, read as the last of four bytes; it must be ICMPv6 itself, or the offset means nothing. */
+const NO_EXTENSIONS = '3&0xff=0x3a';
+
+export function fromPortName(device: string): string {
+  return chainName(`from_${device}`);
+}
+
+/** Chains of a filtered port's egress, those that are led to first. `profile` is where what is its own goes on. */
+export function egressChains(port: Port, family: Family, profile: string): readonly IptablesChain[] {
+  switch (family) {
+    case 'IPv4':
+      return [egress4(port, profile)];
+    case 'IPv6':
+      return egress6(port, profile);
+  }
+}
+
+interface Source {
+  readonly mac: string;
+  readonly prefix: Prefix;
+}
+
+function sourcesOf(port: Port, family: Family): readonly Source[] {
+  const linkLocal = ownMacs(port).map((mac) => ({ mac, prefix: linkLocalAddress(mac) }));
+  const sources = [...ownAddresses(port), ...linkLocal].filter(({ prefix }) => prefix.family === family);
+  return [...new Map(sources.map((source) => [`${source.mac} ${source.prefix.text}`, source])).values()];
+}
+
+function egress4(port: Port, profile: string): IptablesChain {
+  const discover = '-s 0.0.0.0 -d 255.255.255.255 -p udp -m udp --sport 68 --dport 67 -j ACCEPT';
+  return {
+    name: fromPortName(port.device),
+    rules: [
+      ...sourcesOf(port, 'IPv4').map(({ mac, prefix }) => `${isFrom(mac)} -s ${prefix.text} -g ${profile}`),
+      ...(hasFamily(port, 'IPv4') ? ownMacs(port).map((mac) => `${isFrom(mac)} ${discover}`) : []),
+      `-j ${SERVICE_CHAINS.spoofed}`,
+    ],
+  };
+}
+
+function egress6(port: Port, profile: string): readonly IptablesChain[] {
+  const targets = chainName(`nd_${port.device}`);
+  const own = chainName(`own_${port.device}`);
+  const unspecified = `-s ::/128 -d ff02::/16 -p icmpv6 -m icmp6 --icmpv6-type`;
+  const sources = sourcesOf(port, 'IPv6');
+  const distinct = [...new Map(sources.map(({ prefix }) => [prefix.text, prefix])).values()];
+  return [
+    {
+      name: targets,
+      rules: [...distinct.map((prefix) => `${isTarget(prefix)}-j ACCEPT`), `-j ${SERVICE_CHAINS.spoofed}`],
+    },
+    {
+      name: own,
+      rules: [`-p icmpv6 -m icmp6 --icmpv6-type ${ADVERTISEMENT.toString()} -g ${targets}`, `-g ${profile}`],
+    },
+    {
+      name: fromPortName(port.device),
+      rules: [
+        ...sources.map(({ mac, prefix }) => `${isFrom(mac)} -s ${prefix.text} -g ${own}`),
+        ...ownMacs(port).flatMap((mac) => [
+          ...REPORTS.map((type) => `${isFrom(mac)} ${unspecified} ${type.toString()} -j ACCEPT`),
+          `${isFrom(mac)} ${unspecified} ${SOLICITATION.toString()} -g ${targets}`,
+        ]),
+        `-j ${SERVICE_CHAINS.spoofed}`,
+      ],
+    },
+  ];
+}
+
+function isFrom(mac: string): string {
+  return `-m mac --mac-source ${mac}`;
+}
+
+/** The target of neighbour discovery, four bytes at a time: ip6tables has no match of its own for it. */
+function isTarget(prefix: Prefix): string {
+  const bits = familyBits('IPv6');
+  const mask = ((1n << BigInt(prefix.length)) - 1n) << BigInt(bits - prefix.length);
+  const tests = [NO_EXTENSIONS];
+  for (let word = 0; word < 4; word++) {
+    const shift = BigInt(96 - 32 * word);
+    const part = (value: bigint): string => `0x${((value >> shift) & 0xffff_ffffn).toString(16)}`;
+    // The last word is read in any case: a packet without a target matches nothing.
+    if (part(mask) === '0x0' && word < 3) continue;
+    const offset = (ND_TARGET_OFFSET + 4 * word).toString();
+    tests.push(`${offset}&${part(mask)}=${part(prefix.network)}`);
+  }
+  return `-m u32 --u32 "${tests.join('&&')}" `;
+}

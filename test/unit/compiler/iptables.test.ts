@@ -1,0 +1,162 @@
+/** What iptables and ipset cannot take must never be printed; the kernel tier judges packets. */
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import {
+  compile,
+  DEFAULT_OPTIONS,
+  dispatchCost,
+  iptablesProgram,
+  printIpsets,
+  printIptables,
+  type IptablesChain,
+  type IptablesProgram,
+} from '../../../compiler/index.js';
+import { FAMILIES, parseTopology } from '../../../src/model/index.js';
+import { arbitraryDocument } from '../../support/arbitrary-topology.js';
+import { namedCompilation } from '../../support/golden.js';
+
+type Fields = Readonly<Record<string, unknown>>;
+
+function program(content: Fields): IptablesProgram {
+  const { topology, problems } = parseTopology([{ file: 'test', content }]);
+  expect(problems.filter(({ severity }) => severity === 'error')).toEqual([]);
+  return iptablesProgram(compile(topology, () => true, DEFAULT_OPTIONS).policy, DEFAULT_OPTIONS);
+}
+
+function ports(count: number, device: (index: number) => string): Fields {
+  return {
+    security_groups: [{ id: 'g' }],
+    ports: [...Array(count).keys()].map((index) => ({
+      id: `p${String(index)}`,
+      device: device(index),
+      mac_address: `fa:16:3e:00:${(index >> 8).toString(16).padStart(2, '0')}:${(index & 255).toString(16).padStart(2, '0')}`,
+      fixed_ips: [{ ip_address: `10.0.${String(index >> 8)}.${String(index & 255)}` }],
+      network_id: 'network',
+      security_groups: ['g'],
+    })),
+  };
+}
+
+/** What a packet may be asked for its device, at most: the tree of that direction. */
+function cost({ families }: IptablesProgram, tree: 'from' | 'to'): number {
+  const chains = families.IPv4.mangle.filter(({ name }) => name === `pc-${tree}` || name.startsWith(`pc-${tree}-`));
+  expect(chains.at(-1)?.name).toBe(`pc-${tree}`);
+  return dispatchCost(chains);
+}
+
+it('names fit, are ours, and are never of two things; every chain and set that is led to is there', () => {
+  fc.assert(
+    fc.property(arbitraryDocument(), (document) => {
+      const { sets, families } = program(document);
+      const setNames = sets.map(({ name }) => name);
+      expect(new Set(setNames).size).toBe(setNames.length);
+      expect(setNames.filter((name) => name.length > 31 || !name.startsWith('pc-'))).toEqual([]);
+      for (const family of FAMILIES) {
+        const chains = families[family].mangle;
+        const names = chains.map(({ name }) => name);
+        expect(new Set(names).size).toBe(names.length);
+        expect(names.filter((name) => name.length > 28)).toEqual([]);
+        for (const rule of chains.flatMap(({ rules }) => rules)) {
+          const target = / -[gj] (\S+)$|^-[gj] (\S+)$/.exec(rule);
+          expect([...names, 'ACCEPT', 'DROP', 'RETURN']).toContain(target?.[1] ?? target?.[2]);
+          const set = /--match-set (\S+)/.exec(rule)?.[1];
+          if (set !== undefined) expect(setNames).toContain(set);
+        }
+      }
+    }),
+    { numRuns: 100 },
+  );
+});
+
+it('is the same whatever the order of the topology', () => {
+  const texts = (document: Fields): readonly string[] => {
+    const made = program(document);
+    return [printIpsets(made), ...FAMILIES.map((family) => printIptables(made, family))];
+  };
+  fc.assert(
+    fc.property(arbitraryDocument(), (document) => {
+      const turned = Object.fromEntries(
+        Object.entries(document as Fields).map(([key, value]) => [
+          key,
+          Array.isArray(value) ? value.toReversed() : value,
+        ]),
+      );
+      expect(texts(turned)).toEqual(texts(document as Fields));
+    }),
+    { numRuns: 50 },
+  );
+});
+
+it.each([
+  [1, 1],
+  [8, 8],
+  [1000, 40],
+  [5000, 48],
+])('%i ports with names like Neutron’s: a packet asks at most %i names', (count, most) => {
+  const uuid = (index: number): string =>
+    `tap${((index * 2_654_435_761) % 2 ** 32).toString(16).padStart(8, '0')}-${(index % 256).toString(16).padStart(2, '0')}`;
+  const made = program(ports(count, uuid));
+  expect(Math.max(cost(made, 'from'), cost(made, 'to'))).toBeLessThanOrEqual(most);
+});
+
+it('names that count up do not make the tree a list', () => {
+  const made = program(ports(1000, (index) => `tap${index.toString().padStart(11, '0')}`));
+  expect(cost(made, 'from')).toBeLessThanOrEqual(40);
+});
+
+it('a device whose name ends in + would stand for many: it is closed, and opens none', () => {
+  const { families } = program({ ...ports(2, (index) => (index === 0 ? 'tapx+' : 'tapxy')) });
+  const rules = families.IPv4.mangle.flatMap((chain: IptablesChain) => chain.rules);
+  expect(rules.filter((rule) => rule.includes('tapx+'))).toEqual(['-i "tapx+" -j DROP', '-o "tapx+" -j DROP']);
+});
+
+it('signs in a device’s name stay in their place', () => {
+  const { families } = program(ports(1, () => "tap#;!$'"));
+  const rules = families.IPv4.mangle.flatMap(({ rules: some }) => some).filter((rule) => rule.includes('tap#'));
+  expect(rules.map((rule) => rule.split(' ').slice(0, 2).join(' '))).toEqual([`-i "tap#;!$'"`, `-o "tap#;!$'"`]);
+});
+
+it.each(['0', '255'])('protocol and ICMP type %s, which iptables takes for every one, are closed', (number) => {
+  const rule = number === '0' ? { protocol: '0' } : { protocol: 'icmp', port_range_min: 255 };
+  const made = program({
+    ...ports(1, () => 'tap1'),
+    security_groups: [{ id: 'g', security_group_rules: [{ id: 'r', direction: 'ingress', ...rule }] }],
+  });
+  const chain = made.families.IPv4.mangle.find(({ name }) => name === 'pc-sg_g_in');
+  // Protocol 0 is "any" in the API itself.
+  expect(chain?.rules).toEqual(number === '0' ? ['-j ACCEPT'] : []);
+});
+
+it('many ports are one set, many prefixes too, and a /0 in a set is two halves', () => {
+  const rules = (fields: readonly Fields[]): Fields => ({
+    ...ports(1, () => 'tap1'),
+    security_groups: [
+      {
+        id: 'g',
+        security_group_rules: fields.map((one, index) => ({ id: `r${String(index)}`, direction: 'ingress', ...one })),
+      },
+    ],
+  });
+  const thousand = [...Array(1000).keys()].map((index) => ({
+    protocol: 'tcp',
+    port_range_min: 1 + 2 * index,
+    port_range_max: 1 + 2 * index,
+  }));
+  const byPorts = program(rules(thousand));
+  expect(byPorts.sets.map(({ type, entries }) => [type, entries.length])).toEqual([['bitmap:port', 1000]]);
+  const nets = [...Array(1000).keys()].map((index) => ({
+    remote_ip_prefix: `10.${String(index >> 7)}.${String((index & 127) * 2)}.0/24`,
+  }));
+  const byNets = program(rules(nets));
+  expect(byNets.sets.map(({ type, entries }) => [type, entries.length])).toEqual([['hash:net', 1000]]);
+  for (const made of [byPorts, byNets]) {
+    expect(made.families.IPv4.mangle.find(({ name }) => name === 'pc-sg_g_in')?.rules).toHaveLength(1);
+  }
+});
+
+it('prints a remote group, for people to read', async () => {
+  const { policy, options } = namedCompilation('remote-group');
+  const made = iptablesProgram(policy, options);
+  const text = [printIpsets(made), ...FAMILIES.map((family) => printIptables(made, family))].join('');
+  await expect(text).toMatchFileSnapshot('../../golden/remote-group.iptables');
+});
