@@ -17,12 +17,12 @@ const FAMILIES: readonly TableFamily[] = ['inet', 'arp', 'bridge'];
 
 /** Our tables, as the kernel holds them. Foreign tables are not read. */
 export async function readLoadedTables(): Promise<readonly TableState[]> {
-  const tables: TableState[] = [];
-  for (const family of await loadedFamilies()) {
-    const listing = await runNft(['--json', '--numeric', '--stateless', 'list', 'table', family, TABLE_NAME]);
-    tables.push(parseListing(family, listing));
-  }
-  return tables;
+  return Promise.all(
+    (await loadedFamilies()).map(async (family) => {
+      const listing = await runNft(['--json', '--numeric', '--stateless', 'list', 'table', family, TABLE_NAME]);
+      return parseListing(family, listing);
+    }),
+  );
 }
 
 /** Our tables as text that loads them again, byte for byte; '' when there is none. */

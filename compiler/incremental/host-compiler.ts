@@ -31,10 +31,10 @@ import {
   portMapField,
   portMapName,
   portVerdict,
-  TABLE_NAME,
   tableFamilies,
   zonePart,
 } from '../ruleset/compile.js';
+import { TABLE_NAME } from '../ruleset/closed.js';
 import { groupProgram, type GroupProgram, type MemberSetNames } from '../ruleset/group-chain.js';
 import { OWN_SETS, ownKeys } from '../ruleset/own-sets.js';
 import { profileChain, profileChainName, profileContent, profileOf } from '../ruleset/profiles.js';
@@ -103,6 +103,8 @@ export class HostCompiler {
   readonly #main: WantedTable;
   /** Beside the main one: arp where the host routes, inet where ports are on bridges. */
   readonly #beside: WantedTable;
+  /** What no change touches. */
+  readonly #constant: readonly WantedTable[];
 
   // What the change in hand has touched.
   readonly #dirtyGroups = new Set<string>();
@@ -122,11 +124,15 @@ export class HostCompiler {
     this.#main = new WantedTable(policy);
     this.#beside = new WantedTable(beside);
     this.#zones = new ZoneTracker(options.datapath);
+    const tables = [this.#main, this.#beside];
     for (const table of this.#fromScratch().tables) {
-      const wanted = table.family === policy ? this.#main : this.#beside;
+      const known = tables.find(({ family }) => family === table.family);
+      const wanted = known ?? new WantedTable(table.family);
+      if (known === undefined) tables.push(wanted);
       for (const set of table.sets.values()) wanted.addSet(set);
       for (const chain of table.chains.values()) wanted.setChain(chain);
     }
+    this.#constant = tables.slice(2);
     this.#zoneByName = this.#zones.assign([]).zones;
     this.take();
   }
@@ -200,11 +206,12 @@ export class HostCompiler {
 
   /** How many kernel objects the policy takes. */
   count(): ObjectCount {
-    const [main, beside] = [this.#main.count(), this.#beside.count()];
+    const counts = [this.#main, this.#beside, ...this.#constant].map((table) => table.count());
+    const sum = (of: (count: ObjectCount) => number): number => counts.reduce((total, one) => total + of(one), 0);
     return {
-      sets: main.sets + beside.sets,
-      chains: main.chains + beside.chains,
-      elements: main.elements + beside.elements,
+      sets: sum(({ sets }) => sets),
+      chains: sum(({ chains }) => chains),
+      elements: sum(({ elements }) => elements),
     };
   }
 

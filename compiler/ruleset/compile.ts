@@ -5,6 +5,7 @@ import { shortNames } from '../names.js';
 import type { CompileOptions } from '../options.js';
 import { audited } from './audit.js';
 import { ACCEPT, DROP, goTo, intervalSet, namedSet, plainSet, tallySet } from './build.js';
+import { closedTable, TABLE_NAME } from './closed.js';
 import { groupProgram, type GroupProgram, type MemberSetNames } from './group-chain.js';
 import { OWN_SETS, ownKeys } from './own-sets.js';
 import { profileChain, profileChainName, profilesOf, type Profile } from './profiles.js';
@@ -33,9 +34,6 @@ import {
   type Verdict,
 } from './types.js';
 
-/** The name of each of our tables. */
-export const TABLE_NAME = 'portcullis';
-
 const DIRECTIONS: readonly Direction[] = ['egress', 'ingress'];
 
 /** Compiles what a host needs into a ruleset. Deterministic: equal policies give equal rulesets. */
@@ -49,8 +47,9 @@ function enforcing(policy: HostPolicy, options: CompileOptions): Ruleset {
   const sources = sourceSets(policy.ports);
   const policyTable = mainTable(policy, profiles, sources, options);
   const { datapath } = options;
-  const beside = isBridged(datapath) ? besideBridge(policy, options) : arpTable(policy, sources, options);
-  return { datapath, tables: [policyTable, beside] };
+  if (isBridged(datapath)) return { datapath, tables: [policyTable, besideBridge(policy, options)] };
+  // Who plugs a routed tap into a bridge takes its packets past table inet: there it is closed.
+  return { datapath, tables: [policyTable, arpTable(policy, sources, options), closedTable('bridge', options)] };
 }
 
 /** The families of the table that holds the policy, and of the one beside it. */

@@ -41,7 +41,7 @@ describe('with frames', () => {
   });
   beforeEach(async () => {
     await lab.forgetFlows();
-    for (const family of ['inet', 'arp']) {
+    for (const family of ['inet', 'arp', 'bridge']) {
       await lab.load(`table ${family} portcullis\ndelete table ${family} portcullis`);
     }
     agent = new TestAgent(lab.host);

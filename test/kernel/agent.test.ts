@@ -38,9 +38,9 @@ afterAll(async () => {
 beforeEach(async () => {
   await lab.forgetFlows();
   await lab.restoreProbe();
-  await lab.load(
-    'table inet portcullis\ndelete table inet portcullis\ntable arp portcullis\ndelete table arp portcullis',
-  );
+  for (const family of ['inet', 'arp', 'bridge']) {
+    await lab.load(`table ${family} portcullis\ndelete table ${family} portcullis`);
+  }
   agent = new TestAgent(lab.host);
   agent.write(OPEN);
 });

@@ -92,10 +92,16 @@ describe.each(['nft', 'legacy'] as const)('iptables-%s', (flavour) => {
         [[], []],
       ];
       expect(await reachIn(lab, ...both)).toEqual(open);
-      const mark = DEFAULT_OPTIONS.revokedMark.toString();
-      await lab.exec('conntrack', ['-U', '-p', 'udp', '--mark', `${mark}/${mark}`]);
+      const mark = async (value: number): Promise<void> => {
+        await lab.load(`table inet pctest_mark
+delete table inet pctest_mark
+table inet pctest_mark {
+chain c { type filter hook prerouting priority -160; ct mark set ${value.toString()}; }
+}`);
+      };
+      await mark(DEFAULT_OPTIONS.revokedMark);
       expect(await reachIn(lab, ...both)).toEqual(cut);
-      await lab.exec('conntrack', ['-U', '-p', 'udp', '--mark', `0/${mark}`]);
+      await mark(0);
       expect(await reachIn(lab, ...both)).toEqual(open);
     });
 

@@ -57,7 +57,7 @@ function topology(
 
 export function flowsSuite(datapath: Datapath): void {
   const options = { ...DEFAULT_OPTIONS, datapath };
-  const families = isBridged(datapath) ? (['bridge', 'inet'] as const) : (['inet', 'arp'] as const);
+  const families = isBridged(datapath) ? (['bridge', 'inet'] as const) : (['inet', 'arp', 'bridge'] as const);
   const [family] = families;
 
   function rulesOf(parsed: ReturnType<typeof topology>): string {
@@ -199,6 +199,24 @@ export function flowsSuite(datapath: Datapath): void {
 
   // On a bridge the host sends as one of its stations.
   if (datapath === 'routed') {
+    it('a device that somebody plugs into a bridge is closed there', async () => {
+      const plug = async (...args: readonly string[]): Promise<void> => {
+        for (const { device } of PAIR) await lab.exec('ip', ['link', 'set', device, ...args]);
+      };
+      await lab.load(rulesOf(topology(EGRESS, [allow('udp', 53)])));
+      await lab.exec('ip', ['link', 'add', 'pctbridge', 'type', 'bridge']);
+      await lab.exec('ip', ['link', 'set', 'pctbridge', 'up']);
+      await plug('master', 'pctbridge');
+      const direct = { ...forth('v4', 17, 54), destinationMac: SERVER.mac };
+      expect(await reach(direct)).toEqual([[]]);
+      await lab.load('delete table bridge portcullis');
+      // It is that table which closes it.
+      expect(await reach(direct)).toEqual([[SERVER.device]]);
+      await plug('nomaster');
+      await lab.exec('ip', ['link', 'delete', 'pctbridge']);
+      for (const port of PAIR) await lab.route(port);
+    });
+
     it('service traffic that the host itself sends reaches a port without a rule, and nothing else does', async () => {
       await lab.load(rulesOf(topology([], [])));
       const linkLocal = 'fe80::f816:3eff:fe00:2';
