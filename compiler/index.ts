@@ -18,7 +18,6 @@ export { runEgress, runIngress, type Passage } from './ruleset/run.js';
 export { fullRuleText, printRuleset, printTables } from './nftables/text.js';
 export { printRulesetJson } from './nftables/json.js';
 export { iptablesProgram } from './iptables/program.js';
-export { dispatchCost } from './iptables/dispatch.js';
 export { printIpsets, printIptables } from './iptables/text.js';
 export type * from './iptables/types.js';
 export { readListing } from './nftables/listing.js';

@@ -34,7 +34,9 @@ export function dispatchTree(
     const groups = new Map<string, Destination[]>();
     for (const one of some) {
       const key = one.device.slice(0, common + 1);
-      groups.set(key, [...(groups.get(key) ?? []), one]);
+      const group = groups.get(key);
+      if (group === undefined) groups.set(key, [one]);
+      else group.push(one);
     }
     const rules: string[] = [];
     for (const [key, group] of groups) {
@@ -54,23 +56,8 @@ export function dispatchTree(
   return chains;
 }
 
-/** How many rules a packet of each device asks on its way, at most. */
-export function dispatchCost(chains: readonly IptablesChain[]): number {
-  const byName = new Map(chains.map((chain) => [chain.name, chain]));
-  const costOf = (chain: IptablesChain): number =>
-    Math.max(
-      chain.rules.length,
-      ...chain.rules.map((rule, index) => {
-        const child = byName.get(/ -g (\S+)$/.exec(rule)?.[1] ?? '');
-        return index + 1 + (child === undefined ? 0 : costOf(child));
-      }),
-    );
-  const root = chains.at(-1);
-  return root === undefined ? 0 : costOf(root);
-}
-
 function commonLength(some: readonly Destination[], start: number): number {
-  const [first = ''] = some.map(({ device }) => device);
+  const first = some[0]?.device ?? '';
   let length = start;
   while (length < first.length && some.every(({ device }) => device[length] === first[length])) length++;
   return length;

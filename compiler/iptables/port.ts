@@ -4,8 +4,8 @@ import { hasFamily, linkLocalAddress, ownAddresses, ownMacs } from '../host-poli
 import { chainName } from './names.js';
 import type { IptablesChain } from './types.js';
 
-/** Names of the chains of the fixed part that these lead to. */
-export const SERVICE_CHAINS = { spoofed: chainName('spoofed') } as const;
+/** The chain of the fixed part where what is not the port's own ends. */
+export const SPOOFED = chainName('spoofed');
 
 /** ICMPv6 types (RFC 4861, 2710, 3810). */
 const SOLICITATION = 135;
@@ -48,7 +48,7 @@ function egress4(port: Port, profile: string): IptablesChain {
     rules: [
       ...sourcesOf(port, 'IPv4').map(({ mac, prefix }) => `${isFrom(mac)} -s ${prefix.text} -g ${profile}`),
       ...(hasFamily(port, 'IPv4') ? ownMacs(port).map((mac) => `${isFrom(mac)} ${discover}`) : []),
-      `-j ${SERVICE_CHAINS.spoofed}`,
+      `-j ${SPOOFED}`,
     ],
   };
 }
@@ -62,7 +62,7 @@ function egress6(port: Port, profile: string): readonly IptablesChain[] {
   return [
     {
       name: targets,
-      rules: [...distinct.map((prefix) => `${isTarget(prefix)}-j ACCEPT`), `-j ${SERVICE_CHAINS.spoofed}`],
+      rules: [...distinct.map((prefix) => `${isTarget(prefix)}-j ACCEPT`), `-j ${SPOOFED}`],
     },
     {
       name: own,
@@ -76,7 +76,7 @@ function egress6(port: Port, profile: string): readonly IptablesChain[] {
           ...REPORTS.map((type) => `${isFrom(mac)} ${unspecified} ${type.toString()} -j ACCEPT`),
           `${isFrom(mac)} ${unspecified} ${SOLICITATION.toString()} -g ${targets}`,
         ]),
-        `-j ${SERVICE_CHAINS.spoofed}`,
+        `-j ${SPOOFED}`,
       ],
     },
   ];

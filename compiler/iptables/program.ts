@@ -19,7 +19,7 @@ import { isBridged, type Datapath } from '../ruleset/types.js';
 import { dispatchTree } from './dispatch.js';
 import { groupRules, netEntries, type MemberNames } from './group.js';
 import { chainName, setName, word } from './names.js';
-import { egressChains, fromPortName, SERVICE_CHAINS } from './port.js';
+import { egressChains, fromPortName, SPOOFED } from './port.js';
 import type { FamilyTables, IpSet, IptablesChain, IptablesProgram } from './types.js';
 
 const DIRECTIONS: readonly Direction[] = ['egress', 'ingress'];
@@ -137,7 +137,7 @@ function fixedChains(family: Family, { revokedMark }: CompileOptions): readonly 
   const bit = `0x${revokedMark.toString(16)}`;
   const tracked = '-m conntrack --ctstate ESTABLISHED,RELATED';
   return [
-    { name: SERVICE_CHAINS.spoofed, rules: [DROP] },
+    { name: SPOOFED, rules: [DROP] },
     {
       name: STATE,
       rules: [

@@ -4,7 +4,6 @@ import { expect, it } from 'vitest';
 import {
   compile,
   DEFAULT_OPTIONS,
-  dispatchCost,
   iptablesProgram,
   printIpsets,
   printIptables,
@@ -35,6 +34,21 @@ function ports(count: number, device: (index: number) => string): Fields {
       security_groups: ['g'],
     })),
   };
+}
+
+/** How many rules a packet of each device asks on its way, at most. */
+function dispatchCost(chains: readonly IptablesChain[]): number {
+  const byName = new Map(chains.map((chain) => [chain.name, chain]));
+  const costOf = (chain: IptablesChain): number =>
+    Math.max(
+      chain.rules.length,
+      ...chain.rules.map((rule, index) => {
+        const child = byName.get(/ -g (\S+)$/.exec(rule)?.[1] ?? '');
+        return index + 1 + (child === undefined ? 0 : costOf(child));
+      }),
+    );
+  const root = chains.at(-1);
+  return root === undefined ? 0 : costOf(root);
 }
 
 /** What a packet may be asked for its device, at most: the tree of that direction. */
