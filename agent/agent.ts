@@ -1,9 +1,10 @@
 /** The agent: a source, the links, the reconcile loop and the flows, put together. */
 import type { Server } from 'node:http';
 import type { Logger } from 'pino';
-import type { CompileOptions, Transaction } from '../compiler/index.js';
+import type { CompileOptions } from '../compiler/index.js';
 import { formatProblem, type Port } from '../src/model/index.js';
 import type { Source, SourceEvent } from '../src/sources/source.js';
+import type { BackendName } from './backends/backend.js';
 import { Enforcer, VERIFICATION, type AppliedTransaction } from './enforcer.js';
 import { Sweeper, type SweepResult } from './flows/sweeper.js';
 import { Metrics } from './metrics.js';
@@ -14,21 +15,19 @@ import type { AgentStatus, PortState, PortStatus } from './status.js';
 import type { WatchEvent } from './watch/events.js';
 import { Watcher } from './watch/watcher.js';
 
-/** A full comparison, at this time and up to a tenth more; in milliseconds. */
-const VERIFY_EVERY = 3_600_000;
-
 export interface AgentSettings {
   readonly version: string;
   readonly host: string;
   readonly source: Source;
   readonly options: CompileOptions;
+  readonly backend: BackendName;
   /** Path of the status socket. */
   readonly socket: string;
   /** `host:port` for Prometheus; undefined for none. */
   readonly metrics: string | undefined;
   readonly log: Logger;
-  /** In milliseconds; the hour if absent. */
-  readonly verifyEvery?: number | undefined;
+  /** Between comparisons of everything, and up to a tenth more; in milliseconds. */
+  readonly verifyEvery: number;
 }
 
 export class Agent {
@@ -51,9 +50,9 @@ export class Agent {
   #flows = { revoked: 0, restored: 0 };
 
   constructor(private readonly settings: AgentSettings) {
-    const { options, host, log } = settings;
+    const { options, backend, host, log } = settings;
     this.#log = log;
-    this.#enforcer = new Enforcer((port) => port.host === host, options, {
+    this.#enforcer = new Enforcer((port) => port.host === host, options, backend, {
       onApplied: (applied) => {
         this.#applied(applied);
       },
@@ -70,10 +69,10 @@ export class Agent {
         this.#metrics.drift.inc({ kind: 'foreign' });
         log.warn({ pid, program }, 'our tables were changed by somebody else: comparing');
       },
-      onDrift: (transaction) => {
+      onDrift: (changes) => {
         this.#drift.found++;
         this.#metrics.drift.inc({ kind: 'found' });
-        log.warn({ changes: countChanges(transaction) }, 'verification found our tables changed');
+        log.warn({ changes }, 'verification found our rules changed');
       },
       onIsolated: (ports) => {
         for (const [id, why] of ports) log.error({ port: id }, `closed, since the kernel refuses its rules: ${why}`);
@@ -104,9 +103,9 @@ export class Agent {
   }
 
   async start(): Promise<void> {
-    const { source, host, options, log, socket, metrics } = this.settings;
+    const { source, host, options, backend, log, socket, metrics } = this.settings;
     log.info(
-      { host, source: source.name, datapath: options.datapath, pid: process.pid },
+      { host, source: source.name, datapath: options.datapath, backend, pid: process.pid },
       options.audit ? 'started in audit mode: NOTHING IS ENFORCED' : 'started',
     );
     this.#declareGauges();
@@ -145,13 +144,14 @@ export class Agent {
   }
 
   status(): AgentStatus {
-    const { version, host, options, source } = this.settings;
+    const { version, host, options, backend, source } = this.settings;
     return {
       version,
       host,
       pid: process.pid,
       startedAt: this.#startedAt.toISOString(),
       datapath: options.datapath,
+      backend,
       audit: options.audit,
       loaded: this.#enforcer.isEnforced,
       enforced: this.#enforcer.isEnforced && !options.audit,
@@ -200,7 +200,7 @@ export class Agent {
     }
   }
 
-  #applied({ transaction, way, reason, milliseconds, latency }: AppliedTransaction): void {
+  #applied({ changes, way, reason, milliseconds, latency }: AppliedTransaction): void {
     this.#lastTransaction = {
       at: new Date().toISOString(),
       way,
@@ -215,10 +215,10 @@ export class Agent {
       {
         way,
         ...(reason === '' ? {} : { reason }),
-        changes: countChanges(transaction),
+        changes,
         milliseconds: round(milliseconds),
       },
-      transaction.length === 0 ? 'nothing to change' : 'applied',
+      changes === 0 ? 'nothing to change' : 'applied',
     );
     if (way === 'everything') this.#sweeper.all();
     if (!this.#isReady) {
@@ -296,7 +296,7 @@ export class Agent {
   }
 
   #verifyLater(): void {
-    const every = this.settings.verifyEvery ?? VERIFY_EVERY;
+    const every = this.settings.verifyEvery;
     this.#verifyTimer = setTimeout(
       () => {
         this.#enforcer.doubt(VERIFICATION);
@@ -305,10 +305,6 @@ export class Agent {
       every * (1 + Math.random() / 10),
     );
   }
-}
-
-function countChanges(transaction: Transaction): number {
-  return transaction.reduce((sum, change) => sum + (change.kind === 'update' ? change.changes.length : 1), 0);
 }
 
 function round(milliseconds: number): number {

@@ -6,18 +6,7 @@
  * tables it takes the long way: read back what is loaded, compare with a compilation from scratch, load the difference.
  */
 import { setTimeout } from 'node:timers/promises';
-import {
-  compile,
-  HostCompiler,
-  planTransaction,
-  printTables,
-  printTransaction,
-  type CompileOptions,
-  type Table,
-  type TableState,
-  type Touched,
-  type Transaction,
-} from '../compiler/index.js';
+import { HostCompiler, type CompileOptions, type Touched, type Transaction } from '../compiler/index.js';
 import {
   diffTopologies,
   EMPTY_TOPOLOGY,
@@ -26,10 +15,13 @@ import {
   type Topology,
   type TopologyChanges,
 } from '../src/model/index.js';
+import type { Backend, BackendName, Plan } from './backends/backend.js';
+import { IptablesBackend } from './backends/iptables.js';
+import { NftablesBackend } from './backends/nftables.js';
 import { deviceOf, LinkTable } from './devices.js';
 import { isolate } from './isolate.js';
 import { KernelError } from './kernel/errors.js';
-import { applyText, isOwnPid, readLoadedTables, wouldApply } from './kernel/nft.js';
+import { applyText, isOwnPid } from './kernel/nft.js';
 import type { WatchEvent } from './watch/events.js';
 
 /** Between tries after a failure, in milliseconds: doubled each time. */
@@ -42,12 +34,13 @@ const FAILURES_BEFORE_REPLACING = 3;
 const RETRY_REFUSED = 30_000;
 
 export interface AppliedTransaction {
-  readonly transaction: Transaction;
+  /** How many there were; 0 when what is wanted was loaded. */
+  readonly changes: number;
   /** `changes` is the short way. */
   readonly way: 'changes' | 'everything';
   /** Why the long way was taken. */
   readonly reason: string;
-  /** Of nft and the kernel alone. */
+  /** Of the programs and the kernel alone. */
   readonly milliseconds: number;
   /** Since the oldest change in it was known. */
   readonly latency: number;
@@ -61,13 +54,14 @@ export interface EnforcerListener {
   /** Somebody else changed our tables. */
   readonly onForeignChange: (pid: number, program: string) => void;
   /** What is loaded was not what was wanted, and nobody's change was noticed. */
-  readonly onDrift: (transaction: Transaction) => void;
+  readonly onDrift: (changes: number) => void;
   readonly onIsolated: (ports: ReadonlyMap<string, string>) => void;
 }
 
 export class Enforcer {
   readonly compiler: HostCompiler;
   readonly links = new LinkTable();
+  readonly #backend: Backend;
   /** The topology as the source gave it. */
   #topology: Topology = EMPTY_TOPOLOGY;
   /** This host's ports as the compiler has them: with the devices that they have here. */
@@ -99,10 +93,16 @@ export class Enforcer {
 
   constructor(
     private readonly isLocal: (port: Port) => boolean,
-    private readonly options: CompileOptions,
+    options: CompileOptions,
+    backend: BackendName,
     private readonly listener: EnforcerListener,
   ) {
     this.compiler = new HostCompiler((port) => this.isLocal(port), options);
+    const parts = { applyNft: async (text: string) => this.#applyNft(text), isLocal };
+    this.#backend =
+      backend === 'nftables'
+        ? new NftablesBackend(this.compiler, options, parts)
+        : new IptablesBackend(this.compiler, options, parts);
   }
 
   /** Takes a topology; the first one starts the enforcement. */
@@ -276,8 +276,9 @@ export class Enforcer {
     const { transaction, touched } = this.compiler.take();
     if (transaction.length > 0) {
       const startedAt = performance.now();
-      await this.#apply(transaction);
-      this.#report(transaction, 'changes', '', startedAt, changedAt);
+      const plan = this.#backend.change(transaction);
+      await plan.apply();
+      this.#report(plan, 'changes', '', startedAt, changedAt);
     }
     this.listener.onTouched(touched, isGrowth(transaction));
   }
@@ -289,21 +290,17 @@ export class Enforcer {
     const changedAt = this.#takeChangedAt();
     try {
       const startedAt = performance.now();
-      const loaded = await readLoadedTables();
-      this.compiler.take();
-      const { tables } = this.compiler.ruleset();
-      const transaction =
-        this.#failures < FAILURES_BEFORE_REPLACING ? planTransaction(tables, loaded) : anew(tables, loaded);
-      if (reason === VERIFICATION && transaction.length > 0) this.listener.onDrift(transaction);
+      const plan = await this.#backend.plan(this.#failures >= FAILURES_BEFORE_REPLACING);
+      if (reason === VERIFICATION && plan.changes > 0) this.listener.onDrift(plan.changes);
       try {
-        await this.#apply(transaction);
+        await plan.apply();
       } catch (error) {
         if (!(error instanceof KernelError) || error.code !== 'refused') throw error;
         await this.#isolate(error);
         this.#doubt = 'ports that the kernel refuses were closed';
         return;
       }
-      this.#report(transaction, 'everything', reason, startedAt, changedAt);
+      this.#report(plan, 'everything', reason, startedAt, changedAt);
     } catch (error) {
       this.#doubt ??= reason;
       throw error;
@@ -316,8 +313,7 @@ export class Enforcer {
     const all = [...this.#local.values()].filter(({ filtering }) => filtering === 'filtered');
     const found = await isolate(all, async (ports) => {
       const ids = new Set(ports.map(({ id }) => id));
-      const { ruleset } = compile(this.compiler.topology, ({ id }) => ids.has(id), this.options);
-      return wouldApply(printTables(ruleset.tables));
+      return this.#backend.wouldTake(({ id }) => ids.has(id));
     });
     if (found === 'not the ports') throw error;
     if (found.length === 0) throw error;
@@ -348,10 +344,9 @@ export class Enforcer {
     this.doubt('refused ports are tried again');
   }
 
-  async #apply(transaction: Transaction): Promise<void> {
-    if (transaction.length === 0) return;
+  async #applyNft(text: string): Promise<void> {
     this.#unclaimed.push(performance.now());
-    await applyText(printTransaction(transaction));
+    await applyText(text);
   }
 
   #takeChangedAt(): number | undefined {
@@ -361,7 +356,7 @@ export class Enforcer {
   }
 
   #report(
-    transaction: Transaction,
+    { changes }: Plan,
     way: AppliedTransaction['way'],
     reason: string,
     startedAt: number,
@@ -369,7 +364,7 @@ export class Enforcer {
   ): void {
     const now = performance.now();
     this.listener.onApplied({
-      transaction,
+      changes,
       way,
       reason,
       milliseconds: now - startedAt,
@@ -385,10 +380,6 @@ function isGrowth(transaction: Transaction): boolean {
       change.kind === 'update' &&
       change.changes.every((step) => step.kind === 'add-elements' && /^[sa]g_/.test(step.set)),
   );
-}
-
-function anew(tables: readonly Table[], loaded: readonly TableState[]): Transaction {
-  return [...loaded.map((before) => ({ kind: 'delete', before }) as const), ...planTransaction(tables, [])];
 }
 
 /** The reason of a comparison that nothing asked for. */

@@ -1,9 +1,11 @@
 /** The agent: what touches the kernel. */
+export type { BackendName } from './backends/backend.js';
 export { Agent, type AgentSettings } from './agent.js';
 export { readCounters, type Counters, type PortDrops, type RuleCounter } from './kernel/counters.js';
 export { startConfirmation, type ConfirmOutcome, type PendingConfirmation } from './kernel/confirm.js';
 export { KernelError, type KernelErrorCode } from './kernel/errors.js';
-export { loadBaseline, loadTables, planLoad } from './kernel/load.js';
+export { removeIptables } from './kernel/iptables.js';
+export { isNoDifference, load, loadBaseline, planLoad, type Difference, type Wanted } from './kernel/load.js';
 export { applyText, deletionOfLoadedTables, nftVersion, readLoadedTables, saveLoadedTables } from './kernel/nft.js';
 export { probeDatapath } from './kernel/probe.js';
 export { takeLock } from './lock.js';

@@ -1,5 +1,7 @@
 /** What an agent says of itself: the JSON of `portcullis status --json` and of its socket. */
 
+import type { BackendName } from './backends/backend.js';
+
 export type PortState =
   /** Its rules are in the kernel. */
   | 'enforced'
@@ -30,6 +32,7 @@ export interface AgentStatus {
   readonly pid: number;
   readonly startedAt: string;
   readonly datapath: string;
+  readonly backend: BackendName;
   /** True: nothing is enforced, what would be dropped is counted. */
   readonly audit: boolean;
   /** True: the kernel holds the rules that the agent wants, as far as is known. */

@@ -127,7 +127,7 @@ async function latencies(): Promise<void> {
     const base = document(size, size) as unknown as Document;
     const topology = parsed({ ...base });
     const reports = new Reports();
-    const enforcer = new Enforcer(here, DEFAULT_OPTIONS, reports.listener);
+    const enforcer = new Enforcer(here, DEFAULT_OPTIONS, 'nftables', reports.listener);
     const started = reports.next();
     enforcer.setTopology(topology);
     enforcer.watchBegins();
@@ -164,7 +164,7 @@ async function linkLatency(): Promise<void> {
   const { security_groups: groups, ports } = document(1000, 1000) as unknown as Document;
   const topology = parsed({ security_groups: groups, ports: [...ports, { ...ports[0], id }] });
   const reports = new Reports();
-  const enforcer = new Enforcer(here, DEFAULT_OPTIONS, reports.listener);
+  const enforcer = new Enforcer(here, DEFAULT_OPTIONS, 'nftables', reports.listener);
   const watcher = new Watcher({
     onEvent: (event) => {
       if (event.kind === 'table-changed') return;

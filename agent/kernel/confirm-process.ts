@@ -2,9 +2,9 @@
 import { createInterface } from 'node:readline';
 import { z } from 'zod';
 import { EXIT_KEPT, EXIT_RESTORED, KEEP, type ConfirmOrder } from './confirm.js';
-import { applyText, deletionOfLoadedTables } from './nft.js';
+import { restoreSaved, SAVED } from './saved.js';
 
-const orderSchema = z.object({ milliseconds: z.number().positive(), before: z.string() });
+const orderSchema = z.object({ milliseconds: z.number().positive(), before: SAVED });
 
 const ATTEMPTS = 5;
 const PAUSE_BETWEEN_ATTEMPTS_MS = 500;
@@ -33,7 +33,7 @@ async function restore(): Promise<void> {
   settled = true;
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
     try {
-      await applyText(`${await deletionOfLoadedTables()}${order.before}`);
+      await restoreSaved(order.before);
       process.exit(EXIT_RESTORED);
     } catch {
       await new Promise((resolve) => setTimeout(resolve, PAUSE_BETWEEN_ATTEMPTS_MS));

@@ -7,7 +7,7 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { KernelError } from './errors.js';
-import { saveLoadedTables } from './nft.js';
+import { saveLoaded, type Saved } from './saved.js';
 
 export interface PendingConfirmation {
   /** Says that the new rules are good: nothing will be restored. */
@@ -23,8 +23,8 @@ export type ConfirmOutcome = 'kept' | 'restored' | 'failed';
 /** What the parent tells the process that waits, as its first line. */
 export interface ConfirmOrder {
   readonly milliseconds: number;
-  /** Our tables as they were, as nft text; '' for none. */
-  readonly before: string;
+  /** What was loaded. */
+  readonly before: Saved;
 }
 
 export const KEEP = 'keep';
@@ -36,7 +36,7 @@ export const EXIT_RESTORED = 10;
  * before the new rules are loaded.
  */
 export async function startConfirmation(milliseconds: number): Promise<PendingConfirmation> {
-  const order: ConfirmOrder = { milliseconds, before: await saveLoadedTables() };
+  const order: ConfirmOrder = { milliseconds, before: await saveLoaded() };
   const program = fileURLToPath(new URL('./confirm-process.js', import.meta.url));
   const child = spawn(process.execPath, [program], { detached: true, stdio: ['pipe', 'pipe', 'ignore'] });
   const outcome = new Promise<ConfirmOutcome>((resolve) => {

@@ -1,41 +1,83 @@
-/** Makes the kernel equal to a ruleset, in one transaction of the difference. */
+/** Makes the kernel equal to what is wanted, once: the difference, by whichever packet filter. */
 import {
+  EMPTY_PROGRAM,
+  planIptables,
   planTransaction,
   printTransaction,
+  type IptablesChange,
+  type IptablesProgram,
   type Table,
   type TableState,
   type Transaction,
 } from '../../compiler/index.js';
 import { KernelError } from './errors.js';
+import { carryOut, leftIptables, readLoadedIptables, removeIptables, removeOtherFlavour } from './iptables.js';
 import { applyText, readLoadedTables } from './nft.js';
 
-/** What it takes from what is loaded now to the wanted tables. Changes nothing. */
-export async function planLoad(tables: readonly Table[]): Promise<Transaction> {
-  return planTransaction(tables, await readLoadedTables());
+export interface Wanted {
+  readonly tables: readonly Table[];
+  /** Undefined where iptables is to hold nothing of ours. */
+  readonly iptables: IptablesProgram | undefined;
+}
+
+/** What it takes from what is loaded now to what is wanted. */
+export interface Difference {
+  readonly transaction: Transaction;
+  readonly iptables: readonly IptablesChange[];
+}
+
+export function isNoDifference({ transaction, iptables }: Difference): boolean {
+  return transaction.length === 0 && iptables.length === 0;
+}
+
+/** Changes nothing. */
+export async function planLoad(wanted: Wanted): Promise<Difference> {
+  const transaction = planTransaction(wanted.tables, await readLoadedTables());
+  if (wanted.iptables !== undefined) {
+    return { transaction, iptables: planIptables(await readLoadedIptables(), wanted.iptables).changes };
+  }
+  const left = await leftIptables();
+  return {
+    transaction,
+    iptables: [...left.values()].flatMap((program) => planIptables(program, EMPTY_PROGRAM).changes),
+  };
 }
 
 /**
- * Loads the wanted tables; does nothing at all when they are loaded already. When the kernel refuses because somebody
- * else changed our tables meanwhile, reads again and tries once more.
+ * Loads what is wanted; does nothing at all when it is loaded already. What another packet filter holds of ours goes when the
+ * new rules are in force.
  * @returns what was applied.
- * @throws KernelError; then nothing was applied and the former rules stand.
+ * @throws KernelError; then the former rules stand.
  */
-export async function loadTables(tables: readonly Table[]): Promise<Transaction> {
-  const transaction = await planLoad(tables);
+export async function load(wanted: Wanted): Promise<Difference> {
+  const difference = await planLoad(wanted);
+  if (wanted.iptables === undefined) {
+    await loadTables(wanted.tables);
+    if (difference.iptables.length > 0) await removeIptables();
+  } else {
+    await carryOut(planIptables(await readLoadedIptables(), wanted.iptables));
+    await loadTables(wanted.tables);
+    await removeOtherFlavour();
+  }
+  return difference;
+}
+
+/** When the kernel refuses because somebody else changed our tables meanwhile, reads again and tries once more. */
+async function loadTables(tables: readonly Table[]): Promise<void> {
+  const plan = async (): Promise<string> => printTransaction(planTransaction(tables, await readLoadedTables()));
+  const text = await plan();
   try {
-    await apply(transaction);
-    return transaction;
+    await apply(text);
   } catch (error) {
     if (!(error instanceof KernelError) || error.code !== 'refused') throw error;
-    const second = await planLoad(tables);
-    if (printTransaction(second) === printTransaction(transaction)) throw error;
+    const second = await plan();
+    if (second === text) throw error;
     await apply(second);
-    return second;
   }
 }
 
-async function apply(transaction: Transaction): Promise<void> {
-  if (transaction.length > 0) await applyText(printTransaction(transaction));
+async function apply(text: string): Promise<void> {
+  if (text !== '') await applyText(text);
 }
 
 /**
@@ -44,7 +86,7 @@ async function apply(transaction: Transaction): Promise<void> {
  */
 export async function loadBaseline(tables: readonly Table[]): Promise<boolean> {
   const loaded: readonly TableState[] = await readLoadedTables();
-  if (loaded.length > 0) return false;
-  await apply(planTransaction(tables, loaded));
+  if (loaded.length > 0 || (await leftIptables()).size > 0) return false;
+  await apply(printTransaction(planTransaction(tables, loaded)));
   return true;
 }

@@ -1,7 +1,9 @@
 /** What the running kernel can do, asked before anything is loaded. */
 import { readFile } from 'node:fs/promises';
 import type { Datapath } from '../../compiler/index.js';
+import type { BackendName } from '../backends/backend.js';
 import { KernelError } from './errors.js';
+import { readLoadedIptables } from './iptables.js';
 import { wouldApply } from './nft.js';
 
 /** Only checked, never loaded. A kernel without nf_conntrack_bridge answers "Protocol error" to it. */
@@ -16,9 +18,11 @@ ct state established accept
 const BRIDGE_CALLS = ['bridge-nf-call-iptables', 'bridge-nf-call-ip6tables'];
 
 /**
- * @throws KernelError `unsupported` when the kernel cannot enforce that datapath; the message says what to load or to set.
+ * @throws KernelError `unsupported` when the kernel cannot enforce that; the message says what to load, to install or to set.
  */
-export async function probeDatapath(datapath: Datapath): Promise<void> {
+export async function probeDatapath(datapath: Datapath, backend: BackendName): Promise<void> {
+  // Says which program is missing, or that it may not be used.
+  if (backend === 'iptables') await readLoadedIptables();
   switch (datapath) {
     case 'routed':
       return;

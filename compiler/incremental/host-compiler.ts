@@ -6,6 +6,7 @@
  * The result is always that of a compilation from scratch (compile.ts); a test holds both together.
  */
 import {
+  comparePrefixes,
   covers,
   isExact,
   type AddressGroup,
@@ -16,7 +17,7 @@ import {
   type Topology,
   type TopologyChanges,
 } from '../../src/model/index.js';
-import { hostPolicy, memberKey, type MemberSet } from '../host-policy.js';
+import { compareText, hostPolicy, memberKey, type HostPolicy, type MemberSet } from '../host-policy.js';
 import { ShortNames } from '../names.js';
 import type { TableChange, Transaction } from '../nftables/transaction.js';
 import type { CompileOptions } from '../options.js';
@@ -156,6 +157,36 @@ export class HostCompiler {
   /** The connection tracking zone of a port's packets. */
   zoneOf(port: Port): number {
     return this.#zoneByName.get(isBridged(this.options.datapath) ? port.bridge : port.device) ?? 0;
+  }
+
+  /** What the host needs, as {@link hostPolicy} selects it. */
+  policy(): HostPolicy {
+    const ids = [...this.#programs.keys()].sort(compareText);
+    const members = [...this.#members].sort(([a], [b]) => compareText(a, b));
+    return {
+      ports: [...this.#local.values()].sort((a, b) => compareText(a.device, b.device)),
+      groups: new Map(
+        ids.flatMap((id): [string, SecurityGroup][] => {
+          const group = this.#groups.get(id);
+          return group === undefined ? [] : [[id, group]];
+        }),
+      ),
+      memberSets: new Map(
+        members.map(([key, { of, found, aggregated }]) => [
+          key,
+          {
+            ...of,
+            // Only who asks for them pays for it.
+            get addresses(): readonly Prefix[] {
+              const all = [...found.values()].map(({ prefix }) => prefix);
+              return all.filter(isExact).sort(comparePrefixes);
+            },
+            prefixes: aggregated,
+          },
+        ]),
+      ),
+      zones: { zones: this.#zoneByName, overlaps: [] },
+    };
   }
 
   /** The whole ruleset, compiled from scratch. */

@@ -3,7 +3,7 @@
  *
  * A node asks at most {@link WIDEST} names one by one; where there are more, it asks for what follows their common start.
  */
-import { chainName, word } from './names.js';
+import { chainName } from './names.js';
 import type { IptablesChain } from './types.js';
 
 /** Names that a node asks one by one. */
@@ -17,17 +17,17 @@ export interface Destination {
 
 /**
  * @param root name of the tree's first chain, without our prefix.
- * @param match how a device, or the start of one (ending in `+`), is asked for.
+ * @param rule the rule that asks for a device, or the start of one (ending in `+`).
  */
 export function dispatchTree(
   root: string,
   destinations: readonly Destination[],
-  match: (device: string) => string,
+  rule: (device: string, target: string) => string,
 ): readonly IptablesChain[] {
   const chains: IptablesChain[] = [];
   const build = (name: string, start: number, some: readonly Destination[]): void => {
     if (some.length <= WIDEST) {
-      chains.push({ name, rules: some.map(({ device, target }) => `${match(word(device))} ${target}`) });
+      chains.push({ name, rules: some.map(({ device, target }) => rule(device, target)) });
       return;
     }
     const common = commonLength(some, start);
@@ -42,11 +42,11 @@ export function dispatchTree(
     for (const [key, group] of groups) {
       const [only] = group;
       if (group.length === 1 && only !== undefined) {
-        rules.push(`${match(word(only.device))} ${only.target}`);
+        rules.push(rule(only.device, only.target));
         continue;
       }
       const child = chainName(`${root}-${key}`);
-      rules.push(`${match(word(`${key}+`))} -g ${child}`);
+      rules.push(rule(`${key}+`, `-g ${child}`));
       build(child, common + 1, group);
     }
     chains.push({ name, rules });

@@ -1,10 +1,11 @@
 /** A group's chain of one direction and family, from its merged rules. */
-import { isExact, type Direction, type Family, type Prefix } from '../../src/model/index.js';
+import { ICMP, ICMPV6, type Direction, type Family, type Prefix } from '../../src/model/index.js';
 import { memberKey } from '../host-policy.js';
 import type { NumberRange } from '../ruleset/types.js';
 import type { IcmpRange, Permits, PortRange, PrefixPermits, Services } from '../permits.js';
 import { digest } from '../names.js';
 import { setName } from './names.js';
+import { ruleText } from './rule.js';
 import type { IpSet } from './types.js';
 
 /** Ports of a rule of `-m multiport`; a range takes two (iptables-extensions(8)). */
@@ -29,35 +30,51 @@ export function groupRules(
   const side = direction === 'ingress' ? 'src' : 'dst';
   const rules: string[] = [];
   const sets = new Map<string, IpSet>();
-  const allow = (remotes: readonly string[], services: Services): void => {
-    for (const service of serviceMatches(services, family, (ports) => {
+  const allow = (remotes: readonly Remote[], services: Services): void => {
+    const matches = serviceMatches(services, family, (ports) => {
       const set = portSet(name, family, ports);
       sets.set(set.name, set);
       return set.name;
-    })) {
-      for (const remote of remotes) rules.push(`${remote}${service}-j ACCEPT`);
+    });
+    for (const { protocol, match } of matches) {
+      for (const { prefix, set } of remotes) {
+        rules.push(
+          ruleText({
+            ...(direction === 'ingress' ? { source: prefix } : { destination: prefix }),
+            protocol,
+            matches: [...(set === undefined ? [] : [`-m set --match-set ${set} ${side}`]), ...(match ?? [])],
+            target: '-j ACCEPT',
+          }),
+        );
+      }
     }
   };
-  allow([''], permits.anywhere[family]);
+  allow([{}], permits.anywhere[family]);
   for (const { kind, id, family: of, services } of permits.members) {
     if (of !== family) continue;
     const names = memberNames.get(memberKey(kind, id, family)) ?? [];
     allow(
-      names.map((set) => `-m set --match-set ${set} ${side} `),
+      names.map((set) => ({ set })),
       services,
     );
   }
   for (const { prefixes, services } of byServices(permits.prefixes[family])) {
     const [only] = prefixes;
     if (prefixes.length === 1 && only !== undefined) {
-      allow([`${direction === 'ingress' ? '-s' : '-d'} ${only.text} `], services);
+      allow([{ prefix: only }], services);
       continue;
     }
     const set = prefixSet(name, family, prefixes);
     sets.set(set.name, set);
-    allow([`-m set --match-set ${set.name} ${side} `], services);
+    allow([{ set: set.name }], services);
   }
   return { rules, sets: [...sets.values()] };
+}
+
+/** Whom a rule is for: everyone, a prefix, or what is in a set. */
+interface Remote {
+  readonly prefix?: Prefix;
+  readonly set?: string;
 }
 
 /** Prefixes that may do the same. */
@@ -94,24 +111,30 @@ interface Mutable {
   readonly icmp: IcmpRange[];
 }
 
-/** Each a match with a space behind it, or '' for everything. */
+interface ServiceMatch {
+  readonly protocol?: number;
+  readonly match?: readonly string[];
+}
+
 function serviceMatches(
   services: Services,
   family: Family,
   nameSet: (ports: readonly PortRange[]) => string,
-): readonly string[] {
-  if (services.all) return [''];
+): readonly ServiceMatch[] {
+  if (services.all) return [{}];
   return [
     // 0 would be every protocol to iptables: closed, and said in docs/datapaths.md.
-    ...services.protocols.filter((protocol) => protocol !== 0).map((protocol) => `-p ${protocol.toString()} `),
+    ...services.protocols.filter((protocol) => protocol !== 0).map((protocol) => ({ protocol })),
     ...[...new Set(services.ports.map(({ protocol }) => protocol))].flatMap((protocol) =>
       portMatches(
         protocol,
         services.ports.filter((range) => range.protocol === protocol),
         nameSet,
-      ),
+      ).map((match) => ({ protocol, match: [match] })),
     ),
-    ...services.icmp.flatMap((range) => icmpMatches(range, family)),
+    ...services.icmp.flatMap((range) =>
+      icmpMatches(range, family).map((match) => ({ protocol: range.protocol, match: [match] })),
+    ),
   ];
 }
 
@@ -131,18 +154,16 @@ function portMatches(
     slots += needs;
     chunks.at(-1)?.push(first === last ? first.toString() : `${first.toString()}:${last.toString()}`);
   }
-  if (chunks.length > 1 && BITMAP_PROTOCOLS.includes(protocol)) {
-    return [`-p ${protocol.toString()} -m set --match-set ${nameSet(ranges)} dst `];
-  }
-  return chunks.map((ports) => `-p ${protocol.toString()} -m multiport --dports ${ports.join(',')} `);
+  if (chunks.length > 1 && BITMAP_PROTOCOLS.includes(protocol)) return [`-m set --match-set ${nameSet(ranges)} dst`];
+  return chunks.map((ports) => `-m multiport --dports ${ports.join(',')}`);
 }
 
 function icmpMatches({ protocol, type, first, last }: IcmpRange, family: Family): readonly string[] {
   // The other family's ICMP has no types here; type 255 would be every type to iptables (xt_tcpudp.c).
-  if (protocol !== (family === 'IPv4' ? 1 : 58) || (protocol === 1 && type === 255)) return [];
-  const option = family === 'IPv4' ? '-p icmp -m icmp --icmp-type' : '-p icmpv6 -m icmp6 --icmpv6-type';
-  if (first === 0 && last === 255) return [`${option} ${type.toString()} `];
-  return numbers({ first, last }).map((code) => `${option} ${type.toString()}/${code.toString()} `);
+  if (protocol !== (family === 'IPv4' ? ICMP : ICMPV6) || (protocol === ICMP && type === 255)) return [];
+  const option = family === 'IPv4' ? '-m icmp --icmp-type' : '-m icmp6 --icmpv6-type';
+  if (first === 0 && last === 255) return [`${option} ${type.toString()}`];
+  return numbers({ first, last }).map((code) => `${option} ${type.toString()}/${code.toString()}`);
 }
 
 function numbers({ first, last }: NumberRange): readonly number[] {
@@ -166,6 +187,6 @@ function contentName(chain: string, kind: string, family: Family, entries: reado
 
 /** Entries of hash:net, which has no /0 (ipset(8)). */
 export function netEntries(prefix: Prefix): readonly string[] {
-  if (prefix.length > 0) return [isExact(prefix) ? `${prefix.text}/${prefix.length.toString()}` : prefix.text];
+  if (prefix.length > 0) return [prefix.text];
   return prefix.family === 'IPv4' ? ['0.0.0.0/1', '128.0.0.0/1'] : ['::/1', '8000::/1'];
 }

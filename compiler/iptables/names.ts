@@ -5,8 +5,11 @@ import { digest } from '../names.js';
 const LONGEST_CHAIN = 28;
 /** IPSET_MAXNAMELEN less its end (linux/netfilter/ipset/ip_set.h). */
 const LONGEST_SET = 31;
-const OURS = 'pc-';
+/** What the names of our chains and sets start with. */
+export const OURS = 'pc-';
 const SAFE = /^[A-Za-z0-9_.-]+$/;
+/** What iptables-restore(8) takes as one word, and iptables-save lists, without quotes. */
+const PLAIN = /^[A-Za-z0-9_.@:=,~^%+-]+$/;
 
 /** The name of a chain of ours: readable where it fits. */
 export function chainName(name: string): string {
@@ -25,5 +28,5 @@ function fitting(name: string, longest: number): string {
 
 /** A word of iptables-restore(8): quoted where it must be. */
 export function word(text: string): string {
-  return SAFE.test(text) ? text : `"${text.replaceAll(/["\\]/g, '\\$&')}"`;
+  return PLAIN.test(text) ? text : `"${text.replaceAll(/["\\]/g, '\\$&')}"`;
 }

@@ -1,7 +1,16 @@
 /** The chains of one port: its own addresses, then its profile. */
-import { familyBits, type Family, type Port, type Prefix } from '../../src/model/index.js';
+import {
+  familyBits,
+  ICMPV6,
+  makePrefix,
+  type Family,
+  type Mac,
+  type Port,
+  type Prefix,
+} from '../../src/model/index.js';
 import { hasFamily, linkLocalAddress, ownAddresses, ownMacs } from '../host-policy.js';
 import { chainName } from './names.js';
+import { ruleText } from './rule.js';
 import type { IptablesChain } from './types.js';
 
 /** The chain of the fixed part where what is not the port's own ends. */
@@ -14,7 +23,7 @@ const REPORTS = [131, 143];
 /** Length of the IPv6 header and offset of the target behind it (RFC 4861, 4.3), in bytes. */
 const ND_TARGET_OFFSET = 40 + 8;
 /** The next header, read as the last of four bytes; it must be ICMPv6 itself, or the offset means nothing. */
-const NO_EXTENSIONS = '3&0xff=0x3a';
+const NO_EXTENSIONS = '0x3&0xff=0x3a';
 
 export function fromPortName(device: string): string {
   return chainName(`from_${device}`);
@@ -31,7 +40,7 @@ export function egressChains(port: Port, family: Family, profile: string): reado
 }
 
 interface Source {
-  readonly mac: string;
+  readonly mac: Mac;
   readonly prefix: Prefix;
 }
 
@@ -42,39 +51,65 @@ function sourcesOf(port: Port, family: Family): readonly Source[] {
 }
 
 function egress4(port: Port, profile: string): IptablesChain {
-  const discover = '-s 0.0.0.0 -d 255.255.255.255 -p udp -m udp --sport 68 --dport 67 -j ACCEPT';
+  const discover = (mac: Mac): string =>
+    ruleText({
+      source: makePrefix('IPv4', 0n, 32),
+      destination: makePrefix('IPv4', 0xffff_ffffn, 32),
+      protocol: 17,
+      matches: [isFrom(mac), '-m udp --sport 68 --dport 67'],
+      target: '-j ACCEPT',
+    });
   return {
     name: fromPortName(port.device),
     rules: [
-      ...sourcesOf(port, 'IPv4').map(({ mac, prefix }) => `${isFrom(mac)} -s ${prefix.text} -g ${profile}`),
-      ...(hasFamily(port, 'IPv4') ? ownMacs(port).map((mac) => `${isFrom(mac)} ${discover}`) : []),
+      ...sourcesOf(port, 'IPv4').map(({ mac, prefix }) =>
+        ruleText({ source: prefix, matches: [isFrom(mac)], target: `-g ${profile}` }),
+      ),
+      ...(hasFamily(port, 'IPv4') ? ownMacs(port).map(discover) : []),
       `-j ${SPOOFED}`,
     ],
   };
 }
 
+const UNSPECIFIED = makePrefix('IPv6', 0n, 128);
+/** Multicast within the link (RFC 4291, 2.7). */
+const LINK_MULTICAST = makePrefix('IPv6', 0xff02n << 112n, 16);
+
 function egress6(port: Port, profile: string): readonly IptablesChain[] {
   const targets = chainName(`nd_${port.device}`);
   const own = chainName(`own_${port.device}`);
-  const unspecified = `-s ::/128 -d ff02::/16 -p icmpv6 -m icmp6 --icmpv6-type`;
   const sources = sourcesOf(port, 'IPv6');
   const distinct = [...new Map(sources.map(({ prefix }) => [prefix.text, prefix])).values()];
+  const unspecified = (mac: Mac, type: number, target: string): string =>
+    ruleText({
+      source: UNSPECIFIED,
+      destination: LINK_MULTICAST,
+      protocol: ICMPV6,
+      matches: [isFrom(mac), isType(type)],
+      target,
+    });
   return [
     {
       name: targets,
-      rules: [...distinct.map((prefix) => `${isTarget(prefix)}-j ACCEPT`), `-j ${SPOOFED}`],
+      rules: [
+        ...distinct.map((prefix) => ruleText({ matches: [isTarget(prefix)], target: '-j ACCEPT' })),
+        `-j ${SPOOFED}`,
+      ],
     },
     {
       name: own,
-      rules: [`-p icmpv6 -m icmp6 --icmpv6-type ${ADVERTISEMENT.toString()} -g ${targets}`, `-g ${profile}`],
+      rules: [
+        ruleText({ protocol: ICMPV6, matches: [isType(ADVERTISEMENT)], target: `-g ${targets}` }),
+        `-g ${profile}`,
+      ],
     },
     {
       name: fromPortName(port.device),
       rules: [
-        ...sources.map(({ mac, prefix }) => `${isFrom(mac)} -s ${prefix.text} -g ${own}`),
+        ...sources.map(({ mac, prefix }) => ruleText({ source: prefix, matches: [isFrom(mac)], target: `-g ${own}` })),
         ...ownMacs(port).flatMap((mac) => [
-          ...REPORTS.map((type) => `${isFrom(mac)} ${unspecified} ${type.toString()} -j ACCEPT`),
-          `${isFrom(mac)} ${unspecified} ${SOLICITATION.toString()} -g ${targets}`,
+          ...REPORTS.map((type) => unspecified(mac, type, '-j ACCEPT')),
+          unspecified(mac, SOLICITATION, `-g ${targets}`),
         ]),
         `-j ${SPOOFED}`,
       ],
@@ -82,8 +117,12 @@ function egress6(port: Port, profile: string): readonly IptablesChain[] {
   ];
 }
 
-function isFrom(mac: string): string {
+function isFrom(mac: Mac): string {
   return `-m mac --mac-source ${mac}`;
+}
+
+function isType(type: number): string {
+  return `-m icmp6 --icmpv6-type ${type.toString()}`;
 }
 
 /** The target of neighbour discovery, four bytes at a time: ip6tables has no match of its own for it. */
@@ -96,8 +135,8 @@ function isTarget(prefix: Prefix): string {
     const part = (value: bigint): string => `0x${((value >> shift) & 0xffff_ffffn).toString(16)}`;
     // The last word is read in any case: a packet without a target matches nothing.
     if (part(mask) === '0x0' && word < 3) continue;
-    const offset = (ND_TARGET_OFFSET + 4 * word).toString();
-    tests.push(`${offset}&${part(mask)}=${part(prefix.network)}`);
+    const offset = (ND_TARGET_OFFSET + 4 * word).toString(16);
+    tests.push(`0x${offset}&${part(mask)}=${part(prefix.network)}`);
   }
-  return `-m u32 --u32 "${tests.join('&&')}" `;
+  return `-m u32 --u32 "${tests.join('&&')}"`;
 }

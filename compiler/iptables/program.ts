@@ -7,89 +7,156 @@
  * The same places and the same order of judgement as the nftables ruleset (ruleset/skeleton.ts). ARP and frames that are not
  * IP never get to iptables: table arp, or table bridge, judges them.
  */
-import { FAMILIES, type Direction, type Family, type Port } from '../../src/model/index.js';
-import { compareText, memberKey, type HostPolicy } from '../host-policy.js';
+import {
+  FAMILIES,
+  type Direction,
+  type Family,
+  type Port,
+  type Prefix,
+  type SecurityGroup,
+} from '../../src/model/index.js';
+import { compareText, memberKey, type HostPolicy, type MemberSet } from '../host-policy.js';
 import { shortNames } from '../names.js';
 import type { CompileOptions } from '../options.js';
 import { mergeRules } from '../permits.js';
 import { memberSetNames } from '../ruleset/compile.js';
-import { groupChainName } from '../ruleset/group-chain.js';
+import { groupChainName, type MemberSetNames } from '../ruleset/group-chain.js';
 import { profileChainName, profilesOf, type Profile } from '../ruleset/profiles.js';
 import { isBridged, type Datapath } from '../ruleset/types.js';
 import { dispatchTree } from './dispatch.js';
 import { groupRules, netEntries, type MemberNames } from './group.js';
 import { chainName, setName, word } from './names.js';
 import { egressChains, fromPortName, SPOOFED } from './port.js';
+import { ruleText } from './rule.js';
 import type { FamilyTables, IpSet, IptablesChain, IptablesProgram } from './types.js';
 
 const DIRECTIONS: readonly Direction[] = ['egress', 'ingress'];
 const DROP = '-j DROP';
 const ACCEPT = '-j ACCEPT';
 
+/** What was compiled of ports and groups that are still the same objects: they are never changed in place. */
+export class IptablesMemory {
+  readonly ports = new WeakMap<Port, RememberedPort>();
+  readonly groups = new WeakMap<SecurityGroup, RememberedGroup>();
+}
+
+interface RememberedPort {
+  readonly profile: string;
+  readonly chains: Readonly<Record<Family, readonly IptablesChain[]>>;
+}
+
+interface RememberedGroup {
+  readonly names: string;
+  readonly sets: readonly IpSet[];
+  readonly chains: Readonly<Record<Family, readonly IptablesChain[]>>;
+}
+
 /** Compiles what a host needs. Deterministic: equal policies give equal programs. */
 export function iptablesProgram(policy: HostPolicy, options: CompileOptions): IptablesProgram {
-  const members = memberSets(policy);
-  const groups = groupChains(policy, members.names);
+  const { sets, families } = iptablesRules(policy, options, new IptablesMemory());
+  return { sets: [...memberSets(policy), ...sets], families };
+}
+
+/**
+ * The program without the sets of members.
+ * @param memory what the last compilation with the same options left; the result is the same without it.
+ */
+export function iptablesRules(policy: HostPolicy, options: CompileOptions, memory: IptablesMemory): IptablesProgram {
+  const groups = groupChains(policy, memory);
   const profiles = profilesOf(policy.ports, policy.groups);
+  const ports = portChains(policy.ports, profiles, memory);
+  const groupNames = shortNames(policy.groups.keys());
+  const entries = entryChains(policy.ports, profiles, options);
+  const raw = zoneChains(policy.zones.zones, options.datapath);
   const tables = (family: Family): FamilyTables => ({
-    raw: zoneChains(policy, options.datapath),
+    raw,
     mangle: [
       ...fixedChains(family, options),
-      ...groups.chains[family],
-      ...profileChains(profiles, family, shortNames(policy.groups.keys())),
-      ...portChains(policy.ports, profiles, family),
-      ...entryChains(policy.ports, profiles, options),
+      ...groups.flatMap(({ chains }) => chains[family]),
+      ...profileChains(profiles, family, groupNames),
+      ...ports.flatMap(({ chains }) => chains[family]),
+      ...entries,
     ],
   });
-  return { sets: [...members.sets, ...groups.sets], families: { IPv4: tables('IPv4'), IPv6: tables('IPv6') } };
+  return {
+    sets: groups.flatMap(({ sets }) => sets),
+    families: { IPv4: tables('IPv4'), IPv6: tables('IPv6') },
+  };
 }
 
 // Members
 
-function memberSets(policy: HostPolicy): { readonly sets: readonly IpSet[]; readonly names: MemberNames } {
-  const short = shortNames(new Set([...policy.memberSets.values()].map(({ id }) => id)));
+function memberSets(policy: HostPolicy): readonly IpSet[] {
   const sets: IpSet[] = [];
-  const names = new Map<string, readonly string[]>();
-  for (const member of policy.memberSets.values()) {
-    const own = memberSetNames(member, short.get(member.id) ?? member.id, member.prefixes.length > 0);
+  for (const [member, { addresses, prefixes }] of namesOfMembers(policy)) {
     const { family } = member;
-    const addresses: IpSet = {
-      name: setName(own.addresses),
-      type: 'hash:ip',
-      family,
-      entries: member.addresses.map(({ text }) => text),
-    };
-    const prefixes: readonly IpSet[] =
-      own.prefixes === undefined
-        ? []
-        : [{ name: setName(own.prefixes), type: 'hash:net', family, entries: member.prefixes.flatMap(netEntries) }];
-    sets.push(addresses, ...prefixes);
-    names.set(
-      memberKey(member.kind, member.id, family),
-      [addresses, ...prefixes].map(({ name }) => name),
-    );
+    sets.push(addressSet(addresses, family, member.addresses));
+    if (prefixes !== undefined) sets.push(netSet(prefixes, family, member.prefixes));
   }
-  return { sets, names };
+  return sets;
+}
+
+function addressSet(name: string, family: Family, addresses: readonly Prefix[]): IpSet {
+  return { name: setName(name), type: 'hash:ip', family, entries: addresses.map(({ text }) => text) };
+}
+
+function netSet(name: string, family: Family, prefixes: readonly Prefix[]): IpSet {
+  return { name: setName(name), type: 'hash:net', family, entries: prefixes.flatMap(netEntries) };
+}
+
+/** Names as in the ruleset of nftables. */
+function namesOfMembers(policy: HostPolicy): readonly (readonly [MemberSet, MemberSetNames])[] {
+  const short = shortNames(new Set([...policy.memberSets.values()].map(({ id }) => id)));
+  return [...policy.memberSets.values()].map((member) => [
+    member,
+    memberSetNames(member, short.get(member.id) ?? member.id, member.prefixes.length > 0),
+  ]);
 }
 
 // Groups and profiles
 
-function groupChains(
-  policy: HostPolicy,
-  memberNames: MemberNames,
-): { readonly sets: readonly IpSet[]; readonly chains: Readonly<Record<Family, readonly IptablesChain[]>> } {
+function groupChains(policy: HostPolicy, memory: IptablesMemory): readonly RememberedGroup[] {
   const names = shortNames(policy.groups.keys());
+  const memberNames: MemberNames = new Map(
+    namesOfMembers(policy).map(([{ kind, id, family }, { addresses, prefixes }]) => [
+      memberKey(kind, id, family),
+      [addresses, ...(prefixes === undefined ? [] : [prefixes])].map(setName),
+    ]),
+  );
+  return [...policy.groups.values()].map((group) => {
+    const short = names.get(group.id) ?? group.id;
+    const used = [short, ...usedNames(group, memberNames)].join(' ');
+    const known = memory.groups.get(group);
+    if (known?.names === used) return known;
+    const made = compileGroup(group, short, memberNames);
+    const remembered = { names: used, ...made };
+    memory.groups.set(group, remembered);
+    return remembered;
+  });
+}
+
+function usedNames({ rules }: SecurityGroup, memberNames: MemberNames): readonly string[] {
+  return rules.flatMap(({ remote, family }) =>
+    remote.kind === 'security-group' || remote.kind === 'address-group'
+      ? (memberNames.get(memberKey(remote.kind, remote.id, family)) ?? [])
+      : [],
+  );
+}
+
+function compileGroup(
+  group: SecurityGroup,
+  short: string,
+  memberNames: MemberNames,
+): Pick<RememberedGroup, 'sets' | 'chains'> {
   const sets: IpSet[] = [];
   const chains: Record<Family, IptablesChain[]> = { IPv4: [], IPv6: [] };
-  for (const group of policy.groups.values()) {
-    for (const direction of DIRECTIONS) {
-      const permits = mergeRules(group.rules, direction);
-      const name = groupChainName(names.get(group.id) ?? group.id, direction);
-      for (const family of FAMILIES) {
-        const made = groupRules(permits, { name, direction, family }, memberNames);
-        chains[family].push({ name: chainName(name), rules: made.rules });
-        sets.push(...made.sets);
-      }
+  for (const direction of DIRECTIONS) {
+    const permits = mergeRules(group.rules, direction);
+    const name = groupChainName(short, direction);
+    for (const family of FAMILIES) {
+      const made = groupRules(permits, { name, direction, family }, memberNames);
+      chains[family].push({ name: chainName(name), rules: made.rules });
+      sets.push(...made.sets);
     }
   }
   return { sets, chains };
@@ -135,7 +202,7 @@ const SERVICE: Readonly<Record<Direction, string>> = {
 
 function fixedChains(family: Family, { revokedMark }: CompileOptions): readonly IptablesChain[] {
   const bit = `0x${revokedMark.toString(16)}`;
-  const tracked = '-m conntrack --ctstate ESTABLISHED,RELATED';
+  const tracked = '-m conntrack --ctstate RELATED,ESTABLISHED';
   return [
     { name: SPOOFED, rules: [DROP] },
     {
@@ -156,7 +223,7 @@ function fixedChains(family: Family, { revokedMark }: CompileOptions): readonly 
 }
 
 const udp = (from: number, to: number): string => `-p udp -m udp --sport ${from.toString()} --dport ${to.toString()}`;
-const icmpv6 = (type: number): string => `-p icmpv6 -m icmp6 --icmpv6-type ${type.toString()}`;
+const icmpv6 = (type: number): string => `-p ipv6-icmp -m icmp6 --icmpv6-type ${type.toString()}`;
 
 /** DHCP (RFC 2131) and DHCPv6 (RFC 8415): clients, never servers. */
 const SERVICE_OUT4 = [`${udp(68, 67)} ${ACCEPT}`, `${udp(67, 68)} ${DROP}`];
@@ -175,22 +242,29 @@ const SERVICE_IN6 = [`${udp(547, 546)} ${ACCEPT}`, ...[130, 134, 135, 136].map((
 function portChains(
   ports: readonly Port[],
   profiles: ReadonlyMap<string, Profile>,
-  family: Family,
-): readonly IptablesChain[] {
+  memory: IptablesMemory,
+): readonly RememberedPort[] {
   return ports.flatMap((port) => {
     const profile = profiles.get(port.id);
-    return profile === undefined ? [] : egressChains(port, family, chainName(profileChainName(profile, 'egress')));
+    if (profile === undefined) return [];
+    const known = memory.ports.get(port);
+    if (known?.profile === profile.name) return known;
+    const target = chainName(profileChainName(profile, 'egress'));
+    const chains = { IPv4: egressChains(port, 'IPv4', target), IPv6: egressChains(port, 'IPv6', target) };
+    const remembered = { profile: profile.name, chains };
+    memory.ports.set(port, remembered);
+    return remembered;
   });
 }
 
-/** From the kernel's chains to the ports, and the end of what belongs to no port. */
+/** From the kernel's chains to the ports, and the end of what belongs to no port. The same for both families. */
 function entryChains(
   ports: readonly Port[],
   profiles: ReadonlyMap<string, Profile>,
   { datapath, devicePrefix }: CompileOptions,
 ): readonly IptablesChain[] {
   return DIRECTIONS.flatMap((direction) => {
-    const match = DEVICE_MATCH[isBridged(datapath) ? 'bridged' : 'routed'][direction];
+    const ask = DEVICE_RULE[isBridged(datapath) ? 'bridged' : 'routed'][direction];
     const [entry, tree, hook] =
       direction === 'egress' ? ['egress', 'from', 'PREROUTING'] : ['ingress', 'to', 'POSTROUTING'];
     const targetOf = (port: Port): string => {
@@ -203,15 +277,15 @@ function entryChains(
       ...dispatchTree(
         tree,
         plain.map((port) => ({ device: port.device, target: targetOf(port) })),
-        match,
+        ask,
       ),
       {
         name: chainName(entry),
         rules: [
           // A name that ends in + would stand for all that start so: closed.
-          ...wild.map((port) => `${match(word(port.device))} ${DROP}`),
+          ...wild.map((port) => ask(port.device, DROP)),
           `-j ${chainName(tree)}`,
-          `${match(word(`${devicePrefix}+`))} ${DROP}`,
+          ask(`${devicePrefix}+`, DROP),
         ],
       },
       { name: hook, rules: [`-j ${chainName(entry)}`] },
@@ -240,28 +314,35 @@ function portTarget(port: Port, filtered: string): string {
   }
 }
 
-/** How a device is asked for; the argument is a word of iptables-restore. */
-const DEVICE_MATCH = {
-  routed: { egress: (device: string) => `-i ${device}`, ingress: (device: string) => `-o ${device}` },
-  bridged: {
-    egress: (device: string) => `-m physdev --physdev-in ${device}`,
-    ingress: (device: string) => `-m physdev --physdev-is-bridged --physdev-out ${device}`,
+type AskForDevice = (device: string, target: string) => string;
+
+/** How a device is asked for. */
+const DEVICE_RULE: Readonly<Record<'routed' | 'bridged', Readonly<Record<Direction, AskForDevice>>>> = {
+  routed: {
+    egress: (input, target) => ruleText({ input, target }),
+    ingress: (output, target) => ruleText({ output, target }),
   },
-} as const satisfies Record<string, Record<Direction, (device: string) => string>>;
+  bridged: {
+    egress: (device, target) => ruleText({ matches: [`-m physdev --physdev-in ${word(device)}`], target }),
+    ingress: (device, target) =>
+      ruleText({ matches: [`-m physdev --physdev-out ${word(device)} --physdev-is-bridged`], target }),
+  },
+};
 
 // Zones
 
-/** Packets of bridges have the bridge as their device where iptables sees them. */
-function zoneChains({ zones }: HostPolicy, datapath: Datapath): readonly IptablesChain[] {
-  if (zones.zones.size === 0 && !isBridged(datapath)) return [];
-  const destinations = [...zones.zones].map(([device, zone]) => ({
-    device,
-    target: `-j CT --zone ${zone.toString()}`,
-  }));
+/**
+ * The chains that give packets their zone.
+ * @param zones by device; on bridges by bridge, which is the device of their packets where iptables sees them.
+ */
+export function zoneChains(zones: ReadonlyMap<string, number>, datapath: Datapath): readonly IptablesChain[] {
+  if (zones.size === 0 && !isBridged(datapath)) return [];
+  const destinations = [...zones].map(([device, zone]) => ({ device, target: `-j CT --zone ${zone.toString()}` }));
   return (['in', 'out'] as const).flatMap((way) => {
     const tree = `zone_${way}`;
+    const side = way === 'in' ? 'input' : 'output';
     return [
-      ...dispatchTree(tree, destinations, (device) => `-${way[0] ?? ''} ${device}`),
+      ...dispatchTree(tree, destinations, (device, target) => ruleText({ [side]: device, target })),
       { name: way === 'in' ? 'PREROUTING' : 'OUTPUT', rules: [`-j ${chainName(tree)}`] },
     ];
   });

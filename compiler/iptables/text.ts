@@ -1,54 +1,141 @@
 /** The program as text for `ipset restore`, `iptables-restore --noflush` and `ip6tables-restore --noflush`. */
 import type { Family } from '../../src/model/index.js';
-import type { IpSet, IptablesChain, IptablesProgram } from './types.js';
+import { setName } from './names.js';
+import { SET_CAPACITY, type ChainChange, type IpSet, type IptablesProgram, type SetChange } from './types.js';
 
-/** Addresses of a member set, at most; the kernel's default is 65 536. */
-const MAX_ELEMENTS = 1_048_576;
+/** Takes the place of another set, and goes. */
+const SPARE = setName('spare');
 
 /** Loads the sets: each is there, and holds what it should and nothing else. To be loaded before the rules. */
 export function printIpsets({ sets }: IptablesProgram): string {
-  return sets.map(printSet).join('');
+  return lines(sets.flatMap(making));
 }
 
-function printSet(set: IpSet): string {
+/** No rule asks it yet, or the rules are made next. */
+function making(set: IpSet): readonly string[] {
   return [
     `create ${set.name} ${declaration(set)} -exist`,
     `flush ${set.name}`,
     ...set.entries.map((entry) => `add ${set.name} ${entry}`),
-  ]
-    .map((line) => `${line}\n`)
-    .join('');
+  ];
 }
 
-function declaration({ type, family }: IpSet): string {
+/** A set's content changes at once: another set is filled and takes its place. */
+function replacing(set: IpSet, entries: readonly string[]): readonly string[] {
+  return [
+    `create ${SPARE} ${declaration(set)}`,
+    ...entries.map((entry) => `add ${SPARE} ${entry}`),
+    `swap ${SPARE} ${set.name}`,
+    `destroy ${SPARE}`,
+  ];
+}
+
+/**
+ * What a phase of a change does to the sets; '' for nothing. `narrow` makes sets and takes entries away, `widen` adds entries,
+ * `at-once` does both without a pause, `undo` adds again what `narrow` took away.
+ */
+export function printSetChanges(changes: readonly SetChange[], phase: 'narrow' | 'widen' | 'at-once' | 'undo'): string {
+  return lines(changes.flatMap((change) => setChange(change, phase)));
+}
+
+function setChange(change: SetChange, phase: Parameters<typeof printSetChanges>[1]): readonly string[] {
+  const add = (name: string, entries: readonly string[]): readonly string[] =>
+    entries.map((entry) => `add ${name} ${entry} -exist`);
+  const remove = (name: string, entries: readonly string[]): readonly string[] =>
+    entries.map((entry) => `del ${name} ${entry} -exist`);
+  const isFirst = phase === 'narrow' || phase === 'at-once';
+  switch (change.kind) {
+    case 'create-set':
+      return isFirst ? making(change.set) : [];
+    case 'replace-set': {
+      const { set, before } = change;
+      const [old, wanted] = [new Set(before), new Set(set.entries)];
+      if (phase === 'at-once') return replacing(set, set.entries);
+      if (phase === 'narrow')
+        return replacing(
+          set,
+          before.filter((entry) => wanted.has(entry)),
+        );
+      return add(set.name, phase === 'undo' ? before : set.entries.filter((entry) => !old.has(entry)));
+    }
+    case 'change-set': {
+      const { name, added, removed } = change;
+      switch (phase) {
+        case 'at-once':
+          return [...add(name, added), ...remove(name, removed)];
+        case 'narrow':
+          return remove(name, removed);
+        case 'widen':
+          return add(name, added);
+        case 'undo':
+          return add(name, removed);
+      }
+      break;
+    }
+    case 'destroy-set':
+      return [];
+  }
+}
+
+function declaration({ type, family, capacity }: IpSet): string {
   switch (type) {
     case 'bitmap:port':
       return `${type} range 0-65535`;
     case 'hash:ip':
     case 'hash:net':
-      return `${type} family ${family === 'IPv4' ? 'inet' : 'inet6'} maxelem ${MAX_ELEMENTS.toString()}`;
+      return `${type} family ${family === 'IPv4' ? 'inet' : 'inet6'} maxelem ${(capacity ?? SET_CAPACITY).toString()}`;
   }
 }
 
 /** Loads one family's rules, a table at a time, each at once. Chains of others are left alone. */
 export function printIptables(program: IptablesProgram, family: Family): string {
-  const { raw, mangle } = program.families[family];
-  return [...(raw.length > 0 ? [printTable('raw', raw)] : []), printTable('mangle', mangle)].join('');
+  const tables = program.families[family];
+  return (['raw', 'mangle'] as const)
+    .filter((table) => tables[table].length > 0)
+    .map((table) =>
+      printRules({
+        table,
+        chains: tables[table].map(({ name, rules }) => ({ name, before: undefined, after: rules })),
+      }),
+    )
+    .join('');
 }
 
 const OF_THE_KERNEL = /^[A-Z]+$/;
 
-/** A chain that is named is made, or emptied; the kernel's own get our jump behind what is there. */
-function printTable(name: string, chains: readonly IptablesChain[]): string {
+/** What changes in one table, at once. */
+export interface TableChange {
+  readonly table: 'raw' | 'mangle';
+  readonly chains: readonly Pick<ChainChange, 'name' | 'before' | 'after'>[];
+}
+
+/** A chain that is named is made, or emptied; the kernel's own get our jump, once, behind what is there. */
+export function printRules({ table, chains }: TableChange): string {
   const ours = chains.filter((chain) => !OF_THE_KERNEL.test(chain.name));
   const hooks = chains.filter((chain) => OF_THE_KERNEL.test(chain.name));
-  return [
-    `*${name}`,
+  return lines([
+    `*${table}`,
     ...ours.map((chain) => `:${chain.name} - [0:0]`),
-    ...ours.flatMap((chain) => chain.rules.map((rule) => `-A ${chain.name} ${rule}`)),
-    ...hooks.flatMap((chain) => chain.rules.map((rule) => `-A ${chain.name} ${rule}`)),
+    ...ours.flatMap(({ name, after = [] }) => after.map((rule) => `-A ${name} ${rule}`)),
+    ...hooks.flatMap(({ name, before = [], after = [] }) => [
+      ...surplus(before, after).map((rule) => `-D ${name} ${rule}`),
+      ...surplus(after, before).map((rule) => `-A ${name} ${rule}`),
+    ]),
+    ...ours.filter(({ after }) => after === undefined).map(({ name }) => `-X ${name}`),
     'COMMIT',
-  ]
-    .map((line) => `${line}\n`)
-    .join('');
+  ]);
+}
+
+/** The rules of the first that the second lacks, each as often as it lacks it. */
+function surplus(rules: readonly string[], others: readonly string[]): readonly string[] {
+  const left = [...others];
+  return rules.filter((rule) => {
+    const index = left.indexOf(rule);
+    if (index >= 0) left.splice(index, 1);
+    return index < 0;
+  });
+}
+
+function lines(all: readonly string[]): string {
+  return all.map((line) => `${line}\n`).join('');
 }

@@ -1,4 +1,4 @@
-/** The same policy for iptables and ipset: chains of a family's mangle and raw tables, and the sets that they ask. */
+/** The same policy for iptables and ipset: chains of a family's mangle and raw tables, the sets that they ask; changes of both. */
 import type { Family } from '../../src/model/index.js';
 
 export interface IptablesProgram {
@@ -28,5 +28,36 @@ export interface IpSet {
   readonly type: 'hash:ip' | 'hash:net' | 'bitmap:port';
   /** Of hash sets. */
   readonly family: Family;
+  /** How many entries it takes; absent for ours, {@link SET_CAPACITY}. */
+  readonly capacity?: number;
   readonly entries: readonly string[];
+}
+
+/** Entries of a hash set, at most (`maxelem`); the kernel's default is 65 536. */
+export const SET_CAPACITY = 1_048_576;
+
+// Changes
+
+export type IptablesChange = SetChange | ChainChange;
+
+export type SetChange =
+  | { readonly kind: 'create-set'; readonly set: IpSet }
+  /** Its declaration differs: another one takes its place. */
+  | { readonly kind: 'replace-set'; readonly set: IpSet; readonly before: readonly string[] }
+  | {
+      readonly kind: 'change-set';
+      readonly name: string;
+      readonly added: readonly string[];
+      readonly removed: readonly string[];
+    }
+  | { readonly kind: 'destroy-set'; readonly name: string };
+
+export interface ChainChange {
+  readonly kind: 'chain';
+  readonly family: Family;
+  readonly table: 'raw' | 'mangle';
+  readonly name: string;
+  /** Its rules; undefined where it is not there. Of the kernel's own chains, our jumps. */
+  readonly before: readonly string[] | undefined;
+  readonly after: readonly string[] | undefined;
 }

@@ -99,10 +99,14 @@ function besideBridge(policy: HostPolicy, options: CompileOptions): Table {
   return table('inet', zones.sets, [...besideBridgeChains(options), ...zones.chains]);
 }
 
-/** What iptables never sees, as a table of nftables: ARP and, on bridges, every other frame that is not IP. */
-export function besideIptables(policy: HostPolicy, options: CompileOptions): Table {
+/**
+ * What iptables never sees, as tables of nftables: ARP and, on bridges, every other frame that is not IP; where the host
+ * routes, all that would pass by on a bridge.
+ */
+export function besideIptables(policy: HostPolicy, options: CompileOptions): readonly Table[] {
   const sources = sourceSets(policy.ports);
-  return isBridged(options.datapath) ? linkTable(policy, sources, options) : arpTable(policy, sources, options);
+  if (isBridged(options.datapath)) return [linkTable(policy, sources, options)];
+  return [arpTable(policy, sources, options), closedTable('bridge', options)];
 }
 
 function linkTable(policy: HostPolicy, sources: SourceSets, options: CompileOptions): Table {

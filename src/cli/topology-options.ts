@@ -1,5 +1,7 @@
 /** The options with which commands name a topology, a host and how to compile; their validation. */
 import type { Options } from 'yargs';
+import type { BackendName, Wanted } from '../../agent/index.js';
+import { besideIptables, iptablesProgram, type Compiled } from '../../compiler/index.js';
 import { DEFAULT_OPTIONS, type CompileOptions } from '../../compiler/options.js';
 import { DATAPATHS, type Datapath } from '../../compiler/ruleset/types.js';
 import type { Port, Topology } from '../model/index.js';
@@ -57,12 +59,49 @@ export const datapathOption = {
   },
 } as const satisfies Record<string, Options>;
 
+const BACKENDS: readonly BackendName[] = ['nftables', 'iptables'];
+
+export const backendOption = {
+  backend: {
+    choices: BACKENDS,
+    default: 'nftables' as const,
+    describe: 'what to compile to: nftables, or iptables with ipset (and nftables for what is not IP)',
+  },
+} as const satisfies Record<string, Options>;
+
+/** What {@link backendOption} gives. */
+export interface BackendArguments {
+  readonly backend: BackendName;
+}
+
 /** What {@link datapathOption} gives. */
 export interface DatapathArguments {
   readonly datapath: Datapath;
   readonly 'device-prefix': string;
   readonly 'revoked-mark': string;
   readonly 'state-mark': string;
+}
+
+/** @throws CommandError when the backend never sees packets of that datapath. */
+export function checkBackend({ backend, datapath }: BackendArguments & DatapathArguments): void {
+  if (backend === 'nftables' || datapath !== 'bridge') return;
+  throw new CommandError(
+    EXIT.usage,
+    '--backend iptables: iptables sees packets of bridges by br_netfilter alone: use --datapath bridge-netfilter',
+  );
+}
+
+/** What the kernel is to hold. */
+export function wantedBy(backend: BackendName, compiled: Compiled, options: CompileOptions): Wanted {
+  switch (backend) {
+    case 'nftables':
+      return { tables: compiled.ruleset.tables, iptables: undefined };
+    case 'iptables':
+      return {
+        tables: besideIptables(compiled.policy, options),
+        iptables: iptablesProgram(compiled.policy, options),
+      };
+  }
 }
 
 /** Reads a topology and says what is wrong with it; invalid input ends the command, unless it is to be skipped. */

@@ -7,13 +7,22 @@ import type { Source } from '../../sources/source.js';
 import { CommandError } from '../errors.js';
 import { EXIT } from '../exit-codes.js';
 import { say } from '../output.js';
-import { compileOptions, datapathOption, hostOption, type DatapathArguments } from '../topology-options.js';
+import {
+  backendOption,
+  checkBackend,
+  compileOptions,
+  datapathOption,
+  hostOption,
+  type BackendArguments,
+  type DatapathArguments,
+} from '../topology-options.js';
 import { socketOption } from '../socket.js';
 import { version } from '../version.js';
 
-interface AgentArguments extends DatapathArguments {
+interface AgentArguments extends BackendArguments, DatapathArguments {
   readonly source: string;
   readonly host: string | undefined;
+  readonly verify: number | undefined;
   readonly audit: boolean;
   readonly socket: string;
   readonly metrics: string | undefined;
@@ -36,6 +45,7 @@ export const agentCommand: CommandModule<object, AgentArguments> = {
           describe: 'where the topology comes from: file:PATH (a file or a folder)',
         },
         ...hostOption,
+        ...backendOption,
         ...datapathOption,
         audit: {
           type: 'boolean',
@@ -44,6 +54,11 @@ export const agentCommand: CommandModule<object, AgentArguments> = {
         },
         ...socketOption,
         metrics: { type: 'string', requiresArg: true, describe: 'HOST:PORT on which Prometheus may ask' },
+        verify: {
+          type: 'number',
+          requiresArg: true,
+          describe: 'seconds between comparisons of everything with the kernel (3600; 60 with iptables)',
+        },
         'log-level': {
           choices: ['debug', 'info', 'warn', 'error'] as const,
           default: 'info' as const,
@@ -53,6 +68,10 @@ export const agentCommand: CommandModule<object, AgentArguments> = {
       .example('$0 agent --source file:/etc/portcullis/topology.yaml', 'as the host that this machine is named')
       .example('$0 agent --source file:/srv/topology --host compute-1 --audit', 'see what would be dropped'),
   handler: async (args) => {
+    if (args.audit && args.backend === 'iptables') {
+      throw new CommandError(EXIT.usage, '--audit: not with --backend iptables, which does not count by port');
+    }
+    checkBackend(args);
     const settings = {
       version: version(),
       host: args.host ?? hostname(),
@@ -61,6 +80,8 @@ export const agentCommand: CommandModule<object, AgentArguments> = {
         ...compileOptions(args),
         audit: args.audit,
       },
+      backend: args.backend,
+      verifyEvery: verifyMilliseconds(args),
       socket: args.socket,
       metrics: metricsAddress(args.metrics),
       log: await logger(args['log-level']),
@@ -69,7 +90,7 @@ export const agentCommand: CommandModule<object, AgentArguments> = {
     checkVersion(await nftVersion());
     // Whoever may not read the tables may not change them: one clear line now, not one for each try.
     await readLoadedTables();
-    await probeDatapath(args.datapath);
+    await probeDatapath(args.datapath, args.backend);
     const lock = await takeLock();
     if (lock === undefined) {
       throw new CommandError(EXIT.kernelRefused, 'another agent is at work here: one at a time on a host');
@@ -99,6 +120,15 @@ async function sourceOf(text: string): Promise<Source> {
     return new FileSource(rest);
   }
   throw new CommandError(EXIT.usage, `--source: ${JSON.stringify(text)} is not a source: valid is file:PATH`);
+}
+
+/** Seconds between comparisons unless `--verify` says otherwise: nothing tells of a change to iptables. */
+const VERIFY_SECONDS = { nftables: 3600, iptables: 60 };
+
+function verifyMilliseconds({ verify, backend }: AgentArguments): number {
+  const seconds = verify ?? VERIFY_SECONDS[backend];
+  if (seconds >= 1 && seconds <= 86_400) return 1000 * seconds;
+  throw new CommandError(EXIT.usage, `--verify: ${seconds.toString()} is not a number of seconds (1-86400)`);
 }
 
 function metricsAddress(text: string | undefined): string | undefined {

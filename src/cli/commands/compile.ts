@@ -12,15 +12,16 @@ import {
   summarise,
   type CompileOptions,
   type Compiled,
-  type Ruleset,
-  type Transaction,
 } from '../../../compiler/index.js';
+import type { Difference } from '../../../agent/index.js';
 import type { Port, Topology } from '../../model/index.js';
 import { CommandError } from '../errors.js';
 import { EXIT } from '../exit-codes.js';
 import { colours, printLine, say } from '../output.js';
-import { renderTransaction } from '../render-transaction.js';
+import { renderDifference } from '../render-difference.js';
 import {
+  backendOption,
+  checkBackend,
   compileOptions,
   datapathOption,
   hostOption,
@@ -29,15 +30,16 @@ import {
   readTopology,
   skipInvalidOption,
   topologyOption,
+  wantedBy,
+  type BackendArguments,
   type DatapathArguments,
 } from '../topology-options.js';
 
-interface CompileArguments extends DatapathArguments {
+interface CompileArguments extends BackendArguments, DatapathArguments {
   readonly topology: string;
   readonly host: string | undefined;
   readonly 'dry-run': boolean;
   readonly port: readonly string[];
-  readonly backend: 'nftables' | 'iptables';
   readonly part: IptablesPart | undefined;
   readonly format: 'text' | 'json';
   readonly confirm: number | undefined;
@@ -60,14 +62,10 @@ export const compileCommand: CommandModule<object, CompileArguments> = {
           default: [] as readonly string[],
           describe: 'only the rules of this port (id or name), with --dry-run; may be repeated',
         },
-        backend: {
-          choices: ['nftables', 'iptables'] as const,
-          default: 'nftables' as const,
-          describe: 'what to compile to; iptables only with --dry-run',
-        },
+        ...backendOption,
         part: {
           choices: ['ipset', 'iptables', 'ip6tables', 'nft'] as const,
-          describe: 'with --backend iptables: only what this program is to load',
+          describe: 'with --dry-run --backend iptables: only what this program is to load',
         },
         ...datapathOption,
         format: {
@@ -89,6 +87,7 @@ export const compileCommand: CommandModule<object, CompileArguments> = {
         'load it; take it back if that locks you out',
       ),
   handler: async (args) => {
+    checkBackend(args);
     refuseWhatDoesNotFit(args);
     const topology = await readTopology(args.topology, args['skip-invalid']);
     const options = compileOptions(args);
@@ -99,13 +98,9 @@ export const compileCommand: CommandModule<object, CompileArguments> = {
           'outside the host do not reach it; the bridge datapath has no such limit',
       );
     }
-    if (args.backend === 'iptables') printForIptables(compiled, options, args.part);
-    else if (args['dry-run']) dryRun(compiled, options, args.format);
-    else {
-      const { probeDatapath } = await import('../../../agent/index.js');
-      await probeDatapath(options.datapath);
-      await load(compiled.ruleset, args.confirm);
-    }
+    if (!args['dry-run']) await loadOnce(args, compiled, options);
+    else if (args.backend === 'iptables') printForIptables(compiled, options, args.part);
+    else dryRun(compiled, options, args.format);
   },
 };
 
@@ -113,9 +108,10 @@ function refuseWhatDoesNotFit(args: CompileArguments): void {
   const refuse = (message: string): never => {
     throw new CommandError(EXIT.usage, message);
   };
-  if (args.part !== undefined && args.backend !== 'iptables') refuse('--part: only with --backend iptables');
+  if (args.part !== undefined && !(args.backend === 'iptables' && args['dry-run'])) {
+    refuse('--part: only with --dry-run --backend iptables');
+  }
   if (args.backend === 'iptables') {
-    if (!args['dry-run']) refuse('--backend iptables: this version prints it (--dry-run) and does not load it');
     if (args.format === 'json') refuse('--format json: not with --backend iptables; valid: text');
   }
   if (args['dry-run']) {
@@ -164,7 +160,7 @@ function printForIptables({ policy }: Compiled, options: CompileOptions, only: I
   const program = iptablesProgram(policy, options);
   const texts: Readonly<Record<IptablesPart, () => string>> = {
     ipset: () => printIpsets(program),
-    nft: () => printTables([besideIptables(policy, options)]),
+    nft: () => printTables(besideIptables(policy, options)),
     iptables: () => printIptables(program, 'IPv4'),
     ip6tables: () => printIptables(program, 'IPv6'),
   };
@@ -177,33 +173,38 @@ function printForIptables({ policy }: Compiled, options: CompileOptions, only: I
   }
 }
 
-async function load(ruleset: Ruleset, confirmSeconds: number | undefined): Promise<void> {
-  const { loadTables } = await import('../../../agent/index.js');
-  if (confirmSeconds === undefined) {
-    reportLoaded(await loadTables(ruleset.tables));
+async function loadOnce(
+  { backend, confirm }: CompileArguments,
+  compiled: Compiled,
+  options: CompileOptions,
+): Promise<void> {
+  const { isNoDifference, load, probeDatapath, startConfirmation } = await import('../../../agent/index.js');
+  await probeDatapath(options.datapath, backend);
+  const wanted = wantedBy(backend, compiled, options);
+  if (confirm === undefined) {
+    reportLoaded(await load(wanted));
     return;
   }
-  const { startConfirmation } = await import('../../../agent/index.js');
-  const pending = await startConfirmation(confirmSeconds * 1000);
-  let transaction: Transaction;
+  const pending = await startConfirmation(confirm * 1000);
+  let difference: Difference;
   try {
-    transaction = await loadTables(ruleset.tables);
+    difference = await load(wanted);
   } catch (error) {
     pending.keep();
     throw error;
   }
-  reportLoaded(transaction);
-  if (transaction.length === 0) {
+  reportLoaded(difference);
+  if (isNoDifference(difference)) {
     pending.keep();
     return;
   }
-  await askToKeep(pending, confirmSeconds);
+  await askToKeep(pending, confirm);
 }
 
-function reportLoaded(transaction: Transaction): void {
-  const paint = { removed: colours.red, added: colours.green, heading: colours.bold };
-  for (const line of renderTransaction(transaction, paint)) printLine(line);
-  say(transaction.length === 0 ? 'nothing to change: this is what is loaded' : 'loaded');
+function reportLoaded(difference: Difference): void {
+  const lines = renderDifference(difference, colours);
+  for (const line of lines) printLine(line);
+  say(lines.length === 0 ? 'nothing to change: this is what is loaded' : 'loaded');
 }
 
 async function askToKeep(

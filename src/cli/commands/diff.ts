@@ -3,8 +3,10 @@ import type { CommandModule } from 'yargs';
 import { compile } from '../../../compiler/index.js';
 import { EXIT } from '../exit-codes.js';
 import { colours, printLine, say } from '../output.js';
-import { renderTransaction } from '../render-transaction.js';
+import { renderDifference } from '../render-difference.js';
 import {
+  backendOption,
+  checkBackend,
   compileOptions,
   datapathOption,
   hostOption,
@@ -12,10 +14,12 @@ import {
   readTopology,
   skipInvalidOption,
   topologyOption,
+  wantedBy,
+  type BackendArguments,
   type DatapathArguments,
 } from '../topology-options.js';
 
-interface DiffArguments extends DatapathArguments {
+interface DiffArguments extends BackendArguments, DatapathArguments {
   readonly topology: string;
   readonly host: string;
   readonly 'skip-invalid': boolean;
@@ -29,19 +33,20 @@ export const diffCommand: CommandModule<object, DiffArguments> = {
       .options({
         ...topologyOption,
         host: { ...hostOption.host, demandOption: true },
+        ...backendOption,
         ...datapathOption,
         ...skipInvalidOption,
       })
       .example('$0 diff -t topology.yaml --host compute-1', 'before compile: - goes, + comes, ~ is rewritten'),
   handler: async (args) => {
+    checkBackend(args);
     const topology = await readTopology(args.topology, args['skip-invalid']);
     const options = compileOptions(args);
-    const { ruleset } = compile(topology, portsOfHost(topology, args.host), options);
-    const { planLoad } = await import('../../../agent/index.js');
-    const transaction = await planLoad(ruleset.tables);
-    const paint = { removed: colours.red, added: colours.green, heading: colours.bold };
-    for (const line of renderTransaction(transaction, paint)) printLine(line);
-    if (transaction.length === 0) say('what is loaded is what the topology says');
+    const compiled = compile(topology, portsOfHost(topology, args.host), options);
+    const { isNoDifference, planLoad } = await import('../../../agent/index.js');
+    const difference = await planLoad(wantedBy(args.backend, compiled, options));
+    for (const line of renderDifference(difference, colours)) printLine(line);
+    if (isNoDifference(difference)) say('what is loaded is what the topology says');
     else process.exitCode = EXIT.differs;
   },
 };

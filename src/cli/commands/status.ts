@@ -47,7 +47,7 @@ function render(status: AgentStatus): readonly string[] {
   const { source, lastTransaction: last, drift, flows } = status;
   return [
     headline(status),
-    `host ${status.host}, ${status.datapath}, process ${status.pid.toString()} since ${status.startedAt}`,
+    `host ${status.host}, ${status.backend}, ${status.datapath}, process ${status.pid.toString()} since ${status.startedAt}`,
     source.staleSince === undefined
       ? `source ${source.name}, read at ${source.readAt ?? 'no time yet'}`
       : colours.red(`source ${source.name}: STALE since ${source.staleSince}, the last good state stays`),

@@ -174,7 +174,7 @@ export class Lab {
     await run('ipset', ['destroy']);
     const program = iptablesProgram(policy, options);
     await run('ipset', ['restore'], printIpsets(program));
-    await this.load(printTables([besideIptables(policy, options)]));
+    await this.load(printTables(besideIptables(policy, options)));
     for (const test of [['--test'], []]) {
       const restore = ['--wait', '--noflush', ...test];
       await run(`iptables-${flavour}-restore`, restore, printIptables(program, 'IPv4'));

@@ -74,14 +74,14 @@ it.each<[string, readonly string[], string]>([
     '--port: only with --dry-run',
   ],
   [
-    'loading into iptables',
-    ['compile', '-t', EXAMPLE, '--host', 'compute-1', '--backend', 'iptables'],
-    '--backend iptables: this version prints it (--dry-run) and does not load it',
+    'a bridge on which iptables sees nothing',
+    ['compile', '--dry-run', '-t', EXAMPLE, '--backend', 'iptables', '--datapath', 'bridge'],
+    '--backend iptables: iptables sees packets of bridges by br_netfilter alone: use --datapath bridge-netfilter',
   ],
   [
     'a part of one whole',
     ['compile', '--dry-run', '-t', EXAMPLE, '--part', 'ipset'],
-    '--part: only with --backend iptables',
+    '--part: only with --dry-run --backend iptables',
   ],
   [
     'two bits for a mark',

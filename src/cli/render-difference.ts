@@ -1,8 +1,18 @@
-/** A transaction for people: what goes (-), what comes (+), what is rewritten (~). */
-import { fullRuleText, type Change, type TableChange, type Transaction } from '../../compiler/index.js';
+/** A difference for people: what goes (-), what comes (+), what is rewritten (~). */
+import type { Difference } from '../../agent/index.js';
+import {
+  fullRuleText,
+  type Change,
+  type ChainChange,
+  type IptablesChange,
+  type TableChange,
+} from '../../compiler/index.js';
+import type { colours } from './output.js';
+
+type Colours = Pick<typeof colours, 'red' | 'green' | 'bold'>;
 
 /** Paints a line by what it says. */
-export interface Paint {
+interface Paint {
   readonly removed: (line: string) => string;
   readonly added: (line: string) => string;
   readonly heading: (line: string) => string;
@@ -12,8 +22,48 @@ export interface Paint {
 const MAX_LISTED = 20;
 
 /** One line per change; empty when nothing changes. */
-export function renderTransaction(transaction: Transaction, paint: Paint): readonly string[] {
-  return transaction.flatMap((change) => renderTable(change, paint));
+export function renderDifference(
+  { transaction, iptables }: Difference,
+  { red, green, bold }: Colours,
+): readonly string[] {
+  const paint: Paint = { removed: red, added: green, heading: bold };
+  return [
+    ...transaction.flatMap((change) => renderTable(change, paint)),
+    ...iptables.flatMap((change) => renderIptables(change, paint)),
+  ];
+}
+
+function renderIptables(change: IptablesChange, paint: Paint): readonly string[] {
+  switch (change.kind) {
+    case 'create-set':
+      return [paint.added(`+ ipset ${change.set.name}: ${change.set.entries.length.toString()} entries`)];
+    case 'replace-set':
+      return [paint.heading(`~ ipset ${change.set.name} is replaced`)];
+    case 'destroy-set':
+      return [paint.removed(`- ipset ${change.name}`)];
+    case 'change-set':
+      return [
+        ...shownOf(change.removed).map((entry) => paint.removed(`- ipset ${change.name}: ${entry}`)),
+        ...shownOf(change.added).map((entry) => paint.added(`+ ipset ${change.name}: ${entry}`)),
+      ];
+    case 'chain':
+      return renderChain(change, paint);
+  }
+}
+
+function renderChain({ family, table, name, before, after }: ChainChange, paint: Paint): readonly string[] {
+  const title = `${family === 'IPv4' ? 'iptables' : 'ip6tables'} ${table} ${name}`;
+  if (after === undefined) return [paint.removed(`- ${title}`)];
+  return [
+    before === undefined ? paint.added(`+ ${title}`) : paint.heading(`~ ${title}`),
+    ...(before ?? []).filter((rule) => !after.includes(rule)).map((rule) => paint.removed(`  - ${rule}`)),
+    ...after.filter((rule) => before?.includes(rule) !== true).map((rule) => paint.added(`  + ${rule}`)),
+  ];
+}
+
+function shownOf(list: readonly string[]): readonly string[] {
+  const more = list.length - MAX_LISTED;
+  return more > 0 ? [...list.slice(0, MAX_LISTED), `... and ${more.toString()} more`] : list;
 }
 
 function renderTable(change: TableChange, paint: Paint): readonly string[] {
@@ -43,11 +93,8 @@ function renderTable(change: TableChange, paint: Paint): readonly string[] {
 function renderChange(change: Change, paint: Paint): readonly string[] {
   const removed = (lines: readonly string[]): readonly string[] => lines.map((line) => paint.removed(`- ${line}`));
   const added = (lines: readonly string[]): readonly string[] => lines.map((line) => paint.added(`+ ${line}`));
-  const elements = (list: readonly { readonly key: string; readonly data: string }[]): readonly string[] => {
-    const shown = list.slice(0, MAX_LISTED).map(({ key, data }) => (data === '' ? key : `${key} : ${data}`));
-    const more = list.length - shown.length;
-    return more > 0 ? [...shown, `... and ${more.toString()} more`] : shown;
-  };
+  const elements = (list: readonly { readonly key: string; readonly data: string }[]): readonly string[] =>
+    shownOf(list.map(({ key, data }) => (data === '' ? key : `${key} : ${data}`)));
   switch (change.kind) {
     case 'add-set':
       return added([`set ${change.set.name}`]);

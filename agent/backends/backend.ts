@@ -1,0 +1,31 @@
+/** What the reconcile loop asks of a packet filter. */
+import type { Transaction } from '../../compiler/index.js';
+import type { Port } from '../../src/model/index.js';
+
+export type BackendName = 'nftables' | 'iptables';
+
+export interface Backend {
+  /**
+   * Reads back what is loaded and compares it with a compilation from scratch: changes until then count as taken.
+   * @param anew to replace everything of ours, whatever it looks like.
+   */
+  plan(anew: boolean): Promise<Plan>;
+  /** The steps that the incremental compiler gives, as steps of this packet filter. What is loaded must be known. */
+  change(transaction: Transaction): Plan;
+  /** True when the kernel would take the rules of these ports alone; nothing is applied. */
+  wouldTake(isLocal: (port: Port) => boolean): Promise<boolean>;
+}
+
+export interface Plan {
+  /** How many there are; 0 when there is nothing to do. */
+  readonly changes: number;
+  /** @throws KernelError; then the former rules stand. */
+  apply(): Promise<void>;
+}
+
+/** What both kinds are made of. */
+export interface BackendParts {
+  /** Applies nft text as one transaction. */
+  readonly applyNft: (text: string) => Promise<void>;
+  readonly isLocal: (port: Port) => boolean;
+}

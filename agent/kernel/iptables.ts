@@ -1,0 +1,206 @@
+/**
+ * The programs of iptables and ipset: read what is loaded of ours, and carry out plans. The only module that starts them.
+ *
+ * Their messages are never translated (ipset and iptables set no locale), so matching their text in one place is safe.
+ */
+import { readFile } from 'node:fs/promises';
+import { setTimeout } from 'node:timers/promises';
+import { execa } from 'execa';
+import {
+  EMPTY_PROGRAM,
+  planIptables,
+  readIpsets,
+  readIptables,
+  type FamilyTables,
+  type IptablesChain,
+  type IptablesPlan,
+  type IptablesProgram,
+  type IptablesStep,
+} from '../../compiler/index.js';
+import type { Family } from '../../src/model/index.js';
+import { listTables } from '../netlink/tables.js';
+import { KernelError } from './errors.js';
+
+/** Which of both programs: the names are those of every distribution. `default` is what `iptables` is here. */
+export type Flavour = 'default' | 'nft' | 'legacy';
+
+/** For the lock that others may hold, in seconds (`iptables-restore --wait`). */
+const PATIENCE = '10';
+/** nf_tables lets go of a set some time after the last rule that asked it; in milliseconds. */
+const DESTROY_WITHIN = 2000;
+
+/** Our chains and sets, as the kernel holds them. */
+export async function readLoadedIptables(flavour: Flavour = 'default'): Promise<IptablesProgram> {
+  const [sets, v4, v6] = await Promise.all([
+    run('ipset', ['save']),
+    listRules('IPv4', flavour),
+    listRules('IPv6', flavour),
+  ]);
+  return { sets: readIpsets(sets), families: { IPv4: v4, IPv6: v6 } };
+}
+
+/** What is loaded of ours, by flavour. Asks only for what the kernel has tables of. */
+export async function leftIptables(): Promise<ReadonlyMap<Flavour, IptablesProgram>> {
+  const found = new Map<Flavour, IptablesProgram>();
+  for (const flavour of ['nft', 'legacy'] as const) {
+    if (!(await hasTables(flavour))) continue;
+    const [named, loaded] = await readLoadedIptables(flavour).then(
+      (program) => [flavour, program] as const,
+      // Where there is only one, it goes by the plain name alone.
+      async (error: unknown) => {
+        if (error instanceof KernelError && error.code === 'unsupported') {
+          return ['default', await readLoadedIptables('default')] as const;
+        }
+        throw error;
+      },
+    );
+    if (!isEmptyProgram(loaded)) found.set(named, loaded);
+  }
+  return found;
+}
+
+const TABLES = ['raw', 'mangle'];
+
+async function hasTables(flavour: 'nft' | 'legacy'): Promise<boolean> {
+  if (flavour === 'nft') {
+    const tables = await listTables();
+    return TABLES.some((table) => tables.has(`ip ${table}`) || tables.has(`ip6 ${table}`));
+  }
+  const names = await Promise.all(
+    ['ip', 'ip6'].map(async (ip) => readFile(`/proc/net/${ip}_tables_names`, 'utf8').catch(() => '')),
+  );
+  return names.some((text) => text.split('\n').some((name) => TABLES.includes(name)));
+}
+
+export function isEmptyProgram({ sets, families }: IptablesProgram): boolean {
+  const tables = Object.values(families);
+  return sets.length === 0 && tables.every(({ raw, mangle }) => raw.length === 0 && mangle.length === 0);
+}
+
+/** The same with nothing known of what it holds, so that everything is written again. */
+export function doubted({ sets, families }: IptablesProgram): IptablesProgram {
+  const chains = (some: readonly IptablesChain[]): readonly IptablesChain[] =>
+    some.map((chain) => (chain.name.startsWith('pc-') ? { ...chain, rules: ['-m comment --comment doubted'] } : chain));
+  const tables = ({ raw, mangle }: FamilyTables): FamilyTables => ({ raw: chains(raw), mangle: chains(mangle) });
+  return {
+    sets: sets.map((set) => ({ ...set, capacity: 0 })),
+    families: { IPv4: tables(families.IPv4), IPv6: tables(families.IPv6) },
+  };
+}
+
+/**
+ * Carries out a plan.
+ * @throws KernelError; what was narrowed before a refused step is as it was.
+ */
+export async function carryOut({ steps }: Pick<IptablesPlan, 'steps'>, flavour: Flavour = 'default'): Promise<void> {
+  let undo = '';
+  for (const step of steps) {
+    try {
+      await carryOutStep(step, flavour);
+    } catch (error) {
+      if (undo !== '') await run('ipset', ['restore'], undo).catch(() => undefined);
+      throw error;
+    }
+    if (step.kind === 'sets') undo = step.undo;
+  }
+}
+
+/** One step of a plan. */
+export async function carryOutStep(step: IptablesStep, flavour: Flavour = 'default'): Promise<void> {
+  switch (step.kind) {
+    case 'sets':
+      await run('ipset', ['restore'], step.text);
+      return;
+    case 'rules':
+      await run(restoreProgram(step.family, flavour), ['--noflush', '--wait', PATIENCE], step.text);
+      return;
+    case 'destroy-sets':
+      await destroySets(step.names);
+  }
+}
+
+/** True when the kernel would take the rules; nothing is applied. The sets that they ask must be there. */
+export async function wouldTakeRules(family: Family, text: string): Promise<boolean> {
+  try {
+    await run(restoreProgram(family, 'default'), ['--noflush', '--test', '--wait', PATIENCE], text);
+    return true;
+  } catch (error) {
+    if (error instanceof KernelError && error.code === 'refused') return false;
+    throw error;
+  }
+}
+
+/** Removes everything of ours from iptables and ipset. @returns false when there was nothing. */
+export async function removeIptables(): Promise<boolean> {
+  const left = await leftIptables();
+  await removeRules(left);
+  const sets = [...left.values()].flatMap((program) => program.sets.map(({ name }) => name));
+  await destroySets([...new Set(sets)]);
+  return left.size > 0;
+}
+
+/** Removes what the other flavour than the one that `iptables` is here holds of ours. */
+export async function removeOtherFlavour(): Promise<void> {
+  const isNft = (await run('iptables', ['--version'])).includes('nf_tables');
+  const other = isNft ? 'legacy' : 'nft';
+  const left = await leftIptables();
+  await removeRules(new Map([...left].filter(([flavour]) => flavour === other)));
+}
+
+/** Of every flavour, before the sets that they ask. */
+async function removeRules(left: ReadonlyMap<Flavour, IptablesProgram>): Promise<void> {
+  for (const [flavour, { families }] of left) {
+    await carryOut(planIptables({ sets: [], families }, EMPTY_PROGRAM), flavour);
+  }
+}
+
+async function destroySets(names: readonly string[]): Promise<void> {
+  const until = performance.now() + DESTROY_WITHIN;
+  for (const name of names) {
+    for (let pause = 5; ; pause *= 2) {
+      try {
+        await run('ipset', ['destroy', name]);
+        break;
+      } catch (error) {
+        if (error instanceof KernelError && error.message.includes('does not exist')) break;
+        if (!(error instanceof KernelError) || error.code !== 'interrupted') throw error;
+        // It holds no packet up: the next comparison finds it again.
+        if (performance.now() > until) break;
+        await setTimeout(pause);
+      }
+    }
+  }
+}
+
+async function listRules(family: Family, flavour: Flavour): Promise<FamilyTables> {
+  return readIptables(await run(program(family, flavour, 'save'), []));
+}
+
+function restoreProgram(family: Family, flavour: Flavour): string {
+  return program(family, flavour, 'restore');
+}
+
+function program(family: Family, flavour: Flavour, what: 'save' | 'restore'): string {
+  const name = family === 'IPv4' ? 'iptables' : 'ip6tables';
+  return flavour === 'default' ? `${name}-${what}` : `${name}-${flavour}-${what}`;
+}
+
+async function run(name: string, args: readonly string[], input = ''): Promise<string> {
+  const result = await execa(name, args, { input, reject: false, stripFinalNewline: false, env: { LC_ALL: 'C' } });
+  if (result.exitCode === 0) return result.stdout;
+  if (result.code === 'ENOENT') {
+    const of = name === 'ipset' ? 'ipset' : 'iptables';
+    throw new KernelError('unsupported', `the program ${name} is missing: install the package ${of}`);
+  }
+  const [reason = 'no reason given'] = result.stderr
+    .split('\n')
+    .filter((line) => line !== '' && !line.startsWith('#') && !line.startsWith('Try `'));
+  const said = `${[name, ...args].join(' ')}: ${reason.trim()}`;
+  if (/Permission denied|Operation not permitted|must be root/.test(result.stderr)) {
+    throw new KernelError('not-permitted', 'reading and changing the kernel firewall needs root (CAP_NET_ADMIN)');
+  }
+  if (/in use by a kernel component|Resource temporarily unavailable|holding the xtables lock/.test(result.stderr)) {
+    throw new KernelError('interrupted', said);
+  }
+  throw new KernelError('refused', said);
+}

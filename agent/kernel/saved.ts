@@ -1,0 +1,52 @@
+/** Everything of ours that is loaded, so that it can come back. */
+import { z } from 'zod';
+import { EMPTY_PROGRAM, planIptables, type IptablesProgram } from '../../compiler/index.js';
+import { carryOut, leftIptables, readLoadedIptables, removeIptables, type Flavour } from './iptables.js';
+import { applyText, deletionOfLoadedTables, saveLoadedTables } from './nft.js';
+
+const CHAINS = z.array(z.object({ name: z.string(), rules: z.array(z.string()) }));
+const TABLES = z.object({ raw: CHAINS, mangle: CHAINS });
+const PROGRAM = z.object({
+  sets: z.array(
+    z.object({
+      name: z.string(),
+      type: z.enum(['hash:ip', 'hash:net', 'bitmap:port']),
+      family: z.enum(['IPv4', 'IPv6']),
+      capacity: z.number().exactOptional(),
+      entries: z.array(z.string()),
+    }),
+  ),
+  families: z.object({ IPv4: TABLES, IPv6: TABLES }),
+});
+
+export const SAVED = z.object({
+  /** Our tables as nft text; '' for none. */
+  tables: z.string(),
+  iptables: z.array(z.tuple([z.enum(['default', 'nft', 'legacy']), PROGRAM])),
+});
+
+export interface Saved {
+  readonly tables: string;
+  readonly iptables: readonly (readonly [Flavour, IptablesProgram])[];
+}
+
+export async function saveLoaded(): Promise<Saved> {
+  return { tables: await saveLoadedTables(), iptables: [...(await leftIptables())] };
+}
+
+/** What was saved is in force before what is there now goes. */
+export async function restoreSaved({ tables, iptables }: Saved): Promise<void> {
+  for (const [flavour, program] of iptables) {
+    await carryOut(planIptables(await readLoadedIptables(flavour), program), flavour);
+  }
+  const text = `${await deletionOfLoadedTables()}${tables}`;
+  if (text !== '') await applyText(text);
+  if (iptables.length === 0) {
+    await removeIptables();
+    return;
+  }
+  const kept = new Set(iptables.map(([flavour]) => flavour));
+  for (const [flavour, { families }] of await leftIptables()) {
+    if (!kept.has(flavour)) await carryOut(planIptables({ sets: [], families }, EMPTY_PROGRAM), flavour);
+  }
+}

@@ -1,0 +1,169 @@
+/**
+ * From one program to another, as steps that ipset and iptables take one after the other.
+ *
+ * Each table of rules changes at once; between sets, raw and mangle of two families there are instants. In each of them a packet
+ * passes only if the old policy or the new one lets it: where rules change, sets first lose what goes, then the rules change,
+ * then sets get what comes. Where no rule changes, what comes stands before what goes, so that there is no pause. A zone is
+ * there before the rules that need it, and goes after them.
+ */
+import { FAMILIES, type Family } from '../../src/model/index.js';
+import { zoneChains } from './program.js';
+import { printRules, printSetChanges, type TableChange } from './text.js';
+import {
+  SET_CAPACITY,
+  type ChainChange,
+  type FamilyTables,
+  type IpSet,
+  type IptablesChain,
+  type IptablesChange,
+  type IptablesProgram,
+  type SetChange,
+} from './types.js';
+
+export interface IptablesPlan {
+  readonly changes: readonly IptablesChange[];
+  /** To be carried out in order; nothing when there is nothing to do. */
+  readonly steps: readonly IptablesStep[];
+}
+
+export type IptablesStep =
+  /** For `ipset restore`. `undo` brings back what it takes away, should the next step fail. */
+  | { readonly kind: 'sets'; readonly text: string; readonly undo: string }
+  /** For `iptables-restore --noflush` or its twin. */
+  | { readonly kind: 'rules'; readonly family: Family; readonly text: string }
+  /** The kernel may hold a set for an instant after the last rule that asked it went. */
+  | { readonly kind: 'destroy-sets'; readonly names: readonly string[] };
+
+export const EMPTY_PROGRAM: IptablesProgram = {
+  sets: [],
+  families: { IPv4: { raw: [], mangle: [] }, IPv6: { raw: [], mangle: [] } },
+};
+
+/** @param moreSets changes of sets that neither program holds. */
+export function planIptables(
+  before: IptablesProgram,
+  after: IptablesProgram,
+  moreSets: readonly SetChange[] = [],
+): IptablesPlan {
+  const sets = [...diffSets(before.sets, after.sets), ...moreSets];
+  const families = FAMILIES.map((family) => planFamily(family, before.families[family], after.families[family]));
+  const chains = families.flatMap(({ changes }) => changes);
+  return { changes: [...sets, ...chains], steps: stepsOf(sets, families) };
+}
+
+function stepsOf(sets: readonly SetChange[], families: readonly FamilyPlan[]): readonly IptablesStep[] {
+  const rules = families.flatMap(({ early }) => early);
+  const late = families.flatMap((family) => family.late);
+  const gone = sets.flatMap((change) => (change.kind === 'destroy-set' ? [change.name] : []));
+  const setSteps = (phase: Parameters<typeof printSetChanges>[1]): readonly IptablesStep[] => {
+    const text = printSetChanges(sets, phase);
+    return text === '' ? [] : [{ kind: 'sets', text, undo: phase === 'narrow' ? printSetChanges(sets, 'undo') : '' }];
+  };
+  return [
+    ...(rules.length === 0 ? setSteps('at-once') : [...setSteps('narrow'), ...rules, ...setSteps('widen')]),
+    ...late,
+    ...(gone.length === 0 ? [] : [{ kind: 'destroy-sets', names: gone } as const]),
+  ];
+}
+
+function diffSets(before: readonly IpSet[], after: readonly IpSet[]): readonly SetChange[] {
+  const old = new Map(before.map((set) => [set.name, set]));
+  const wanted = new Set(after.map(({ name }) => name));
+  return [
+    ...after.flatMap((set): readonly SetChange[] => {
+      const known = old.get(set.name);
+      return known === undefined ? [{ kind: 'create-set', set }] : diffSet(known, set);
+    }),
+    ...before.filter(({ name }) => !wanted.has(name)).map(({ name }): SetChange => ({ kind: 'destroy-set', name })),
+  ];
+}
+
+function diffSet(before: IpSet, after: IpSet): readonly SetChange[] {
+  if (before === after) return [];
+  const isSame =
+    before.type === after.type &&
+    before.family === after.family &&
+    (before.capacity ?? SET_CAPACITY) === (after.capacity ?? SET_CAPACITY);
+  if (!isSame) return [{ kind: 'replace-set', set: after, before: before.entries }];
+  const [old, wanted] = [new Set(before.entries), new Set(after.entries)];
+  const added = after.entries.filter((entry) => !old.has(entry));
+  const removed = before.entries.filter((entry) => !wanted.has(entry));
+  return added.length + removed.length === 0 ? [] : [{ kind: 'change-set', name: after.name, added, removed }];
+}
+
+interface FamilyPlan {
+  readonly changes: readonly ChainChange[];
+  readonly early: readonly IptablesStep[];
+  readonly late: readonly IptablesStep[];
+}
+
+function planFamily(family: Family, before: FamilyTables, after: FamilyTables): FamilyPlan {
+  const between = withZonesOf(before.raw, after.raw);
+  const tables = (
+    ...some: readonly (readonly [TableChange['table'], readonly IptablesChain[], readonly IptablesChain[]])[]
+  ) =>
+    some.flatMap(([table, old, wanted]): readonly TableChange[] => {
+      const chains = diffChains(family, table, old, wanted);
+      return chains.length === 0 ? [] : [{ table, chains }];
+    });
+  const steps = (changes: readonly TableChange[]): readonly IptablesStep[] =>
+    changes.length === 0 ? [] : [{ kind: 'rules', family, text: changes.map(printRules).join('') }];
+  return {
+    changes: [
+      ...diffChains(family, 'raw', before.raw, after.raw),
+      ...diffChains(family, 'mangle', before.mangle, after.mangle),
+    ],
+    early: steps(tables(['raw', before.raw, between], ['mangle', before.mangle, after.mangle])),
+    late: steps(tables(['raw', between, after.raw])),
+  };
+}
+
+function diffChains(
+  family: Family,
+  table: ChainChange['table'],
+  before: readonly IptablesChain[],
+  after: readonly IptablesChain[],
+): readonly ChainChange[] {
+  if (before === after) return [];
+  const old = new Map(before.map(({ name, rules }) => [name, rules]));
+  const wanted = new Set(after.map(({ name }) => name));
+  const change = (name: string, was: ChainChange['before'], is: ChainChange['after']): ChainChange => ({
+    kind: 'chain',
+    family,
+    table,
+    name,
+    before: was,
+    after: is,
+  });
+  return [
+    ...after.flatMap(({ name, rules }) => {
+      const known = old.get(name);
+      return known !== undefined && sameRules(known, rules) ? [] : [change(name, known, rules)];
+    }),
+    ...before.filter(({ name }) => !wanted.has(name)).map(({ name, rules }) => change(name, rules, undefined)),
+  ];
+}
+
+function sameRules(a: readonly string[], b: readonly string[]): boolean {
+  return a === b || (a.length === b.length && a.every((rule, index) => rule === b[index]));
+}
+
+/** The zones that are wanted and, for devices that have none any more, those that were. */
+function withZonesOf(before: readonly IptablesChain[], after: readonly IptablesChain[]): readonly IptablesChain[] {
+  const [old, wanted] = [zonesOf(before), zonesOf(after)];
+  const all = new Map([...old, ...wanted]);
+  return all.size === wanted.size
+    ? after
+    : zoneChains(new Map([...all].sort(([a], [b]) => (a < b ? -1 : 1))), 'bridge');
+}
+
+function zonesOf(chains: readonly IptablesChain[]): ReadonlyMap<string, number> {
+  return new Map(
+    chains.flatMap(({ rules }) =>
+      rules.flatMap((rule): readonly (readonly [string, number])[] => {
+        const [, device, zone] = /^-i (\S+) -j CT --zone (\d+)$/.exec(rule) ?? [];
+        return device === undefined ? [] : [[device, Number(zone)]];
+      }),
+    ),
+  );
+}

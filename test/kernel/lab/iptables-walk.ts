@@ -1,0 +1,29 @@
+/**
+ * Loads every named topology after every other one into iptables, in the namespace that it runs in; prints, as JSON, which of them
+ * did not end as what was wanted. Then takes everything away.
+ */
+import { besideIptables, DEFAULT_OPTIONS, iptablesProgram, type Datapath } from '../../../compiler/index.js';
+import { isNoDifference, load, planLoad, removeIptables } from '../../../agent/index.js';
+import { leftIptables } from '../../../agent/kernel/iptables.js';
+import { namedCompilation } from '../../support/golden.js';
+import { NAMED_TOPOLOGIES } from '../../support/named-topologies.js';
+
+const datapath = process.argv[2] as Datapath;
+const wrong: unknown[] = [];
+const names = Object.keys(NAMED_TOPOLOGIES);
+// There and back again: each is reached from two others, and once from nothing.
+for (const name of [...names, ...names.toReversed()]) {
+  const { policy } = namedCompilation(name, datapath);
+  const options = { ...DEFAULT_OPTIONS, datapath };
+  const wanted = { tables: besideIptables(policy, options), iptables: iptablesProgram(policy, options) };
+  try {
+    await load(wanted);
+    const difference = await planLoad(wanted);
+    if (!isNoDifference(difference)) wrong.push({ name, difference });
+  } catch (error) {
+    wrong.push({ name, error: String(error) });
+  }
+}
+await removeIptables();
+if ((await leftIptables()).size > 0) wrong.push('something was left');
+process.stdout.write(JSON.stringify(wrong));
