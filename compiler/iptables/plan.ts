@@ -2,9 +2,8 @@
  * From one program to another, as steps that ipset and iptables take one after the other.
  *
  * Each table of rules changes at once; between sets, raw and mangle of two families there are instants. In each of them a packet
- * passes only if the old policy or the new one lets it: where rules change, sets first lose what goes, then the rules change,
- * then sets get what comes. Where no rule changes, what comes stands before what goes, so that there is no pause. A zone is
- * there before the rules that need it, and goes after them.
+ * passes only if the old policy or the new one lets it: sets lose what goes, then the rules change, then sets get what comes. A
+ * zone is there before the rules that need it, and goes after them.
  */
 import { FAMILIES, type Family } from '../../src/model/index.js';
 import { zoneChains } from './program.js';
@@ -55,12 +54,13 @@ function stepsOf(sets: readonly SetChange[], families: readonly FamilyPlan[]): r
   const rules = families.flatMap(({ early }) => early);
   const late = families.flatMap((family) => family.late);
   const gone = sets.flatMap((change) => (change.kind === 'destroy-set' ? [change.name] : []));
-  const setSteps = (phase: Parameters<typeof printSetChanges>[1]): readonly IptablesStep[] => {
-    const text = printSetChanges(sets, phase);
-    return text === '' ? [] : [{ kind: 'sets', text, undo: phase === 'narrow' ? printSetChanges(sets, 'undo') : '' }];
-  };
+  const [narrow, widen] = [printSetChanges(sets, 'narrow'), printSetChanges(sets, 'widen')];
+  const setStep = (text: string, undo = ''): readonly IptablesStep[] =>
+    text === '' ? [] : [{ kind: 'sets', text, undo }];
   return [
-    ...(rules.length === 0 ? setSteps('at-once') : [...setSteps('narrow'), ...rules, ...setSteps('widen')]),
+    ...(rules.length === 0
+      ? setStep(narrow + widen)
+      : [...setStep(narrow, printSetChanges(sets, 'undo')), ...rules, ...setStep(widen)]),
     ...late,
     ...(gone.length === 0 ? [] : [{ kind: 'destroy-sets', names: gone } as const]),
   ];

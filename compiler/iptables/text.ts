@@ -30,50 +30,34 @@ function replacing(set: IpSet, entries: readonly string[]): readonly string[] {
   ];
 }
 
-/**
- * What a phase of a change does to the sets; '' for nothing. `narrow` makes sets and takes entries away, `widen` adds entries,
- * `at-once` does both without a pause, `undo` adds again what `narrow` took away.
- */
-export function printSetChanges(changes: readonly SetChange[], phase: 'narrow' | 'widen' | 'at-once' | 'undo'): string {
-  return lines(changes.flatMap((change) => setChange(change, phase)));
+/** `narrow` makes sets and takes entries away, `widen` adds entries, `undo` adds again what `narrow` took away. */
+export type Phase = 'narrow' | 'widen' | 'undo';
+
+/** What a phase of a change does to the sets; '' for nothing. */
+export function printSetChanges(changes: readonly SetChange[], phase: Phase): string {
+  return lines(changes.flatMap((change) => linesOf(change)[phase]));
 }
 
-function setChange(change: SetChange, phase: Parameters<typeof printSetChanges>[1]): readonly string[] {
+function linesOf(change: SetChange): Readonly<Record<Phase, readonly string[]>> {
   const add = (name: string, entries: readonly string[]): readonly string[] =>
     entries.map((entry) => `add ${name} ${entry} -exist`);
-  const remove = (name: string, entries: readonly string[]): readonly string[] =>
-    entries.map((entry) => `del ${name} ${entry} -exist`);
-  const isFirst = phase === 'narrow' || phase === 'at-once';
   switch (change.kind) {
     case 'create-set':
-      return isFirst ? making(change.set) : [];
+      return { narrow: making(change.set), widen: [], undo: [] };
     case 'replace-set': {
       const { set, before } = change;
       const [old, wanted] = [new Set(before), new Set(set.entries)];
-      if (phase === 'at-once') return replacing(set, set.entries);
-      if (phase === 'narrow')
-        return replacing(
-          set,
-          before.filter((entry) => wanted.has(entry)),
-        );
-      return add(set.name, phase === 'undo' ? before : set.entries.filter((entry) => !old.has(entry)));
+      const kept = before.filter((entry) => wanted.has(entry));
+      const added = set.entries.filter((entry) => !old.has(entry));
+      return { narrow: replacing(set, kept), widen: add(set.name, added), undo: add(set.name, before) };
     }
     case 'change-set': {
       const { name, added, removed } = change;
-      switch (phase) {
-        case 'at-once':
-          return [...add(name, added), ...remove(name, removed)];
-        case 'narrow':
-          return remove(name, removed);
-        case 'widen':
-          return add(name, added);
-        case 'undo':
-          return add(name, removed);
-      }
-      break;
+      const remove = removed.map((entry) => `del ${name} ${entry} -exist`);
+      return { narrow: remove, widen: add(name, added), undo: add(name, removed) };
     }
     case 'destroy-set':
-      return [];
+      return { narrow: [], widen: [], undo: [] };
   }
 }
 

@@ -1,6 +1,6 @@
 /** Bridges on a kernel that tracks connections by br_netfilter. */
 import { goldenSuite } from './lab/golden-suite.js';
-import { bridgeAgentSuite } from './lab/bridge-agent-suite.js';
+import { agentSuite } from './lab/agent-suite.js';
 import { bridgeSuite } from './lab/bridge-suite.js';
 import { flowsSuite } from './lab/flows-suite.js';
 import { policySuite } from './lab/policy-suite.js';
@@ -21,5 +21,5 @@ describe('bridges', () => {
   bridgeSuite('bridge-netfilter');
 });
 describe('agent', () => {
-  bridgeAgentSuite('bridge-netfilter', 20_000);
+  agentSuite('bridge-netfilter', 'nftables', 20_000);
 });

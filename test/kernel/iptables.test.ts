@@ -1,115 +1,284 @@
-/** The policy in iptables and ipset, by either of the programs: accepted, and judged by the oracle. */
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { compile, DEFAULT_OPTIONS, isBridged } from '../../compiler/index.js';
+/** The policy in iptables and ipset, by either of the programs, and the agent on it: accepted, and judged by the oracle. */
+import { setTimeout } from 'node:timers/promises';
+import { execa } from 'execa';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import {
+  DEFAULT_OPTIONS,
+  hostPolicy,
+  iptablesProgram,
+  planIptables,
+  type HostPolicy,
+  type IptablesProgram,
+} from '../../compiler/index.js';
 import { parseTopology } from '../../src/model/index.js';
-import { namedCompilation } from '../support/golden.js';
-import { NAMED_TOPOLOGIES } from '../support/named-topologies.js';
-import { TCP } from './lab/frame-bytes.js';
-import { Lab } from './lab/lab.js';
+import { agentOptions, agentSuite, differs } from './lab/agent-suite.js';
+import { environment, type LabBackend } from './lab/flavour.js';
+import { flowsSuite } from './lab/flows-suite.js';
+import { Lab, type Shot } from './lab/lab.js';
 import {
   allow,
-  back,
   CLIENT,
   EGRESS,
   forth,
+  HERE,
+  HOST,
+  ipFrame,
   PAIR,
-  PAIR_BRIDGE,
+  pairDocument,
   portFields,
+  ports,
   reachIn,
   SERVER,
-  type Ends,
   type Rule,
 } from './lab/pair.js';
-import { policySuite } from './lab/policy-suite.js';
+import { instantsSuite, policySuite } from './lab/policy-suite.js';
+import { Streams } from './lab/streams.js';
+import type { Datagram } from './lab/talker.js';
+import { eventually, TestAgent } from './lab/test-agent.js';
 
-const SIZE = { topologies: 8, frames: 240 };
+const OTHER = { device: 'tapother000-00', mac: 'fa:16:3e:00:00:03', v4: '10.0.0.3', v6: 'fd00::3' };
+const SIZE = { topologies: 6, frames: 240 };
 
-describe.each(['nft', 'legacy'] as const)('iptables-%s', (flavour) => {
-  describe('random packets', () => {
-    describe('routed', () => {
-      policySuite('routed', SIZE, `iptables-${flavour}`);
+describe.each<LabBackend>(['iptables-nft', 'iptables-legacy'])('%s', (backend) => {
+  // Each has a lab of its own.
+  describe.each(['routed', 'bridge-netfilter'] as const)('%s', (datapath) => {
+    describe('random packets', () => {
+      policySuite(datapath, SIZE, backend);
     });
-    describe('bridged', () => {
-      policySuite('bridge-netfilter', SIZE, `iptables-${flavour}`);
+    describe('the instants of a change', () => {
+      instantsSuite(datapath, { topologies: 4, frames: 60 }, backend);
+    });
+    describe('flows', () => {
+      flowsSuite(datapath, backend);
+    });
+    describe('agent', () => {
+      agentSuite(datapath, backend, 20_000);
+    });
+    describe('named topologies', () => {
+      let lab: Lab;
+      beforeAll(async () => {
+        lab = await Lab.create([], { backend });
+      });
+      afterAll(async () => {
+        await lab.destroy();
+      });
+
+      it('each is loaded after others, read back as what was wanted, and taken away', async () => {
+        const { stdout, stderr } = await lab.exec(process.execPath, [
+          'dist/test/kernel/lab/iptables-walk.js',
+          datapath,
+        ]);
+        expect([stdout, stderr]).toEqual(['[]', '']);
+      });
     });
   });
 
-  describe.each(['routed', 'bridge-netfilter'] as const)('%s', (datapath) => {
-    const options = { ...DEFAULT_OPTIONS, datapath };
+  describe('one host', () => {
     let lab: Lab;
+    let agent: TestAgent;
     beforeAll(async () => {
-      lab = await Lab.create(PAIR, isBridged(datapath) ? { bridge: PAIR_BRIDGE } : {});
+      lab = await Lab.create([...PAIR, { device: OTHER.device, addresses: [OTHER.v4, OTHER.v6], mac: OTHER.mac }], {
+        backend,
+      });
     });
     afterAll(async () => {
       await lab.destroy();
     });
     beforeEach(async () => {
       await lab.forgetFlows();
+      agent = new TestAgent(lab.host);
+    });
+    afterEach(async () => {
+      await agent.destroy();
     });
 
-    const load = async (serverRules: readonly Rule[], serverGroup: Rule = {}): Promise<void> => {
-      const content = {
+    const command = async (...args: readonly string[]): Promise<number> =>
+      (await lab.exec(process.execPath, ['dist/src/cli/main.js', ...args])).exitCode;
+    const rulesWithCounters = async (): Promise<string> =>
+      (await lab.exec('iptables-save', ['--counters'])).stdout
+        .split('\n')
+        .filter((line) => line.includes(' pc-'))
+        .join('\n');
+
+    it('a member comes as one entry of a set: no rule is written, and no counter lost', async () => {
+      const friend = (address: string): Rule => ({
+        id: `${address}-friend`,
+        mac_address: 'fa:16:3e:00:00:77',
+        network_id: 'network',
+        fixed_ips: [{ ip_address: address }],
+        security_groups: ['friends'],
+        'binding:host_id': 'elsewhere',
+      });
+      const document = (...friends: readonly string[]): Rule => ({
         security_groups: [
           { id: 'clients', security_group_rules: EGRESS },
-          { id: 'servers', security_group_rules: serverRules, ...serverGroup },
+          {
+            id: 'servers',
+            security_group_rules: [allow('udp', 53), { direction: 'ingress', remote_group_id: 'friends' }],
+          },
+          { id: 'friends' },
         ],
-        ports: [portFields(CLIENT, ['clients']), portFields(SERVER, ['servers'])],
+        ports: [portFields(CLIENT, ['clients'], HERE), portFields(SERVER, ['servers'], HERE), ...friends.map(friend)],
+      });
+      agent.write(document('10.9.0.1'));
+      await agent.run(agentOptions('routed', backend));
+      const before = await rulesWithCounters();
+      expect(before).toContain('pc-sg_servers_in');
+      const entries = async (): Promise<readonly string[]> =>
+        (await lab.exec('ipset', ['save', 'pc-sg_friends_addresses4'])).stdout
+          .split('\n')
+          .filter((line) => line.startsWith('add'));
+      expect(await entries()).toHaveLength(1);
+      const rules = (text: string): string => text.replaceAll(/^\[\d+:\d+\] /gm, '');
+      const total = (text: string): number =>
+        [...text.matchAll(/^\[(\d+):/gm)].reduce((sum, [, packets]) => sum + Number(packets), 0);
+      await reachIn(lab, forth('v4', 17, 53), forth('v4', 17, 54));
+      const counted = await rulesWithCounters();
+      expect(total(counted)).toBeGreaterThan(total(before));
+      await agent.settled(document('10.9.0.1', '10.9.0.2'));
+      await eventually(async () => (await entries()).length === 2);
+      expect((await agent.status()).lastTransaction?.way).toBe('changes');
+      const after = await rulesWithCounters();
+      expect(rules(after)).toBe(rules(before));
+      expect(total(after)).toBeGreaterThanOrEqual(total(counted));
+      await agent.settled(document());
+      await eventually(async () => (await entries()).length === 0);
+      expect(await differs(lab, agent, 'routed')).toBe(0);
+    });
+
+    it('what enters a set as a rule for it goes, or leaves it as one comes, never gets through', async () => {
+      const world = (rule: boolean, member: typeof CLIENT): Rule => ({
+        security_groups: [
+          { id: 'clients', security_group_rules: EGRESS },
+          {
+            id: 'servers',
+            security_group_rules: rule ? [{ direction: 'ingress', remote_group_id: 'friends' }] : [],
+          },
+          // Keeps the set when the servers do not name it.
+          { id: 'friends', security_group_rules: [{ direction: 'ingress', remote_group_id: 'friends' }] },
+        ],
+        ports: [
+          portFields(CLIENT, member === CLIENT ? ['clients', 'friends'] : ['clients']),
+          portFields(SERVER, ['servers']),
+          portFields(OTHER, member === OTHER ? ['clients', 'friends'] : ['clients']),
+        ],
+      });
+      const programOf = (document: Rule): { policy: HostPolicy; program: IptablesProgram } => {
+        const { topology } = parseTopology([{ file: 'test', content: document }]);
+        const policy = hostPolicy(topology, () => true, DEFAULT_OPTIONS);
+        return { policy, program: iptablesProgram(policy, DEFAULT_OPTIONS) };
       };
-      const { topology } = parseTopology([{ file: 'test', content }]);
-      await lab.loadIptables(compile(topology, () => true, options).policy, options, flavour);
+      const fromOther: Shot = {
+        device: OTHER.device,
+        frame: ipFrame(OTHER.mac, OTHER.v4, SERVER.v4, ports(17, 30_001, 53)),
+      };
+      for (const [from, to, shot] of [
+        // The client was a member before there was a rule, the other one comes when there is none.
+        [world(false, CLIENT), world(true, OTHER), forth('v4', 17, 53)],
+        [world(true, CLIENT), world(false, OTHER), fromOther],
+      ] as const) {
+        const [before, after] = [programOf(from), programOf(to)];
+        await lab.loadPolicy(before.policy, DEFAULT_OPTIONS);
+        const { steps } = planIptables(before.program, after.program);
+        expect(steps.filter(({ kind }) => kind === 'sets')).toHaveLength(2);
+        for (const step of steps) {
+          expect(await reachIn(lab, shot)).toEqual([[]]);
+          await lab.takeStep(step);
+        }
+        expect(await reachIn(lab, shot)).toEqual([[]]);
+      }
+    });
+
+    it('compile loads, says nothing to change the second time, and takes back what nobody confirms', async () => {
+      const args = ['-t', agent.path, '--host', HOST, '--backend', 'iptables'];
+      agent.write(pairDocument([allow('udp', 53)]));
+      expect(await command('diff', ...args)).toBe(2);
+      expect(await command('compile', ...args)).toBe(0);
+      expect(await command('diff', ...args)).toBe(0);
+      const before = await rulesWithCounters();
+      expect(await command('compile', ...args)).toBe(0);
+      expect(await rulesWithCounters()).toBe(before);
+      agent.write(pairDocument([allow('udp', 54)]));
+      expect(await command('compile', ...args, '--confirm', '1')).toBe(2);
+      agent.write(pairDocument([allow('udp', 53)]));
+      expect(await command('diff', ...args)).toBe(0);
+      expect(await reachIn(lab, forth('v4', 17, 53), forth('v4', 17, 54))).toEqual([[SERVER.device], []]);
+      expect(await command('flush')).toBe(0);
+    });
+
+    it('a step that is refused leaves the former policy, and says why', async () => {
+      const load = async (document: Rule): Promise<void> => {
+        const { topology } = parseTopology([{ file: 'test', content: document }]);
+        await lab.loadPolicy(
+          hostPolicy(topology, () => true, DEFAULT_OPTIONS),
+          DEFAULT_OPTIONS,
+        );
+      };
+      agent.write(pairDocument([allow('udp', 53)]));
+      await load(pairDocument([allow('udp', 53)]));
+      await agent.run(agentOptions('routed', backend));
+      // A chain of somebody else's that leads to one of ours: the kernel does not let that go.
+      await lab.exec('iptables', ['-w', '-t', 'mangle', '-N', 'theirs']);
+      await lab.exec('iptables', ['-w', '-t', 'mangle', '-A', 'theirs', '-j', 'pc-sg_servers_in']);
+      agent.write({ ...pairDocument([]), ports: [portFields(CLIENT, ['clients'], HERE)] });
+      const { lastError } = await agent.until((status) => !status.enforced);
+      expect(lastError).toMatch(/^iptables-restore /);
+      expect(await reachIn(lab, forth('v4', 17, 53), forth('v4', 17, 54))).toEqual([[SERVER.device], []]);
+      for (const option of ['-F', '-X']) await lab.exec('iptables', ['-w', '-t', 'mangle', option, 'theirs']);
+      await agent.until((status) => status.enforced);
+      expect(await reachIn(lab, forth('v4', 17, 53))).toEqual([[]]);
+    });
+  });
+
+  describe('a host that moves', () => {
+    let streams: Streams;
+    let agent: TestAgent;
+    beforeAll(() => {
+      streams = new Streams();
+      agent = new TestAgent(streams.host);
+    });
+    afterAll(async () => {
+      await agent.destroy();
+      streams.destroy();
+    });
+
+    const listing = async (program: string, ...args: readonly string[]): Promise<string> => {
+      const command = ['netns', 'exec', streams.host, program, ...args];
+      return (await execa('ip', command, { env: environment(backend) })).stdout;
     };
 
-    it('takes every named topology', async () => {
-      for (const name of Object.keys(NAMED_TOPOLOGIES)) {
-        const { policy } = namedCompilation(name, datapath);
-        await expect(lab.loadIptables(policy, options, flavour), name).resolves.toBeUndefined();
-      }
-    });
-
-    it.each<Ends>(['v4', 'v6'])('a reply passes without a rule, and nothing else does (%s)', async (family) => {
-      const ethertype = family === 'v4' ? 'IPv4' : 'IPv6';
-      await load([allow('tcp', 80, { ethertype }), allow('udp', 53, { ethertype })]);
-      for (const [protocol, port] of [
-        [6, 80],
-        [17, 53],
+    it('goes from iptables to nftables and back, with no datagram lost or let through', async () => {
+      for (const guest of [CLIENT, SERVER]) await streams.plug(guest);
+      agent.write(pairDocument([allow('udp', 53), allow('udp', 53, { ethertype: 'IPv6' })]));
+      const [iptables, nftables] = [agentOptions('routed', backend), agentOptions('routed', 'nftables')];
+      await agent.run(iptables);
+      await streams.spray([53, 54], 2);
+      for (const [how, gone] of [
+        [nftables, /pc-/],
+        [iptables, /(inet|bridge) portcullis/],
       ] as const) {
-        expect(await reachIn(lab, forth(family, protocol, port), back(family, protocol, port))).toEqual([
-          [SERVER.device],
-          [CLIENT.device],
-        ]);
-        expect(await reachIn(lab, forth(family, protocol, port + 1), back(family, protocol, port + 2))).toEqual([
-          [],
-          [],
-        ]);
+        await agent.end();
+        await streams.drain();
+        await agent.run({ ...how, env: { ...iptables.env } });
+        await setTimeout(300);
+        const { sent, received } = await streams.drain();
+        await setTimeout(300);
+        const late = (await streams.drain()).received;
+        const key = ({ kind, number }: Datagram): string => `${kind}/${number.toString()}`;
+        const arrived = new Set([...received, ...late].map(key));
+        const toServer = (port: number): readonly Datagram[] =>
+          sent.filter(({ kind }) => kind.startsWith(`${CLIENT.device} ${SERVER.device}`) && kind.endsWith(` ${port}`));
+        expect(toServer(53).length).toBeGreaterThan(50);
+        expect(toServer(53).filter((datagram) => !arrived.has(key(datagram)))).toEqual([]);
+        expect(toServer(54).filter((datagram) => arrived.has(key(datagram)))).toEqual([]);
+        const loaded = `${await listing('iptables-save')}${await listing('ipset', 'save')}${await listing('nft', 'list', 'tables')}`;
+        // A routed host keeps a closed table bridge in either case.
+        expect(loaded.replace('bridge portcullis', '')).not.toMatch(gone);
       }
-    });
-
-    it('a revoked flow is cut in both directions, and goes on when the mark goes', async () => {
-      await load([allow('udp', 53)]);
-      const both = [forth('v4', 17, 53), back('v4', 17, 53)];
-      const [open, cut] = [
-        [[SERVER.device], [CLIENT.device]],
-        [[], []],
-      ];
-      expect(await reachIn(lab, ...both)).toEqual(open);
-      const mark = async (value: number): Promise<void> => {
-        await lab.load(`table inet pctest_mark
-delete table inet pctest_mark
-table inet pctest_mark {
-chain c { type filter hook prerouting priority -160; ct mark set ${value.toString()}; }
-}`);
-      };
-      await mark(DEFAULT_OPTIONS.revokedMark);
-      expect(await reachIn(lab, ...both)).toEqual(cut);
-      await mark(0);
-      expect(await reachIn(lab, ...both)).toEqual(open);
-    });
-
-    it('a stateless group needs a rule for the reply; a stray SYN-ACK is invalid', async () => {
-      await load([allow('udp', 53)], { stateful: false });
-      expect(await reachIn(lab, forth('v4', 17, 53), back('v4', 17, 53))).toEqual([[SERVER.device], []]);
-      await load([allow('tcp', 80)]);
-      expect(await reachIn(lab, forth('v4', 6, 80, TCP.syn | TCP.ack))).toEqual([[]]);
+      await agent.end();
+      await listing(process.execPath, 'dist/src/cli/main.js', 'flush');
+      expect(`${await listing('iptables-save')}${await listing('ipset', 'save')}`).not.toContain('pc-');
+      expect(await listing('nft', 'list', 'tables')).not.toContain('portcullis');
     });
   });
 });

@@ -8,6 +8,8 @@ import { judgeEgress, judgeIngress, type JudgeContext } from '../../compiler/exp
 import { DEFAULT_OPTIONS } from '../../compiler/index.js';
 import { parseTopology, type Port, type Topology } from '../../src/model/index.js';
 import { seed } from '../support/seed.js';
+import { agentOptions } from './lab/agent-suite.js';
+import { backendName, environment, labBackend } from './lab/flavour.js';
 import { allow, EGRESS, HOST, ipFrame, portFields, ports as transport, type Rule } from './lab/pair.js';
 import { CLOSED_PORT, OPEN_PORT, randomFrom, RandomPolicy, TOGGLED_PORTS } from './lab/random-policy.js';
 import { Streams, type Guest } from './lab/streams.js';
@@ -15,6 +17,9 @@ import type { Datagram } from './lab/talker.js';
 import { TestAgent } from './lab/test-agent.js';
 
 const SECONDS = Number(process.env['PORTCULLIS_SOAK_SECONDS'] ?? 120);
+/** `nftables`, `iptables-nft` or `iptables-legacy`. */
+const BACKEND = labBackend(process.env['PORTCULLIS_SOAK_BACKEND'] ?? 'nftables');
+const HOW = agentOptions('routed', BACKEND);
 const CHANGE_EVERY = 20;
 /** Between two datagrams of one guest; in milliseconds. */
 const SPRAY_EVERY = 10;
@@ -160,7 +165,8 @@ async function expectSteady(): Promise<void> {
 async function expectAsCompiled(): Promise<void> {
   const args = ['netns', 'exec', streams.host, process.execPath, 'dist/src/cli/main.js', 'diff', '-t', agent.path];
   const { execa } = await import('execa');
-  const { exitCode, stdout } = await execa('ip', [...args, '--host', HOST], { reject: false });
+  const how = ['--host', HOST, '--backend', backendName(BACKEND)];
+  const { exitCode, stdout } = await execa('ip', [...args, ...how], { reject: false, env: environment(BACKEND) });
   expect([exitCode, stdout]).toEqual([0, expect.anything()]);
 }
 
@@ -198,7 +204,7 @@ async function soak(seconds: number, grace: number, meanwhile: () => Promise<voi
   await traffic();
   referee.announce(policy.document());
   agent.write(policy.document());
-  await agent.run();
+  await agent.run(HOW);
   await beginTraffic();
   const changes = await changeFor(seconds, policy, referee, meanwhile);
   await setTimeout(grace + 2 * TRANSIT);
@@ -229,7 +235,7 @@ it(
       await setTimeout(random(60));
       await agent.end('SIGKILL');
       kills++;
-      agent.start();
+      agent.start(HOW);
       // Sometimes it dies before it has begun.
       if (random(4) > 0) await agent.until(({ lastTransaction }) => lastTransaction !== undefined);
     });
@@ -268,7 +274,7 @@ it('1 000 ports, thousands of changes: memory does not grow', { timeout: 1e8 }, 
     'binding:host_id': HOST,
   }));
   agent.write({ security_groups: groups, ports });
-  await agent.run();
+  await agent.run(HOW);
   const early: number[] = [];
   const late: number[] = [];
   for (let change = 1; change <= changes; change++) {

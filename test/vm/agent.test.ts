@@ -1,5 +1,5 @@
 /** The agent on Debian's stock kernel. */
-import { bridgeAgentSuite } from '../kernel/lab/bridge-agent-suite.js';
+import { agentSuite } from '../kernel/lab/agent-suite.js';
 
 // Software emulation is slow.
-bridgeAgentSuite('bridge', 120_000);
+agentSuite('bridge', 'nftables', 120_000);

@@ -6,17 +6,21 @@ import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { createInterface, type Interface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { execa, execaSync } from 'execa';
 import {
   besideIptables,
+  compileRuleset,
   iptablesProgram,
   printIpsets,
   printIptables,
   printTables,
   type CompileOptions,
   type HostPolicy,
+  type IptablesStep,
 } from '../../../compiler/index.js';
+import { environment, type LabBackend } from './flavour.js';
 import { frameHex, frameHexes, type WireFrame } from './frame-bytes.js';
 
 export interface LabPort {
@@ -32,6 +36,8 @@ export interface LabPort {
 export interface LabOptions {
   /** The bridge that every device is plugged into; undefined where the host routes. */
   readonly bridge?: string;
+  /** Which `iptables` the host has, and what the tests load; nftables if absent. */
+  readonly backend?: LabBackend;
 }
 
 /** A frame that a port's guest sends, or that arrives from outside by the uplink. */
@@ -118,15 +124,16 @@ export class Lab {
   private constructor(
     readonly ports: readonly LabPort[],
     private readonly bridge: string | undefined,
+    readonly backend: LabBackend,
   ) {
     const name = `${PREFIX}${process.pid.toString()}`;
     this.host = `${name}-host`;
     this.#guests = `${name}-guests`;
   }
 
-  static async create(ports: readonly LabPort[], { bridge }: LabOptions = {}): Promise<Lab> {
+  static async create(ports: readonly LabPort[], { bridge, backend = 'nftables' }: LabOptions = {}): Promise<Lab> {
     removeLeftovers();
-    const lab = new Lab(ports, bridge);
+    const lab = new Lab(ports, bridge, backend);
     process.once('exit', () => lab.#remove());
     try {
       await lab.#build();
@@ -150,7 +157,8 @@ export class Lab {
     args: readonly string[],
     input = '',
   ): Promise<{ exitCode: number; stdout: string; stderr: string }> {
-    const result = await execa('ip', ['netns', 'exec', this.host, program, ...args], { input, reject: false });
+    const env = environment(this.backend);
+    const result = await execa('ip', ['netns', 'exec', this.host, program, ...args], { input, env, reject: false });
     return { exitCode: result.exitCode ?? -1, stdout: result.stdout, stderr: result.stderr };
   }
 
@@ -160,15 +168,20 @@ export class Lab {
     if (exitCode !== 0) throw new Error(`nft refuses: ${stderr.slice(0, 2000)}`);
   }
 
-  /** Loads a policy into iptables and ipset, in place of what was loaded so before. */
-  async loadIptables(policy: HostPolicy, options: CompileOptions, flavour: 'nft' | 'legacy'): Promise<void> {
+  /** Loads a policy with the lab's own packet filter, as if nothing had been there before; fails when the kernel refuses it. */
+  async loadPolicy(policy: HostPolicy, options: CompileOptions): Promise<void> {
+    if (this.backend === 'nftables') await this.load(printTables(compileRuleset(policy, options).tables));
+    else await this.#loadIptables(policy, options);
+  }
+
+  async #loadIptables(policy: HostPolicy, options: CompileOptions): Promise<void> {
     const run = async (program: string, args: readonly string[], input = ''): Promise<void> => {
       const { exitCode, stderr } = await this.exec(program, args, input);
       if (exitCode !== 0) throw new Error(`${program} refuses: ${stderr.slice(0, 2000)}`);
     };
     for (const program of ['iptables', 'ip6tables']) {
       for (const table of ['raw', 'mangle']) {
-        for (const option of ['-F', '-X']) await run(`${program}-${flavour}`, ['-w', '-t', table, option]);
+        for (const option of ['-F', '-X']) await run(program, ['-w', '-t', table, option]);
       }
     }
     await run('ipset', ['destroy']);
@@ -177,8 +190,28 @@ export class Lab {
     await this.load(printTables(besideIptables(policy, options)));
     for (const test of [['--test'], []]) {
       const restore = ['--wait', '--noflush', ...test];
-      await run(`iptables-${flavour}-restore`, restore, printIptables(program, 'IPv4'));
-      await run(`ip6tables-${flavour}-restore`, restore, printIptables(program, 'IPv6'));
+      await run('iptables-restore', restore, printIptables(program, 'IPv4'));
+      await run('ip6tables-restore', restore, printIptables(program, 'IPv6'));
+    }
+  }
+
+  /** Carries out one step of a plan for iptables, and no more. */
+  async takeStep(step: IptablesStep): Promise<void> {
+    const run = async (program: string, args: readonly string[], input = ''): Promise<void> => {
+      const { exitCode, stderr } = await this.exec(program, args, input);
+      if (exitCode !== 0) throw new Error(`${program} ${args.join(' ')} refuses: ${stderr.slice(0, 2000)}`);
+    };
+    switch (step.kind) {
+      case 'sets':
+        await run('ipset', ['restore'], step.text);
+        break;
+      case 'rules':
+        await run(step.family === 'IPv4' ? 'iptables-restore' : 'ip6tables-restore', ['--noflush'], step.text);
+        break;
+      case 'destroy-sets':
+        // nf_tables lets go of a set some time after the last rule that asked it.
+        await setTimeout(100);
+        for (const name of step.names) await run('ipset', ['destroy', name]);
     }
   }
 

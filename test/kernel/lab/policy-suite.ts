@@ -1,11 +1,26 @@
 /** Random packets through the loaded rules of random topologies: the kernel's verdict is the oracle's. */
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { compile, DEFAULT_OPTIONS, isBridged, printRuleset, type Datapath } from '../../../compiler/index.js';
+import {
+  DEFAULT_OPTIONS,
+  hostPolicy,
+  iptablesProgram,
+  isBridged,
+  planIptables,
+  type Datapath,
+} from '../../../compiler/index.js';
 import { judgeEgress, judgeIngress } from '../../../compiler/explain/index.js';
-import { parseTopology, type FlowState, type Frame, type IpPacket, type Topology } from '../../../src/model/index.js';
+import {
+  parseTopology,
+  type FlowState,
+  type Frame,
+  type IpPacket,
+  type Port,
+  type Topology,
+} from '../../../src/model/index.js';
 import { arbitraryDocument, arbitraryFrame, frameOf } from '../../support/arbitrary-topology.js';
 import { seed } from '../../support/seed.js';
+import type { LabBackend } from './flavour.js';
 import { Lab, UPLINK, type LabPort, type Shot } from './lab.js';
 
 /** Ports of the random topologies that are on host-1, with addresses of their own each. */
@@ -81,6 +96,29 @@ function hasTrackedPorts({ transport }: IpPacket): boolean {
   return transport.kind === 'ports' && transport.protocol !== 33;
 }
 
+function isHere(port: Port): boolean {
+  return port.host === 'host-1';
+}
+
+function portOfDevice(topology: Topology, name: string): Port | undefined {
+  return [...topology.ports.values()].find((port) => isHere(port) && port.device === name);
+}
+
+/** Each frame from a port, and one to a port from outside; no two of one flow. */
+function shotsFor(topology: Topology, known: readonly LabPort[], random: readonly Frame[]): readonly Shot[] {
+  const candidates = random.flatMap((frame, number): Shot[] => {
+    const from = number % 7 === 6 ? UNKNOWN_DEVICE : (known[number % known.length]?.device ?? '');
+    const port = portOfDevice(topology, from);
+    const plain = number % 5 !== 0 && port !== undefined ? frameOf(port, frame) : frame;
+    const outside = fromOutside(frame, number);
+    return [
+      { device: from, frame: unrelated(plain, number) },
+      ...(outside === undefined ? [] : [{ device: undefined, frame: outside }]),
+    ];
+  });
+  return withoutReplies(candidates);
+}
+
 interface Size {
   readonly topologies: number;
   /** For each topology; those from outside come on top. */
@@ -96,15 +134,12 @@ function labPorts(datapath: Datapath): readonly LabPort[] {
   ];
 }
 
-/** How rules get into the kernel. */
-export type Backend = 'nftables' | 'iptables-nft' | 'iptables-legacy';
-
-export function policySuite(datapath: Datapath, { topologies, frames }: Size, backend: Backend = 'nftables'): void {
+export function policySuite(datapath: Datapath, { topologies, frames }: Size, backend: LabBackend = 'nftables'): void {
   const members = labPorts(datapath);
   const known = members.slice(0, -1);
   let lab: Lab;
   beforeAll(async () => {
-    lab = await Lab.create(members, isBridged(datapath) ? { bridge: BRIDGE } : {});
+    lab = await Lab.create(members, { backend, ...(isBridged(datapath) ? { bridge: BRIDGE } : {}) });
   });
   afterAll(async () => {
     await lab.destroy();
@@ -117,25 +152,11 @@ export function policySuite(datapath: Datapath, { topologies, frames }: Size, ba
     for (const [round, document] of documents.entries()) {
       const topology = topologyOf(document, datapath);
       const options = { ...DEFAULT_OPTIONS, datapath };
-      const { ruleset, policy } = compile(topology, (port) => port.host === 'host-1', options);
-      if (backend === 'nftables') await lab.load(printRuleset(ruleset));
-      else await lab.loadIptables(policy, options, backend === 'iptables-nft' ? 'nft' : 'legacy');
+      await lab.loadPolicy(hostPolicy(topology, isHere, options), options);
       await lab.forgetFlows();
       const context = { topology, widestPairLength: DEFAULT_OPTIONS.widestPairLength };
-      const portOf = (name: string): ReturnType<typeof topology.ports.get> =>
-        [...topology.ports.values()].find((port) => port.host === 'host-1' && port.device === name);
-      const candidates = random.slice(round * frames, (round + 1) * frames).flatMap((frame, number): Shot[] => {
-        const from = number % 7 === 6 ? UNKNOWN_DEVICE : (known[number % known.length]?.device ?? '');
-        const port = portOf(from);
-        const plain = number % 5 !== 0 && port !== undefined ? frameOf(port, frame) : frame;
-        const sent = unrelated(plain, number);
-        const outside = fromOutside(frame, number);
-        return [
-          { device: from, frame: sent },
-          ...(outside === undefined ? [] : [{ device: undefined, frame: outside }]),
-        ];
-      });
-      const shots = withoutReplies(candidates);
+      const portOf = (name: string): Port | undefined => portOfDevice(topology, name);
+      const shots = shotsFor(topology, known, random.slice(round * frames, (round + 1) * frames));
       const hits = await lab.shoot(shots);
       shots.forEach((shot, number) => {
         const { frame } = shot;
@@ -182,6 +203,67 @@ export function policySuite(datapath: Datapath, { topologies, frames }: Size, ba
     process.stdout.write(
       `verdicts of the kernel (${datapath}, ${backend}): ${String(counts.accept)} accepted, ${String(counts.drop)} dropped\n`,
     );
+  });
+}
+
+/** In each instant of a change a packet gets through only if the policy before or the one after lets it. */
+export function instantsSuite(datapath: Datapath, { topologies, frames }: Size, backend: LabBackend): void {
+  const members = labPorts(datapath);
+  let lab: Lab;
+  beforeAll(async () => {
+    lab = await Lab.create(members, { backend, ...(isBridged(datapath) ? { bridge: BRIDGE } : {}) });
+  });
+  afterAll(async () => {
+    await lab.destroy();
+  });
+
+  it(`nothing passes between two policies that neither lets pass (${datapath}, ${backend})`, async () => {
+    const options = { ...DEFAULT_OPTIONS, datapath };
+    const documents = fc.sample(arbitraryDocument(), { seed: seed + 2, numRuns: topologies + 1 });
+    const random = fc.sample(arbitraryFrame(), { seed: seed + 3, numRuns: frames });
+    const worlds = documents.map((document) => {
+      const topology = topologyOf(document, datapath);
+      const policy = hostPolicy(topology, isHere, options);
+      return { topology, policy, program: iptablesProgram(policy, options) };
+    });
+    const [start] = worlds;
+    if (start === undefined) throw new Error('no topology');
+    await lab.loadPolicy(start.policy, options);
+    const counts = { instants: 0, passed: 0, onlyBefore: 0, onlyAfter: 0 };
+    for (const [index, after] of worlds.slice(1).entries()) {
+      const before = worlds[index] ?? after;
+      const both = [before, after];
+      for (const step of planIptables(before.program, after.program).steps) {
+        await lab.takeStep(step);
+        counts.instants++;
+        await lab.forgetFlows();
+        const shots = shotsFor(after.topology, members.slice(0, -1), random);
+        const hits = await lab.shoot(shots);
+        for (const [number, shot] of shots.entries()) {
+          const { device: from, frame } = shot;
+          if (frame.payload.kind !== 'ip' || frame.vlanTags.length > 0 || frame.snap) continue;
+          const state = firstState(frame.payload);
+          for (const to of hits[number]?.arrived ?? []) {
+            if (to === UPLINK) continue;
+            const lets = both.map(({ topology }) => {
+              const context = { topology, widestPairLength: DEFAULT_OPTIONS.widestPairLength };
+              const out =
+                from === undefined ||
+                judgeEgress(context, portOfDevice(topology, from), frame, state).verdict === 'accept';
+              return out && judgeIngress(context, portOfDevice(topology, to), frame, state).verdict === 'accept';
+            });
+            counts.passed++;
+            if (lets[0] === true && lets[1] === false) counts.onlyBefore++;
+            if (lets[0] === false && lets[1] === true) counts.onlyAfter++;
+            expect(lets, JSON.stringify({ seed, index, step, shot, to }, bigints)).toContain(true);
+          }
+        }
+      }
+    }
+    // Policies that differ in what they let pass, or the test says nothing.
+    expect(counts.instants).toBeGreaterThan(2 * topologies);
+    expect(Math.min(counts.onlyBefore, counts.onlyAfter)).toBeGreaterThan(0);
+    process.stdout.write(`between two policies (${datapath}, ${backend}): ${JSON.stringify(counts)}\n`);
   });
 }
 

@@ -1,0 +1,83 @@
+/** The agent's whole life once, on any datapath and backend. */
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { isBridged, type Datapath } from '../../../compiler/index.js';
+import { backendName, environment, type LabBackend } from './flavour.js';
+import { Lab } from './lab.js';
+import { allow, back, CLIENT, forth, HOST, PAIR, PAIR_BRIDGE, pairDocument, reachIn, SERVER } from './pair.js';
+import { eventually, TestAgent, type AgentOptions } from './test-agent.js';
+
+/** How an agent is to be started there. */
+export function agentOptions(datapath: Datapath, backend: LabBackend): AgentOptions {
+  return {
+    args: [
+      '--datapath',
+      datapath,
+      '--backend',
+      backendName(backend),
+      ...(backend === 'nftables' ? [] : ['--verify', '1']),
+    ],
+    env: environment(backend),
+  };
+}
+
+/** Exit code of `portcullis diff`: 0 when the kernel holds exactly what a fresh compilation gives. */
+export async function differs(lab: Lab, agent: TestAgent, datapath: Datapath): Promise<number> {
+  const args = ['dist/src/cli/main.js', 'diff', '-t', agent.path, '--host', HOST];
+  const how = ['--datapath', datapath, '--backend', backendName(lab.backend)];
+  return (await lab.exec(process.execPath, [...args, ...how])).exitCode;
+}
+
+/** @param patience for each step of the agent, in milliseconds. */
+export function agentSuite(datapath: Datapath, backend: LabBackend, patience: number): void {
+  let lab: Lab;
+  let agent: TestAgent;
+  beforeAll(async () => {
+    lab = await Lab.create(PAIR, { backend, ...(isBridged(datapath) ? { bridge: PAIR_BRIDGE } : {}) });
+    agent = new TestAgent(lab.host, patience);
+  });
+  afterAll(async () => {
+    await agent.destroy();
+    await lab.destroy();
+  });
+
+  it(`enforces, cuts a revoked flow and lets it go on, heals, starts again, and leaves the rules (${datapath}, ${backend})`, async () => {
+    const options = agentOptions(datapath, backend);
+    agent.write(pairDocument([allow('udp', 53)]));
+    await agent.run(options);
+    const exchange = async (): Promise<unknown> =>
+      reachIn(lab, forth('v4', 17, 53), back('v4', 17, 53), forth('v4', 17, 54));
+    const open = [[SERVER.device], [CLIENT.device], []];
+    expect(await exchange()).toEqual(open);
+
+    await agent.settled(pairDocument([]));
+    await agent.until(({ flows }) => flows.revoked > 0);
+    expect(await exchange()).toEqual([[], [], []]);
+
+    await agent.settled(pairDocument([allow('udp', 53)]));
+    await agent.until(({ flows }) => flows.restored > 0);
+    expect(await exchange()).toEqual(open);
+
+    const { drift } = await agent.status();
+    if (backend === 'nftables') {
+      await lab.exec('nft', ['delete table bridge portcullis']);
+      await agent.until(
+        (status) =>
+          status.drift.foreign > drift.foreign && status.lastTransaction?.reason.startsWith('changed by') === true,
+      );
+    } else {
+      await lab.exec('iptables', ['-w', '-t', 'mangle', '-D', 'PREROUTING', '-j', 'pc-egress']);
+      await lab.exec('iptables', ['-w', '-t', 'mangle', '-I', 'pc-sg_servers_in', '-j', 'ACCEPT']);
+      await agent.until((status) => status.drift.found > drift.found);
+    }
+    await eventually(async () => (await differs(lab, agent, datapath)) === 0, patience);
+    expect(await exchange()).toEqual(open);
+
+    await agent.end('SIGKILL');
+    await agent.run(options);
+    const atStart = agent.log().filter(({ reason }) => reason === 'start');
+    expect(atStart.map(({ msg }) => msg)).toEqual(['applied', 'nothing to change']);
+
+    expect(await agent.end()).toBe(0);
+    expect(await exchange()).toEqual(open);
+  });
+}
