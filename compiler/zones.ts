@@ -1,7 +1,8 @@
 /**
  * Connection tracking zones: tenants whose addresses overlap on one host must never share a conntrack entry.
  *
- * - Bridge datapaths: one zone per network, set by the bridge that a packet enters.
+ * - Bridge datapaths: one zone per network, set by the bridge that a packet enters; on a bridge of several networks (a VLAN-aware
+ *   one), where their VLANs are known, by the port's device and by the VLAN of what comes from elsewhere.
  * - Routed datapath: the host routes by one table, so an address means one port, and all ports share zone 0, in which
  *   flows between networks, to the host and to the outside are followed from both ends. Only where two networks on the
  *   host use the same address does the later network (by id) get a zone of its own, set by device. See
@@ -9,13 +10,23 @@
  */
 import { isExact, type Port } from '../src/model/index.js';
 import { digest } from './names.js';
-import type { Datapath } from './ruleset/types.js';
+import { isBridged, type Datapath } from './ruleset/types.js';
 
 export interface ZoneAssignment {
   /** Zone by bridge name (bridge datapath) or by device name (routed datapath), sorted by name. */
   readonly zones: ReadonlyMap<string, number>;
+  /** Zone by device, of ports whose networks share a bridge and are told apart by VLAN (bridge datapath); sorted by name. */
+  readonly devices: ReadonlyMap<string, number>;
+  /** The same for what comes from elsewhere, sorted. */
+  readonly vlans: readonly VlanZone[];
   /** Pairs of networks that use one address, routed datapath only: replies from outside cannot reach the second. */
   readonly overlaps: readonly NetworkOverlap[];
+}
+
+export interface VlanZone {
+  readonly bridge: string;
+  readonly vlan: number;
+  readonly zone: number;
 }
 
 export interface NetworkOverlap {
@@ -30,18 +41,50 @@ const LAST_ZONE = 65535;
 export function assignZones(ports: readonly Port[], datapath: Datapath): ZoneAssignment {
   switch (datapath) {
     case 'bridge':
+      return bridgeZones(ports, sharedBridges(ports));
     case 'bridge-netfilter':
-      return { zones: bridgeZones(ports), overlaps: [] };
+      // br_netfilter shows neither the device nor, unless told to, what is tagged.
+      return bridgeZones(ports, new Set());
     case 'routed':
       return routedZones(ports);
   }
 }
 
-function bridgeZones(ports: readonly Port[]): ReadonlyMap<string, number> {
+/** The zone of a port's packets; 0 where none is assigned. */
+export function zoneOfPort({ zones, devices }: ZoneAssignment, port: Port, datapath: Datapath): number {
+  return (isBridged(datapath) ? (devices.get(port.device) ?? zones.get(port.bridge)) : zones.get(port.device)) ?? 0;
+}
+
+/** Bridges with ports of several networks. */
+function sharedBridges(ports: readonly Port[]): ReadonlySet<string> {
+  const networks = new Map<string, string>();
+  const shared = new Set<string>();
+  for (const { bridge, networkId } of ports) {
+    if ((networks.get(bridge) ?? networkId) !== networkId) shared.add(bridge);
+    networks.set(bridge, networkId);
+  }
+  return shared;
+}
+
+/** A bridge of one network gives its zone, whatever is tagged there; on a shared one networks of known VLAN have their own. */
+function bridgeZones(ports: readonly Port[], shared: ReadonlySet<string>): ZoneAssignment {
   const zoneOf = zonesOfNetworks(ports.map((port) => port.networkId));
-  const bridges = new Map<string, number>();
-  for (const port of ports) bridges.set(port.bridge, zoneOf.get(port.networkId) ?? FIRST_ZONE);
-  return sortedByName(bridges);
+  const [bridges, devices] = [new Map<string, number>(), new Map<string, number>()];
+  const vlans = new Map<string, VlanZone>();
+  for (const { bridge, device, networkId, vlan } of ports) {
+    const zone = zoneOf.get(networkId) ?? FIRST_ZONE;
+    if (vlan === undefined || !shared.has(bridge)) bridges.set(bridge, zone);
+    else {
+      devices.set(device, zone);
+      vlans.set(`${bridge} ${vlan.toString().padStart(4, '0')}`, { bridge, vlan, zone });
+    }
+  }
+  return {
+    zones: sortedByName(bridges),
+    devices: sortedByName(devices),
+    vlans: [...vlans].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, zone]) => zone),
+    overlaps: [],
+  };
 }
 
 function routedZones(ports: readonly Port[]): ZoneAssignment {
@@ -62,7 +105,7 @@ function routedZones(ports: readonly Port[]): ZoneAssignment {
     const zone = zoneOf.get(port.networkId);
     if (zone !== undefined) devices.set(port.device, zone);
   }
-  return { zones: sortedByName(devices), overlaps: [...overlaps.values()] };
+  return { zones: sortedByName(devices), devices: new Map(), vlans: [], overlaps: [...overlaps.values()] };
 }
 
 /** Exact addresses that a port may send from, as text. */

@@ -41,6 +41,7 @@ import { OWN_SETS, ownKeys } from '../ruleset/own-sets.js';
 import { profileChain, profileChainName, profileContent, profileOf } from '../ruleset/profiles.js';
 import { CHAINS } from '../ruleset/skeleton.js';
 import { isBridged, type Chain, type Ruleset, type Verdict } from '../ruleset/types.js';
+import { zoneOfPort, type ZoneAssignment } from '../zones.js';
 import { ZoneTracker } from './zone-tracker.js';
 import { elementText, WantedTable, type ObjectCount } from './wanted-table.js';
 
@@ -100,7 +101,7 @@ export class HostCompiler {
   readonly #groupNames = new ShortNames();
   readonly #remoteNames = new ShortNames();
   readonly #zones: ZoneTracker;
-  #zoneByName: ReadonlyMap<string, number> = new Map();
+  #zoneAssignment: ZoneAssignment;
   readonly #main: WantedTable;
   /** Beside the main one: arp where the host routes, inet where ports are on bridges. */
   readonly #beside: WantedTable;
@@ -134,7 +135,7 @@ export class HostCompiler {
       for (const chain of table.chains.values()) wanted.setChain(chain);
     }
     this.#constant = tables.slice(2);
-    this.#zoneByName = this.#zones.assign([]).zones;
+    this.#zoneAssignment = this.#zones.assign([]);
     this.take();
   }
 
@@ -156,7 +157,7 @@ export class HostCompiler {
 
   /** The connection tracking zone of a port's packets. */
   zoneOf(port: Port): number {
-    return this.#zoneByName.get(isBridged(this.options.datapath) ? port.bridge : port.device) ?? 0;
+    return zoneOfPort(this.#zoneAssignment, port, this.options.datapath);
   }
 
   /** What the host needs, as {@link hostPolicy} selects it. */
@@ -185,7 +186,7 @@ export class HostCompiler {
           },
         ]),
       ),
-      zones: { zones: this.#zoneByName, overlaps: [] },
+      zones: this.#zoneAssignment,
     };
   }
 
@@ -544,9 +545,9 @@ export class HostCompiler {
   #settleZones(): void {
     if (!this.#zones.takeDirty()) return;
     const { datapath } = this.options;
-    const before = { zones: { zones: this.#zoneByName, overlaps: [] } };
+    const before = { zones: this.#zoneAssignment };
     const zones = this.#zones.assign([...this.#local.values()]);
-    this.#zoneByName = zones.zones;
+    this.#zoneAssignment = zones;
     for (const table of [this.#main, this.#beside]) {
       const [old, wanted] = [zonePart(table.family, before, datapath), zonePart(table.family, { zones }, datapath)];
       for (const { name } of old.sets) table.deleteSet(name);

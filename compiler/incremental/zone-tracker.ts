@@ -1,6 +1,6 @@
 /**
  * Notices when connection tracking zones must be assigned anew. On bridges that is when a network comes to the host or
- * leaves it; on routed hosts when an address begins or ceases to be in two networks, or while one is.
+ * leaves it, and with every port of a bridge that networks share; on routed hosts when an address begins or ceases to be in two networks, or while one is.
  */
 import type { Port } from '../../src/model/index.js';
 import { isBridged, type Datapath } from '../ruleset/types.js';
@@ -48,7 +48,8 @@ export class ZoneTracker {
       if (networks.size === 0) this.#uses.delete(subject);
       else this.#uses.set(subject, networks);
       const isFirstOrLast = count === (by === 1 ? 1 : 0);
-      if (isBridged(this.datapath)) this.#isDirty ||= isFirstOrLast;
+      // On a bridge of several networks each device may have a zone.
+      if (isBridged(this.datapath)) this.#isDirty ||= isFirstOrLast || networks.size > 1;
       else if (networks.size > 1) {
         this.#contested.add(subject);
         this.#isDirty = true;

@@ -26,6 +26,7 @@ export const FIELD_SYNTAX: Readonly<Record<Field, FieldSyntax>> = {
   iifname: meta('iifname', 'ifname', 'iifname'),
   oifname: meta('oifname', 'ifname', 'oifname'),
   ibrname: meta('ibrname', 'ifname'),
+  'vlan id': { text: 'vlan id', type: undefined, json: { payload: { protocol: 'vlan', field: 'id' } } },
   'ether saddr': payload('ether', 'saddr', 'ether_addr'),
   'ether type': payload('ether', 'type', 'ether_type'),
   'arp operation': payload('arp', 'operation', 'arp_op'),

@@ -154,7 +154,7 @@ function actionJson(action: Action): JsonExpression {
       return { vmap: { key: fieldsJson(action.fields), data: { set: elements } } };
     }
     case 'zone': {
-      const value = { map: { key: FIELD_SYNTAX[action.field].json, data: `@${action.map}` } };
+      const value = { map: { key: fieldsJson(action.fields), data: `@${action.map}` } };
       return { mangle: { key: { ct: { key: 'zone' } }, value } };
     }
     case 'packet-state': {

@@ -197,7 +197,7 @@ function actionText(action: Action): string {
       return `${fieldsText(action.fields)} vmap { ${elements.join(', ')} }`;
     }
     case 'zone':
-      return `ct zone set ${FIELD_SYNTAX[action.field].text} map @${action.map}`;
+      return `ct zone set ${fieldsText(action.fields)} map @${action.map}`;
     case 'packet-state': {
       const others = hex((~packetStateMask(action.bit) & 0xffff_ffff) >>> 0, 8);
       return `meta mark set meta mark & ${others} | ${hex(packetStateValue(action), 8)}`;

@@ -25,6 +25,7 @@ import {
   isBridged,
   type Chain,
   type Datapath,
+  type Field,
   type Key,
   type MapElement,
   type NamedSet,
@@ -280,9 +281,26 @@ export function zonePart(
   { zones }: Pick<HostPolicy, 'zones'>,
   datapath: Datapath,
 ): { readonly sets: readonly NamedSet[]; readonly chains: readonly Chain[] } {
-  const program = zonePrograms(datapath).find((one) => one.family === family);
+  const isShared = zones.devices.size > 0;
+  const program = zonePrograms(datapath, isShared).find((one) => one.family === family);
   const elements = [...zones.zones].map(([name, zone]) => ({ key: [name], data: zone }));
   if (program === undefined || (!isBridged(datapath) && elements.length === 0)) return { sets: [], chains: [] };
-  const set = namedSet(SETS.zones, [program.field], false, { data: 'zone', elements });
-  return { sets: [set], chains: program.chains };
+  const zoneMap = (name: string, fields: readonly Field[], content: readonly MapElement<number>[]): NamedSet =>
+    namedSet(name, fields, false, { data: 'zone', elements: content });
+  const ofSharedBridges = [
+    zoneMap(
+      SETS.zonesOfDevices,
+      ['iifname'],
+      [...zones.devices].map(([device, zone]) => ({ key: [device], data: zone })),
+    ),
+    zoneMap(
+      SETS.zonesOfVlans,
+      ['ibrname', 'vlan id'],
+      zones.vlans.map(({ bridge, vlan, zone }) => ({ key: [bridge, vlan], data: zone })),
+    ),
+  ];
+  return {
+    sets: [...(isShared && family === 'bridge' ? ofSharedBridges : []), zoneMap(SETS.zones, [program.field], elements)],
+    chains: program.chains,
+  };
 }

@@ -32,6 +32,8 @@ export const SETS = {
   fromPort: 'from_port',
   toPort: 'to_port',
   zones: 'zones',
+  zonesOfDevices: 'zones_of_devices',
+  zonesOfVlans: 'zones_of_vlans',
   sources4: 'sources4',
   sourcePrefixes4: 'source_prefixes4',
   sources6: 'sources6',
@@ -416,14 +418,22 @@ export interface ZoneProgram {
 }
 
 /**
- * The zone programs of a datapath. Table inet sees a bridge as the device of what br_netfilter shows it, and of what the host
+ * The zone programs of a datapath. Where networks share a bridge (`isShared`), a port's packets get their zone by its device, and
+ * those from elsewhere by the VLAN that they are tagged with.
+ *
+ * Table inet sees a bridge as the device of what br_netfilter shows it, and of what the host
  * itself sends there: so that an answer of the host is found in the zone of what it answers.
  */
-export function zonePrograms(datapath: Datapath): readonly ZoneProgram[] {
+export function zonePrograms(datapath: Datapath, isShared: boolean): readonly ZoneProgram[] {
   const priority = -300;
-  const zoneBy = (field: Field): Rule => act({ kind: 'zone', field, map: SETS.zones }, 'one zone per address space');
+  const zoneBy = (field: Field): Rule =>
+    act({ kind: 'zone', fields: [field], map: SETS.zones }, 'one zone per address space');
+  const onSharedBridge: readonly Rule[] = [
+    act({ kind: 'zone', fields: ['iifname'], map: SETS.zonesOfDevices }, 'ports of networks that share a bridge'),
+    act({ kind: 'zone', fields: ['ibrname', 'vlan id'], map: SETS.zonesOfVlans }, 'their networks from elsewhere'),
+  ];
   const zonesIn = (field: Field, comment: string): Chain =>
-    chain('zones_in', comment, [zoneBy(field)], { hook: 'prerouting', priority });
+    chain('zones_in', comment, [...(isShared ? onSharedBridge : []), zoneBy(field)], { hook: 'prerouting', priority });
   const zonesOut = chain('zones_out', 'zone of packets that the host makes', [zoneBy('oifname')], {
     hook: 'output',
     priority,

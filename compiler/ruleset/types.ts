@@ -39,6 +39,7 @@ export type Field =
   | 'iifname'
   | 'oifname'
   | 'ibrname'
+  | 'vlan id'
   | 'ether saddr'
   | 'ether type'
   | 'arp operation'
@@ -165,7 +166,10 @@ export type Action =
       readonly fields: readonly Field[];
       readonly elements: readonly MapElement<Verdict>[];
     }
-  /** Put the packet into the connection tracking zone that the map gives for the field; no entry: zone 0. */
-  | { readonly kind: 'zone'; readonly field: Field; readonly map: string }
+  /**
+   * Put the packet into the connection tracking zone that the map gives for the fields, unless it is in one; no entry: go on
+   * with the next rule, and at last zone 0.
+   */
+  | { readonly kind: 'zone'; readonly fields: readonly Field[]; readonly map: string }
   /** Write what is known of the packet's connection into its mark: see {@link PacketState}. */
   | { readonly kind: 'packet-state'; readonly bit: number; readonly state: PacketState };

@@ -92,6 +92,6 @@ function printPort(port: Port): Fields {
     device: port.device,
     'binding:host_id': port.host ?? '',
     'binding:vif_type': 'bridge',
-    'binding:vif_details': { bridge_name: port.bridge },
+    'binding:vif_details': { bridge_name: port.bridge, ...(port.vlan === undefined ? {} : { vlan: port.vlan }) },
   };
 }

@@ -45,6 +45,8 @@ export interface Port {
   readonly device: string;
   /** The Linux bridge that the device is plugged into: explicit, or `brq` + first 11 characters of the network's id. */
   readonly bridge: string;
+  /** The VLAN that the port's frames are in on a VLAN-aware bridge (1-4094), where it is known. */
+  readonly vlan: number | undefined;
 }
 
 export interface AllowedAddressPair {
@@ -112,6 +114,8 @@ export interface Network {
   readonly id: string;
   readonly name: string;
   readonly portSecurityEnabled: boolean;
+  /** `provider:segmentation_id` of a network of type vlan, 1-4094. */
+  readonly vlan: number | undefined;
 }
 
 export interface Subnet {

@@ -136,6 +136,20 @@ function portAt(topology: Topology, { device }: Guest): Port {
   return port;
 }
 
+/**
+ * A permission that moves from one set of ipset to another, with rules that change beside it, is closed for that instant: a
+ * first packet may be lost with iptables (docs/decisions/iptables.md), and none may pass.
+ */
+const LOST_OF_A_THOUSAND = BACKEND === 'nftables' ? 0 : 1;
+
+function expectRight({ wrong, judged }: Referee): void {
+  const isLost = (what: string): boolean => what.startsWith('lost');
+  expect(wrong.filter((what) => !isLost(what))).toEqual([]);
+  const lost = wrong.filter(isLost);
+  expect(lost.slice(Math.floor((judged.allowed * LOST_OF_A_THOUSAND) / 1000))).toEqual([]);
+  expect(Math.min(judged.allowed, judged.forbidden)).toBeGreaterThan(SECONDS);
+}
+
 /** Traffic of every kind, and steady streams that no change concerns. */
 async function traffic(): Promise<void> {
   for (const guest of GUESTS) await streams.plug(guest);
@@ -218,8 +232,7 @@ async function soak(seconds: number, grace: number, meanwhile: () => Promise<voi
 
 it('a change every 20 ms under traffic: nothing is lost, nothing gets through', { timeout: 1e8 }, async () => {
   const referee = await soak(SECONDS / 2, 1500, () => Promise.resolve());
-  expect(referee.wrong).toEqual([]);
-  expect(Math.min(referee.judged.allowed, referee.judged.forbidden)).toBeGreaterThan(SECONDS);
+  expectRight(referee);
   await agent.until(({ enforced }) => enforced);
   await expectSteady();
   await expectAsCompiled();
@@ -240,8 +253,7 @@ it(
       if (random(4) > 0) await agent.until(({ lastTransaction }) => lastTransaction !== undefined);
     });
     process.stdout.write(`soak: killed ${kills} times\n`);
-    expect(referee.wrong).toEqual([]);
-    expect(Math.min(referee.judged.allowed, referee.judged.forbidden)).toBeGreaterThan(SECONDS);
+    expectRight(referee);
     await agent.until(({ enforced }) => enforced);
     await expectSteady();
     await expectAsCompiled();

@@ -78,8 +78,9 @@ function arbitraryPort(number: number, groupIds: readonly string[]): fc.Arbitrar
       groups: fc.subarray([...groupIds]),
       mode: fc.constantFrom('filtered', 'filtered', 'filtered', 'filtered', 'off', 'trusted', 'down'),
       stateless,
+      vlan: fc.constantFrom(undefined, undefined, 101, 102),
     })
-    .map(({ network, addresses, pairs, groups, mode, stateless: wantStateless }) => {
+    .map(({ network, addresses, pairs, groups, mode, stateless: wantStateless, vlan }) => {
       const filtered = mode === 'filtered' || mode === 'down';
       return {
         id: `${String(number).padStart(8, '0')}-0000-4000-8000-000000000000`,
@@ -96,6 +97,10 @@ function arbitraryPort(number: number, groupIds: readonly string[]): fc.Arbitrar
         device_owner: mode === 'trusted' ? 'network:dhcp' : 'compute:nova',
         admin_state_up: mode !== 'down',
         'binding:host_id': number % 3 === 2 ? 'host-2' : 'host-1',
+        // On one bridge for all networks, or on its network's own.
+        ...(vlan === undefined
+          ? {}
+          : { 'binding:vif_type': 'bridge', 'binding:vif_details': { bridge_name: 'brvlan', vlan } }),
       };
     });
 }

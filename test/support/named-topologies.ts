@@ -225,6 +225,22 @@ export const NAMED_TOPOLOGIES: Readonly<Record<string, Named>> = {
     },
     options: { datapath: 'bridge' },
   },
+  'vlan-bridge': {
+    about: 'two networks on one VLAN-aware bridge: zones by device and by VLAN',
+    document: {
+      networks: [{ id: 'net00002-0000', 'provider:network_type': 'vlan', 'provider:segmentation_id': 102 }],
+      security_groups: [group('web', [ingress(tcp(80))])],
+      ports: [
+        port(1, { 'binding:vif_type': 'bridge', 'binding:vif_details': { bridge_name: 'brvlan', vlan: '101' } }),
+        port(2, {
+          network_id: 'net00002-0000',
+          'binding:vif_type': 'bridge',
+          'binding:vif_details': { bridge_name: 'brvlan' },
+        }),
+      ],
+    },
+    options: { datapath: 'bridge' },
+  },
   'bridge-netfilter': {
     about: 'taps on a Linux bridge of a kernel that tracks no connections there',
     document: {

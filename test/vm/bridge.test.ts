@@ -1,4 +1,11 @@
 /** What only bridges have, on Debian's stock kernel. */
-import { bridgeSuite } from '../kernel/lab/bridge-suite.js';
+import { describe } from 'vitest';
+import { bridgeSuite, vlanSuite } from '../kernel/lab/bridge-suite.js';
 
-bridgeSuite('bridge');
+// Each has a lab of its own.
+describe('bridges', () => {
+  bridgeSuite('bridge');
+});
+describe('VLAN-aware bridges', () => {
+  vlanSuite('bridge');
+});

@@ -7,7 +7,7 @@ import { comparePrefixes, FAMILIES, parsePrefix, type Prefix } from '../address.
 import { quoteValue, type Problem } from '../problem.js';
 import type { AddressGroup, Network, Port, SecurityGroup, SecurityGroupRule, Subnet, Topology } from '../topology.js';
 import { anyPrefix, distinct } from './addresses.js';
-import { parsePort, type PortContext } from './port.js';
+import { parsePort, vlanId, type PortContext } from './port.js';
 import { Directory } from './references.js';
 import {
   booleanIn,
@@ -164,7 +164,10 @@ function parseNetwork(fields: Fields, place: Place): Network | undefined {
   const id = idIn(fields, place);
   if (id === undefined) return undefined;
   const portSecurityEnabled = booleanIn(fields, 'port_security_enabled', place) ?? true;
-  return { id, name: textIn(fields, 'name', place), portSecurityEnabled };
+  const isVlan = field(fields, 'provider:network_type') === 'vlan';
+  const segment = isVlan ? field(fields, 'provider:segmentation_id') : undefined;
+  const vlan = vlanId(segment, place.key('provider:segmentation_id'));
+  return { id, name: textIn(fields, 'name', place), portSecurityEnabled, vlan };
 }
 
 function parseSubnet(fields: Fields, place: Place): Subnet | undefined {

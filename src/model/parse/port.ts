@@ -58,6 +58,7 @@ export function parsePort(fields: Fields, place: Place, context: PortContext): P
   }
   const device = parseDevice(fields, id, place);
   const bridge = parseBridge(fields, networkId, place);
+  const vlan = parseVlan(fields, place) ?? context.networksById.get(networkId)?.vlan;
   if (device === undefined || bridge === undefined || place.errorCount() > problemsBefore) return undefined;
   noticeWidePairs(pairs, securityGroupIds, place, context);
   return {
@@ -74,6 +75,7 @@ export function parsePort(fields: Fields, place: Place, context: PortContext): P
     host: textIn(fields, 'binding:host_id', place) || undefined,
     device,
     bridge,
+    vlan,
   };
 }
 
@@ -164,6 +166,22 @@ function parseBridge(fields: Fields, networkId: string, place: Place): string | 
     }
   }
   return `brq${networkId.slice(0, 11)}`;
+}
+
+/** Neutron gives it as text. */
+function parseVlan(fields: Fields, place: Place): number | undefined {
+  const details = field(fields, 'binding:vif_details');
+  if (!isFields(details)) return undefined;
+  const value = field(details, 'vlan');
+  const number = typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value;
+  return vlanId(number, place.key('binding:vif_details').key('vlan'));
+}
+
+/** A VLAN's number (IEEE 802.1Q), where there is one. */
+export function vlanId(value: unknown, place: Place): number | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= 4094) return value;
+  return place.badValue(value, 'the number of a VLAN (1-4094)');
 }
 
 function deviceName(value: unknown, place: Place): string | undefined {

@@ -10,6 +10,7 @@ import {
   EGRESS,
   forth,
   ipFrame,
+  OUTSIDE,
   PAIR,
   PAIR_BRIDGE,
   portFields,
@@ -165,5 +166,95 @@ chain out { type filter hook postrouting priority 50; ip saddr ${GATEWAY} udp sp
       return Number(/packets (\d+)/.exec(stdout)?.[1] ?? -1);
     };
     expect([await passed(98), await passed(99)]).toEqual([0, 1]);
+  });
+}
+
+const VLANS = { network: 101, other: 102 };
+
+/** Two networks with the same addresses on one VLAN-aware bridge. */
+export function vlanSuite(datapath: Datapath): void {
+  const stations = [
+    { guest: CLIENT, network: 'network', group: 'clients' },
+    { guest: SERVER, network: 'network', group: 'servers' },
+    { guest: TWINS[0], network: 'other', group: 'clients' },
+    { guest: TWINS[1], network: 'other', group: 'twins' },
+  ] as const;
+  let lab: Lab;
+  beforeAll(async () => {
+    const members = stations.map(({ guest: { device, mac, v4, v6 } }) => ({ device, mac, addresses: [v4, v6] }));
+    lab = await Lab.create(members, { bridge: PAIR_BRIDGE });
+    await lab.exec('ip', ['link', 'set', PAIR_BRIDGE, 'type', 'bridge', 'vlan_filtering', '1']);
+    const vlan = async (...args: readonly string[]): Promise<void> => {
+      const { exitCode, stderr } = await lab.exec('bridge', ['vlan', ...args]);
+      expect([exitCode, stderr]).toEqual([0, '']);
+    };
+    for (const { guest, network } of stations) {
+      await vlan('del', 'dev', guest.device, 'vid', '1');
+      await vlan('add', 'dev', guest.device, 'vid', VLANS[network].toString(), 'pvid', 'untagged');
+    }
+    for (const id of Object.values(VLANS)) await vlan('add', 'dev', 'uplink0', 'vid', id.toString());
+    const { topology, problems } = parseTopology([
+      {
+        file: 'test',
+        content: {
+          networks: Object.entries(VLANS).map(([id, segment]) => ({
+            id,
+            'provider:network_type': 'vlan',
+            'provider:segmentation_id': segment,
+          })),
+          security_groups: [
+            { id: 'clients', security_group_rules: EGRESS },
+            { id: 'servers', security_group_rules: [allow('udp', 53)] },
+            { id: 'twins', security_group_rules: [] },
+          ],
+          ports: stations.map(({ guest, network, group }) =>
+            portFields(guest, [group], {
+              network_id: network,
+              'binding:vif_type': 'bridge',
+              'binding:vif_details': { bridge_name: PAIR_BRIDGE },
+            }),
+          ),
+        },
+      },
+    ]);
+    expect(problems).toEqual([]);
+    await lab.load(printRuleset(compile(topology, () => true, { ...DEFAULT_OPTIONS, datapath }).ruleset));
+  });
+  afterAll(async () => {
+    await lab.destroy();
+  });
+  beforeEach(async () => {
+    await lab.forgetFlows();
+  });
+
+  it('two networks of one VLAN-aware bridge share no flow', async () => {
+    const to = (shot: Shot, { mac }: { readonly mac: string }): Shot => ({ ...shot, destinationMac: mac });
+    // What the bridge does not know yet is flooded: to the uplink, too.
+    const [asked, answered] = await reachIn(lab, to(forth('v4', 17, 53), SERVER), to(back('v4', 17, 53), CLIENT));
+    expect(asked?.filter((device) => device !== 'uplink0')).toEqual([SERVER.device]);
+    expect(answered?.filter((device) => device !== 'uplink0')).toEqual([CLIENT.device]);
+    // The same five numbers in the other VLAN: no flow of theirs, and no rule.
+    expect(await reachIn(lab, to(twin(back('v4', 17, 53)), TWINS[0]))).toEqual([[]]);
+  });
+
+  it('what comes tagged from elsewhere is of the flow of its own VLAN', async () => {
+    const answer = (vlan: number, { mac }: { readonly mac: string }): Shot => ({
+      device: undefined,
+      frame: {
+        ...ipFrame(OUTSIDE.mac, OUTSIDE.v4, CLIENT.v4, ports(17, 53, 30_000)),
+        vlanTags: [vlan],
+      },
+      destinationMac: mac,
+    });
+    const question: Shot = {
+      device: CLIENT.device,
+      frame: ipFrame(CLIENT.mac, CLIENT.v4, OUTSIDE.v4, ports(17, 30_000, 53)),
+      destinationMac: OUTSIDE.mac,
+    };
+    const answers = [answer(VLANS.network, CLIENT), answer(VLANS.other, TWINS[0])];
+    expect(await reachIn(lab, ...answers)).toEqual([[], []]);
+    const [asked, first, second] = await reachIn(lab, question, ...answers);
+    expect(asked).toContain('uplink0');
+    expect([first, second]).toEqual([[CLIENT.device], []]);
   });
 }

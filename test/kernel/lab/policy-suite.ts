@@ -45,7 +45,7 @@ const BRIDGE = 'brq11111111-00';
 function topologyOf(document: Record<string, unknown>, datapath: Datapath): Topology {
   const ports = (document['ports'] as readonly Record<string, unknown>[]).map((port, number) => ({
     ...port,
-    ...(isBridged(datapath) ? { network_id: NETWORK } : {}),
+    ...(isBridged(datapath) ? { network_id: NETWORK, 'binding:vif_details': {} } : {}),
     ...(isBridged(datapath) && number === 4 ? { 'binding:host_id': 'host-2' } : {}),
     fixed_ips: (ADDRESSES[number] ?? ['10.1.0.1', 'fd01::1']).map((ip_address) => ({ ip_address })),
   }));
