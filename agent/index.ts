@@ -7,6 +7,7 @@ export { KernelError, type KernelErrorCode } from './kernel/errors.js';
 export { removeIptables } from './kernel/iptables.js';
 export { isNoDifference, load, loadBaseline, planLoad, type Difference, type Wanted } from './kernel/load.js';
 export { applyText, deletionOfLoadedTables, nftVersion, readLoadedTables, saveLoadedTables } from './kernel/nft.js';
-export { probeDatapath } from './kernel/probe.js';
+export { detectDatapath, probeDatapath } from './kernel/probe.js';
+export { notify } from './service-manager.js';
 export { takeLock } from './lock.js';
 export type { AgentStatus, PortState, PortStatus } from './status.js';

@@ -1,7 +1,8 @@
 /** What the running kernel can do, asked before anything is loaded. */
-import { readFile } from 'node:fs/promises';
+import { access, readFile } from 'node:fs/promises';
 import type { Datapath } from '../../compiler/index.js';
 import type { BackendName } from '../backends/backend.js';
+import { listLinks } from '../netlink/links.js';
 import { KernelError } from './errors.js';
 import { readLoadedIptables } from './iptables.js';
 import { wouldApply } from './nft.js';
@@ -47,4 +48,26 @@ export async function probeDatapath(datapath: Datapath, backend: BackendName): P
         );
       }
   }
+}
+
+/**
+ * How taps reach this host, by those that are there: on a bridge, as the kernel can enforce it, or else routed. Undefined while
+ * there is none, or none that is up.
+ * @param devicePrefix what the names of taps start with.
+ */
+export async function detectDatapath(devicePrefix: string, backend: BackendName): Promise<Datapath | undefined> {
+  const taps = (await listLinks()).filter(({ name }) => name.startsWith(devicePrefix));
+  const isPlugged = await Promise.all(taps.map(async ({ name }) => isBridgePort(name)));
+  if (isPlugged.includes(true)) {
+    return backend === 'nftables' && (await wouldApply(BRIDGE_TRACKING)) ? 'bridge' : 'bridge-netfilter';
+  }
+  return taps.some(({ isUp }) => isUp) ? 'routed' : undefined;
+}
+
+/** The kernel has this folder for devices that are plugged into a bridge (net/bridge/br_sysfs_if.c). */
+async function isBridgePort(device: string): Promise<boolean> {
+  return access(`/sys/class/net/${device}/brport`).then(
+    () => true,
+    () => false,
+  );
 }

@@ -1,10 +1,11 @@
 /** Network devices over netlink (rtnetlink(7), linux/if_link.h). */
 import { eachAttribute, textOf, type Message } from './message.js';
+import { NetlinkSocket } from './socket.js';
 
 export const NETLINK_ROUTE = 0;
 export const RTM_NEWLINK = 16;
 export const RTM_DELLINK = 17;
-export const RTM_GETLINK = 18;
+const RTM_GETLINK = 18;
 /** RTNLGRP_LINK */
 export const LINK_GROUP = 1;
 
@@ -24,9 +25,22 @@ export interface Link {
   readonly isUp: boolean;
 }
 
-/** The payload of a request for all links. */
-export function linkDumpPayload(): Buffer {
-  return Buffer.alloc(IFINFOMSG_LENGTH);
+/** All links of this network namespace. */
+export async function listLinks(): Promise<readonly Link[]> {
+  const socket = new NetlinkSocket(NETLINK_ROUTE);
+  let links: Link[] = [];
+  const start = (): void => {
+    links = [];
+  };
+  try {
+    await socket.dump(RTM_GETLINK, Buffer.alloc(IFINFOMSG_LENGTH), start, (payload) => {
+      const link = readLink({ payload });
+      if (link !== undefined) links.push(link);
+    });
+    return links;
+  } finally {
+    socket.close();
+  }
 }
 
 /** Reads RTM_NEWLINK or RTM_DELLINK; undefined for messages of a bridge's port database, which name no new state. */

@@ -6,19 +6,9 @@
  */
 import netlink from 'netlink';
 import { TABLE_NAME } from '../../compiler/index.js';
-import {
-  LINK_GROUP,
-  linkDumpPayload,
-  NETLINK_ROUTE,
-  readLink,
-  RTM_DELLINK,
-  RTM_GETLINK,
-  RTM_NEWLINK,
-  type Link,
-} from '../netlink/links.js';
+import { LINK_GROUP, listLinks, NETLINK_ROUTE, readLink, RTM_DELLINK, RTM_NEWLINK } from '../netlink/links.js';
 import { messagesOf } from '../netlink/message.js';
 import { NETLINK_NETFILTER, NF_TABLES_GROUP, readNfTablesEvent } from '../netlink/nf-tables.js';
-import { NetlinkSocket } from '../netlink/socket.js';
 import type { WatchEvent } from './events.js';
 
 /** Bursts of thousands of devices or elements must fit; needs CAP_NET_ADMIN to go beyond the system's limit. */
@@ -81,16 +71,7 @@ async function watchLinks(): Promise<void> {
       else early.push(event);
     }
   });
-  const socket = new NetlinkSocket(NETLINK_ROUTE);
-  let links: Link[] = [];
-  const start = (): void => {
-    links = [];
-  };
-  await socket.dump(RTM_GETLINK, linkDumpPayload(), start, (payload) => {
-    const link = readLink({ payload });
-    if (link !== undefined) links.push(link);
-  });
-  socket.close();
+  const links = await listLinks();
   tell({ kind: 'links', links });
   for (const event of early) tell(event);
   early = undefined;

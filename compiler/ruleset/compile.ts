@@ -48,8 +48,10 @@ function enforcing(policy: HostPolicy, options: CompileOptions): Ruleset {
   const sources = sourceSets(policy.ports);
   const policyTable = mainTable(policy, profiles, sources, options);
   const { datapath } = options;
-  if (isBridged(datapath)) return { datapath, tables: [policyTable, besideBridge(policy, options)] };
-  // Who plugs a routed tap into a bridge takes its packets past table inet: there it is closed.
+  // Who takes a tap off its bridge, or plugs a routed one into a bridge, takes its packets past the policy: there it is closed.
+  if (isBridged(datapath)) {
+    return { datapath, tables: [policyTable, besideBridge(policy, options), closedTable('arp', options)] };
+  }
   return { datapath, tables: [policyTable, arpTable(policy, sources, options), closedTable('bridge', options)] };
 }
 
@@ -94,19 +96,26 @@ function mainTable(
   );
 }
 
-/** What table bridge cannot say of zones and connections. */
+/** What table bridge cannot say of zones and connections, and of taps that are on no bridge. */
 function besideBridge(policy: HostPolicy, options: CompileOptions): Table {
   const zones = zonePart('inet', policy, options.datapath);
-  return table('inet', zones.sets, [...besideBridgeChains(options), ...zones.chains]);
+  const closed = closedTable('inet', options);
+  return table(
+    'inet',
+    [...zones.sets, ...closed.sets.values()],
+    [...besideBridgeChains(options), ...zones.chains, ...closed.chains.values()],
+  );
 }
 
 /**
- * What iptables never sees, as tables of nftables: ARP and, on bridges, every other frame that is not IP; where the host
- * routes, all that would pass by on a bridge.
+ * What iptables never sees, as tables of nftables: ARP and, on bridges, every other frame that is not IP; and all that would
+ * pass by it, on a bridge where the host routes, and off it where ports are on bridges.
  */
 export function besideIptables(policy: HostPolicy, options: CompileOptions): readonly Table[] {
   const sources = sourceSets(policy.ports);
-  if (isBridged(options.datapath)) return [linkTable(policy, sources, options)];
+  if (isBridged(options.datapath)) {
+    return [linkTable(policy, sources, options), closedTable('inet', options), closedTable('arp', options)];
+  }
   return [arpTable(policy, sources, options), closedTable('bridge', options)];
 }
 

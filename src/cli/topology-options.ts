@@ -83,7 +83,13 @@ export interface DatapathArguments {
 }
 
 /** @throws CommandError when the backend never sees packets of that datapath. */
-export function checkBackend({ backend, datapath }: BackendArguments & DatapathArguments): void {
+export function checkBackend({
+  backend,
+  datapath,
+}: {
+  readonly backend: BackendName;
+  readonly datapath: string;
+}): void {
   if (backend === 'nftables' || datapath !== 'bridge') return;
   throw new CommandError(
     EXIT.usage,
@@ -118,10 +124,11 @@ export async function readTopology(path: string, skipInvalid: boolean): Promise<
 
 const DEVICE_PREFIX = /^[A-Za-z0-9_.-]{1,14}$/;
 
-export function compileOptions(args: DatapathArguments): CompileOptions {
+/** @param datapath where it was found out. */
+export function compileOptions(args: Omit<DatapathArguments, 'datapath'>, datapath: Datapath): CompileOptions {
   return {
     ...DEFAULT_OPTIONS,
-    datapath: args.datapath,
+    datapath,
     devicePrefix: devicePrefixOf(args['device-prefix']),
     revokedMark: bitOf('--revoked-mark', args['revoked-mark'], 0x8000_0000),
     stateMark: bitOf('--state-mark', args['state-mark'], 0x4000_0000),

@@ -1,8 +1,10 @@
 /** `portcullis agent`: the daemon that keeps the kernel equal to the policy. */
 import { hostname } from 'node:os';
 import { isatty } from 'node:tty';
+import { setTimeout } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { CommandModule } from 'yargs';
+import { baselineTables, DATAPATHS, DEFAULT_OPTIONS, type Datapath } from '../../../compiler/index.js';
 import type { Source } from '../../sources/source.js';
 import { CommandError } from '../errors.js';
 import { EXIT } from '../exit-codes.js';
@@ -19,7 +21,8 @@ import {
 import { socketOption } from '../socket.js';
 import { version } from '../version.js';
 
-interface AgentArguments extends BackendArguments, DatapathArguments {
+interface AgentArguments extends BackendArguments, Omit<DatapathArguments, 'datapath'> {
+  readonly datapath: Datapath | typeof AUTO;
   readonly source: string;
   readonly host: string | undefined;
   readonly verify: number | undefined;
@@ -28,6 +31,9 @@ interface AgentArguments extends BackendArguments, DatapathArguments {
   readonly metrics: string | undefined;
   readonly 'log-level': 'debug' | 'info' | 'warn' | 'error';
 }
+
+/** For `--datapath`. */
+const AUTO = 'auto';
 
 /** The oldest nft(8) whose listing and checks are known. */
 const LEAST_NFT = [1, 0, 6];
@@ -47,6 +53,11 @@ export const agentCommand: CommandModule<object, AgentArguments> = {
         ...hostOption,
         ...backendOption,
         ...datapathOption,
+        datapath: {
+          ...datapathOption.datapath,
+          choices: [...DATAPATHS, AUTO] as const,
+          describe: `${datapathOption.datapath.describe}; ${AUTO}: as the taps that are here show`,
+        },
         audit: {
           type: 'boolean',
           default: false,
@@ -72,29 +83,31 @@ export const agentCommand: CommandModule<object, AgentArguments> = {
       throw new CommandError(EXIT.usage, '--audit: not with --backend iptables, which does not count by port');
     }
     checkBackend(args);
+    const log = await logger(args['log-level']);
+    const { Agent, nftVersion, probeDatapath, readLoadedTables, takeLock } = await import('../../../agent/index.js');
+    checkVersion(await nftVersion());
+    // Whoever may not read the tables may not change them: one clear line now, not one for each try.
+    await readLoadedTables();
+    const lock = await takeLock();
+    if (lock === undefined) {
+      throw new CommandError(EXIT.kernelRefused, 'another agent is at work here: one at a time on a host');
+    }
+    const datapath = args.datapath === AUTO ? await datapathOfTaps(args, log) : args.datapath;
+    await probeDatapath(datapath, args.backend);
     const settings = {
       version: version(),
       host: args.host ?? hostname(),
       source: await sourceOf(args.source),
       options: {
-        ...compileOptions(args),
+        ...compileOptions(args, datapath),
         audit: args.audit,
       },
       backend: args.backend,
       verifyEvery: verifyMilliseconds(args),
       socket: args.socket,
       metrics: metricsAddress(args.metrics),
-      log: await logger(args['log-level']),
+      log,
     };
-    const { Agent, nftVersion, probeDatapath, readLoadedTables, takeLock } = await import('../../../agent/index.js');
-    checkVersion(await nftVersion());
-    // Whoever may not read the tables may not change them: one clear line now, not one for each try.
-    await readLoadedTables();
-    await probeDatapath(args.datapath, args.backend);
-    const lock = await takeLock();
-    if (lock === undefined) {
-      throw new CommandError(EXIT.kernelRefused, 'another agent is at work here: one at a time on a host');
-    }
     const agent = new Agent(settings);
     await agent.start();
     const ended = new Promise<void>((resolve) => {
@@ -112,6 +125,34 @@ export const agentCommand: CommandModule<object, AgentArguments> = {
     process.exit(EXIT.done);
   },
 };
+
+/** Between two looks at the taps; in milliseconds. */
+const LOOK_EVERY = 1000;
+
+/** Waits, with everything closed, until a tap shows how taps reach this host. */
+async function datapathOfTaps(args: AgentArguments, log: Logger): Promise<Datapath> {
+  const { detectDatapath, loadBaseline, notify } = await import('../../../agent/index.js');
+  const options = compileOptions(args, DEFAULT_OPTIONS.datapath);
+  // Twice the same: a tap is there for an instant before it is plugged in.
+  let before: Datapath | undefined;
+  for (let isFirst = true; ; isFirst = false) {
+    const found = await detectDatapath(options.devicePrefix, args.backend);
+    if (found !== undefined && found === before) {
+      log.info({ datapath: found }, 'datapath found by the taps that are here');
+      return found;
+    }
+    before = found;
+    if (isFirst && found === undefined) {
+      const isClosed = await loadBaseline(baselineTables(options));
+      log.info(
+        { prefix: options.devicePrefix },
+        `no tap shows the datapath yet: waiting for the first, ${isClosed ? 'which will be closed until then' : 'with the rules that are loaded'}`,
+      );
+      await notify('READY=1', 'STATUS=waiting for the first tap');
+    }
+    await setTimeout(LOOK_EVERY);
+  }
+}
 
 async function sourceOf(text: string): Promise<Source> {
   const [, scheme, rest = ''] = /^([a-z]+):(.+)$/s.exec(text) ?? [];

@@ -90,7 +90,7 @@ export const compileCommand: CommandModule<object, CompileArguments> = {
     checkBackend(args);
     refuseWhatDoesNotFit(args);
     const topology = await readTopology(args.topology, args['skip-invalid']);
-    const options = compileOptions(args);
+    const options = compileOptions(args, args.datapath);
     const compiled = compile(topology, localPorts(topology, args), options);
     for (const { address, networkIds } of compiled.policy.zones.overlaps) {
       say(

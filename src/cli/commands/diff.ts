@@ -41,7 +41,7 @@ export const diffCommand: CommandModule<object, DiffArguments> = {
   handler: async (args) => {
     checkBackend(args);
     const topology = await readTopology(args.topology, args['skip-invalid']);
-    const options = compileOptions(args);
+    const options = compileOptions(args, args.datapath);
     const compiled = compile(topology, portsOfHost(topology, args.host), options);
     const { isNoDifference, planLoad } = await import('../../../agent/index.js');
     const difference = await planLoad(wantedBy(args.backend, compiled, options));

@@ -7,7 +7,7 @@ import { allow, back, CLIENT, forth, HOST, PAIR, PAIR_BRIDGE, pairDocument, reac
 import { eventually, TestAgent, type AgentOptions } from './test-agent.js';
 
 /** How an agent is to be started there. */
-export function agentOptions(datapath: Datapath, backend: LabBackend): AgentOptions {
+export function agentOptions(datapath: Datapath | 'auto', backend: LabBackend): AgentOptions {
   return {
     args: [
       '--datapath',
@@ -41,9 +41,10 @@ export function agentSuite(datapath: Datapath, backend: LabBackend, patience: nu
   });
 
   it(`enforces, cuts a revoked flow and lets it go on, heals, starts again, and leaves the rules (${datapath}, ${backend})`, async () => {
-    const options = agentOptions(datapath, backend);
+    const options = agentOptions('auto', backend);
     agent.write(pairDocument([allow('udp', 53)]));
     await agent.run(options);
+    expect((await agent.status()).datapath).toBe(datapath);
     const exchange = async (): Promise<unknown> =>
       reachIn(lab, forth('v4', 17, 53), back('v4', 17, 53), forth('v4', 17, 54));
     const open = [[SERVER.device], [CLIENT.device], []];

@@ -130,6 +130,36 @@ chain out { type filter hook postrouting priority 50; oifname "${CLIENT.device}"
     expect(stdout).toContain('counter packets 1 ');
   });
 
+  it('a tap that is taken off its bridge is closed', async () => {
+    await lab.load(rules([]));
+    const question: Shot = {
+      device: CLIENT.device,
+      frame: ipFrame(CLIENT.mac, CLIENT.v4, '192.0.2.254', ports(17, 30_005, 53)),
+    };
+    await lab.exec('ip', ['address', 'add', '192.0.2.254/32', 'dev', 'lo']);
+    await lab.exec('ip', ['link', 'set', CLIENT.device, 'nomaster']);
+    await lab.exec('ip', ['route', 'add', CLIENT.v4, 'dev', CLIENT.device]);
+    await lab.load(`table inet pctest_off
+delete table inet pctest_off
+table inet pctest_off {
+chain in { type filter hook prerouting priority 50; iifname "${CLIENT.device}" counter; }
+}`);
+    const passed = async (): Promise<number> => {
+      const { stdout: mac } = await lab.exec('cat', [`/sys/class/net/${CLIENT.device}/address`]);
+      await reachIn(lab, { ...question, destinationMac: mac.trim() });
+      const { stdout } = await lab.exec('nft', ['list', 'chain', 'inet', 'pctest_off', 'in']);
+      return Number(/packets (\d+)/.exec(stdout)?.[1] ?? -1);
+    };
+    expect(await passed()).toBe(0);
+    // It is that table which closes it.
+    await lab.load('delete table inet portcullis');
+    expect(await passed()).toBeGreaterThan(0);
+    await lab.load('delete table inet pctest_off');
+    await lab.exec('ip', ['route', 'delete', CLIENT.v4, 'dev', CLIENT.device]);
+    await lab.exec('ip', ['link', 'set', CLIENT.device, 'master', PAIR_BRIDGE]);
+    await lab.exec('ip', ['address', 'delete', '192.0.2.254/32', 'dev', 'lo']);
+  });
+
   it('what is flooded is judged for each port that it would reach', async () => {
     const rule = allow('udp', 53);
     await lab.load(rules([rule]));

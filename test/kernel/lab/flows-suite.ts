@@ -59,7 +59,7 @@ function topology(
 
 export function flowsSuite(datapath: Datapath, backend: LabBackend = 'nftables'): void {
   const options = { ...DEFAULT_OPTIONS, datapath };
-  const families = isBridged(datapath) ? (['bridge', 'inet'] as const) : (['inet', 'arp', 'bridge'] as const);
+  const families = isBridged(datapath) ? (['bridge', 'inet', 'arp'] as const) : (['inet', 'arp', 'bridge'] as const);
   const [family] = families;
 
   function rulesOf(parsed: ReturnType<typeof topology>): string {

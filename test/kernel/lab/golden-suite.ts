@@ -15,7 +15,7 @@ import { goldenText, namedRuleset } from '../../support/golden.js';
 import { Lab } from './lab.js';
 
 export function goldenSuite(datapath: Datapath, names: readonly string[]): void {
-  const families = isBridged(datapath) ? (['bridge', 'inet'] as const) : (['inet', 'arp', 'bridge'] as const);
+  const families = isBridged(datapath) ? (['bridge', 'inet', 'arp'] as const) : (['inet', 'arp', 'bridge'] as const);
   let lab: Lab;
   beforeAll(async () => {
     lab = await Lab.create([]);
