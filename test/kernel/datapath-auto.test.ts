@@ -15,7 +15,7 @@ it('--datapath auto waits for the first one, closed, and goes on as it shows', a
     for (const family of ['inet', 'arp', 'bridge']) expect(stdout).toContain(`table ${family} portcullis`);
     expect(stdout).not.toContain('vmap');
     for (const args of [
-      ['add', SERVER.device, 'type', 'dummy'],
+      ['add', SERVER.device, 'type', 'veth', 'peer', 'name', 'far0'],
       ['set', SERVER.device, 'up'],
     ]) {
       await bare.exec('ip', ['link', ...args]);
