@@ -6,7 +6,8 @@
  * zone is there before the rules that need it, and goes after them.
  */
 import { FAMILIES, type Family } from '../../src/model/index.js';
-import { zoneChains } from './program.js';
+import { compareText } from '../host-policy.js';
+import { RAW_ENTRY, rawChains } from './program.js';
 import { printRules, printSetChanges, type TableChange } from './text.js';
 import {
   SET_CAPACITY,
@@ -152,9 +153,11 @@ function sameRules(a: readonly string[], b: readonly string[]): boolean {
 function withZonesOf(before: readonly IptablesChain[], after: readonly IptablesChain[]): readonly IptablesChain[] {
   const [old, wanted] = [zonesOf(before), zonesOf(after)];
   const all = new Map([...old, ...wanted]);
-  return all.size === wanted.size
-    ? after
-    : zoneChains(new Map([...all].sort(([a], [b]) => (a < b ? -1 : 1))), 'bridge');
+  if (all.size === wanted.size) return after;
+  const untracked = after.flatMap(({ name, rules }) =>
+    name === RAW_ENTRY ? rules.filter((rule) => rule.endsWith('--notrack')) : [],
+  );
+  return rawChains(new Map([...all].sort(([a], [b]) => compareText(a, b))), untracked, true);
 }
 
 function zonesOf(chains: readonly IptablesChain[]): ReadonlyMap<string, number> {

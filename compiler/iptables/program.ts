@@ -8,21 +8,23 @@
  * IP never get to iptables: table arp, or table bridge, judges them.
  */
 import {
+  covers,
   FAMILIES,
+  isExact,
   type Direction,
   type Family,
   type Port,
   type Prefix,
   type SecurityGroup,
 } from '../../src/model/index.js';
-import { compareText, memberKey, type HostPolicy, type MemberSet } from '../host-policy.js';
+import { compareText, memberKey, ownAddresses, type HostPolicy, type MemberSet } from '../host-policy.js';
 import { shortNames } from '../names.js';
 import type { CompileOptions } from '../options.js';
 import { mergeRules } from '../permits.js';
 import { memberSetNames } from '../ruleset/compile.js';
 import { groupChainName, type MemberSetNames } from '../ruleset/group-chain.js';
 import { profileChainName, profilesOf, type Profile } from '../ruleset/profiles.js';
-import { isBridged, type Datapath } from '../ruleset/types.js';
+import { isBridged } from '../ruleset/types.js';
 import { dispatchTree } from './dispatch.js';
 import { groupRules, netEntries, type MemberNames } from './group.js';
 import { chainName, setName, word } from './names.js';
@@ -67,9 +69,13 @@ export function iptablesRules(policy: HostPolicy, options: CompileOptions, memor
   const ports = portChains(policy.ports, profiles, memory);
   const groupNames = shortNames(policy.groups.keys());
   const entries = entryChains(policy.ports, profiles, options);
-  const raw = zoneChains(policy.zones.zones, options.datapath);
+  const stateless = statelessSets(policy.ports, profiles);
   const tables = (family: Family): FamilyTables => ({
-    raw,
+    raw: rawChains(
+      policy.zones.zones,
+      stateless.filter((set) => set.family === family).flatMap(untrackedRules),
+      isBridged(options.datapath),
+    ),
     mangle: [
       ...fixedChains(family, options),
       ...groups.flatMap(({ chains }) => chains[family]),
@@ -79,7 +85,7 @@ export function iptablesRules(policy: HostPolicy, options: CompileOptions, memor
     ],
   });
   return {
-    sets: groups.flatMap(({ sets }) => sets),
+    sets: [...stateless, ...groups.flatMap(({ sets }) => sets)],
     families: { IPv4: tables('IPv4'), IPv6: tables('IPv6') },
   };
 }
@@ -329,21 +335,60 @@ const DEVICE_RULE: Readonly<Record<'routed' | 'bridged', Readonly<Record<Directi
   },
 };
 
-// Zones
+// The raw table: zones, and what is not tracked
+
+/** The entry of the raw table's PREROUTING. */
+export const RAW_ENTRY = chainName('raw_in');
 
 /**
- * The chains that give packets their zone.
+ * The chains that give packets their zone, or keep them from being tracked.
  * @param zones by device; on bridges by bridge, which is the device of their packets where iptables sees them.
+ * @param untracked rules that stand before: a packet that has a zone cannot be kept from tracking any more (xt_CT.c).
+ * @param isAlways whether there are chains when there is nothing to say.
  */
-export function zoneChains(zones: ReadonlyMap<string, number>, datapath: Datapath): readonly IptablesChain[] {
-  if (zones.size === 0 && !isBridged(datapath)) return [];
+export function rawChains(
+  zones: ReadonlyMap<string, number>,
+  untracked: readonly string[],
+  isAlways: boolean,
+): readonly IptablesChain[] {
+  if (zones.size === 0 && untracked.length === 0 && !isAlways) return [];
   const destinations = [...zones].map(([device, zone]) => ({ device, target: `-j CT --zone ${zone.toString()}` }));
-  return (['in', 'out'] as const).flatMap((way) => {
-    const tree = `zone_${way}`;
+  const tree = (way: 'in' | 'out'): readonly IptablesChain[] => {
     const side = way === 'in' ? 'input' : 'output';
-    return [
-      ...dispatchTree(tree, destinations, (device, target) => ruleText({ [side]: device, target })),
-      { name: way === 'in' ? 'PREROUTING' : 'OUTPUT', rules: [`-j ${chainName(tree)}`] },
-    ];
+    return dispatchTree(`zone_${way}`, destinations, (device, target) => ruleText({ [side]: device, target }));
+  };
+  return [
+    ...tree('in'),
+    { name: RAW_ENTRY, rules: [...untracked, `-j ${chainName('zone_in')}`] },
+    { name: 'PREROUTING', rules: [`-j ${RAW_ENTRY}`] },
+    ...tree('out'),
+    { name: 'OUTPUT', rules: [`-j ${chainName('zone_out')}`] },
+  ];
+}
+
+/**
+ * Between two ports of this host whose groups are stateless nobody asks for the state of a connection. Any other packet may be
+ * of a flow that a stateful port, or the host's own rules and address translation, follow: docs/decisions/iptables.md.
+ */
+function untrackedRules({ name }: IpSet): readonly string[] {
+  const both = ['src', 'dst'].map((side) => `-m set --match-set ${name} ${side}`);
+  return [ruleText({ matches: both, target: '-j CT --notrack' })];
+}
+
+/** What only stateless ports of this host may send from; none where there is one such port at most. */
+function statelessSets(ports: readonly Port[], profiles: ReadonlyMap<string, Profile>): readonly IpSet[] {
+  const isStateless = (port: Port): boolean => profiles.get(port.id)?.stateful === false;
+  const others = ports.filter((port) => !isStateless(port)).flatMap(ownAddresses);
+  const theirs = new Set(others.map(({ prefix }) => prefix.text));
+  const wide = others.filter(({ prefix }) => !isExact(prefix));
+  return FAMILIES.flatMap((family): readonly IpSet[] => {
+    const own = ports
+      .filter(isStateless)
+      .flatMap(ownAddresses)
+      .filter(({ prefix }) => prefix.family === family && isExact(prefix))
+      .filter(({ prefix }) => !theirs.has(prefix.text) && !wide.some((other) => covers(other.prefix, prefix)));
+    const entries = [...new Set(own.map(({ prefix }) => prefix.text))].sort(compareText);
+    if (entries.length < 2) return [];
+    return [{ name: setName(family === 'IPv4' ? 'stateless4' : 'stateless6'), type: 'hash:ip', family, entries }];
   });
 }

@@ -17,6 +17,7 @@ import { flowsSuite } from './lab/flows-suite.js';
 import { Lab, type Shot } from './lab/lab.js';
 import {
   allow,
+  back,
   CLIENT,
   EGRESS,
   forth,
@@ -187,6 +188,33 @@ describe.each<LabBackend>(['iptables-nft', 'iptables-legacy'])('%s', (backend) =
         }
         expect(await reachIn(lab, shot)).toEqual([[]]);
       }
+    });
+
+    it('what goes between two stateless ports is not tracked, and everything else is', async () => {
+      const both = [allow('udp', 53), ...EGRESS];
+      const document = {
+        security_groups: [
+          { id: 'clients', security_group_rules: EGRESS },
+          { id: 'stateless', stateful: false, security_group_rules: both },
+        ],
+        ports: [portFields(CLIENT, ['clients']), portFields(SERVER, ['stateless']), portFields(OTHER, ['stateless'])],
+      };
+      const { topology } = parseTopology([{ file: 'test', content: document }]);
+      await lab.loadPolicy(
+        hostPolicy(topology, () => true, DEFAULT_OPTIONS),
+        DEFAULT_OPTIONS,
+      );
+      const fromOther: Shot = {
+        device: OTHER.device,
+        frame: ipFrame(OTHER.mac, OTHER.v4, SERVER.v4, ports(17, 30_002, 53)),
+      };
+      const tracked = async (address: string): Promise<boolean> =>
+        (await lab.exec('conntrack', ['-L'])).stdout.includes(`src=${address} `);
+      expect(await reachIn(lab, fromOther)).toEqual([[SERVER.device]]);
+      expect(await tracked(OTHER.v4)).toBe(false);
+      // The client's own group lets the answer in by its state.
+      expect(await reachIn(lab, forth('v4', 17, 53), back('v4', 17, 53))).toEqual([[SERVER.device], [CLIENT.device]]);
+      expect(await tracked(CLIENT.v4)).toBe(true);
     });
 
     it('compile loads, says nothing to change the second time, and takes back what nobody confirms', async () => {
