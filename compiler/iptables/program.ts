@@ -38,14 +38,12 @@ const ACCEPT = '-j ACCEPT';
 
 /** What was compiled of ports and groups that are still the same objects: they are never changed in place. */
 export class IptablesMemory {
-  readonly ports = new WeakMap<Port, RememberedPort>();
+  /** A port's profile follows from the port alone. */
+  readonly ports = new WeakMap<Port, PortChains>();
   readonly groups = new WeakMap<SecurityGroup, RememberedGroup>();
 }
 
-interface RememberedPort {
-  readonly profile: string;
-  readonly chains: Readonly<Record<Family, readonly IptablesChain[]>>;
-}
+type PortChains = Readonly<Record<Family, readonly IptablesChain[]>>;
 
 interface RememberedGroup {
   readonly names: string;
@@ -80,7 +78,7 @@ export function iptablesRules(policy: HostPolicy, options: CompileOptions, memor
       ...fixedChains(family, options),
       ...groups.flatMap(({ chains }) => chains[family]),
       ...profileChains(profiles, family, groupNames),
-      ...ports.flatMap(({ chains }) => chains[family]),
+      ...ports.flatMap((chains) => chains[family]),
       ...entries,
     ],
   });
@@ -249,17 +247,16 @@ function portChains(
   ports: readonly Port[],
   profiles: ReadonlyMap<string, Profile>,
   memory: IptablesMemory,
-): readonly RememberedPort[] {
+): readonly PortChains[] {
   return ports.flatMap((port) => {
     const profile = profiles.get(port.id);
     if (profile === undefined) return [];
     const known = memory.ports.get(port);
-    if (known?.profile === profile.name) return known;
+    if (known !== undefined) return known;
     const target = chainName(profileChainName(profile, 'egress'));
     const chains = { IPv4: egressChains(port, 'IPv4', target), IPv6: egressChains(port, 'IPv6', target) };
-    const remembered = { profile: profile.name, chains };
-    memory.ports.set(port, remembered);
-    return remembered;
+    memory.ports.set(port, chains);
+    return chains;
   });
 }
 

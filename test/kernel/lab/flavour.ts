@@ -1,7 +1,6 @@
 /** Which packet filter a test is about, and how a process gets the `iptables` that is meant. */
 import { execaSync } from 'execa';
-import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, renameSync, symlinkSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import type { BackendName } from '../../../agent/index.js';
 
@@ -28,16 +27,17 @@ export function environment(backend: LabBackend): Readonly<Record<string, string
   return { PATH: `${folder}${delimiter}${process.env['PATH'] ?? ''}` };
 }
 
+/** A folder among what npm keeps; many processes may make it at once. */
 function linked(backend: 'iptables-nft' | 'iptables-legacy'): string {
-  const folder = mkdtempSync(join(tmpdir(), 'portcullis-flavour-'));
-  process.once('exit', () => {
-    rmSync(folder, { recursive: true, force: true });
-  });
+  const folder = join(import.meta.dirname, '../../../node_modules/.cache', backend);
+  mkdirSync(folder, { recursive: true });
   const flavour = backend.slice('iptables-'.length);
   for (const name of ['iptables', 'ip6tables']) {
     for (const end of ['', '-save', '-restore']) {
       const program = execaSync('which', [`${name}-${flavour}${end}`]).stdout;
-      symlinkSync(program, join(folder, `${name}${end}`));
+      const made = join(folder, `.${name}${end}.${process.pid.toString()}`);
+      symlinkSync(program, made);
+      renameSync(made, join(folder, `${name}${end}`));
     }
   }
   return folder;

@@ -1,9 +1,23 @@
 /** Changes compiled one by one give what a compilation from scratch gives. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { compile, DEFAULT_OPTIONS, HostCompiler, type Datapath, type Transaction } from '../../../compiler/index.js';
+import {
+  compile,
+  DEFAULT_OPTIONS,
+  EMPTY_PROGRAM,
+  HostCompiler,
+  hostPolicy,
+  IptablesMemory,
+  iptablesProgram,
+  iptablesRules,
+  memberChanges,
+  planIptables,
+  type Datapath,
+  type Transaction,
+} from '../../../compiler/index.js';
 import { diffTopologies, EMPTY_TOPOLOGY, parseTopology, type Port, type Topology } from '../../../src/model/index.js';
 import { arbitraryDocument } from '../../support/arbitrary-topology.js';
+import { iptablesStateOf, SimulatedIptables } from '../../support/simulated-iptables.js';
 import { SimulatedTables, sortedStates } from '../../support/simulated-table.js';
 import { groupFields, portFields, type Fields } from '../../support/world.js';
 
@@ -28,6 +42,14 @@ function mixed(one: Document, other: Document, numbers: Iterator<number>): Docum
   );
 }
 
+/** Each document, and two between it and the next. */
+function topologiesOf(documents: readonly object[], numbers: Iterator<number>): readonly Topology[] {
+  return documents.flatMap((document, index) => {
+    const [one, two] = [document as Document, (documents[index + 1] ?? {}) as Document];
+    return [one, mixed(one, two, numbers), mixed(one, two, numbers)].map(topologyOf);
+  });
+}
+
 describe.each<[Datapath, boolean]>([
   ['routed', false],
   ['bridge', false],
@@ -46,29 +68,50 @@ describe.each<[Datapath, boolean]>([
           const compiler = new HostCompiler(isLocal, options);
           const kernel = new SimulatedTables(compile(EMPTY_TOPOLOGY, isLocal, options).ruleset.tables);
           let before = EMPTY_TOPOLOGY;
-          const steps = documents.flatMap((document, index) => {
-            const next = (documents[index + 1] ?? {}) as Document;
-            return [
-              document as Document,
-              mixed(document as Document, next, numbers),
-              mixed(document as Document, next, numbers),
-            ];
-          });
-          for (const [index, step] of steps.entries()) {
-            const after = topologyOf(step);
+          for (const after of [...topologiesOf(documents, numbers), EMPTY_TOPOLOGY]) {
             compiler.update(diffTopologies(before, after));
             before = after;
             // Several changes may go into one transaction.
-            if (takes.next().value === true && index < steps.length - 1) continue;
+            if (takes.next().value === true && after !== EMPTY_TOPOLOGY) continue;
             kernel.apply(compiler.take().transaction);
             expect(kernel.states()).toEqual(sortedStates(compile(after, isLocal, options).ruleset.tables));
           }
-          compiler.update(diffTopologies(before, EMPTY_TOPOLOGY));
-          kernel.apply(compiler.take().transaction);
-          expect(kernel.states()).toEqual(sortedStates(compile(EMPTY_TOPOLOGY, isLocal, options).ruleset.tables));
         },
       ),
       { numRuns: 150 },
+    );
+  });
+});
+
+/** As the agent does it: changes of members from the compiler's steps, everything else compiled and compared. */
+describe.each<Datapath>(['routed', 'bridge-netfilter'])('iptables, %s', (datapath) => {
+  const options = { ...DEFAULT_OPTIONS, datapath };
+  it('any sequence of changes ends where a compilation from scratch ends', () => {
+    fc.assert(
+      fc.property(
+        fc.array(arbitraryDocument(), { minLength: 2, maxLength: 4 }),
+        fc.infiniteStream(fc.nat()),
+        fc.infiniteStream(fc.boolean()),
+        (documents, numbers, takes) => {
+          const compiler = new HostCompiler(isLocal, options);
+          const [kernel, memory] = [new SimulatedIptables(), new IptablesMemory()];
+          let rules = iptablesRules(compiler.policy(), options, memory);
+          kernel.carryOut(planIptables(EMPTY_PROGRAM, rules).steps);
+          let before = EMPTY_TOPOLOGY;
+          for (const after of [...topologiesOf(documents, numbers), EMPTY_TOPOLOGY]) {
+            compiler.update(diffTopologies(before, after));
+            before = after;
+            if (takes.next().value === true && after !== EMPTY_TOPOLOGY) continue;
+            const { sets, isMore } = memberChanges(compiler.take().transaction);
+            const wanted = isMore ? iptablesRules(compiler.policy(), options, memory) : rules;
+            kernel.carryOut(planIptables(rules, wanted, sets).steps);
+            rules = wanted;
+            const scratch = iptablesProgram(hostPolicy(after, isLocal, options), options);
+            expect(kernel.state()).toEqual(iptablesStateOf(scratch));
+          }
+        },
+      ),
+      { numRuns: 100 },
     );
   });
 });
