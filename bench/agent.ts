@@ -10,13 +10,34 @@ import { fileURLToPath } from 'node:url';
 import { Conntrack } from '../agent/netlink/conntrack.js';
 import { Enforcer, type AppliedTransaction } from '../agent/enforcer.js';
 import { AdmissionCheck } from '../agent/flows/admission.js';
+import { carryOutStep, removeIptables } from '../agent/kernel/iptables.js';
 import { applyText } from '../agent/kernel/nft.js';
 import { Watcher } from '../agent/watch/watcher.js';
-import { compile, DEFAULT_OPTIONS, HostCompiler, printRuleset } from '../compiler/index.js';
-import { diffTopologies, EMPTY_TOPOLOGY, parseTopology, type Port, type Topology } from '../src/model/index.js';
+import type { BackendName } from '../agent/index.js';
+import {
+  compile,
+  DEFAULT_OPTIONS,
+  HostCompiler,
+  hostPolicy,
+  iptablesProgram,
+  printIpsets,
+  printIptables,
+  printRuleset,
+} from '../compiler/index.js';
+import {
+  diffTopologies,
+  EMPTY_TOPOLOGY,
+  FAMILIES,
+  parseTopology,
+  type Port,
+  type Topology,
+} from '../src/model/index.js';
 import { document, median, type Fields } from './document.js';
 
-const SIZES = [100, 1000, 10_000];
+const SIZES: Readonly<Record<BackendName, readonly number[]>> = {
+  nftables: [100, 1000, 10_000],
+  iptables: [100, 1000, 10_000],
+};
 const RUNS = 21;
 const FLOWS = 200_000;
 
@@ -120,20 +141,50 @@ const print = (...cells: readonly string[]): void => {
   process.stdout.write(`| ${cells.join(' | ')} |\n`);
 };
 
-async function latencies(): Promise<void> {
-  print('ports', 'change', 'change to kernel', 'of it our own', 'one element by nft', 'everything by nft');
+/** What a packet filter's own programs need, beside which a change is measured. */
+interface Floor {
+  /** Loads everything, as an agent without incremental changes would. */
+  readonly everything: (topology: Topology) => Promise<void>;
+  /** Adds one element or entry; the second takes it back. */
+  readonly oneElement: () => Promise<void>;
+  readonly back: () => Promise<void>;
+}
+
+const FLOORS: Readonly<Record<BackendName, Floor>> = {
+  nftables: {
+    everything: async (topology) => applyText(printRuleset(compile(topology, here, DEFAULT_OPTIONS).ruleset)),
+    oneElement: async () => applyText('add element inet portcullis macs { "floor" . 02:00:00:00:00:01 }\n'),
+    back: async () => applyText('delete element inet portcullis macs { "floor" . 02:00:00:00:00:01 }\n'),
+  },
+  iptables: {
+    everything: async (topology) => {
+      const program = iptablesProgram(hostPolicy(topology, here, DEFAULT_OPTIONS), DEFAULT_OPTIONS);
+      await carryOutStep({ kind: 'sets', text: printIpsets(program), undo: '' });
+      for (const family of FAMILIES) {
+        await carryOutStep({ kind: 'rules', family, text: printIptables(program, family) });
+      }
+    },
+    oneElement: async () => carryOutStep({ kind: 'sets', text: `add ${MEMBER_SET} 192.0.2.1\n`, undo: '' }),
+    back: async () => carryOutStep({ kind: 'sets', text: `del ${MEMBER_SET} 192.0.2.1\n`, undo: '' }),
+  },
+};
+const MEMBER_SET = 'pc-sg_group000_addresses4';
+
+async function latencies(backend: BackendName): Promise<void> {
+  const { everything, oneElement, back } = FLOORS[backend];
+  process.stdout.write(`\n${backend}\n\n`);
+  print('ports', 'change', 'change to kernel', 'of it our own', 'one element', 'everything');
   print('---', '---', '---', '---', '---', '---');
-  for (const size of SIZES) {
+  for (const size of SIZES[backend]) {
     const base = document(size, size) as unknown as Document;
     const topology = parsed({ ...base });
     const reports = new Reports();
-    const enforcer = new Enforcer(here, DEFAULT_OPTIONS, 'nftables', reports.listener);
+    const enforcer = new Enforcer(here, DEFAULT_OPTIONS, backend, reports.listener);
     const started = reports.next();
     enforcer.setTopology(topology);
     enforcer.watchBegins();
     await started;
-    const whole = printRuleset(compile(topology, here, DEFAULT_OPTIONS).ruleset);
-    const everything = median([await time(async () => applyText(whole)), await time(async () => applyText(whole))]);
+    const whole = median([await time(async () => everything(topology)), await time(async () => everything(topology))]);
     for (const { what, change } of CHANGES) {
       const [totals, own, floors]: [number[], number[], number[]] = [[], [], []];
       for (let run = 0; run < RUNS; run++) {
@@ -144,15 +195,13 @@ async function latencies(): Promise<void> {
         totals.push(latency);
         own.push(latency - milliseconds);
         // Side by side: what one element costs, whoever sends it.
-        floors.push(
-          await time(async () => applyText('add element inet portcullis macs { "floor" . 02:00:00:00:00:01 }\n')),
-        );
-        await applyText('delete element inet portcullis macs { "floor" . 02:00:00:00:00:01 }\n');
-        const back = reports.next();
+        floors.push(await time(oneElement));
+        await back();
+        const restored = reports.next();
         enforcer.setTopology(topology);
-        await back;
+        await restored;
       }
-      print(size.toString(), what, ms(median(totals)), ms(median(own)), ms(median(floors)), ms(everything));
+      print(size.toString(), what, ms(median(totals)), ms(median(own)), ms(median(floors)), ms(whole));
     }
     await enforcer.stop();
   }
@@ -252,7 +301,10 @@ function fill(): void {
 }
 
 async function inside(): Promise<void> {
-  await latencies();
+  await latencies('nftables');
+  await latencies('iptables');
+  // What follows is of nftables alone.
+  await removeIptables();
   await linkLatency();
   await sweep();
   process.exit(0);

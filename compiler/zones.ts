@@ -19,7 +19,10 @@ export interface ZoneAssignment {
   readonly devices: ReadonlyMap<string, number>;
   /** The same for what comes from elsewhere, sorted. */
   readonly vlans: readonly VlanZone[];
-  /** Pairs of networks that use one address, routed datapath only: replies from outside cannot reach the second. */
+  /**
+   * Pairs of networks that use one address and cannot be told apart wholly. Routed: replies from outside cannot reach the second.
+   * On bridges: ports of both are on one bridge, whose VLANs are unknown or cannot be asked; they share a zone.
+   */
   readonly overlaps: readonly NetworkOverlap[];
 }
 
@@ -30,6 +33,8 @@ export interface VlanZone {
 }
 
 export interface NetworkOverlap {
+  /** Undefined in the routed datapath. */
+  readonly bridge: string | undefined;
   readonly address: string;
   readonly networkIds: readonly [string, string];
 }
@@ -83,29 +88,41 @@ function bridgeZones(ports: readonly Port[], shared: ReadonlySet<string>): ZoneA
     zones: sortedByName(bridges),
     devices: sortedByName(devices),
     vlans: [...vlans].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, zone]) => zone),
-    overlaps: [],
+    // Ports without a zone of their own have that of their bridge.
+    overlaps: overlapsOf(
+      ports.filter(({ device }) => !devices.has(device)),
+      ({ bridge }) => bridge,
+    ),
   };
 }
 
 function routedZones(ports: readonly Port[]): ZoneAssignment {
-  const networkOf = new Map<string, string>();
-  const overlaps = new Map<string, NetworkOverlap>();
-  for (const port of [...ports].sort((a, b) => (a.networkId < b.networkId ? -1 : 1))) {
-    for (const address of exactAddresses(port)) {
-      const first = networkOf.get(address);
-      if (first === undefined) networkOf.set(address, port.networkId);
-      else if (first !== port.networkId && !overlaps.has(port.networkId)) {
-        overlaps.set(port.networkId, { address, networkIds: [first, port.networkId] });
-      }
-    }
-  }
-  const zoneOf = zonesOfNetworks(overlaps.keys());
+  const overlaps = overlapsOf(ports, () => undefined);
+  const zoneOf = zonesOfNetworks(overlaps.map(({ networkIds: [, later] }) => later));
   const devices = new Map<string, number>();
   for (const port of ports) {
     const zone = zoneOf.get(port.networkId);
     if (zone !== undefined) devices.set(port.device, zone);
   }
-  return { zones: sortedByName(devices), devices: new Map(), vlans: [], overlaps: [...overlaps.values()] };
+  return { zones: sortedByName(devices), devices: new Map(), vlans: [], overlaps };
+}
+
+/** The first of each network that uses, on the same bridge, an address of one before it (by id). */
+function overlapsOf(ports: readonly Port[], bridgeOf: (port: Port) => string | undefined): readonly NetworkOverlap[] {
+  const networkOf = new Map<string, string>();
+  const overlaps = new Map<string, NetworkOverlap>();
+  for (const port of [...ports].sort((a, b) => (a.networkId < b.networkId ? -1 : 1))) {
+    const bridge = bridgeOf(port);
+    for (const address of exactAddresses(port)) {
+      const place = `${bridge ?? ''} ${address}`;
+      const first = networkOf.get(place);
+      if (first === undefined) networkOf.set(place, port.networkId);
+      else if (first !== port.networkId && !overlaps.has(port.networkId)) {
+        overlaps.set(port.networkId, { bridge, address, networkIds: [first, port.networkId] });
+      }
+    }
+  }
+  return [...overlaps.values()];
 }
 
 /** Exact addresses that a port may send from, as text. */

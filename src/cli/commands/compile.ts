@@ -92,11 +92,12 @@ export const compileCommand: CommandModule<object, CompileArguments> = {
     const topology = await readTopology(args.topology, args['skip-invalid']);
     const options = compileOptions(args, args.datapath);
     const compiled = compile(topology, localPorts(topology, args), options);
-    for (const { address, networkIds } of compiled.policy.zones.overlaps) {
-      say(
-        `notice: ${address} is used in networks ${networkIds.join(' and ')}: the second is kept apart, and answers from ` +
-          'outside the host do not reach it; the bridge datapath has no such limit',
-      );
+    for (const { bridge, address, networkIds } of compiled.policy.zones.overlaps) {
+      const what =
+        bridge === undefined
+          ? 'the second is kept apart, and answers from outside the host do not reach it; the bridge datapath has no such limit'
+          : `both are on bridge ${bridge} and share its conntrack zone; --datapath bridge with the VLANs of both (provider:segmentation_id) keeps them apart`;
+      say(`notice: ${address} is used in networks ${networkIds.join(' and ')}: ${what}`);
     }
     if (!args['dry-run']) await loadOnce(args, compiled, options);
     else if (args.backend === 'iptables') printForIptables(compiled, options, args.part);
