@@ -275,8 +275,8 @@ export class Enforcer {
     const changedAt = this.#takeChangedAt();
     const { transaction, touched } = this.compiler.take();
     if (transaction.length > 0) {
-      const startedAt = performance.now();
       const plan = this.#backend.change(transaction);
+      const startedAt = performance.now();
       await plan.apply();
       this.#report(plan, 'changes', '', startedAt, changedAt);
     }
