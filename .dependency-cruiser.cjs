@@ -1,4 +1,4 @@
-/** Imports point down only: src/cli -> src/sources, agent -> compiler -> src/model. */
+/** Imports point down only: src/cli -> src/api, agent -> src/sources, compiler -> src/model; src/system is the operating system's. */
 const only = (name, from, allowed, comment) => ({
   name,
   comment,
@@ -12,6 +12,13 @@ module.exports = {
     { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
     only('model-imports-nothing-of-ours', '^src/model/', '^src/model/', 'the model is the lowest layer'),
     only('compiler-imports-model', '^compiler/', '^(compiler|src/model)/', 'the compiler is a library of its own'),
+    only('system-imports-nothing-of-ours', '^src/system/', '^src/system/', 'the operating system knows nothing of us'),
+    only(
+      'api-imports-sources',
+      '^src/api/',
+      '^src/(api|sources|model|system)/',
+      'the API knows no command line and no kernel',
+    ),
     only('sources-import-model', '^src/sources/', '^(src/sources|src/model)/', 'sources read'),
     only(
       'agent-imports-compiler',

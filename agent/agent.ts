@@ -2,7 +2,7 @@
 import type { Server } from 'node:http';
 import type { Logger } from 'pino';
 import type { CompileOptions } from '../compiler/index.js';
-import { formatProblem, type Port } from '../src/model/index.js';
+import { formatProblem, type Port, type Problem } from '../src/model/index.js';
 import type { Source, SourceEvent } from '../src/sources/source.js';
 import type { BackendName } from './backends/backend.js';
 import { Enforcer, VERIFICATION, type AppliedTransaction } from './enforcer.js';
@@ -182,11 +182,12 @@ export class Agent {
     this.#problems = event.problems.map((problem) => formatProblem(problem));
     switch (event.kind) {
       case 'topology':
-        if (this.#staleSince !== undefined) this.#log.info('the source is well again');
-        this.#staleSince = undefined;
-        this.#readAt = new Date();
-        for (const problem of event.problems) this.#log.debug(formatProblem(problem));
+        this.#sourceIsWell(event.problems);
         this.#enforcer.setTopology(event.topology);
+        break;
+      case 'changes':
+        this.#sourceIsWell(event.problems);
+        this.#enforcer.changeTopology(event.changes);
         break;
       case 'stale': {
         this.#staleSince ??= new Date();
@@ -198,6 +199,13 @@ export class Agent {
         break;
       }
     }
+  }
+
+  #sourceIsWell(problems: readonly Problem[]): void {
+    if (this.#staleSince !== undefined) this.#log.info('the source is well again');
+    this.#staleSince = undefined;
+    this.#readAt = new Date();
+    for (const problem of problems) this.#log.debug(formatProblem(problem));
   }
 
   #applied({ changes, way, reason, milliseconds, latency }: AppliedTransaction): void {

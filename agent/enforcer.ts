@@ -8,10 +8,12 @@
 import { setTimeout } from 'node:timers/promises';
 import { HostCompiler, type CompileOptions, type Touched, type Transaction } from '../compiler/index.js';
 import {
+  type AddressGroup,
   diffTopologies,
   EMPTY_TOPOLOGY,
   isEmpty,
   type Port,
+  type SecurityGroup,
   type Topology,
   type TopologyChanges,
 } from '../src/model/index.js';
@@ -62,8 +64,12 @@ export class Enforcer {
   readonly compiler: HostCompiler;
   readonly links = new LinkTable();
   readonly #backend: Backend;
-  /** The topology as the source gave it. */
-  #topology: Topology = EMPTY_TOPOLOGY;
+  /** What hosts need of the topology, as the source gave it. */
+  readonly #topology = {
+    ports: new Map<string, Port>(),
+    securityGroups: new Map<string, SecurityGroup>(),
+    addressGroups: new Map<string, AddressGroup>(),
+  };
   /** This host's ports as the compiler has them: with the devices that they have here. */
   readonly #local = new Map<string, Port>();
   /** When each of them last changed. */
@@ -107,7 +113,11 @@ export class Enforcer {
 
   /** Takes a topology; the first one starts the enforcement. */
   setTopology(topology: Topology): void {
-    const changes = diffTopologies(this.#topology, topology);
+    this.changeTopology(diffTopologies({ ...EMPTY_TOPOLOGY, ...this.#topology }, topology));
+  }
+
+  /** Takes what changed; after the first topology. */
+  changeTopology(changes: TopologyChanges): void {
     for (const id of changes.ports.keys()) {
       const before = this.#local.get(id);
       if (before === undefined) continue;
@@ -116,7 +126,9 @@ export class Enforcer {
       const own = this.#topology.ports.get(id)?.device ?? '';
       if (this.#owners.get(own) === id) this.#owners.delete(own);
     }
-    this.#topology = topology;
+    applyTo(this.#topology.ports, changes.ports);
+    applyTo(this.#topology.securityGroups, changes.securityGroups);
+    applyTo(this.#topology.addressGroups, changes.addressGroups);
     const locals = [...changes.ports.values()].flatMap((port) =>
       port !== undefined && this.isLocal(port) ? [port] : [],
     );
@@ -384,3 +396,10 @@ function isGrowth(transaction: Transaction): boolean {
 
 /** The reason of a comparison that nothing asked for. */
 export const VERIFICATION = 'verification';
+
+function applyTo<T>(known: Map<string, T>, changes: ReadonlyMap<string, T | undefined>): void {
+  for (const [id, value] of changes) {
+    if (value === undefined) known.delete(id);
+    else known.set(id, value);
+  }
+}

@@ -3,6 +3,7 @@
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { agentCommand } from './commands/agent.js';
+import { apiCommand } from './commands/api.js';
 import { baselineCommand } from './commands/baseline.js';
 import { checkCommand } from './commands/check.js';
 import { compileCommand } from './commands/compile.js';
@@ -29,6 +30,7 @@ async function main(): Promise<void> {
     .command(checkCommand)
     .command(explainCommand)
     .command(agentCommand)
+    .command(apiCommand)
     .command(statusCommand)
     .command(statsCommand)
     .command(flushCommand)

@@ -1,9 +1,11 @@
 /** Where a topology comes from, for as long as somebody listens. */
-import type { Problem, Topology } from '../model/index.js';
+import type { Problem, Topology, TopologyChanges } from '../model/index.js';
 
 export type SourceEvent =
   /** The topology as it is now. The first one, and every one that differs in what it was read from. */
   | { readonly kind: 'topology'; readonly topology: Topology; readonly problems: readonly Problem[] }
+  /** What changed since the last event, for a source that knows. */
+  | { readonly kind: 'changes'; readonly changes: TopologyChanges; readonly problems: readonly Problem[] }
   /** What is there cannot be used: the last good topology stays. Told once for each distinct reason. */
   | { readonly kind: 'stale'; readonly problems: readonly Problem[] };
 

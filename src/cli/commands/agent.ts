@@ -1,14 +1,16 @@
 /** `portcullis agent`: the daemon that keeps the kernel equal to the policy. */
+import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { isatty } from 'node:tty';
 import { setTimeout } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { CommandModule } from 'yargs';
 import { baselineTables, DATAPATHS, DEFAULT_OPTIONS, type Datapath } from '../../../compiler/index.js';
+import type { Api } from '../../api/index.js';
 import type { Source } from '../../sources/source.js';
+import { apiOptions, openApi, type ApiArguments } from '../api-options.js';
 import { CommandError } from '../errors.js';
 import { EXIT } from '../exit-codes.js';
-import { say } from '../output.js';
+import { logLevelOption, makeLogger, type LogLevel } from '../logger.js';
 import {
   backendOption,
   checkBackend,
@@ -18,18 +20,21 @@ import {
   type BackendArguments,
   type DatapathArguments,
 } from '../topology-options.js';
+import { takeLock } from '../../system/lock.js';
 import { socketOption } from '../socket.js';
 import { version } from '../version.js';
 
-interface AgentArguments extends BackendArguments, Omit<DatapathArguments, 'datapath'> {
+interface AgentArguments extends BackendArguments, Omit<DatapathArguments, 'datapath'>, ApiArguments {
   readonly datapath: Datapath | typeof AUTO;
-  readonly source: string;
+  readonly source: string | undefined;
+  readonly 'source-token': string | undefined;
+  readonly api: string | undefined;
   readonly host: string | undefined;
   readonly verify: number | undefined;
   readonly audit: boolean;
   readonly socket: string;
   readonly metrics: string | undefined;
-  readonly 'log-level': 'debug' | 'info' | 'warn' | 'error';
+  readonly 'log-level': LogLevel;
 }
 
 /** For `--datapath`. */
@@ -46,10 +51,20 @@ export const agentCommand: CommandModule<object, AgentArguments> = {
       .options({
         source: {
           type: 'string',
-          demandOption: true,
           requiresArg: true,
-          describe: 'where the topology comes from: file:PATH (a file or a folder)',
+          describe: 'where the topology comes from: file:PATH (a file or a folder) or api:URL',
         },
+        'source-token': {
+          type: 'string',
+          requiresArg: true,
+          describe: 'with api:URL: a file with an administrator’s token',
+        },
+        api: {
+          type: 'string',
+          requiresArg: true,
+          describe: 'serve the control API here, and enforce what it holds: HOST:PORT',
+        },
+        ...apiOptions,
         ...hostOption,
         ...backendOption,
         ...datapathOption,
@@ -70,34 +85,33 @@ export const agentCommand: CommandModule<object, AgentArguments> = {
           requiresArg: true,
           describe: 'seconds between comparisons of everything with the kernel (3600; 60 with iptables)',
         },
-        'log-level': {
-          choices: ['debug', 'info', 'warn', 'error'] as const,
-          default: 'info' as const,
-          describe: 'the least important events to log',
-        },
+        ...logLevelOption,
       })
       .example('$0 agent --source file:/etc/portcullis/topology.yaml', 'as the host that this machine is named')
+      .example('$0 agent --api 127.0.0.1:9696 --store /var/lib/portcullis', 'API, store and agent on one machine')
       .example('$0 agent --source file:/srv/topology --host compute-1 --audit', 'see what would be dropped'),
   handler: async (args) => {
     if (args.audit && args.backend === 'iptables') {
       throw new CommandError(EXIT.usage, '--audit: not with --backend iptables, which does not count by port');
     }
     checkBackend(args);
-    const log = await logger(args['log-level']);
-    const { Agent, nftVersion, probeDatapath, readLoadedTables, takeLock } = await import('../../../agent/index.js');
+    const host = args.host ?? hostname();
+    const log = await makeLogger(args['log-level']);
+    const { Agent, nftVersion, probeDatapath, readLoadedTables } = await import('../../../agent/index.js');
     checkVersion(await nftVersion());
     // Whoever may not read the tables may not change them: one clear line now, not one for each try.
     await readLoadedTables();
-    const lock = await takeLock();
+    const lock = await takeLock('portcullis-agent');
     if (lock === undefined) {
       throw new CommandError(EXIT.kernelRefused, 'another agent is at work here: one at a time on a host');
     }
     const datapath = args.datapath === AUTO ? await datapathOfTaps(args, log) : args.datapath;
     await probeDatapath(datapath, args.backend);
+    const { source, api } = await sourceOf(args, host, log);
     const settings = {
       version: version(),
-      host: args.host ?? hostname(),
-      source: await sourceOf(args.source),
+      host,
+      source,
       options: {
         ...compileOptions(args, datapath),
         audit: args.audit,
@@ -110,6 +124,7 @@ export const agentCommand: CommandModule<object, AgentArguments> = {
     };
     const agent = new Agent(settings);
     await agent.start();
+    if (api !== undefined) log.info({ address: await api.listen() }, 'the API listens');
     const ended = new Promise<void>((resolve) => {
       // Not once: a listener that is gone while a child runs lets execa's own, which ends the process, go first.
       process.on('SIGTERM', resolve);
@@ -119,6 +134,7 @@ export const agentCommand: CommandModule<object, AgentArguments> = {
       agent.reload();
     });
     await ended;
+    await api?.close();
     await agent.stop();
     lock.close();
     // What may still be under way (a watch of a file system, a timer) must not keep a stopped agent.
@@ -154,13 +170,46 @@ async function datapathOfTaps(args: AgentArguments, log: Logger): Promise<Datapa
   }
 }
 
-async function sourceOf(text: string): Promise<Source> {
-  const [, scheme, rest = ''] = /^([a-z]+):(.+)$/s.exec(text) ?? [];
+/** The source, and the API where it is ours. */
+async function sourceOf(
+  args: AgentArguments,
+  host: string,
+  log: Logger,
+): Promise<{ readonly source: Source; readonly api?: Api }> {
+  const { source: text, api: listen } = args;
+  if ((text === undefined) === (listen === undefined)) {
+    throw new CommandError(EXIT.usage, '--source and --api: valid is one of them');
+  }
+  if (listen !== undefined) {
+    const api = await openApi(listen, '--api', args, host, log);
+    const { DatabaseSource } = await import('../../api/index.js');
+    return { source: new DatabaseSource(api.database), api };
+  }
+  const [, scheme, rest = ''] = /^([a-z]+):(.+)$/s.exec(text ?? '') ?? [];
   if (scheme === 'file') {
     const { FileSource } = await import('../../sources/file/index.js');
-    return new FileSource(rest);
+    return { source: new FileSource(rest) };
   }
-  throw new CommandError(EXIT.usage, `--source: ${JSON.stringify(text)} is not a source: valid is file:PATH`);
+  if (scheme === 'api' && /^https?:\/\/[^/]+\/?$/.test(rest)) {
+    const { ApiSource } = await import('../../sources/api/index.js');
+    return { source: new ApiSource(rest.replace(/\/$/, ''), readToken(args['source-token'])) };
+  }
+  throw new CommandError(
+    EXIT.usage,
+    `--source: ${JSON.stringify(text)} is not a source: valid is file:PATH or api:URL (api:http://127.0.0.1:9696)`,
+  );
+}
+
+function readToken(path: string | undefined): string | undefined {
+  if (path === undefined) return undefined;
+  try {
+    return readFileSync(path, 'utf8').trim();
+  } catch (error) {
+    throw new CommandError(
+      EXIT.invalidInput,
+      `--source-token: ${error instanceof Error ? error.message : String(error)}`,
+    );
+  }
 }
 
 /** Seconds between comparisons unless `--verify` says otherwise: nothing tells of a change to iptables. */
@@ -185,23 +234,5 @@ function checkVersion(text: string): void {
     if (part < least) {
       throw new CommandError(EXIT.kernelRefused, `nft ${text} is too old: ${LEAST_NFT.join('.')} or newer is needed`);
     }
-  }
-}
-
-async function logger(level: string): Promise<Logger> {
-  const { pino } = await import('pino');
-  const isForPeople = isatty(2);
-  try {
-    const stream = isForPeople
-      ? (await import('pino-pretty')).default({
-          destination: 2,
-          ignore: 'pid,hostname',
-          translateTime: 'SYS:HH:MM:ss.l',
-        })
-      : pino.destination({ dest: 2, sync: true });
-    return pino({ name: 'portcullis', level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, stream);
-  } catch (error) {
-    say(String(error));
-    throw error;
   }
 }

@@ -52,6 +52,8 @@ function last(): readonly string[] {
   switch (event.kind) {
     case 'topology':
       return [...event.topology.securityGroups.keys()];
+    case 'changes':
+      throw new Error('a file has no changes');
     case 'stale':
       return event.problems.map(({ message }) => `stale: ${message}`);
   }

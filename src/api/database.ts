@@ -1,0 +1,261 @@
+/**
+ * The state, and how it changes: each change is a function of the state; what it changed becomes visible when the store has it.
+ *
+ * Changes that wait while the store writes go to it together, as one transaction: each is whole or absent all the same, since a
+ * function that throws leaves nothing. A change that was computed from a state that is not the store's newest is computed again.
+ */
+import type { Caller } from './caller.js';
+import type { RecordChange, Kind, Records } from './records.js';
+import { keyOf, kindAndId, State, type View } from './state.js';
+import type { Changes, Commit, Json, Store } from './store/store.js';
+import { StoreError } from './store/store.js';
+
+/** A state that may be changed; what is changed is seen at once, by this change alone. */
+export interface Writer {
+  readonly view: View;
+  put<K extends Kind>(kind: K, record: Records[K]): void;
+  delete(kind: Kind, id: string): void;
+}
+
+export interface AppliedChange {
+  readonly revision: number;
+  readonly changes: readonly RecordChange[];
+}
+
+/** One record that a change changed. */
+export interface AuditedChange {
+  readonly kind: Kind;
+  readonly id: string;
+  readonly before: Records[Kind] | undefined;
+  readonly after: Records[Kind] | undefined;
+}
+
+/** Is told of each change that the store has. */
+export type Audit = (caller: Caller, changes: readonly AuditedChange[]) => void;
+
+interface Waiting {
+  readonly run: (writer: RecordingWriter) => void;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** Changes that a reader who was away may still ask for. */
+const REMEMBERED_CHANGES = 1000;
+
+export class Database {
+  #state = new State();
+  #revision = 0;
+  #waiting: Waiting[] = [];
+  #isFlushing = false;
+  #stopWatch: () => void = () => undefined;
+  #recent: AppliedChange[] = [];
+  readonly #listeners = new Set<(change: AppliedChange) => void>();
+  /** Resolves when a revision newer than the one that was known is applied. */
+  #onNewer: (() => void) | undefined;
+
+  private constructor(
+    private readonly store: Store,
+    private readonly audit: Audit,
+  ) {}
+
+  /** @throws StoreError */
+  static async open(store: Store, audit: Audit): Promise<Database> {
+    const database = new Database(store, audit);
+    await database.#load();
+    return database;
+  }
+
+  get view(): View {
+    return this.#state;
+  }
+
+  /** Of the newest change in the view. */
+  get revision(): number {
+    return this.#revision;
+  }
+
+  /**
+   * Runs a function that changes the state, and returns when the store has what it changed.
+   * @param caller for the audit.
+   * @param work must not wait; may be run more than once. What it throws is thrown, and nothing is changed.
+   * @throws StoreError when the store cannot take it; nothing is changed.
+   */
+  async change<T>(caller: Caller, work: (writer: Writer) => T): Promise<T> {
+    return new Promise((resolve, reject) => {
+      let result: { readonly value: T; readonly changes: readonly AuditedChange[] } | undefined;
+      this.#waiting.push({
+        run: (writer) => {
+          const value = work(writer);
+          result = { value, changes: writer.changes() };
+        },
+        resolve: () => {
+          if (result === undefined) throw new Error('a change was not run');
+          if (result.changes.length > 0) this.audit(caller, result.changes);
+          resolve(result.value);
+        },
+        reject,
+      });
+      void this.#flush();
+    });
+  }
+
+  /** Tells of every change from now on, in order. @returns ends it. */
+  listen(listener: (change: AppliedChange) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** The changes after a revision, in order; undefined when that is too long ago, or of another store. */
+  since(revision: number): readonly AppliedChange[] | undefined {
+    const missed = this.#recent.filter((change) => change.revision > revision);
+    return revision <= this.#revision && missed.length === this.#revision - revision ? missed : undefined;
+  }
+
+  async close(): Promise<void> {
+    this.#stopWatch();
+    await this.store.close();
+  }
+
+  async #flush(): Promise<void> {
+    if (this.#isFlushing) return;
+    this.#isFlushing = true;
+    // Whatever else arrives in this turn of the event loop goes along.
+    await Promise.resolve();
+    while (this.#waiting.length > 0) {
+      const batch = this.#waiting;
+      this.#waiting = [];
+      try {
+        await this.#commit(batch);
+      } catch (error) {
+        for (const { reject } of batch) reject(error);
+      }
+    }
+    this.#isFlushing = false;
+  }
+
+  async #commit(batch: readonly Waiting[]): Promise<void> {
+    let rest = batch;
+    for (;;) {
+      const base = this.#revision;
+      const { changes, done, failed } = this.#compute(rest);
+      for (const { waiting, error } of failed) waiting.reject(error);
+      rest = done;
+      if (changes.size === 0) break;
+      const committed = await this.store.commit(base, changes);
+      if (committed !== 'conflict') {
+        await this.#reached(committed);
+        break;
+      }
+      await this.#reached(base + 1);
+    }
+    for (const { resolve } of rest) resolve();
+  }
+
+  /** Runs the functions on the state, notes what they change, and takes it back. */
+  #compute(batch: readonly Waiting[]): {
+    readonly changes: Changes;
+    readonly done: readonly Waiting[];
+    readonly failed: readonly { readonly waiting: Waiting; readonly error: unknown }[];
+  } {
+    const changes = new Map<string, Json | undefined>();
+    const undo: RecordChange[] = [];
+    const done: Waiting[] = [];
+    const failed: { waiting: Waiting; error: unknown }[] = [];
+    for (const waiting of batch) {
+      const writer = new RecordingWriter(this.#state);
+      try {
+        waiting.run(writer);
+        done.push(waiting);
+        undo.push(...writer.undo);
+        // Records are JSON by their types.
+        for (const { kind, id, record } of writer.made) changes.set(keyOf(kind, id), record as Json | undefined);
+      } catch (error) {
+        failed.push({ waiting, error });
+        takeBack(this.#state, writer.undo);
+      }
+    }
+    takeBack(this.#state, undo);
+    return { changes, done, failed };
+  }
+
+  async #load(): Promise<void> {
+    const { revision, entries } = await this.store.load();
+    this.#state = new State();
+    this.#recent = [];
+    for (const [key, value] of entries) this.#applyEntry(key, value);
+    this.#revision = revision;
+    this.#stopWatch = this.store.watch(revision, {
+      onCommit: (commit) => {
+        this.#apply(commit);
+      },
+      onGap: () => {
+        // A store that was served by somebody else meanwhile: what is known is of the past.
+        void this.#load();
+      },
+    });
+  }
+
+  #apply({ revision, changes }: Commit): void {
+    const applied = [...changes].flatMap(([key, value]) => this.#applyEntry(key, value));
+    this.#revision = revision;
+    this.#recent.push({ revision, changes: applied });
+    // In batches: to drop the first of a list costs its length.
+    if (this.#recent.length > 2 * REMEMBERED_CHANGES) this.#recent = this.#recent.slice(-REMEMBERED_CHANGES);
+    for (const listener of [...this.#listeners]) listener({ revision, changes: applied });
+    this.#onNewer?.();
+  }
+
+  #applyEntry(key: string, value: Json | undefined): readonly RecordChange[] {
+    const found = kindAndId(key);
+    if (found === undefined) throw new StoreError(`${this.store.name}: ${key} is no key of ours`);
+    // The store holds what this module wrote, of this schema or an upgraded one.
+    const change = { ...found, record: value } as RecordChange;
+    this.#state.apply(change);
+    return [change];
+  }
+
+  async #reached(revision: number): Promise<void> {
+    while (this.#revision < revision) {
+      await new Promise<void>((resolve) => {
+        this.#onNewer = resolve;
+      });
+    }
+  }
+}
+
+class RecordingWriter implements Writer {
+  readonly made: RecordChange[] = [];
+  readonly undo: RecordChange[] = [];
+
+  constructor(private readonly state: State) {}
+
+  get view(): View {
+    return this.state;
+  }
+
+  put<K extends Kind>(kind: K, record: Records[K]): void {
+    this.#make({ kind, id: record.id, record } as unknown as RecordChange);
+  }
+
+  delete(kind: Kind, id: string): void {
+    this.#make({ kind, id, record: undefined });
+  }
+
+  changes(): readonly AuditedChange[] {
+    return this.made.map(({ kind, id, record }, index) => ({
+      kind,
+      id,
+      before: this.undo[index]?.record,
+      after: record,
+    }));
+  }
+
+  #make(change: RecordChange): void {
+    this.made.push(change);
+    this.undo.push(this.state.apply(change));
+  }
+}
+
+function takeBack(state: State, undo: readonly RecordChange[]): void {
+  for (const change of undo.toReversed()) state.apply(change);
+}

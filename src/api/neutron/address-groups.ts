@@ -1,0 +1,135 @@
+/** Address groups. */
+import { randomUUID } from 'node:crypto';
+import { parsePrefix } from '../../model/index.js';
+import type { Writer } from '../database.js';
+import { badRequest, conflict, invalidInput, notFound, type ApiError } from '../errors.js';
+import type { AddressGroupRecord } from '../records.js';
+import { isAny } from '../state.js';
+import { defaulted, fixed, isObject, list, shown, text, type Parser } from './attributes.js';
+import { checkCompilable } from './compilable.js';
+import { revised, type ChangeRequest, type Resource } from './resource.js';
+import { isShownShared, isUsable } from './sharing.js';
+
+/** In one address group, at most. */
+const MOST_ADDRESSES = 100_000;
+
+function networkForm(value: unknown, name: string): string {
+  const prefix = typeof value === 'string' ? parsePrefix(value) : undefined;
+  if (prefix === undefined) throw invalidInput(name, `'${shown(value)}' is not a valid IP subnet`);
+  return prefix.text.includes('/') ? prefix.text : `${prefix.text}/${prefix.length.toString()}`;
+}
+
+/** Neutron asks for the length on creation, and not when addresses are added. */
+const cidr: Parser<string> = (value, name) => {
+  if (typeof value === 'string' && !value.includes('/')) {
+    throw invalidInput(
+      name,
+      `'${shown(value)}' isn't a recognized IP subnet cidr, '${shown(value)}/32' is recommended`,
+    );
+  }
+  return networkForm(value, name);
+};
+
+const SPEC = {
+  name: defaulted(text(255), ''),
+  description: defaulted(text(1024), ''),
+  addresses: fixed(defaulted(list(cidr, MOST_ADDRESSES), [])),
+};
+
+export function addressGroupNotFound(id: string): ApiError {
+  return notFound('AddressGroupNotFound', `Address group ${id} could not be found.`);
+}
+
+export const addressGroups: Resource<'address_group', typeof SPEC> = {
+  kind: 'address_group',
+  singular: 'address_group',
+  plural: 'address_groups',
+  path: 'address-groups',
+  spec: SPEC,
+  readOnly: ['id', 'shared', 'created_at', 'updated_at', 'revision_number'],
+  isOwned: true,
+  notFound: addressGroupNotFound,
+  canSee: isUsable,
+  show: (group, view, caller) => ({
+    id: group.id,
+    name: group.name,
+    project_id: group.project_id,
+    shared: isShownShared(group, view, caller),
+    addresses: group.addresses,
+    revision_number: group.revision_number,
+    description: group.description,
+    created_at: group.created_at,
+    updated_at: group.updated_at,
+    tenant_id: group.project_id,
+  }),
+  create: (writer, { projectId, values, now }) => {
+    const group: AddressGroupRecord = {
+      id: randomUUID(),
+      project_id: projectId,
+      name: values.name,
+      description: values.description,
+      addresses: [...new Set(values.addresses)],
+      created_at: now,
+      updated_at: now,
+      revision_number: 1,
+    };
+    checkCompilable({ address_groups: [group] });
+    writer.put('address_group', group);
+    return group;
+  },
+  update: (writer, group, { values, now }) => {
+    const after = revised(group, values, now);
+    if (after !== group) writer.put('address_group', after);
+    return after;
+  },
+  remove: (writer, group) => {
+    if (isAny(writer.view.rulesNaming(group.id))) {
+      throw conflict('AddressGroupInUse', `Address group ${group.id} is in use on one or more security group rules.`);
+    }
+    for (const policy of [...writer.view.policiesOf(group.id)]) writer.delete('rbac_policy', policy.id);
+    writer.delete('address_group', group.id);
+  },
+};
+
+/** The addresses in the body of `add_addresses` and `remove_addresses`. @throws ApiError (400) */
+export function addressesIn(body: unknown): readonly string[] {
+  const given = isObject(body) ? body['addresses'] : undefined;
+  if (!Array.isArray(given)) throw badRequest("Unable to find 'addresses' in request body");
+  return [...new Set(list(networkForm, MOST_ADDRESSES)(given, 'addresses'))];
+}
+
+export function addAddresses(
+  writer: Writer,
+  group: AddressGroupRecord,
+  addresses: readonly string[],
+  { now }: Pick<ChangeRequest, 'now'>,
+): AddressGroupRecord {
+  const present = addresses.filter((address) => group.addresses.includes(address));
+  if (present.length > 0) {
+    throw badRequest(
+      `Addresses ${present.join(', ')} already exist in the address group ${group.id}.`,
+      'AddressesAlreadyExist',
+    );
+  }
+  if (group.addresses.length + addresses.length > MOST_ADDRESSES) throw invalidInput('addresses', 'too many addresses');
+  const after = revised(group, { addresses: [...group.addresses, ...addresses] }, now);
+  checkCompilable({ address_groups: [{ ...after, addresses }] });
+  writer.put('address_group', after);
+  return after;
+}
+
+export function removeAddresses(
+  writer: Writer,
+  group: AddressGroupRecord,
+  addresses: readonly string[],
+  { now }: Pick<ChangeRequest, 'now'>,
+): AddressGroupRecord {
+  const absent = addresses.filter((address) => !group.addresses.includes(address));
+  if (absent.length > 0) {
+    throw notFound('AddressesNotFound', `Addresses ${absent.join(', ')} not found in the address group ${group.id}.`);
+  }
+  const gone = new Set(addresses);
+  const after = revised(group, { addresses: group.addresses.filter((address) => !gone.has(address)) }, now);
+  writer.put('address_group', after);
+  return after;
+}

@@ -1,0 +1,164 @@
+/** Addresses for ports. */
+import { randomInt } from 'node:crypto';
+import { covers, formatAddress, parseAddress, parseMac, parsePrefix, eui64LinkLocalNumber } from '../../model/index.js';
+import { ApiError, badRequest, conflict } from '../errors.js';
+import type { FixedIp, NetworkRecord, SubnetRecord } from '../records.js';
+import type { View } from '../state.js';
+
+/** What a client asks of one address: a subnet, an address, or both. */
+export interface WantedIp {
+  readonly subnet_id: string | undefined;
+  readonly ip_address: string | undefined;
+}
+
+/**
+ * Where the search for a free address goes on, by subnet: addresses are given in turn, so that one that was given back rests.
+ * A hint and no more: what is taken is what the view says.
+ */
+const nextCandidates = new Map<string, bigint>();
+
+/**
+ * @param wanted undefined for what the network gives by itself: one IPv4 and one IPv6 address, and one of each SLAAC subnet.
+ * @param portId of a port that has addresses already, which are not in its way.
+ * @throws ApiError
+ */
+export function allocate(
+  view: View,
+  network: NetworkRecord,
+  mac: string,
+  wanted: readonly WantedIp[] | undefined,
+  portId: string | undefined,
+): readonly FixedIp[] {
+  const subnets = [...view.subnetsOf(network.id)];
+  const isFree = (address: string): boolean => {
+    const owner = view.portWithAddress(network.id, address);
+    return owner === undefined || owner.id === portId;
+  };
+  const given: FixedIp[] = [];
+  const add = (ip: FixedIp): void => {
+    if (given.some(({ ip_address: address }) => address === ip.ip_address)) {
+      throw badRequest(`Duplicate fixed IP address ${ip.ip_address}`, 'InvalidInput');
+    }
+    given.push(ip);
+  };
+  if (wanted === undefined) {
+    for (const version of [4, 6] as const) {
+      const candidates = subnets.filter((subnet) => subnet.ip_version === version && !isAutomatic(subnet));
+      const ip = firstFree(candidates, isFree);
+      if (ip !== undefined) add(ip);
+      else if (candidates.length > 0) throw exhausted(network.id);
+    }
+  } else for (const one of wanted) add(wantedIp(one, subnets, network.id, mac, isFree, given));
+  if (wanted === undefined || wanted.length > 0) {
+    for (const subnet of subnets.filter(isAutomatic)) {
+      if (given.some(({ subnet_id: id }) => id === subnet.id)) continue;
+      given.push({ subnet_id: subnet.id, ip_address: eui64Address(subnet, mac) });
+    }
+  }
+  return given;
+}
+
+/** Addresses there come from the port's MAC (RFC 4862). */
+function isAutomatic({ ipv6_address_mode: mode }: SubnetRecord): boolean {
+  return mode === 'slaac' || mode === 'dhcpv6-stateless';
+}
+
+function eui64Address(subnet: SubnetRecord, mac: string): string {
+  const prefix = parsePrefix(subnet.cidr);
+  const parsed = parseMac(mac);
+  if (prefix === undefined || parsed === undefined)
+    throw badRequest(`${mac} gives no address in ${subnet.cidr}`, 'InvalidInput');
+  const host = eui64LinkLocalNumber(parsed) & 0xffff_ffff_ffff_ffffn;
+  return formatAddress('IPv6', prefix.network | host);
+}
+
+function exhausted(networkId: string): ApiError {
+  return conflict('IpAddressGenerationFailure', `No more IP addresses available on network ${networkId}.`);
+}
+
+function firstFree(subnets: readonly SubnetRecord[], isFree: (address: string) => boolean): FixedIp | undefined {
+  for (const subnet of subnets) {
+    const address = freeAddress(subnet, isFree);
+    if (address !== undefined) return { subnet_id: subnet.id, ip_address: address };
+  }
+  return undefined;
+}
+
+function freeAddress(subnet: SubnetRecord, isFree: (address: string) => boolean): string | undefined {
+  const family = subnet.ip_version === 4 ? 'IPv4' : 'IPv6';
+  const pools = subnet.allocation_pools.map(({ start, end }) => [numberOf(start), numberOf(end)] as const);
+  const hint = nextCandidates.get(subnet.id) ?? 0n;
+  // From the hint on, then from the beginning.
+  const ranges = [
+    ...pools.map(([from, to]) => [from > hint ? from : hint, to] as const),
+    ...pools.map(([from, to]) => [from, to < hint ? to : hint - 1n] as const),
+  ];
+  for (const [from, to] of ranges) {
+    for (let number = from; number <= to; number++) {
+      const address = formatAddress(family, number);
+      if (!isFree(address)) continue;
+      nextCandidates.set(subnet.id, number + 1n);
+      return address;
+    }
+  }
+  return undefined;
+}
+
+function numberOf(address: string): bigint {
+  return parseAddress(address)?.network ?? 0n;
+}
+
+function wantedIp(
+  { subnet_id: subnetId, ip_address: address }: WantedIp,
+  subnets: readonly SubnetRecord[],
+  networkId: string,
+  mac: string,
+  isFree: (address: string) => boolean,
+  given: readonly FixedIp[],
+): FixedIp {
+  const subnet = subnetId === undefined ? undefined : subnets.find(({ id }) => id === subnetId);
+  if (subnetId !== undefined && subnet === undefined) {
+    throw badRequest(
+      `Invalid input for operation: Failed to create port on network ${networkId}, because fixed_ips included invalid subnet ${subnetId}.`,
+      'InvalidInput',
+    );
+  }
+  if (address === undefined) {
+    if (subnet === undefined)
+      throw badRequest('Invalid input for operation: IP allocation requires subnet_id or ip_address.', 'InvalidInput');
+    if (isAutomatic(subnet)) return { subnet_id: subnet.id, ip_address: eui64Address(subnet, mac) };
+    const taken = new Set(given.map(({ ip_address: one }) => one));
+    const ip = firstFree([subnet], (one) => isFree(one) && !taken.has(one));
+    if (ip === undefined) throw exhausted(networkId);
+    return ip;
+  }
+  const parsed = parseAddress(address);
+  const home = (subnet === undefined ? subnets : [subnet]).find((one) => {
+    const prefix = parsePrefix(one.cidr);
+    return parsed !== undefined && prefix !== undefined && covers(prefix, parsed);
+  });
+  if (parsed === undefined || home === undefined) {
+    throw badRequest(
+      subnet === undefined
+        ? `IP address ${address} is not a valid IP for any of the subnets on the specified network.`
+        : `IP address ${address} is not a valid IP for the specified subnet.`,
+      subnet === undefined ? 'InvalidIpForNetwork' : 'InvalidIpForSubnet',
+    );
+  }
+  if (!isFree(parsed.text)) {
+    throw conflict('IpAddressAlreadyAllocated', `IP address ${parsed.text} already allocated in subnet ${home.id}`);
+  }
+  return { subnet_id: home.id, ip_address: parsed.text };
+}
+
+/** Neutron's `base_mac`, and three bytes that no port of the network has. */
+export function generateMac(view: View, networkId: string): string {
+  for (let tries = 0; tries < 1000; tries++) {
+    const tail = randomInt(1 << 24)
+      .toString(16)
+      .padStart(6, '0');
+    const mac = `fa:16:3e:${tail.slice(0, 2)}:${tail.slice(2, 4)}:${tail.slice(4)}`;
+    if (view.portWithMac(networkId, mac) === undefined) return mac;
+  }
+  throw new ApiError(503, 'MacAddressGenerationFailure', `Unable to generate unique mac on network ${networkId}.`);
+}

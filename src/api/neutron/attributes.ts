@@ -1,0 +1,160 @@
+/** Attributes of resources: what a client may say of each, and how it is read. */
+import { badRequest, invalidInput } from '../errors.js';
+
+export type Fields = Readonly<Record<string, unknown>>;
+
+/** Reads a value; throws ApiError (400) with the attribute's name when it is not one. */
+export type Parser<T> = (value: unknown, name: string) => T;
+
+export interface Attribute<T> {
+  /** @param value undefined when the client did not name it. */
+  readonly onCreate: Parser<T>;
+  /** Undefined for one that cannot be changed. */
+  readonly onUpdate: Parser<T> | undefined;
+}
+
+export type Spec = Readonly<Record<string, Attribute<unknown>>>;
+export type Created<S extends Spec> = { readonly [K in keyof S]: S[K] extends Attribute<infer T> ? T : never };
+export type Updated<S extends Spec> = { readonly [K in keyof S]?: S[K] extends Attribute<infer T> ? T : never };
+
+export function required<T>(parse: Parser<T>): Attribute<T> {
+  const onCreate: Parser<T> = (value, name) => {
+    if (value === undefined) throw badRequest(`Failed to parse request. Required attribute '${name}' not specified`);
+    return parse(value, name);
+  };
+  return { onCreate, onUpdate: parse };
+}
+
+export function defaulted<T>(parse: Parser<T>, fallback: NoInfer<T>): Attribute<T> {
+  return { onCreate: (value, name) => (value === undefined ? fallback : parse(value, name)), onUpdate: parse };
+}
+
+export function optional<T>(parse: Parser<T>): Attribute<T | undefined> {
+  return { onCreate: (value, name) => (value === undefined ? undefined : parse(value, name)), onUpdate: parse };
+}
+
+export function fixed<T>(attribute: Attribute<T>): Attribute<T> {
+  return { ...attribute, onUpdate: undefined };
+}
+
+/** Reads the body of a POST. @param readOnly attributes that clients see but do not set. */
+export function readCreate<S extends Spec>(spec: S, readOnly: readonly string[], body: Fields): Created<S> {
+  checkNames(spec, body, readOnly, (name) => `Attribute '${name}' not allowed in POST`);
+  return Object.fromEntries(
+    Object.entries(spec).map(([name, { onCreate }]) => [name, onCreate(body[name], name)]),
+  ) as Created<S>;
+}
+
+/** Reads the body of a PUT. */
+export function readUpdate<S extends Spec>(spec: S, readOnly: readonly string[], body: Fields): Updated<S> {
+  const fixedNames = Object.entries(spec).flatMap(([name, { onUpdate }]) => (onUpdate === undefined ? [name] : []));
+  checkNames(
+    spec,
+    body,
+    [...readOnly, ...fixedNames, 'tenant_id', 'project_id'],
+    (name) => `Cannot update read-only attribute ${name}`,
+  );
+  return Object.fromEntries(
+    Object.entries(body).map(([name, value]) => [name, spec[name]?.onUpdate?.(value, name)]),
+  ) as Updated<S>;
+}
+
+function checkNames(spec: Spec, body: Fields, refused: readonly string[], why: (name: string) => string): void {
+  const names = Object.keys(body);
+  for (const name of names) if (refused.includes(name)) throw badRequest(why(name));
+  const unknown = names.filter((name) => !Object.hasOwn(spec, name) && name !== 'tenant_id' && name !== 'project_id');
+  if (unknown.length > 0) throw badRequest(`Unrecognized attribute(s) '${unknown.join(', ')}'`);
+}
+
+/** `project_id`, or its older name; undefined when there is neither. */
+export function projectOf(body: Fields): string | undefined {
+  const [project, tenant] = ['project_id', 'tenant_id'].map((name) =>
+    body[name] === undefined ? undefined : text(255)(body[name], name),
+  );
+  if (project !== undefined && tenant !== undefined && project !== tenant) {
+    throw badRequest("'project_id' and 'tenant_id' do not match");
+  }
+  return project ?? tenant;
+}
+
+// Parsers
+
+/** Text without control characters that no column of a database would take (NUL). @param most characters. */
+export function text(most: number): Parser<string> {
+  return (value, name) => {
+    if (typeof value !== 'string') throw invalidInput(name, `'${shown(value)}' is not a valid string`);
+    if (value.length > most) throw invalidInput(name, `'${shown(value)}' exceeds maximum length of ${most.toString()}`);
+    if (value.includes('\0')) throw invalidInput(name, 'NUL characters are not allowed');
+    return value;
+  };
+}
+
+/** As Neutron reads one: true and false, 0 and 1, and words for them. */
+export const truth: Parser<boolean> = (value, name) => {
+  const word = typeof value === 'string' ? value.toLowerCase() : value;
+  if (word === true || word === 1 || ['true', '1', 'yes', 'on', 't', 'y'].includes(String(word))) return true;
+  if (word === false || word === 0 || ['false', '0', 'no', 'off', 'f', 'n'].includes(String(word))) return false;
+  throw invalidInput(name, `'${shown(value)}' cannot be converted to boolean`);
+};
+
+export function integer(least: number, most: number): Parser<number> {
+  return (value, name) => {
+    const number = typeof value === 'string' && /^-?\d{1,10}$/.test(value) ? Number(value) : value;
+    if (typeof number !== 'number' || !Number.isInteger(number))
+      throw invalidInput(name, `'${shown(value)}' is not an integer`);
+    if (number < least || number > most) {
+      throw invalidInput(name, `'${shown(value)}' is not in range ${least.toString()} through ${most.toString()}`);
+    }
+    return number;
+  };
+}
+
+export function nullable<T>(parse: Parser<T>): Parser<T | null> {
+  return (value, name) => (value === null ? null : parse(value, name));
+}
+
+export function oneOf<T extends string>(values: readonly T[]): Parser<T> {
+  return (value, name) => {
+    const found = values.find((one) => one === value);
+    if (found === undefined)
+      throw invalidInput(name, `'${shown(value)}' is not in [${values.map((one) => `'${one}'`).join(', ')}]`);
+    return found;
+  };
+}
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+
+export const uuid: Parser<string> = (value, name) => {
+  if (typeof value !== 'string' || !UUID.test(value)) throw invalidInput(name, `'${shown(value)}' is not a valid UUID`);
+  return value.toLowerCase();
+};
+
+export function isUuid(value: unknown): value is string {
+  return typeof value === 'string' && UUID.test(value);
+}
+
+/** A list; null is an empty one. @param most entries. */
+export function list<T>(parse: Parser<T>, most = 10_000): Parser<readonly T[]> {
+  return (value, name) => {
+    if (value === null) return [];
+    if (!Array.isArray(value)) throw invalidInput(name, `'${shown(value)}' is not a list`);
+    if (value.length > most) throw invalidInput(name, `more than ${most.toString()} entries`);
+    return (value as readonly unknown[]).map((entry) => parse(entry, name));
+  };
+}
+
+export const object: Parser<Fields> = (value, name) => {
+  if (!isObject(value)) throw invalidInput(name, `'${shown(value)}' is not a dictionary`);
+  return value;
+};
+
+export function isObject(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** A value in a message: short, on one line. */
+export function shown(value: unknown): string {
+  const said = typeof value === 'string' ? value : ((JSON.stringify(value) as string | undefined) ?? 'undefined');
+  const safe = said.replace(/[^\p{L}\p{N}\p{P}\p{S} ]/gu, '?');
+  return safe.length > 80 ? `${safe.slice(0, 80)}...` : safe;
+}

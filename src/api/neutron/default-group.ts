@@ -1,0 +1,108 @@
+/** What a new group holds, and each project's group `default`. */
+import { randomUUID } from 'node:crypto';
+import type { Writer } from '../database.js';
+import type { DefaultRuleRecord, GroupRecord, RuleRecord } from '../records.js';
+import type { View } from '../state.js';
+import type { ChangeRequest } from './resource.js';
+
+export const DEFAULT_NAME = 'default';
+
+/** Stands in a template for the group that is being made. */
+export const PARENT = 'PARENT';
+
+/** The templates that a new store begins with: egress to anywhere; `default` also admits its own members. */
+export function firstTemplates(): readonly DefaultRuleRecord[] {
+  const any = {
+    protocol: null,
+    port_range_min: null,
+    port_range_max: null,
+    remote_ip_prefix: null,
+    remote_address_group_id: null,
+  };
+  return (['IPv4', 'IPv6'] as const).flatMap((ethertype): readonly DefaultRuleRecord[] => [
+    {
+      id: randomUUID(),
+      description: 'Legacy default SG rule for egress traffic',
+      direction: 'egress',
+      ethertype,
+      ...any,
+      remote_group_id: null,
+      used_in_default_sg: true,
+      used_in_non_default_sg: true,
+    },
+    {
+      id: randomUUID(),
+      description: 'Legacy default SG rule for ingress traffic',
+      direction: 'ingress',
+      ethertype,
+      ...any,
+      remote_group_id: PARENT,
+      used_in_default_sg: true,
+      used_in_non_default_sg: false,
+    },
+  ]);
+}
+
+export function templatesFor(view: View, isDefault: boolean): readonly DefaultRuleRecord[] {
+  return [...view.all('default_security_group_rule')].filter((template) =>
+    isDefault ? template.used_in_default_sg : template.used_in_non_default_sg,
+  );
+}
+
+/** Makes a group with the rules of the templates. */
+export function makeGroup(writer: Writer, group: GroupRecord, isDefault: boolean): void {
+  writer.put('security_group', group);
+  for (const template of templatesFor(writer.view, isDefault)) {
+    writer.put('security_group_rule', ruleFrom(template, group));
+  }
+}
+
+function ruleFrom(template: DefaultRuleRecord, group: GroupRecord): RuleRecord {
+  const { direction, ethertype, protocol, port_range_min, port_range_max, remote_ip_prefix } = template;
+  return {
+    id: randomUUID(),
+    project_id: group.project_id,
+    security_group_id: group.id,
+    direction,
+    ethertype,
+    protocol,
+    port_range_min,
+    port_range_max,
+    remote_ip_prefix,
+    remote_group_id: template.remote_group_id === PARENT ? group.id : template.remote_group_id,
+    remote_address_group_id: template.remote_address_group_id,
+    description: null,
+    created_at: group.created_at,
+    updated_at: group.updated_at,
+    revision_number: 0,
+  };
+}
+
+export function hasDefaultGroup(view: View, projectId: string): boolean {
+  return view.get('default_security_group', projectId) !== undefined;
+}
+
+/** The id of the project's `default`, which is made where there is none. */
+export function ensureDefaultGroup(writer: Writer, projectId: string, { now }: Pick<ChangeRequest, 'now'>): string {
+  const known = writer.view.get('default_security_group', projectId);
+  if (known !== undefined) return known.security_group_id;
+  const id = randomUUID();
+  const group: GroupRecord = {
+    id,
+    project_id: projectId,
+    name: DEFAULT_NAME,
+    description: 'Default security group',
+    stateful: true,
+    tags: [],
+    created_at: now,
+    updated_at: now,
+    revision_number: 1,
+  };
+  makeGroup(writer, group, true);
+  writer.put('default_security_group', { id: projectId, security_group_id: id });
+  return id;
+}
+
+export function isDefaultGroup(view: View, { id, project_id: project }: GroupRecord): boolean {
+  return view.get('default_security_group', project)?.security_group_id === id;
+}

@@ -1,0 +1,65 @@
+/** Templates: the rules that a new group begins with. */
+import { randomUUID } from 'node:crypto';
+import { isAdmin, isReader } from '../caller.js';
+import { conflict, notFound } from '../errors.js';
+import type { DefaultRuleRecord } from '../records.js';
+import { defaulted, fixed, truth } from './attributes.js';
+import { addressGroupNotFound } from './address-groups.js';
+import { PARENT } from './default-group.js';
+import type { Resource } from './resource.js';
+import { duplicateKey, RULE_CONTENT, ruleContent } from './rule-content.js';
+import { checkRuleCompilable } from './rules.js';
+import { groupNotFound } from './security-groups.js';
+
+const SPEC = {
+  ...RULE_CONTENT,
+  used_in_default_sg: fixed(defaulted(truth, false)),
+  used_in_non_default_sg: fixed(defaulted(truth, true)),
+};
+
+export const defaultRules: Resource<'default_security_group_rule', typeof SPEC> = {
+  kind: 'default_security_group_rule',
+  singular: 'default_security_group_rule',
+  plural: 'default_security_group_rules',
+  path: 'default-security-group-rules',
+  spec: SPEC,
+  readOnly: ['id'],
+  isOwned: false,
+  notFound: (id) => notFound('DefaultSecurityGroupRuleNotFound', `Default Security Group rule ${id} does not exist`),
+  canSee: (_rule, _view, caller) => isReader(caller),
+  canChange: (_rule, _view, caller) => isAdmin(caller),
+  canCreate: isAdmin,
+  show: (rule) => ({ ...rule }),
+  create: (writer, { values }) => {
+    const { view } = writer;
+    const content = ruleContent(values);
+    const { remote_group_id: group, remote_address_group_id: addresses } = content;
+    if (group !== null && group !== PARENT && view.get('security_group', group) === undefined)
+      throw groupNotFound(group);
+    if (addresses !== null && view.get('address_group', addresses) === undefined) throw addressGroupNotFound(addresses);
+    const rule: DefaultRuleRecord = {
+      id: randomUUID(),
+      ...content,
+      description: values.description,
+      used_in_default_sg: values.used_in_default_sg,
+      used_in_non_default_sg: values.used_in_non_default_sg,
+    };
+    for (const other of view.all('default_security_group_rule')) {
+      const isTogether =
+        (other.used_in_default_sg && rule.used_in_default_sg) ||
+        (other.used_in_non_default_sg && rule.used_in_non_default_sg);
+      if (isTogether && duplicateKey(other) === duplicateKey(rule)) {
+        throw conflict(
+          'DefaultSecurityGroupRuleExists',
+          `Default Security group rule already exists. Rule id is ${other.id}.`,
+        );
+      }
+    }
+    checkRuleCompilable(rule);
+    writer.put('default_security_group_rule', rule);
+    return rule;
+  },
+  remove: (writer, { id }) => {
+    writer.delete('default_security_group_rule', id);
+  },
+};

@@ -1,0 +1,399 @@
+/** Ports. */
+import { randomUUID } from 'node:crypto';
+import { parseMac, parsePrefix } from '../../model/index.js';
+import { isAdmin, isOwn, type Caller } from '../caller.js';
+import { badRequest, conflict, forbidden, invalidInput, notFound, type ApiError } from '../errors.js';
+import type { AddressPair, FixedIp, NetworkRecord, PortRecord } from '../records.js';
+import type { View } from '../state.js';
+import { allocate, generateMac, type WantedIp } from './allocation.js';
+import {
+  defaulted,
+  fixed,
+  isObject,
+  list,
+  object,
+  oneOf,
+  optional,
+  required,
+  shown,
+  text,
+  truth,
+  uuid,
+  type Parser,
+} from './attributes.js';
+import { checkCompilable } from './compilable.js';
+import { ensureDefaultGroup } from './default-group.js';
+import { canSeeNetwork, networkNotFound } from './networks.js';
+import type { Listed } from './query.js';
+import { reserve } from './quota.js';
+import { revised, type Resource } from './resource.js';
+import { groupNotFound } from './security-groups.js';
+import { isUsable } from './sharing.js';
+
+/** Neutron's `max_allowed_address_pair`. */
+const MOST_PAIRS = 10;
+/** Neutron's `max_fixed_ips_per_port`. */
+const MOST_FIXED_IPS = 5;
+/** Ports of the network's own services, which nobody filters. */
+const TRUSTED_OWNER = 'network:';
+
+const macAddress: Parser<string> = (value, name) => {
+  const mac = typeof value === 'string' ? parseMac(value) : undefined;
+  if (mac === undefined) throw invalidInput(name, `'${shown(value)}' is not a valid MAC address of a single device`);
+  return mac;
+};
+
+const wantedIp: Parser<WantedIp> = (value, name) => {
+  if (!isObject(value)) throw invalidInput(name, `Invalid data format for fixed IP: '${shown(value)}'`);
+  const unknown = Object.keys(value).find((key) => key !== 'subnet_id' && key !== 'ip_address');
+  if (unknown !== undefined)
+    throw invalidInput(name, `Invalid data format for fixed IP: unknown key '${shown(unknown)}'`);
+  const { subnet_id: subnet, ip_address: address } = value as { subnet_id?: unknown; ip_address?: unknown };
+  return {
+    subnet_id: subnet === undefined || subnet === null ? undefined : uuid(subnet, name),
+    ip_address: address === undefined || address === null ? undefined : text(64)(address, name),
+  };
+};
+
+const pair: Parser<{ readonly ip_address: string; readonly mac_address: string | undefined }> = (value, name) => {
+  if (!isObject(value)) throw invalidInput(name, `'${shown(value)}' is not a dictionary`);
+  const unknown = Object.keys(value).filter((key) => key !== 'mac_address' && key !== 'ip_address');
+  if (unknown.length > 0) {
+    throw badRequest(`Unrecognized attribute(s) '${shown(unknown.join(', '))}'`);
+  }
+  const address = value['ip_address'];
+  if (address === undefined)
+    throw badRequest('AllowedAddressPair must contain ip_address', 'AllowedAddressPairsMissingIP');
+  if (typeof address !== 'string' || parsePrefix(address) === undefined) {
+    throw invalidInput(name, `'${shown(address)}' is not a valid IP address or subnet`);
+  }
+  const mac = value['mac_address'];
+  return { ip_address: address, mac_address: mac === undefined ? undefined : macAddress(mac, name) };
+};
+
+const pairs: Parser<readonly ReturnType<typeof pair>[]> = (value, name) => {
+  const given = list(pair)(value, name);
+  if (given.length > MOST_PAIRS) {
+    throw badRequest(
+      `The number of allowed address pair exceeds the maximum ${MOST_PAIRS.toString()}.`,
+      'AllowedAddressPairExhausted',
+    );
+  }
+  return given;
+};
+
+const groupIds: Parser<readonly string[]> = (value, name) => {
+  const ids = list(uuid)(value, name);
+  const repeated = ids.find((id, index) => ids.indexOf(id) !== index);
+  if (repeated !== undefined) throw invalidInput(name, `Duplicate items in the list: '${repeated}'`);
+  return ids;
+};
+
+const SPEC = {
+  name: defaulted(text(255), ''),
+  description: defaulted(text(255), ''),
+  network_id: fixed(required(uuid)),
+  mac_address: optional(macAddress),
+  admin_state_up: defaulted(truth, true),
+  device_id: defaulted(text(255), ''),
+  device_owner: defaulted(text(255), ''),
+  fixed_ips: optional(list(wantedIp, MOST_FIXED_IPS)),
+  security_groups: optional(groupIds),
+  port_security_enabled: optional(truth),
+  allowed_address_pairs: defaulted(pairs, []),
+  extra_dhcp_opts: defaulted(
+    list((value, name) => object(value, name), 20),
+    [],
+  ),
+  'binding:vnic_type': defaulted(
+    oneOf(['normal', 'direct', 'macvtap', 'baremetal', 'direct-physical'] as const),
+    'normal',
+  ),
+  'binding:host_id': defaulted((value, name) => (value === null ? '' : text(255)(value, name)), ''),
+  'binding:profile': defaulted((value, name) => (value === null ? {} : object(value, name)), {}),
+  tags: fixed(defaulted(list(text(255), 50), [])),
+};
+
+const BINDING = ['binding:host_id', 'binding:profile', 'binding:vif_type', 'binding:vif_details'];
+
+export const ports: Resource<'port', typeof SPEC> = {
+  kind: 'port',
+  singular: 'port',
+  plural: 'ports',
+  path: 'ports',
+  spec: SPEC,
+  readOnly: ['id', 'status', 'binding:vif_type', 'binding:vif_details', 'created_at', 'updated_at', 'revision_number'],
+  adminOnly: BINDING,
+  isOwned: true,
+  notFound: portNotFound,
+  canSee: (port, view, caller) => {
+    const network = view.get('network', port.network_id);
+    return isOwn(caller, port) || (network !== undefined && isOwn(caller, network));
+  },
+  show: portView,
+  candidates: (view, filters) => {
+    const [devices, networks] = [filters.get('device_id'), filters.get('network_id')];
+    if (devices?.every((id) => id !== '') === true)
+      return new Set(devices.flatMap((id) => [...view.portsOfDevice(id)]));
+    return networks === undefined ? undefined : [...new Set(networks)].flatMap((id) => [...view.portsOf(id)]);
+  },
+  filters: {
+    fixed_ips: (item, values) => values.some((wanted) => hasFixedIp(item, wanted)),
+    // Clients that ask for the attribute by its other name.
+    security_group_ids: (item, values) =>
+      (item.value('security_groups') as readonly string[]).some((id) => values.includes(id)),
+  },
+  create: (writer, { values, projectId, caller, now, named }) => {
+    const { view } = writer;
+    const network = view.get('network', values.network_id);
+    if (network === undefined || !canSeeNetwork(network, caller)) throw networkNotFound(values.network_id);
+    const isNetworkOwner = isAdmin(caller) || isOwn(caller, network);
+    for (const name of ['mac_address', 'port_security_enabled', 'allowed_address_pairs']) {
+      if (named.has(name) && !isNetworkOwner) throw forbidden(`rule:create_port:${name}`);
+    }
+    if (values.fixed_ips?.some(({ ip_address: address }) => address !== undefined) === true && !isNetworkOwner) {
+      throw forbidden('rule:create_port:fixed_ips:ip_address');
+    }
+    refuseBinding(named, caller, 'create');
+    refuseTrusted(values.device_owner, network, caller, 'create');
+    reserve(view, projectId, { port: 1 });
+    const mac = freeMac(view, network.id, values.mac_address);
+    const fixedIps = allocate(view, network, mac, values.fixed_ips, undefined);
+    const isTrusted = values.device_owner.startsWith(TRUSTED_OWNER);
+    const groupsNamed = values.security_groups !== undefined && values.security_groups.length > 0;
+    const isSecured =
+      !isTrusted &&
+      (values.port_security_enabled ?? ((groupsNamed && fixedIps.length > 0) || network.port_security_enabled));
+    const groups = isSecured ? (values.security_groups ?? [ensureDefaultGroup(writer, projectId, { now })]) : [];
+    if (!isSecured && groupsNamed) throw securityRequired();
+    const port: PortRecord = {
+      id: randomUUID(),
+      project_id: projectId,
+      name: values.name,
+      description: values.description,
+      network_id: network.id,
+      mac_address: mac,
+      admin_state_up: values.admin_state_up,
+      device_id: values.device_id,
+      device_owner: values.device_owner,
+      fixed_ips: fixedIps,
+      security_groups: groups,
+      port_security_enabled: isSecured,
+      allowed_address_pairs: completed(values.allowed_address_pairs, mac),
+      extra_dhcp_opts: values.extra_dhcp_opts,
+      'binding:vnic_type': values['binding:vnic_type'],
+      'binding:host_id': values['binding:host_id'],
+      'binding:profile': values['binding:profile'],
+      tags: values.tags,
+      created_at: now,
+      updated_at: now,
+      revision_number: 1,
+    };
+    checkPort(view, port, caller);
+    writer.put('port', port);
+    return port;
+  },
+  update: (writer, port, { values, caller, now }) => {
+    const { view } = writer;
+    const network = view.get('network', port.network_id);
+    if (network === undefined) throw networkNotFound(port.network_id);
+    const named = new Set(Object.keys(values));
+    const isNetworkOwner = isAdmin(caller) || isOwn(caller, network);
+    for (const name of ['port_security_enabled', 'allowed_address_pairs', 'fixed_ips']) {
+      if (named.has(name) && !isNetworkOwner) throw forbidden(`rule:update_port:${name}`);
+    }
+    if (values.mac_address !== undefined && values.mac_address !== port.mac_address && !isAdmin(caller)) {
+      throw forbidden('rule:update_port:mac_address');
+    }
+    refuseBinding(named, caller, 'update');
+    if (values.device_owner !== undefined && values.device_owner !== port.device_owner) {
+      refuseTrusted(values.device_owner, network, caller, 'update');
+    }
+    const { fixed_ips: wantedIps, allowed_address_pairs: wantedPairs, ...others } = values;
+    const mac =
+      values.mac_address === undefined ? port.mac_address : freeMac(view, network.id, values.mac_address, port.id);
+    const after = securedAfter(
+      port,
+      revised(
+        port,
+        {
+          ...others,
+          ...(wantedIps === undefined ? {} : { fixed_ips: allocateAgain(view, network, port, mac, wantedIps) }),
+          ...(wantedPairs === undefined ? {} : { allowed_address_pairs: completed(wantedPairs, mac) }),
+        } as Partial<PortRecord>,
+        now,
+      ),
+      named,
+    );
+    if (after === port) return port;
+    checkPort(view, after, caller, port);
+    writer.put('port', after);
+    return after;
+  },
+  remove: (writer, { id }) => {
+    writer.delete('port', id);
+  },
+};
+
+export function portNotFound(id: string): ApiError {
+  return notFound('PortNotFound', `Port ${id} could not be found.`);
+}
+
+export function portView(port: PortRecord): Readonly<Record<string, unknown>> {
+  const isBound = port['binding:host_id'] !== '';
+  return {
+    id: port.id,
+    name: port.name,
+    network_id: port.network_id,
+    tenant_id: port.project_id,
+    mac_address: port.mac_address,
+    admin_state_up: port.admin_state_up,
+    // There is no agent that reports: a port that is bound is taken to be wired.
+    status: isBound && port.admin_state_up ? 'ACTIVE' : 'DOWN',
+    device_id: port.device_id,
+    device_owner: port.device_owner,
+    fixed_ips: port.fixed_ips,
+    allowed_address_pairs: port.allowed_address_pairs,
+    extra_dhcp_opts: port.extra_dhcp_opts,
+    security_groups: port.security_groups,
+    description: port.description,
+    'binding:vnic_type': port['binding:vnic_type'],
+    'binding:profile': port['binding:profile'],
+    'binding:host_id': port['binding:host_id'],
+    'binding:vif_type': isBound ? 'tap' : 'unbound',
+    'binding:vif_details': isBound ? { port_filter: true, connectivity: 'l2' } : {},
+    port_security_enabled: port.port_security_enabled,
+    tags: port.tags,
+    created_at: port.created_at,
+    updated_at: port.updated_at,
+    revision_number: port.revision_number,
+    project_id: port.project_id,
+  };
+}
+
+function hasFixedIp(item: Listed, wanted: string): boolean {
+  const equals = wanted.indexOf('=');
+  const [key, value] = [wanted.slice(0, equals), wanted.slice(equals + 1)];
+  const ips = item.value('fixed_ips') as readonly FixedIp[];
+  switch (key) {
+    case 'ip_address':
+      return ips.some(({ ip_address: address }) => address === value);
+    case 'ip_address_substr':
+      return ips.some(({ ip_address: address }) => address.includes(value));
+    case 'subnet_id':
+      return ips.some(({ subnet_id: id }) => id === value);
+    default:
+      throw badRequest(
+        `Invalid input for fixed_ips filter: '${shown(wanted)}'; valid: ip_address=, ip_address_substr=, subnet_id=`,
+      );
+  }
+}
+
+function refuseBinding(named: ReadonlySet<string>, caller: Caller, action: 'create' | 'update'): void {
+  const refused = isAdmin(caller) ? undefined : BINDING.find((name) => named.has(name));
+  if (refused !== undefined) throw forbidden(`rule:${action}_port:${refused}`);
+}
+
+/** Who may make a port that nobody filters (CVE-2015-5240). */
+function refuseTrusted(owner: string, network: NetworkRecord, caller: Caller, action: 'create' | 'update'): void {
+  if (!owner.startsWith(TRUSTED_OWNER) || isAdmin(caller) || isOwn(caller, network)) return;
+  throw forbidden(`rule:${action}_port:device_owner`);
+}
+
+function freeMac(view: View, networkId: string, wanted: string | undefined, portId?: string): string {
+  if (wanted === undefined) return generateMac(view, networkId);
+  const owner = view.portWithMac(networkId, wanted);
+  if (owner !== undefined && owner.id !== portId) {
+    throw conflict(
+      'MacAddressInUse',
+      `Unable to complete operation for network ${networkId}. The mac address ${wanted} is in use.`,
+    );
+  }
+  return wanted;
+}
+
+/** Addresses that the port has and keeps are not looked for. */
+function allocateAgain(
+  view: View,
+  network: NetworkRecord,
+  port: PortRecord,
+  mac: string,
+  wanted: readonly WantedIp[],
+): readonly FixedIp[] {
+  const kept = wanted.map(({ subnet_id: subnet, ip_address: address }) => ({
+    subnet_id: subnet,
+    ip_address: address ?? port.fixed_ips.find(({ subnet_id: id }) => id === subnet)?.ip_address,
+  }));
+  return allocate(view, network, mac, kept, port.id);
+}
+
+/** The MAC is stored with the pair; equal pairs are refused, also where one of them names the port's own. */
+function completed(given: readonly ReturnType<typeof pair>[], mac: string): readonly AddressPair[] {
+  const complete = given.map(({ ip_address: address, mac_address: own }) => ({
+    mac_address: own ?? mac,
+    ip_address: address,
+  }));
+  const seen = new Set<string>();
+  for (const { mac_address: one, ip_address: address } of complete) {
+    const key = `${one} ${address}`;
+    if (seen.has(key)) {
+      throw badRequest(
+        `Request contains duplicate address pair: mac_address ${one} ip_address ${address}.`,
+        'DuplicateAddressPairInRequest',
+      );
+    }
+    seen.add(key);
+  }
+  return complete;
+}
+
+function securityRequired(): ApiError {
+  return badRequest(
+    'Port security must be enabled and port must have an IP address in order to use security groups.',
+    'PortSecurityAndIPRequiredForSecurityGroups',
+  );
+}
+
+/** A port whose owner becomes a trusted one has no port security any more, and no groups. */
+function securedAfter(before: PortRecord, after: PortRecord, named: ReadonlySet<string>): PortRecord {
+  const isTrusted = after.device_owner.startsWith(TRUSTED_OWNER);
+  if (isTrusted && !before.device_owner.startsWith(TRUSTED_OWNER)) {
+    return { ...after, port_security_enabled: false, security_groups: [], allowed_address_pairs: [] };
+  }
+  if (!after.port_security_enabled && before.port_security_enabled && after.security_groups.length > 0) {
+    if (named.has('security_groups')) throw securityRequired();
+    throw conflict(
+      'PortSecurityPortHasSecurityGroup',
+      'Port has security group associated. Cannot disable port security or IP address until security group is removed.',
+    );
+  }
+  return after;
+}
+
+/** What the attributes say together, and the groups. */
+function checkPort(view: View, port: PortRecord, caller: Caller, before?: PortRecord): void {
+  if (!port.port_security_enabled && port.security_groups.length > 0) throw securityRequired();
+  if (!port.port_security_enabled && port.allowed_address_pairs.length > 0) {
+    throw conflict(
+      'AddressPairAndPortSecurityRequired',
+      'Port Security must be enabled in order to have allowed address pairs on a port.',
+    );
+  }
+  const groups = port.security_groups.map((id) => {
+    const group = view.get('security_group', id);
+    const isKept = before?.security_groups.includes(id) === true;
+    if (group === undefined || !(isKept || isAdmin(caller) || isUsable(group, view, caller))) throw groupNotFound(id);
+    return group;
+  });
+  if (new Set(groups.map(({ stateful }) => stateful)).size > 1) {
+    throw conflict(
+      'SecurityGroupConflict',
+      'Error Cannot apply both stateful and stateless security groups on the same port at the same time while attempting the operation.',
+    );
+  }
+  checkCompilable({
+    networks: [{ id: port.network_id }],
+    security_groups: groups.map(({ id, stateful }) => ({ id, stateful, security_group_rules: [] })),
+    ports: [portView(port)],
+  });
+}

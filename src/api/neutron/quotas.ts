@@ -1,0 +1,111 @@
+/** `/quotas`: what projects may have, and what they have. */
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { isAdmin, isReader } from '../caller.js';
+import { badRequest, forbidden, notFound } from '../errors.js';
+import { QUOTA_NAMES, type QuotaName } from '../records.js';
+import { callerOf, empty, parameter, type Service } from '../service.js';
+import { integer, truth, type Fields } from './attributes.js';
+import { DEFAULT_LIMITS, limitsOf, usedBy } from './quota.js';
+import { envelope } from './resource.js';
+
+const limit = integer(-1, 2_147_483_647);
+
+export function registerQuotas(app: FastifyInstance, { database }: Service): void {
+  const mayRead = (request: FastifyRequest, project: string): void => {
+    const caller = callerOf(request);
+    if (!isAdmin(caller) && !(isReader(caller) && caller.projectId === project)) throw forbidden('rule:get_quota');
+  };
+  const mayWrite = (request: FastifyRequest, action: string): void => {
+    if (!isAdmin(callerOf(request))) throw forbidden(`rule:${action}_quota`);
+  };
+
+  app.get('/quotas', (request) => {
+    if (!isAdmin(callerOf(request))) throw forbidden('rule:get_quota');
+    return {
+      quotas: [...database.view.all('quota')].map(({ id }) => ({
+        ...limitsOf(database.view, id),
+        project_id: id,
+        tenant_id: id,
+      })),
+    };
+  });
+
+  app.get('/quotas/:project', (request) => {
+    const project = parameter(request, 'project');
+    // The client asks so for its own project's id.
+    if (project === 'tenant' || project === 'project') {
+      const { projectId } = callerOf(request);
+      return { [project]: { tenant_id: projectId, project_id: projectId } };
+    }
+    mayRead(request, project);
+    return { quota: limitsOf(database.view, project) };
+  });
+
+  app.get('/quotas/:project/default', (request) => {
+    mayRead(request, parameter(request, 'project'));
+    return { quota: DEFAULT_LIMITS };
+  });
+
+  app.get('/quotas/:project/details', (request) => {
+    const project = parameter(request, 'project');
+    mayRead(request, project);
+    const limits = limitsOf(database.view, project);
+    return {
+      quota: Object.fromEntries(
+        QUOTA_NAMES.map((name) => [
+          name,
+          { limit: limits[name], used: usedBy(database.view, project, name), reserved: 0 },
+        ]),
+      ),
+    };
+  });
+
+  app.put('/quotas/:project', async (request) => {
+    mayWrite(request, 'update');
+    const project = parameter(request, 'project');
+    const { limits, isChecked } = readLimits(envelope(request.body, 'quota'));
+    await database.change(callerOf(request), (writer) => {
+      for (const [name, value] of Object.entries(limits) as [QuotaName, number][]) {
+        if (isChecked && value >= 0 && usedBy(writer.view, project, name) > value) {
+          throw badRequest(
+            `Quota limit of ${name} is below what the project uses already: use force`,
+            'InvalidQuotaLimit',
+          );
+        }
+      }
+      const before = writer.view.get('quota', project)?.limits;
+      writer.put('quota', { id: project, limits: { ...before, ...limits } });
+    });
+    return { quota: limitsOf(database.view, project) };
+  });
+
+  app.delete('/quotas/:project', async (request, reply) => {
+    mayWrite(request, 'delete');
+    const project = parameter(request, 'project');
+    await database.change(callerOf(request), (writer) => {
+      if (writer.view.get('quota', project) === undefined) {
+        throw notFound('TenantQuotaNotFound', `Quota for tenant ${project} could not be found.`);
+      }
+      writer.delete('quota', project);
+    });
+    await empty(reply, 204);
+  });
+}
+
+/** `check_limit` (or no `force`): a limit below what is used is refused. */
+function readLimits(body: Fields): {
+  readonly limits: Partial<Record<QuotaName, number>>;
+  readonly isChecked: boolean;
+} {
+  const limits: Partial<Record<QuotaName, number>> = {};
+  let isChecked = true;
+  for (const [name, value] of Object.entries(body)) {
+    const known = QUOTA_NAMES.find((one) => one === name);
+    if (known !== undefined) limits[known] = limit(value, name);
+    else if (name === 'force') isChecked = !truth(value, name);
+    else if (name === 'check_limit') isChecked = truth(value, name);
+    else if (name !== 'project_id' && name !== 'tenant_id')
+      throw badRequest(`Unrecognized attribute(s) '${name.slice(0, 80)}'`);
+  }
+  return { limits, isChecked };
+}

@@ -1,0 +1,120 @@
+/** RBAC policies: groups and address groups that other projects may use. */
+import { randomUUID } from 'node:crypto';
+import { isAdmin, isOwn } from '../caller.js';
+import { badRequest, conflict, forbidden, notFound } from '../errors.js';
+import type { RbacRecord } from '../records.js';
+import type { View } from '../state.js';
+import { addressGroupNotFound } from './address-groups.js';
+import { defaulted, fixed, oneOf, optional, required, text } from './attributes.js';
+import { reserve } from './quota.js';
+import type { Resource } from './resource.js';
+import { groupNotFound } from './security-groups.js';
+import { isSharedWith } from './sharing.js';
+
+const SPEC = {
+  object_type: fixed(required(oneOf(['security_group', 'address_group'] as const))),
+  object_id: fixed(required(text(255))),
+  action: fixed(defaulted(oneOf(['access_as_shared'] as const), 'access_as_shared')),
+  target_tenant: optional(text(255)),
+  target_project: optional(text(255)),
+};
+
+export const rbacPolicies: Resource<'rbac_policy', typeof SPEC> = {
+  kind: 'rbac_policy',
+  singular: 'rbac_policy',
+  plural: 'rbac_policies',
+  path: 'rbac-policies',
+  spec: SPEC,
+  readOnly: ['id'],
+  isOwned: true,
+  notFound: (id) => notFound('RbacPolicyNotFound', `RBAC policy of type rbac_policy with ID ${id} not found`),
+  canSee: (policy, _view, caller) => isOwn(caller, policy),
+  show: (policy) => ({
+    id: policy.id,
+    project_id: policy.project_id,
+    action: policy.action,
+    object_id: policy.object_id,
+    target_tenant: policy.target_tenant,
+    target_project: policy.target_tenant,
+    object_type: policy.object_type,
+    tenant_id: policy.project_id,
+  }),
+  create: (writer, { values, projectId, caller }) => {
+    const { object_type: type, object_id: object } = values;
+    const target = targetOf(values);
+    const { view } = writer;
+    const record = view.get(type, object);
+    const isVisible =
+      record !== undefined &&
+      (isAdmin(caller) || isOwn(caller, record) || isSharedWith(view, object, caller.projectId));
+    if (!isVisible) throw type === 'security_group' ? groupNotFound(object) : addressGroupNotFound(object);
+    if (!isAdmin(caller) && !isOwn(caller, record)) {
+      throw badRequest(
+        `Invalid input for operation: Only admins can manipulate policies on objects they do not own.`,
+        'InvalidInput',
+      );
+    }
+    if (target === '*' && !isAdmin(caller)) throw forbidden('rule:create_rbac_policy:target_tenant');
+    reserve(view, projectId, { rbac_policy: 1 });
+    refuseDuplicate(view, object, target);
+    const policy: RbacRecord = {
+      id: randomUUID(),
+      project_id: projectId,
+      object_type: type,
+      object_id: object,
+      action: values.action,
+      target_tenant: target,
+    };
+    writer.put('rbac_policy', policy);
+    return policy;
+  },
+  update: (writer, policy, { values, caller }) => {
+    const target = values.target_tenant ?? values.target_project ?? policy.target_tenant;
+    if (target === policy.target_tenant) return policy;
+    if (target === '*' && !isAdmin(caller)) throw forbidden('rule:update_rbac_policy:target_tenant');
+    refuseDuplicate(writer.view, policy.object_id, target);
+    const after = { ...policy, target_tenant: target };
+    writer.put('rbac_policy', after);
+    refuseInUse(writer.view, policy);
+    return after;
+  },
+  remove: (writer, policy) => {
+    writer.delete('rbac_policy', policy.id);
+    refuseInUse(writer.view, policy);
+  },
+};
+
+function targetOf(values: {
+  readonly target_tenant: string | undefined;
+  readonly target_project: string | undefined;
+}): string {
+  const target = values.target_tenant ?? values.target_project;
+  if (target === undefined || target === '') {
+    throw badRequest("Failed to parse request. Required attribute 'target_tenant' not specified");
+  }
+  return target;
+}
+
+function refuseDuplicate(view: View, object: string, target: string): void {
+  for (const other of view.policiesOf(object)) {
+    if (other.target_tenant === target) {
+      throw conflict('DuplicateRbacPolicy', 'An RBAC policy already exists with those values.');
+    }
+  }
+}
+
+/** Once the policy is gone: what still uses the object must see it by another one. */
+function refuseInUse(view: View, { object_type: type, object_id: object }: RbacRecord): void {
+  const owner = view.get(type, object)?.project_id;
+  const users = [
+    ...[...view.rulesNaming(object)].map(({ project_id: project }) => project),
+    ...(type === 'security_group' ? [...view.portsWith(object)].map(({ project_id: project }) => project) : []),
+  ];
+  const left = users.find((project) => project !== owner && !isSharedWith(view, object, project));
+  if (left !== undefined) {
+    throw conflict(
+      'RbacPolicyInUse',
+      `RBAC policy on object ${object} cannot be removed because other objects depend on it.\nDetails: in use by project ${left}`,
+    );
+  }
+}

@@ -1,0 +1,265 @@
+/** What every resource of Neutron's API has in common: a description of one, and what a request does with it. */
+import { isAdmin, isMember, isReader, type Caller } from '../caller.js';
+import { ApiError, badRequest, forbidden } from '../errors.js';
+import type { Kind, Records } from '../records.js';
+import type { Writer } from '../database.js';
+import type { View } from '../state.js';
+import {
+  isObject,
+  projectOf,
+  readCreate,
+  readUpdate,
+  type Created,
+  type Fields,
+  type Spec,
+  type Updated,
+} from './attributes.js';
+import { onlyFields, type Listed, type SpecialFilters } from './query.js';
+
+export interface Resource<K extends Kind, S extends Spec> {
+  readonly kind: K;
+  /** `security_group`, and in lists `security_groups`. */
+  readonly singular: string;
+  readonly plural: string;
+  /** In URLs: `security-groups`. */
+  readonly path: string;
+  readonly spec: S;
+  /** Attributes that are shown and never set. */
+  readonly readOnly: readonly string[];
+  /** Attributes that are shown to administrators only. */
+  readonly adminOnly?: readonly string[];
+  /** Whether project_id is shown, and may be given by an administrator. */
+  readonly isOwned: boolean;
+  readonly notFound: (id: string) => ApiError;
+  readonly canSee: (record: Records[K], view: View, caller: Caller) => boolean;
+  /** Undefined: a member of the project that has it, or an administrator. */
+  readonly canChange?: (record: Records[K], view: View, caller: Caller) => boolean;
+  readonly canCreate?: (caller: Caller) => boolean;
+  /** All attributes. @param wants says which are asked for: dear ones may be left out where they are not. */
+  readonly show: (record: Records[K], view: View, caller: Caller, wants: (name: string) => boolean) => Fields;
+  readonly create: (writer: Writer, request: CreateRequest<S>) => Records[K];
+  /** Undefined where there is no PUT. */
+  readonly update?: (writer: Writer, record: Records[K], request: UpdateRequest<S>) => Records[K];
+  readonly remove: (writer: Writer, record: Records[K], request: ChangeRequest) => void;
+  /** Before a list is read, and before the first create. */
+  readonly prepare?: (writer: Writer, request: ChangeRequest) => void;
+  readonly needsPreparation?: (view: View, caller: Caller) => boolean;
+  /** Fewer than all, where a filter says which. */
+  readonly candidates?: (
+    view: View,
+    filters: ReadonlyMap<string, readonly string[]>,
+  ) => Iterable<Records[K]> | undefined;
+  readonly filters?: SpecialFilters;
+  /** What all of a bulk must agree in. */
+  readonly checkBulk?: (bodies: readonly Fields[]) => void;
+}
+
+export interface ChangeRequest {
+  readonly caller: Caller;
+  /** `YYYY-MM-DDTHH:MM:SSZ`. */
+  readonly now: string;
+}
+
+export interface CreateRequest<S extends Spec> extends ChangeRequest {
+  readonly projectId: string;
+  readonly values: Created<S>;
+  /** The names that the client gave. */
+  readonly named: ReadonlySet<string>;
+}
+
+export interface UpdateRequest<S extends Spec> extends ChangeRequest {
+  readonly values: Updated<S>;
+}
+
+/** A resource whose record and attributes are not known by type any more. */
+export type AnyResource = {
+  readonly [K in Kind]: Resource<K, Spec>;
+}[Kind];
+
+/** The time as Neutron writes it. */
+export function timestamp(date = new Date()): string {
+  return `${date.toISOString().slice(0, 19)}Z`;
+}
+
+/** The objects of a resource that the caller may see, to be filtered. */
+export function* visible<K extends Kind, S extends Spec>(
+  resource: Resource<K, S>,
+  view: View,
+  caller: Caller,
+  filters: ReadonlyMap<string, readonly string[]>,
+): Iterable<Listed & { readonly record: Records[K] }> {
+  for (const record of candidatesOf(resource, view, filters)) {
+    if (!isAdmin(caller) && !resource.canSee(record, view, caller)) continue;
+    yield {
+      id: record.id,
+      record,
+      value: (name) => shownBy(resource, record, view, caller, (one) => one === name)[name],
+    };
+  }
+}
+
+function candidatesOf<K extends Kind, S extends Spec>(
+  { kind, candidates }: Resource<K, S>,
+  view: View,
+  filters: ReadonlyMap<string, readonly string[]>,
+): Iterable<Records[K]> {
+  const ids = filters.get('id');
+  if (ids !== undefined) return new Set(ids.flatMap((id) => view.get(kind, id) ?? []));
+  return candidates?.(view, filters) ?? view.all(kind);
+}
+
+/** An object as the caller sees it. */
+export function shownBy<K extends Kind, S extends Spec>(
+  resource: Resource<K, S>,
+  record: Records[K],
+  view: View,
+  caller: Caller,
+  wants: (name: string) => boolean = () => true,
+): Fields {
+  const shown = resource.show(record, view, caller, wants);
+  const hidden = isAdmin(caller) ? [] : (resource.adminOnly ?? []);
+  const fields =
+    hidden.length === 0 ? shown : Object.fromEntries(Object.entries(shown).filter(([name]) => !hidden.includes(name)));
+  const owner = (record as { readonly project_id?: string }).project_id;
+  return resource.isOwned ? { ...fields, tenant_id: owner, project_id: owner } : fields;
+}
+
+export function shownFields<K extends Kind, S extends Spec>(
+  resource: Resource<K, S>,
+  record: Records[K],
+  view: View,
+  caller: Caller,
+  fields: ReadonlySet<string> | undefined,
+): Fields {
+  return onlyFields(
+    shownBy(resource, record, view, caller, (name) => fields?.has(name) ?? true),
+    fields,
+  );
+}
+
+/** The names that a filter may use. */
+export function attributeNames<K extends Kind, S extends Spec>(
+  resource: Resource<K, S>,
+  caller: Caller,
+): readonly string[] {
+  const owner = resource.isOwned ? ['project_id', 'tenant_id'] : [];
+  const hidden = isAdmin(caller) ? [] : (resource.adminOnly ?? []);
+  return [...Object.keys(resource.spec), ...resource.readOnly, ...owner].filter((name) => !hidden.includes(name));
+}
+
+/**
+ * The object with that id, if the caller may see it.
+ * @throws ApiError (404): also for one that there is, so that nobody learns of it.
+ */
+export function found<K extends Kind, S extends Spec>(
+  resource: Resource<K, S>,
+  view: View,
+  caller: Caller,
+  id: string,
+): Records[K] {
+  const record = view.get(resource.kind, id);
+  if (record === undefined || !isReader(caller)) throw resource.notFound(id);
+  if (!isAdmin(caller) && !resource.canSee(record, view, caller)) throw resource.notFound(id);
+  return record;
+}
+
+/** The same, if the caller may change it. @throws ApiError (404, 403) */
+export function changeable<K extends Kind, S extends Spec>(
+  resource: Resource<K, S>,
+  view: View,
+  caller: Caller,
+  id: string,
+  action: string,
+): Records[K] {
+  const record = found(resource, view, caller, id);
+  const owner = (record as { readonly project_id?: string }).project_id;
+  const isAllowed =
+    isAdmin(caller) || (isMember(caller) && (resource.canChange?.(record, view, caller) ?? owner === caller.projectId));
+  if (!isAllowed) throw forbidden(`rule:${action}_${resource.singular}`);
+  return record;
+}
+
+/** Makes one object from the body of a POST. */
+export function createOne<K extends Kind, S extends Spec>(
+  resource: Resource<K, S>,
+  writer: Writer,
+  body: Fields,
+  request: ChangeRequest,
+): Records[K] {
+  const { caller } = request;
+  const isAllowed = isAdmin(caller) || (resource.canCreate?.(caller) ?? isMember(caller));
+  if (!isAllowed) throw forbidden(`rule:create_${resource.singular}`);
+  const projectId = projectOf(body) ?? caller.projectId;
+  if (projectId !== caller.projectId && !isAdmin(caller)) {
+    throw badRequest(
+      "Specifying 'project_id' or 'tenant_id' other than the authenticated project in request requires admin or advsvc role",
+    );
+  }
+  const values = readCreate(resource.spec, resource.readOnly, body);
+  return resource.create(writer, { ...request, projectId, values, named: new Set(Object.keys(body)) });
+}
+
+/** Changes one object by the body of a PUT. */
+export function updateOne<K extends Kind, S extends Spec>(
+  resource: Resource<K, S>,
+  writer: Writer,
+  id: string,
+  body: Fields,
+  request: ChangeRequest & { readonly ifMatch: string | undefined },
+): Records[K] {
+  const record = changeable(resource, writer.view, request.caller, id, 'update');
+  if (resource.update === undefined)
+    throw new ApiError(405, 'HTTPMethodNotAllowed', 'The method PUT is not allowed for this resource');
+  checkRevision(resource, record, request.ifMatch);
+  return resource.update(writer, record, { ...request, values: readUpdate(resource.spec, resource.readOnly, body) });
+}
+
+/** @throws ApiError (412) when the client expects another revision. */
+export function checkRevision<K extends Kind, S extends Spec>(
+  { singular }: Pick<Resource<K, S>, 'singular'>,
+  record: Records[K],
+  ifMatch: string | undefined,
+): void {
+  const [, wanted] = /^revision_number=(\d{1,15})$/.exec(ifMatch ?? '') ?? [];
+  const current = (record as { readonly revision_number?: number }).revision_number;
+  if (wanted !== undefined && Number(wanted) !== current) {
+    throw new ApiError(
+      412,
+      'RevisionNumberConstraintFailed',
+      `Constrained to ${wanted}, but current revision of ${singular} ${record.id} is ${String(current)}`,
+    );
+  }
+}
+
+/** The object below the one key that the body must have. @throws ApiError (400) */
+export function envelope(body: unknown, singular: string): Fields {
+  const inner = isObject(body) ? body[singular] : undefined;
+  if (!isObject(inner)) throw badRequest(`Unable to find '${singular}' in request body`);
+  return inner;
+}
+
+/** The objects of a bulk POST; undefined for a body with one object. @throws ApiError (400) */
+export function bulk(body: unknown, plural: string): readonly Fields[] | undefined {
+  if (!isObject(body) || !Object.hasOwn(body, plural)) return undefined;
+  const items = body[plural];
+  if (!Array.isArray(items) || items.length === 0 || !items.every(isObject)) {
+    throw badRequest(`Resources required: '${plural}' must be a list of objects that is not empty`);
+  }
+  return items;
+}
+
+/** A changed record: its revision is raised when anything differs, and only then. */
+export function revised<R extends { readonly revision_number: number; readonly updated_at: string }>(
+  record: R,
+  changes: Partial<R>,
+  now: string,
+): R {
+  const entries = Object.entries(changes).filter(([, value]) => value !== undefined);
+  const isSame = entries.every(([name, value]) => sameJson(value, (record as Fields)[name]));
+  if (isSame) return record;
+  return { ...record, ...Object.fromEntries(entries), revision_number: record.revision_number + 1, updated_at: now };
+}
+
+function sameJson(a: unknown, b: unknown): boolean {
+  return a === b || JSON.stringify(a) === JSON.stringify(b);
+}

@@ -1,0 +1,246 @@
+/** Neutron's `v2.0`, as far as it touches security groups. */
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { isMember, isReader } from '../caller.js';
+import { forbidden, notFound, type ApiError } from '../errors.js';
+import type { Kind } from '../records.js';
+import { baseUrl, callerOf, empty, parameter, parametersOf, type Service } from '../service.js';
+import { addAddresses, addressesIn, addressGroups, removeAddresses } from './address-groups.js';
+import type { Spec } from './attributes.js';
+import { defaultRules } from './default-rules.js';
+import { extension, extensions } from './extensions.js';
+import { networks } from './networks.js';
+import { ports } from './ports.js';
+import { onlyFields, pageLinks, pageOf, readQuery, selected } from './query.js';
+import { registerQuotas } from './quotas.js';
+import { rbacPolicies } from './rbac.js';
+import {
+  attributeNames,
+  bulk,
+  changeable,
+  checkRevision,
+  createOne,
+  envelope,
+  found,
+  shownBy,
+  shownFields,
+  timestamp,
+  updateOne,
+  visible,
+  type ChangeRequest,
+  type Resource,
+} from './resource.js';
+import { rules } from './rules.js';
+import { securityGroups } from './security-groups.js';
+import { subnets } from './subnets.js';
+import { checkTag, isTagged, setTags, TAG_FILTERS, tagNotFound, tagsIn } from './tags.js';
+
+export function errorBody(error: ApiError): object {
+  return { NeutronError: { type: error.type, message: error.message, detail: '' } };
+}
+
+/** @param prefix of the URLs that are made: '' or `/network`. */
+export function registerNeutron(app: FastifyInstance, service: Service, prefix: string): void {
+  const collections = new Map<string, string>();
+  const resource = <K extends Kind, S extends Spec>(one: Resource<K, S>): void => {
+    collections.set(one.path, one.singular);
+    registerResource(app, service, one);
+  };
+  resource(networks);
+  resource(subnets);
+  resource(ports);
+  resource(securityGroups);
+  resource(rules);
+  resource(addressGroups);
+  resource(defaultRules);
+  resource(rbacPolicies);
+  registerAddresses(app, service);
+  registerQuotas(app, service);
+  app.get('/', (request) => ({
+    resources: [...collections].map(([path, name]) => ({
+      links: [{ rel: 'self', href: `${baseUrl(request)}${prefix}/v2.0/${path}` }],
+      name,
+      collection: path,
+    })),
+  }));
+  app.get('/extensions', () => ({ extensions }));
+  app.get('/extensions/:alias', (request) => {
+    const known = extension(parameter(request, 'alias'));
+    if (known === undefined) {
+      throw notFound('ExtensionNotFound', `Extension with alias ${parameter(request, 'alias')} does not exist`);
+    }
+    return { extension: known };
+  });
+}
+
+/** The versions of the API, for discovery. */
+export function versions(request: FastifyRequest, prefix: string): object {
+  return {
+    versions: [{ id: 'v2.0', status: 'CURRENT', links: [{ rel: 'self', href: `${baseUrl(request)}${prefix}/v2.0/` }] }],
+  };
+}
+
+function changeRequest(request: FastifyRequest): ChangeRequest {
+  return { caller: callerOf(request), now: timestamp() };
+}
+
+function ifMatch(request: FastifyRequest): string | undefined {
+  const header = request.headers['if-match'];
+  return typeof header === 'string' ? header : undefined;
+}
+
+function registerResource<K extends Kind, S extends Spec>(
+  app: FastifyInstance,
+  { database }: Service,
+  resource: Resource<K, S>,
+): void {
+  const { path, singular, plural, kind } = resource;
+  const filters = { ...resource.filters, ...(isTagged(kind) ? TAG_FILTERS : {}) };
+
+  app.get(`/${path}`, async (request) => {
+    const asked = changeRequest(request);
+    const { caller } = asked;
+    if (!isReader(caller)) throw forbidden(`rule:get_${singular}`);
+    const query = readQuery(parametersOf(request));
+    if (resource.needsPreparation?.(database.view, caller) === true && isMember(caller)) {
+      await database.change(caller, (writer) => resource.prepare?.(writer, asked));
+    }
+    const { view } = database;
+    const items = selected(
+      visible(resource, view, caller, query.filters),
+      query,
+      attributeNames(resource, caller),
+      filters,
+    );
+    const page = pageOf(items, query, plural);
+    const links = page.hasLinks ? pageLinks(page.items, query, new URL(request.url, baseUrl(request))) : [];
+    return {
+      [plural]: page.items.map(({ record }) => shownFields(resource, record, view, caller, query.fields)),
+      ...(links.length > 0 ? { [`${plural}_links`]: links } : {}),
+    };
+  });
+
+  app.get(`/${path}/:id`, (request) => {
+    const caller = callerOf(request);
+    const record = found(resource, database.view, caller, parameter(request, 'id'));
+    const { fields } = readQuery(parametersOf(request));
+    return { [singular]: onlyFields(shownBy(resource, record, database.view, caller), fields) };
+  });
+
+  app.post(`/${path}`, async (request, reply) => {
+    const asked = changeRequest(request);
+    const many = bulk(request.body, plural);
+    const bodies = many ?? [envelope(request.body, singular)];
+    resource.checkBulk?.(bodies);
+    const records = await database.change(asked.caller, (writer) =>
+      bodies.map((body) => createOne(resource, writer, body, asked)),
+    );
+    const { view } = database;
+    // What was made is shown as it is now: rules come with their group.
+    const shown = records.map(({ id, ...rest }) =>
+      shownBy(resource, view.get(kind, id) ?? ({ id, ...rest } as (typeof records)[number]), view, asked.caller),
+    );
+    await reply.code(201).send(many === undefined ? { [singular]: shown[0] } : { [plural]: shown });
+  });
+
+  app.put(`/${path}/:id`, async (request) => {
+    const asked = { ...changeRequest(request), ifMatch: ifMatch(request) };
+    const body = envelope(request.body, singular);
+    const id = parameter(request, 'id');
+    const record = await database.change(asked.caller, (writer) => updateOne(resource, writer, id, body, asked));
+    return { [singular]: shownBy(resource, record, database.view, asked.caller) };
+  });
+
+  app.delete(`/${path}/:id`, async (request, reply) => {
+    const asked = changeRequest(request);
+    const id = parameter(request, 'id');
+    await database.change(asked.caller, (writer) => {
+      const record = changeable(resource, writer.view, asked.caller, id, 'delete');
+      checkRevision(resource, record, ifMatch(request));
+      resource.remove(writer, record, asked);
+    });
+    await empty(reply, 204);
+  });
+
+  app.delete(`/${path}`, () => {
+    throw notFound('HTTPNotFound', 'The resource could not be found.');
+  });
+
+  if (isTagged(kind)) registerTags(app, { database }, resource, kind);
+}
+
+function registerTags<K extends Kind, S extends Spec>(
+  app: FastifyInstance,
+  { database }: Pick<Service, 'database'>,
+  resource: Resource<K, S>,
+  kind: Kind & ('network' | 'subnet' | 'port' | 'security_group'),
+): void {
+  const path = `/${resource.path}/:id/tags`;
+  /** Judged by the project of the object, not by that of the caller (CVE-2024-53916). */
+  const change = async (
+    request: FastifyRequest,
+    tagsAfter: (tags: readonly string[]) => readonly string[],
+  ): Promise<readonly string[]> => {
+    const asked = changeRequest(request);
+    return database.change(asked.caller, (writer) => {
+      changeable(resource, writer.view, asked.caller, parameter(request, 'id'), 'update');
+      const record = writer.view.get(kind, parameter(request, 'id'));
+      if (record === undefined) throw resource.notFound(parameter(request, 'id'));
+      return setTags(writer, kind, record, tagsAfter(record.tags), asked).tags;
+    });
+  };
+  const tagsOf = (request: FastifyRequest): readonly string[] => {
+    found(resource, database.view, callerOf(request), parameter(request, 'id'));
+    return database.view.get(kind, parameter(request, 'id'))?.tags ?? [];
+  };
+
+  app.get(path, (request) => ({ tags: tagsOf(request) }));
+  app.get(`${path}/:tag`, async (request, reply) => {
+    const tag = parameter(request, 'tag');
+    if (!tagsOf(request).includes(tag)) throw tagNotFound(tag);
+    await empty(reply, 204);
+  });
+  app.put(path, async (request) => {
+    const tags = tagsIn(request.body);
+    return { tags: await change(request, () => tags) };
+  });
+  app.post(path, async (request, reply) => {
+    const more = tagsIn(request.body);
+    const tags = await change(request, (known) => [...new Set([...known, ...more])]);
+    await reply.code(201).send({ tags });
+  });
+  app.put(`${path}/:tag`, async (request, reply) => {
+    const tag = checkTag(parameter(request, 'tag'));
+    await change(request, (known) => [...new Set([...known, tag])]);
+    await empty(reply, 201);
+  });
+  app.delete(`${path}/:tag`, async (request, reply) => {
+    const tag = parameter(request, 'tag');
+    await change(request, (known) => {
+      if (!known.includes(tag)) throw tagNotFound(tag);
+      return known.filter((one) => one !== tag);
+    });
+    await empty(reply, 204);
+  });
+  app.delete(path, async (request, reply) => {
+    await change(request, () => []);
+    await empty(reply, 204);
+  });
+}
+
+function registerAddresses(app: FastifyInstance, { database }: Service): void {
+  const change = async (request: FastifyRequest, apply: typeof addAddresses): Promise<object> => {
+    const asked = changeRequest(request);
+    const addresses = addressesIn(request.body);
+    const record = await database.change(asked.caller, (writer) =>
+      apply(
+        writer,
+        changeable(addressGroups, writer.view, asked.caller, parameter(request, 'id'), 'update'),
+        addresses,
+        asked,
+      ),
+    );
+    return { address_group: shownBy(addressGroups, record, database.view, asked.caller) };
+  };
+  app.put('/address-groups/:id/add_addresses', async (request) => change(request, addAddresses));
+  app.put('/address-groups/:id/remove_addresses', async (request) => change(request, removeAddresses));
+}

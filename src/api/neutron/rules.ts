@@ -1,0 +1,131 @@
+/** Security group rules. */
+import { randomUUID } from 'node:crypto';
+import { isAdmin, isOwn } from '../caller.js';
+import { badRequest, conflict, forbidden, invalidInput, notFound } from '../errors.js';
+import type { RuleContent, RuleRecord } from '../records.js';
+import type { View } from '../state.js';
+import { addressGroupNotFound } from './address-groups.js';
+import { fixed, required, shown, type Parser } from './attributes.js';
+import { checkCompilable } from './compilable.js';
+import { ensureDefaultGroup, hasDefaultGroup } from './default-group.js';
+import { reserve } from './quota.js';
+import type { CreateRequest, Resource } from './resource.js';
+import { duplicateKey, RULE_CONTENT, ruleContent } from './rule-content.js';
+import { ruleView } from './rule-view.js';
+import { bumpGroup, groupNotFound, removeRule } from './security-groups.js';
+import { isUsable } from './sharing.js';
+
+/** Text that is no id of a group is one that is not found. */
+const groupReference: Parser<string> = (value, name) => {
+  if (typeof value !== 'string') throw invalidInput(name, `'${shown(value)}' is not a valid UUID`);
+  return value;
+};
+
+const SPEC = {
+  security_group_id: fixed(required(groupReference)),
+  ...RULE_CONTENT,
+};
+
+export const rules: Resource<'security_group_rule', typeof SPEC> = {
+  kind: 'security_group_rule',
+  singular: 'security_group_rule',
+  plural: 'security_group_rules',
+  path: 'security-group-rules',
+  spec: SPEC,
+  readOnly: ['id', 'normalized_cidr', 'created_at', 'updated_at', 'revision_number'],
+  isOwned: true,
+  notFound: (id) => notFound('SecurityGroupRuleNotFound', `Security group rule ${id} does not exist`),
+  canSee: (rule, view, caller) => {
+    const group = view.get('security_group', rule.security_group_id);
+    return isOwn(caller, rule) || (group !== undefined && isUsable(group, view, caller));
+  },
+  canChange: (rule, view, caller) => {
+    const group = view.get('security_group', rule.security_group_id);
+    return group !== undefined && isOwn(caller, group);
+  },
+  show: ruleView,
+  needsPreparation: (view, caller) => !hasDefaultGroup(view, caller.projectId),
+  prepare: (writer, request) => {
+    ensureDefaultGroup(writer, request.caller.projectId, request);
+  },
+  candidates: (view, filters) => {
+    const groups = filters.get('security_group_id');
+    return groups === undefined ? undefined : [...new Set(groups)].flatMap((id) => [...view.rulesOf(id)]);
+  },
+  checkBulk: (bodies) => {
+    if (new Set(bodies.map((body) => body['security_group_id'])).size > 1) {
+      throw badRequest(
+        'Only allowed to update rules for one security profile at a time',
+        'SecurityGroupNotSingleGroupRules',
+      );
+    }
+    if (new Set(bodies.map((body) => body['project_id'] ?? body['tenant_id'])).size > 1) {
+      throw badRequest(
+        'Multiple tenant_ids in bulk security group rule create not allowed',
+        'SecurityGroupRulesNotSingleTenant',
+      );
+    }
+  },
+  create: (writer, request) => {
+    const { values, projectId, now } = request;
+    const content = ruleContent(values);
+    checkReferences(writer.view, content, request);
+    checkDuplicate(writer.view, content, values.security_group_id);
+    reserve(writer.view, projectId, { security_group_rule: 1 });
+    const rule: RuleRecord = {
+      id: randomUUID(),
+      project_id: projectId,
+      security_group_id: values.security_group_id,
+      ...content,
+      description: values.description,
+      created_at: now,
+      updated_at: now,
+      revision_number: 0,
+    };
+    checkRuleCompilable(rule);
+    writer.put('security_group_rule', rule);
+    bumpGroup(writer, rule.security_group_id, now);
+    return rule;
+  },
+  remove: (writer, rule, { now }) => {
+    removeRule(writer, rule, now);
+  },
+};
+
+function checkReferences(view: View, content: RuleContent, { values, caller }: CreateRequest<typeof SPEC>): void {
+  const group = view.get('security_group', values.security_group_id);
+  if (group === undefined || !(isAdmin(caller) || isUsable(group, view, caller))) {
+    throw groupNotFound(values.security_group_id);
+  }
+  if (!isAdmin(caller) && !isOwn(caller, group)) throw forbidden('rule:create_security_group_rule');
+  const { remote_group_id: remoteGroup, remote_address_group_id: remoteAddresses } = content;
+  if (remoteGroup !== null) {
+    const remote = view.get('security_group', remoteGroup);
+    if (remote === undefined || !(isAdmin(caller) || isUsable(remote, view, caller))) throw groupNotFound(remoteGroup);
+  }
+  if (remoteAddresses !== null) {
+    const remote = view.get('address_group', remoteAddresses);
+    if (remote === undefined || !(isAdmin(caller) || isUsable(remote, view, caller))) {
+      throw addressGroupNotFound(remoteAddresses);
+    }
+  }
+}
+
+function checkDuplicate(view: View, content: RuleContent, groupId: string): void {
+  const key = duplicateKey(content);
+  for (const rule of view.rulesOf(groupId)) {
+    if (duplicateKey(rule) === key) {
+      throw conflict('SecurityGroupRuleExists', `Security group rule already exists. Rule id is ${rule.id}.`);
+    }
+  }
+}
+
+/** The rule in a group of its own, with the groups that it names. */
+export function checkRuleCompilable(rule: RuleContent & { readonly id: string }): void {
+  const { remote_group_id: group, remote_address_group_id: addresses } = rule;
+  checkCompilable({
+    security_group_rules: [{ ...rule, security_group_id: 'group' }],
+    security_groups: ['group', ...(group === null ? [] : [group])].map((id) => ({ id, security_group_rules: [] })),
+    address_groups: addresses === null ? [] : [{ id: addresses }],
+  });
+}

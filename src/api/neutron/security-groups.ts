@@ -1,0 +1,132 @@
+/** Security groups. */
+import { randomUUID } from 'node:crypto';
+import { isAdmin } from '../caller.js';
+import type { Writer } from '../database.js';
+import { conflict, notFound, type ApiError } from '../errors.js';
+import type { GroupRecord } from '../records.js';
+import { isAny } from '../state.js';
+import { defaulted, text, truth } from './attributes.js';
+import {
+  DEFAULT_NAME,
+  ensureDefaultGroup,
+  hasDefaultGroup,
+  isDefaultGroup,
+  makeGroup,
+  templatesFor,
+} from './default-group.js';
+import { reserve } from './quota.js';
+import { revised, type Resource } from './resource.js';
+import { ruleView } from './rule-view.js';
+import { isShownShared, isUsable } from './sharing.js';
+
+const SPEC = {
+  name: defaulted(text(255), ''),
+  description: defaulted(text(255), ''),
+  stateful: defaulted(truth, true),
+};
+
+export function groupNotFound(id: string): ApiError {
+  return notFound('SecurityGroupNotFound', `Security group ${id} does not exist`);
+}
+
+export const securityGroups: Resource<'security_group', typeof SPEC> = {
+  kind: 'security_group',
+  singular: 'security_group',
+  plural: 'security_groups',
+  path: 'security-groups',
+  spec: SPEC,
+  readOnly: ['id', 'shared', 'security_group_rules', 'tags', 'created_at', 'updated_at', 'revision_number'],
+  isOwned: true,
+  notFound: groupNotFound,
+  canSee: isUsable,
+  show: (group, view, caller, wants) => ({
+    id: group.id,
+    name: group.name,
+    stateful: group.stateful,
+    tenant_id: group.project_id,
+    description: group.description,
+    shared: wants('shared') && isShownShared(group, view, caller),
+    ...(wants('security_group_rules')
+      ? { security_group_rules: [...view.rulesOf(group.id)].map((rule) => ({ ...ruleView(rule), tags: [] })) }
+      : {}),
+    tags: group.tags,
+    created_at: group.created_at,
+    updated_at: group.updated_at,
+    revision_number: group.revision_number,
+    project_id: group.project_id,
+  }),
+  needsPreparation: (view, caller) => !hasDefaultGroup(view, caller.projectId),
+  prepare: (writer, request) => {
+    ensureDefaultGroup(writer, request.caller.projectId, request);
+  },
+  create: (writer, { projectId, values, now }) => {
+    refuseDefaultName(values.name);
+    ensureDefaultGroup(writer, projectId, { now });
+    reserve(writer.view, projectId, {
+      security_group: 1,
+      security_group_rule: templatesFor(writer.view, false).length,
+    });
+    const group: GroupRecord = {
+      id: randomUUID(),
+      project_id: projectId,
+      ...values,
+      tags: [],
+      created_at: now,
+      updated_at: now,
+      revision_number: 1,
+    };
+    makeGroup(writer, group, false);
+    return group;
+  },
+  update: (writer, group, { values, now }) => {
+    if (values.name !== undefined) {
+      refuseDefaultName(values.name);
+      if (isDefaultGroup(writer.view, group)) {
+        throw conflict('SecurityGroupCannotUpdateDefault', 'Updating default security group not allowed.');
+      }
+    }
+    if (values.stateful !== undefined && values.stateful !== group.stateful) refuseInUse(writer, group);
+    const after = revised(group, values, now);
+    if (after !== group) writer.put('security_group', after);
+    return after;
+  },
+  remove: (writer, group, { caller, now }) => {
+    const isDefault = isDefaultGroup(writer.view, group);
+    if (isDefault && !isAdmin(caller)) {
+      throw conflict('SecurityGroupCannotRemoveDefault', 'Insufficient rights for removing default security group.');
+    }
+    refuseInUse(writer, group);
+    for (const rule of [...writer.view.rulesOf(group.id)]) writer.delete('security_group_rule', rule.id);
+    // Rules of others that name it go, too: a group that is no more admits nobody.
+    for (const rule of [...writer.view.rulesNaming(group.id)]) removeRule(writer, rule, now);
+    for (const policy of [...writer.view.policiesOf(group.id)]) writer.delete('rbac_policy', policy.id);
+    if (isDefault) writer.delete('default_security_group', group.project_id);
+    writer.delete('security_group', group.id);
+  },
+};
+
+function refuseDefaultName(name: string): void {
+  if (name.toLowerCase() === DEFAULT_NAME) {
+    throw conflict('SecurityGroupDefaultAlreadyExists', 'Default security group already exists.');
+  }
+}
+
+function refuseInUse({ view }: Writer, { id }: GroupRecord): void {
+  if (isAny(view.portsWith(id))) throw conflict('SecurityGroupInUse', `Security Group ${id} in use.`);
+}
+
+/** Takes a rule out of its group, whose revision says so. */
+export function removeRule(
+  writer: Writer,
+  rule: { readonly id: string; readonly security_group_id: string },
+  now: string,
+): void {
+  writer.delete('security_group_rule', rule.id);
+  bumpGroup(writer, rule.security_group_id, now);
+}
+
+export function bumpGroup(writer: Writer, id: string, now: string): void {
+  const group = writer.view.get('security_group', id);
+  if (group === undefined) return;
+  writer.put('security_group', { ...group, revision_number: group.revision_number + 1, updated_at: now });
+}

@@ -1,0 +1,64 @@
+/** Tags of networks, subnets, ports and security groups. */
+import type { Writer } from '../database.js';
+import { badRequest, invalidInput, notFound } from '../errors.js';
+import type { Kind, Records } from '../records.js';
+import { isObject, list, text } from './attributes.js';
+import type { Listed, SpecialFilters } from './query.js';
+import { revised, type ChangeRequest } from './resource.js';
+
+const MOST_TAGS = 50;
+const MOST_CHARACTERS = 255;
+
+export const TAGGED = ['network', 'subnet', 'port', 'security_group'] as const satisfies readonly Kind[];
+export type Tagged = (typeof TAGGED)[number];
+
+export function isTagged(kind: Kind): kind is Tagged {
+  return (TAGGED as readonly Kind[]).includes(kind);
+}
+
+/** The list in the body of a PUT or POST. @throws ApiError (400) */
+export function tagsIn(body: unknown): readonly string[] {
+  const given = isObject(body) ? body['tags'] : undefined;
+  if (!Array.isArray(given))
+    throw badRequest("Invalid input for tags. Reason: 'tags' must be a list of strings.", 'InvalidInput');
+  const tags = list(text(MOST_CHARACTERS))(given, 'tags');
+  if (tags.length > MOST_TAGS) throw invalidInput('tags', `more than ${MOST_TAGS.toString()} tags`);
+  if (new Set(tags).size !== tags.length) throw invalidInput('tags', 'duplicate items in the list');
+  return tags;
+}
+
+export function checkTag(tag: string): string {
+  return text(MOST_CHARACTERS)(tag, 'tag');
+}
+
+export function tagNotFound(tag: string): Error {
+  return notFound('TagNotFound', `Tag ${tag.slice(0, MOST_CHARACTERS)} could not be found.`);
+}
+
+/** Gives an object these tags and no others. */
+export function setTags<K extends Tagged>(
+  writer: Writer,
+  kind: K,
+  record: Records[K],
+  tags: readonly string[],
+  { now }: Pick<ChangeRequest, 'now'>,
+): Records[K] {
+  if (tags.length > MOST_TAGS) throw invalidInput('tags', `more than ${MOST_TAGS.toString()} tags`);
+  // Every tagged record has `tags`; a generic record's type does not say so.
+  const after = revised(record, { tags } as unknown as Partial<Records[K]>, now);
+  if (after !== record) writer.put(kind, after);
+  return after;
+}
+
+function tagsOf(item: Listed): readonly string[] {
+  return item.value('tags') as readonly string[];
+}
+
+const words = (values: readonly string[]): readonly string[] => values.flatMap((value) => value.split(','));
+
+export const TAG_FILTERS: SpecialFilters = {
+  tags: (item, values) => words(values).every((tag) => tagsOf(item).includes(tag)),
+  'tags-any': (item, values) => words(values).some((tag) => tagsOf(item).includes(tag)),
+  'not-tags': (item, values) => !words(values).every((tag) => tagsOf(item).includes(tag)),
+  'not-tags-any': (item, values) => !words(values).some((tag) => tagsOf(item).includes(tag)),
+};

@@ -1,0 +1,195 @@
+/** The HTTP server: every service below its prefix, who asks, limits, and what is said when something is wrong. */
+import { randomUUID } from 'node:crypto';
+import { createServer } from 'node:https';
+import rateLimit from '@fastify/rate-limit';
+import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance, type FastifyRequest } from 'fastify';
+import type { Logger } from 'pino';
+import type { Authenticator } from './auth/authenticator.js';
+import { identityError, identityVersion, registerIdentity } from './auth/identity.js';
+import type { Tokens } from './auth/tokens.js';
+import { ApiError, badRequest } from './errors.js';
+import { errorBody, registerNeutron, versions } from './neutron/routes.js';
+import { registerImages } from './nova/catalog.js';
+import { novaError, novaVersion, registerNova } from './nova/routes.js';
+import { baseUrl, type Service } from './service.js';
+import { StoreError } from './store/store.js';
+import { registerTopology } from './topology/routes.js';
+
+export interface ServerSettings {
+  readonly service: Service;
+  readonly authenticator: Authenticator;
+  /** Our own identity service's; undefined where there is another one, or none. */
+  readonly tokens: Tokens | undefined;
+  /** PEM. */
+  readonly tls: { readonly cert: Buffer; readonly key: Buffer } | undefined;
+  readonly log: Logger;
+  /** Requests of one client (by token or address) in a second, at most. */
+  readonly rate: number;
+}
+
+/** Of a request's body, in bytes. */
+const MOST_BODY = 4 * 1024 * 1024;
+/** For a request to arrive; in milliseconds. */
+const ARRIVES_WITHIN = 30_000;
+
+export async function buildServer(settings: ServerSettings): Promise<FastifyInstance> {
+  const { tls, log } = settings;
+  const options = {
+    loggerInstance: log as FastifyBaseLogger,
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: MOST_BODY,
+    requestTimeout: ARRIVES_WITHIN,
+    exposeHeadRoutes: false,
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 512 },
+    forceCloseConnections: true,
+    genReqId: () => `req-${randomUUID()}`,
+    // As Neutron: `.json` behind a path says nothing.
+    rewriteUrl: (request: { readonly url?: string | undefined }) => (request.url ?? '/').replace(/\.json(?=$|\?)/, ''),
+  };
+  const app: FastifyInstance = fastify(
+    tls === undefined ? options : { ...options, serverFactory: (handler) => createServer(tls, handler) },
+  );
+  app.decorateRequest('caller', undefined);
+  parseJsonAlways(app);
+  answerErrors(app, log);
+  app.addHook('onRequest', (request, reply, done) => {
+    reply.header('X-Openstack-Request-Id', request.id);
+    done();
+  });
+  await app.register(rateLimit, {
+    max: settings.rate,
+    timeWindow: 1000,
+    keyGenerator: (request) => String(request.headers['x-auth-token'] ?? request.ip),
+    errorResponseBuilder: () => new ApiError(429, 'TooManyRequests', 'Too many requests: try again in a second.'),
+  });
+  await registerServices(app, settings);
+  return app;
+}
+
+async function registerServices(app: FastifyInstance, settings: ServerSettings): Promise<void> {
+  const { service, authenticator, tokens } = settings;
+  const known = (scope: FastifyInstance): void => {
+    scope.addHook('onRequest', async (request) => {
+      request.caller = await authenticator.authenticate(request.headers);
+      if (request.caller === undefined) {
+        throw new ApiError(401, 'Unauthorized', 'The request you have made requires authentication.');
+      }
+    });
+  };
+  for (const prefix of ['', '/network']) {
+    app.get(prefix === '' ? '/' : prefix, (request) => versions(request, prefix));
+    await app.register(
+      (scope, _options, done) => {
+        known(scope);
+        registerNeutron(scope, service, prefix);
+        done();
+      },
+      { prefix: `${prefix}/v2.0` },
+    );
+  }
+  app.get('/compute', (request) => ({ versions: [novaVersion(request)] }));
+  app.get('/compute/v2.1', (request) => ({ version: novaVersion(request) }));
+  await app.register(
+    (scope, _options, done) => {
+      known(scope);
+      registerNova(scope, service);
+      done();
+    },
+    { prefix: '/compute/v2.1' },
+  );
+  app.get('/image', async (request, reply) => {
+    const links = [{ rel: 'self', href: `${baseUrl(request)}/image/v2/` }];
+    await reply.code(300).send({ versions: [{ id: 'v2.15', status: 'CURRENT', links }] });
+  });
+  await app.register(
+    (scope, _options, done) => {
+      known(scope);
+      registerImages(scope);
+      done();
+    },
+    { prefix: '/image' },
+  );
+  await app.register(
+    (scope, _options, done) => {
+      known(scope);
+      registerTopology(scope, service);
+      done();
+    },
+    { prefix: '/portcullis/v1' },
+  );
+  if (tokens === undefined) return;
+  app.get('/identity', async (request, reply) => {
+    await reply.code(300).send({ versions: { values: [identityVersion(request)] } });
+  });
+  await app.register(
+    (scope, _options, done) => {
+      registerIdentity(scope, tokens);
+      done();
+    },
+    { prefix: '/identity/v3' },
+  );
+}
+
+/** Whatever the Content-Type says: clients say many things, and mean JSON. */
+function parseJsonAlways(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers();
+  const parse = app.getDefaultJsonParser('remove', 'remove');
+  app.addContentTypeParser('*', { parseAs: 'string' }, (request, body, done) => {
+    if (body === '') {
+      done(null, undefined);
+      return;
+    }
+    void parse(request, body.toString(), (error: Error | null, value: unknown) => {
+      if (error === null) done(null, value);
+      else done(badRequest('Malformed request body', 'MalformedRequestBody'), undefined);
+    });
+  });
+}
+
+function answerErrors(app: FastifyInstance, log: Logger): void {
+  app.setErrorHandler(async (error, request, reply) => {
+    const known = asApiError(error);
+    if (known.status >= 500) log.error({ request: request.id, url: request.url }, errorText(error));
+    if (known.status === 401) reply.header('WWW-Authenticate', `Keystone uri="${baseUrl(request)}/identity"`);
+    await reply.code(known.status).send(bodyOf(known, request));
+  });
+  app.setNotFoundHandler(async (request, reply) => {
+    const isKnownMethod = ['GET', 'POST', 'PUT', 'DELETE'].includes(request.method);
+    const error = isKnownMethod
+      ? new ApiError(404, 'HTTPNotFound', 'The resource could not be found.')
+      : new ApiError(405, 'HTTPMethodNotAllowed', `The method ${request.method} is not allowed for this resource.`);
+    await reply.code(error.status).send(bodyOf(error, request));
+  });
+}
+
+function asApiError(error: unknown): ApiError {
+  if (error instanceof ApiError) return error;
+  if (error instanceof StoreError) {
+    return new ApiError(503, 'StoreUnavailable', 'The store cannot take the change; nothing was changed.');
+  }
+  const status = statusOf(error);
+  return status === undefined
+    ? new ApiError(
+        500,
+        'HTTPInternalServerError',
+        'Request Failed: internal server error while processing your request.',
+      )
+    : new ApiError(status, status === 413 ? 'HTTPRequestEntityTooLarge' : 'HTTPBadRequest', errorText(error));
+}
+
+/** Of what the HTTP library itself refuses. */
+function statusOf(error: unknown): number | undefined {
+  const status = error instanceof Error ? (error as { readonly statusCode?: unknown }).statusCode : undefined;
+  return typeof status === 'number' && status >= 400 && status < 500 ? status : undefined;
+}
+
+function errorText(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function bodyOf(error: ApiError, { url }: FastifyRequest): object {
+  if (url.startsWith('/compute')) return novaError(error);
+  if (url.startsWith('/identity') || error.status === 401) return identityError(error);
+  if (url.startsWith('/image')) return { code: error.status, message: error.message };
+  return errorBody(error);
+}

@@ -1,0 +1,45 @@
+/** What the routes of every service share. */
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Caller } from './caller.js';
+import type { Database } from './database.js';
+import { ApiError } from './errors.js';
+
+export interface Service {
+  readonly database: Database;
+  /** The host that servers are put on; undefined when it must be said for each. */
+  readonly computeHost: string | undefined;
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Set where a route is for those who are known. */
+    caller: Caller | undefined;
+  }
+}
+
+/** Who asks. @throws ApiError (401) where nobody was found out. */
+export function callerOf({ caller }: FastifyRequest): Caller {
+  if (caller === undefined)
+    throw new ApiError(401, 'Unauthorized', 'The request you have made requires authentication.');
+  return caller;
+}
+
+/** The address by which the client reached us: `http://HOST:PORT`. */
+export function baseUrl(request: FastifyRequest): string {
+  return `${request.protocol}://${request.host}`;
+}
+
+export function parametersOf(request: FastifyRequest): URLSearchParams {
+  const query = request.url.indexOf('?');
+  return new URLSearchParams(query < 0 ? '' : request.url.slice(query + 1));
+}
+
+/** A path parameter. */
+export function parameter(request: FastifyRequest, name: string): string {
+  const value = (request.params as Readonly<Record<string, unknown>>)[name];
+  return typeof value === 'string' ? value : '';
+}
+
+export async function empty(reply: FastifyReply, status: number): Promise<void> {
+  await reply.code(status).send();
+}

@@ -1,0 +1,54 @@
+/**
+ * What the control API asks of a store: a map of keys to JSON that changes by whole transactions, each with a revision.
+ *
+ * The interface is one that a distributed store can keep (etcd: a transaction that compares the revision of one key, and a watch):
+ * several processes may commit, and each hears of every commit, its own too, in order.
+ */
+
+/** Anything that JSON can say. */
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
+
+export interface Snapshot {
+  /** Of the last transaction in it; 0 for a store that was never written. */
+  readonly revision: number;
+  readonly entries: ReadonlyMap<string, Json>;
+}
+
+/** By key; undefined for one that goes. */
+export type Changes = ReadonlyMap<string, Json | undefined>;
+
+export interface Commit {
+  readonly revision: number;
+  readonly changes: Changes;
+}
+
+export interface Store {
+  /** For people. */
+  readonly name: string;
+  /** Everything, at one revision. */
+  load(): Promise<Snapshot>;
+  /**
+   * Applies all changes or none, and returns when nothing but the loss of the medium can lose them.
+   * @param base the revision that the changes were made from.
+   * @returns the new revision; `conflict` when somebody else committed after `base`: nothing is applied then.
+   * @throws StoreError when the store cannot take it (disk full): nothing is applied.
+   */
+  commit(base: number, changes: Changes): Promise<number | 'conflict'>;
+  /**
+   * Tells of each transaction after `revision`, in order.
+   * @param listener its `onGap` is called, and nothing more, when the store does not know that far back: load again.
+   * @returns ends it.
+   */
+  watch(revision: number, listener: WatchListener): () => void;
+  close(): Promise<void>;
+}
+
+export interface WatchListener {
+  readonly onCommit: (commit: Commit) => void;
+  readonly onGap: () => void;
+}
+
+/** The store cannot do what it is asked; one line. */
+export class StoreError extends Error {
+  override readonly name = 'StoreError';
+}

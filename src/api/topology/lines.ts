@@ -1,0 +1,69 @@
+/** The state as lines of a feed (sources/feed): all of it, or what a change changed. */
+import type { FeedLine } from '../../sources/feed/feed.js';
+import type { AppliedChange } from '../database.js';
+import { portView } from '../neutron/ports.js';
+import { ruleView } from '../neutron/rule-view.js';
+import type { GroupRecord, Kind, Records } from '../records.js';
+import type { View } from '../state.js';
+
+interface Shown {
+  readonly id: string;
+  readonly [key: string]: unknown;
+}
+
+/** Kinds that a host's policy depends on. */
+const SHOWN = ['network', 'subnet', 'address_group', 'security_group', 'port'] as const satisfies readonly Kind[];
+type ShownKind = (typeof SHOWN)[number];
+
+const COLLECTION: Readonly<Record<ShownKind, 'networks' | 'subnets' | 'address_groups' | 'security_groups' | 'ports'>> =
+  {
+    network: 'networks',
+    subnet: 'subnets',
+    address_group: 'address_groups',
+    security_group: 'security_groups',
+    port: 'ports',
+  };
+
+/** The topology as one document, as `compile` reads it. */
+export function topologyDocument(view: View): Omit<FeedLine, 'revision' | 'reset' | 'gone'> {
+  return Object.fromEntries(
+    SHOWN.map((kind) => [COLLECTION[kind], [...view.all(kind)].map((record) => shown(view, kind, record))]),
+  );
+}
+
+export function wholeLine(view: View, revision: number): FeedLine {
+  return { revision, reset: true, ...topologyDocument(view) };
+}
+
+/** Undefined where it changed nothing that a host's policy depends on. */
+export function changeLine(view: View, { revision, changes }: AppliedChange): FeedLine | undefined {
+  const line: Record<string, Shown[]> = {};
+  const gone: Record<string, string[]> = {};
+  for (const kind of SHOWN) {
+    const ids = new Set(changes.filter((change) => change.kind === kind).map(({ id }) => id));
+    for (const id of ids) {
+      const record = view.get(kind, id);
+      if (record === undefined) (gone[COLLECTION[kind]] ??= []).push(id);
+      else (line[COLLECTION[kind]] ??= []).push(shown(view, kind, record));
+    }
+  }
+  const isNothing = Object.keys(line).length + Object.keys(gone).length === 0;
+  return isNothing ? undefined : { revision, ...line, gone };
+}
+
+function shown<K extends ShownKind>(view: View, kind: K, record: Records[K]): Shown {
+  switch (kind) {
+    case 'security_group':
+      // The switch says which record it is; TypeScript does not follow from a type parameter.
+      return groupShown(view, record as GroupRecord);
+    case 'port':
+      return { ...portView(record as Records['port']), id: record.id };
+    default:
+      return { ...record };
+  }
+}
+
+/** A rule's change changes its group's revision, so the group is among what changed. */
+function groupShown(view: View, group: GroupRecord): Shown {
+  return { ...group, security_group_rules: [...view.rulesOf(group.id)].map(ruleView) };
+}

@@ -1,0 +1,47 @@
+/**
+ * `/portcullis/v1/topology`: the topology as one document or, with `?watch`, as a feed: JSON lines, the first with everything or with
+ * what was missed since `from`, then one for each change, and an empty line every few seconds. For agents and `export`.
+ */
+import type { FastifyInstance, FastifyReply } from 'fastify';
+import { isAdmin } from '../caller.js';
+import { forbidden } from '../errors.js';
+import { callerOf, parametersOf, type Service } from '../service.js';
+import { changeLine, topologyDocument, wholeLine } from './lines.js';
+
+/** Between signs of life, in milliseconds. The reader gives up after three that did not come. */
+const SIGN_OF_LIFE = 10_000;
+/** What a reader may leave unread, in bytes, before it is cut off: it may come again. */
+const MOST_UNREAD = 64 * 1024 * 1024;
+
+export function registerTopology(app: FastifyInstance, { database }: Service): void {
+  app.get('/topology', async (request, reply) => {
+    if (!isAdmin(callerOf(request))) throw forbidden('rule:get_topology');
+    const parameters = parametersOf(request);
+    if (parameters.has('watch')) {
+      watch(database, parameters.get('from'), reply);
+      return reply;
+    }
+    return topologyDocument(database.view);
+  });
+}
+
+function watch(database: Service['database'], from: string | null, reply: FastifyReply): void {
+  reply.hijack();
+  const { raw } = reply;
+  raw.writeHead(200, { 'Content-Type': 'application/x-ndjson', 'X-Portcullis-Revision': database.revision });
+  const send = (line: object): void => {
+    raw.write(`${JSON.stringify(line)}\n`);
+    if (raw.writableLength > MOST_UNREAD) raw.destroy();
+  };
+  const missed = from !== null && /^\d{1,15}$/.test(from) ? database.since(Number(from)) : undefined;
+  if (missed === undefined) send(wholeLine(database.view, database.revision));
+  else for (const change of missed) send(changeLine(database.view, change) ?? { revision: change.revision });
+  const stop = database.listen((change) => {
+    send(changeLine(database.view, change) ?? { revision: change.revision });
+  });
+  const life = setInterval(() => raw.write('\n'), SIGN_OF_LIFE);
+  raw.once('close', () => {
+    clearInterval(life);
+    stop();
+  });
+}

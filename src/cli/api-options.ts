@@ -1,0 +1,100 @@
+/** Options of whatever runs the API: `api`, and `agent --api`. */
+import { readFileSync } from 'node:fs';
+import type { Logger } from 'pino';
+import type { Api } from '../api/index.js';
+import { CommandError } from './errors.js';
+import { EXIT } from './exit-codes.js';
+import { isLoopback, listenAddress } from './listen-address.js';
+
+export interface ApiArguments {
+  readonly store: string | undefined;
+  readonly auth: string;
+  readonly 'tls-cert': string | undefined;
+  readonly 'tls-key': string | undefined;
+  readonly rate: number;
+}
+
+export const apiOptions = {
+  store: { type: 'string', requiresArg: true, describe: 'folder of the embedded store; made if it is not there' },
+  auth: {
+    type: 'string',
+    default: 'none',
+    requiresArg: true,
+    describe: 'who may ask: none (loopback only), tokens:FILE, or keystone:URL',
+  },
+  'tls-cert': { type: 'string', requiresArg: true, describe: 'certificate and chain, PEM' },
+  'tls-key': { type: 'string', requiresArg: true, describe: 'its key, PEM' },
+  rate: { type: 'number', default: 1000, requiresArg: true, describe: 'requests of one client in a second, at most' },
+} as const;
+
+/** Opens the API. @param computeHost where servers go that do not say. @throws CommandError */
+export async function openApi(
+  listen: string,
+  option: string,
+  args: ApiArguments,
+  computeHost: string | undefined,
+  log: Logger,
+): Promise<Api> {
+  const address = listenAddress(option, listen);
+  if (args.auth === 'none' && !isLoopback(address)) {
+    throw new CommandError(
+      EXIT.usage,
+      `--auth none: only with a loopback address or a unix socket, and ${listen} is none: valid with others are tokens:FILE and keystone:URL`,
+    );
+  }
+  if (args.store === undefined) throw new CommandError(EXIT.usage, '--store: missing: the folder of the store');
+  if (!(args.rate >= 1))
+    throw new CommandError(EXIT.usage, `--rate: ${args.rate.toString()} is not a number of 1 or more`);
+  const tls = readTls(args);
+  const { Api, LmdbStore, StoreError } = await import('../api/index.js');
+  const who = await authentication(args.auth);
+  try {
+    return await Api.open({
+      listen: address,
+      store: await LmdbStore.open(args.store),
+      ...who,
+      tls,
+      computeHost,
+      rate: args.rate,
+      log,
+    });
+  } catch (error) {
+    if (error instanceof StoreError) throw new CommandError(EXIT.invalidInput, error.message);
+    throw error;
+  }
+}
+
+async function authentication(text: string): Promise<Pick<Parameters<typeof Api.open>[0], 'authenticator' | 'tokens'>> {
+  const { DirectoryError, Keystone, noAuthentication, readDirectory, Tokens } = await import('../api/index.js');
+  const [scheme = '', ...rest] = text.split(':');
+  const argument = rest.join(':');
+  if (text === 'none') return { authenticator: noAuthentication, tokens: undefined };
+  if (scheme === 'tokens' && argument !== '') {
+    try {
+      const tokens = new Tokens(readDirectory(argument));
+      return { authenticator: tokens, tokens };
+    } catch (error) {
+      if (error instanceof DirectoryError) throw new CommandError(EXIT.invalidInput, error.message);
+      throw error;
+    }
+  }
+  if (scheme === 'keystone' && /^https?:\/\/[^/]+/.test(argument)) {
+    return { authenticator: new Keystone(argument), tokens: undefined };
+  }
+  throw new CommandError(EXIT.usage, `--auth: ${JSON.stringify(text)}: valid is none, tokens:FILE or keystone:URL`);
+}
+
+function readTls(args: ApiArguments): { readonly cert: Buffer; readonly key: Buffer } | undefined {
+  const [cert, key] = [args['tls-cert'], args['tls-key']];
+  if (cert === undefined && key === undefined) return undefined;
+  if (cert === undefined || key === undefined)
+    throw new CommandError(EXIT.usage, '--tls-cert and --tls-key: both or none');
+  const read = (option: string, path: string): Buffer => {
+    try {
+      return readFileSync(path);
+    } catch (error) {
+      throw new CommandError(EXIT.invalidInput, `${option}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  };
+  return { cert: read('--tls-cert', cert), key: read('--tls-key', key) };
+}

@@ -1,0 +1,50 @@
+/** `portcullis api`: the control API. */
+import type { CommandModule } from 'yargs';
+import { apiOptions, openApi, type ApiArguments } from '../api-options.js';
+import { logLevelOption, makeLogger, type LogLevel } from '../logger.js';
+
+interface Arguments extends ApiArguments {
+  readonly listen: string;
+  readonly 'compute-host': string | undefined;
+  readonly 'log-level': LogLevel;
+}
+
+export const apiCommand: CommandModule<object, Arguments> = {
+  command: 'api',
+  describe: 'serve the control API, which the openstack client drives',
+  builder: (yargs) =>
+    yargs
+      .options({
+        listen: {
+          type: 'string',
+          default: '127.0.0.1:9696',
+          requiresArg: true,
+          describe: 'HOST:PORT, [IPV6]:PORT or unix:/PATH',
+        },
+        ...apiOptions,
+        store: { ...apiOptions.store, demandOption: true },
+        'compute-host': {
+          type: 'string',
+          requiresArg: true,
+          describe: 'the host that new servers are bound to; without it each must say',
+        },
+        ...logLevelOption,
+      })
+      .example('$0 api --store /var/lib/portcullis', 'for the openstack client on this machine')
+      .example(
+        '$0 api --store /var/lib/portcullis --listen 0.0.0.0:9696 --auth tokens:/etc/portcullis/users.yaml',
+        'for others',
+      ),
+  handler: async (args) => {
+    const log = await makeLogger(args['log-level']);
+    const api = await openApi(args.listen, '--listen', args, args['compute-host'], log);
+    log.info({ address: await api.listen(), store: args.store, auth: args.auth }, 'the API listens');
+    await new Promise<void>((resolve) => {
+      process.once('SIGTERM', resolve);
+      process.once('SIGINT', resolve);
+    });
+    await api.close();
+    log.info('stopped');
+    process.exit(0);
+  },
+};

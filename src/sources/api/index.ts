@@ -1,0 +1,130 @@
+/**
+ * The API source: follows the control API's feed (`GET /portcullis/v1/topology?watch`) over HTTP, and comes back to where it was
+ * when the connection is lost.
+ */
+import { setTimeout as wait } from 'node:timers/promises';
+import type { Problem } from '../../model/index.js';
+import { parseFeedLine, TopologyFeed } from '../feed/feed.js';
+import type { Source, SourceEvent } from '../source.js';
+
+/** Between tries, in milliseconds: doubled each time. */
+const BACKOFF = { first: 250, most: 5000 };
+/** The server sends something every 10 s; in milliseconds. */
+const SILENCE = 30_000;
+
+export class ApiSource implements Source {
+  readonly name: string;
+  readonly #feed: TopologyFeed;
+  readonly #stopping = new AbortController();
+  #listener: ((event: SourceEvent) => void) | undefined;
+  /** Of the last line; undefined before the first, and when everything is to be told anew. */
+  #revision: number | undefined;
+  #connection = new AbortController();
+  #lastReason: string | undefined;
+  #backoff = BACKOFF.first;
+
+  /**
+   * @param url of the API, `http://127.0.0.1:9696`.
+   * @param token of an administrator; undefined where the API asks for none.
+   */
+  constructor(
+    private readonly url: string,
+    private readonly token: string | undefined,
+  ) {
+    this.name = `api:${url}`;
+    this.#feed = new TopologyFeed(this.name);
+  }
+
+  start(listener: (event: SourceEvent) => void): void {
+    this.#listener = listener;
+    void this.#follow();
+  }
+
+  reload(): void {
+    this.#revision = undefined;
+    this.#connection.abort(new Error('asked to read again'));
+  }
+
+  stop(): void {
+    this.#listener = undefined;
+    this.#stopping.abort();
+    this.#connection.abort();
+  }
+
+  async #follow(): Promise<void> {
+    while (!this.#stopping.signal.aborted) {
+      try {
+        await this.#read();
+        this.#failed('the connection was closed');
+      } catch (error) {
+        if (this.#revision !== undefined || !this.#connection.signal.aborted) this.#failed(reasonOf(error));
+      }
+      await wait(this.#backoff, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
+      this.#backoff = Math.min(2 * this.#backoff, BACKOFF.most);
+    }
+  }
+
+  async #read(): Promise<void> {
+    this.#connection = new AbortController();
+    const connection = this.#connection;
+    let silence = setTimeout(() => undefined, 0);
+    const heard = (): void => {
+      clearTimeout(silence);
+      silence = setTimeout(() => {
+        connection.abort(new Error(`nothing was heard for ${(SILENCE / 1000).toString()} s`));
+      }, SILENCE);
+    };
+    heard();
+    try {
+      const from = this.#revision === undefined ? '' : `&from=${this.#revision.toString()}`;
+      const response = await fetch(`${this.url}/portcullis/v1/topology?watch=1${from}`, {
+        headers: this.token === undefined ? {} : { 'X-Auth-Token': this.token },
+        signal: connection.signal,
+      });
+      if (!response.ok || response.body === null) throw new Error(`the API answers ${response.status.toString()}`);
+      let rest = '';
+      const decoder = new TextDecoder();
+      for await (const chunk of response.body) {
+        heard();
+        const lines = `${rest}${decoder.decode(chunk as Uint8Array, { stream: true })}`.split('\n');
+        rest = lines.pop() ?? '';
+        for (const line of lines) this.#take(line);
+      }
+    } finally {
+      clearTimeout(silence);
+      connection.abort();
+    }
+  }
+
+  #take(text: string): void {
+    // A sign of life; it also says that we have everything.
+    if (text === '') return;
+    let line;
+    try {
+      line = parseFeedLine(text);
+    } catch (error) {
+      // Whatever it was is lost to us: everything must be told anew.
+      this.#revision = undefined;
+      throw error;
+    }
+    const event = this.#feed.take(line);
+    this.#revision = line.revision;
+    this.#backoff = BACKOFF.first;
+    this.#lastReason = undefined;
+    this.#listener?.(event);
+  }
+
+  /** Told once for each distinct reason. */
+  #failed(reason: string): void {
+    if (reason === this.#lastReason || this.#stopping.signal.aborted) return;
+    this.#lastReason = reason;
+    const problem: Problem = { severity: 'error', code: 'unreadable', file: this.name, path: '', message: reason };
+    this.#listener?.({ kind: 'stale', problems: [problem] });
+  }
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { cause } = error;
+  return cause instanceof Error && cause.message !== '' ? cause.message : error.message;
+}
