@@ -61,6 +61,8 @@ export interface ChangeRequest {
 }
 
 export interface CreateRequest<S extends Spec> extends ChangeRequest {
+  /** Ids of what the same request made already. */
+  readonly made: ReadonlySet<string>;
   readonly projectId: string;
   readonly values: Created<S>;
   /** The names that the client gave. */
@@ -179,12 +181,28 @@ export function changeable<K extends Kind, S extends Spec>(
   return record;
 }
 
-/** Makes one object from the body of a POST. */
+/** Makes objects from the body of a POST, all or none. */
+export function createAll<K extends Kind, S extends Spec>(
+  resource: Resource<K, S>,
+  writer: Writer,
+  bodies: readonly Fields[],
+  request: ChangeRequest,
+): readonly Records[K][] {
+  const made = new Set<string>();
+  return bodies.map((body) => {
+    const record = createOne(resource, writer, body, request, made);
+    made.add(record.id);
+    return record;
+  });
+}
+
+/** Makes one object. */
 export function createOne<K extends Kind, S extends Spec>(
   resource: Resource<K, S>,
   writer: Writer,
   body: Fields,
   request: ChangeRequest,
+  made: ReadonlySet<string> = new Set(),
 ): Records[K] {
   const { caller } = request;
   const isAllowed = isAdmin(caller) || (resource.canCreate?.(caller) ?? isMember(caller));
@@ -196,7 +214,7 @@ export function createOne<K extends Kind, S extends Spec>(
     );
   }
   const values = readCreate(resource.spec, resource.readOnly, body);
-  return resource.create(writer, { ...request, projectId, values, named: new Set(Object.keys(body)) });
+  return resource.create(writer, { ...request, made, projectId, values, named: new Set(Object.keys(body)) });
 }
 
 /** Changes one object by the body of a PUT. */

@@ -18,7 +18,7 @@ import {
   bulk,
   changeable,
   checkRevision,
-  createOne,
+  createAll,
   envelope,
   found,
   shownBy,
@@ -131,9 +131,7 @@ function registerResource<K extends Kind, S extends Spec>(
     const many = bulk(request.body, plural);
     const bodies = many ?? [envelope(request.body, singular)];
     resource.checkBulk?.(bodies);
-    const records = await database.change(asked.caller, (writer) =>
-      bodies.map((body) => createOne(resource, writer, body, asked)),
-    );
+    const records = await database.change(asked.caller, (writer) => createAll(resource, writer, bodies, asked));
     const { view } = database;
     // What was made is shown as it is now: rules come with their group.
     const shown = records.map(({ id, ...rest }) =>

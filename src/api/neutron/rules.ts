@@ -70,7 +70,7 @@ export const rules: Resource<'security_group_rule', typeof SPEC> = {
     const { values, projectId, now } = request;
     const content = ruleContent(values);
     checkReferences(writer.view, content, request);
-    checkDuplicate(writer.view, content, values.security_group_id);
+    checkDuplicate(writer.view, content, values.security_group_id, request.made);
     reserve(writer.view, projectId, { security_group_rule: 1 });
     const rule: RuleRecord = {
       id: randomUUID(),
@@ -111,10 +111,12 @@ function checkReferences(view: View, content: RuleContent, { values, caller }: C
   }
 }
 
-function checkDuplicate(view: View, content: RuleContent, groupId: string): void {
+function checkDuplicate(view: View, content: RuleContent, groupId: string, made: ReadonlySet<string>): void {
   const key = duplicateKey(content);
   for (const rule of view.rulesOf(groupId)) {
     if (duplicateKey(rule) === key) {
+      if (made.has(rule.id))
+        throw conflict('DuplicateSecurityGroupRuleInPost', 'Duplicate Security Group Rule in POST.');
       throw conflict('SecurityGroupRuleExists', `Security group rule already exists. Rule id is ${rule.id}.`);
     }
   }
