@@ -69,17 +69,8 @@ export interface Listed {
 /** Filters with a meaning of their own, by name. */
 export type SpecialFilters = Readonly<Record<string, (item: Listed, values: readonly string[]) => boolean>>;
 
-/**
- * The objects that pass the filters, in order.
- * @param known the names of attributes.
- * @throws ApiError (400) for names that are no attributes.
- */
-export function selected<T extends Listed>(
-  items: Iterable<T>,
-  { filters, sort }: ListQuery,
-  known: readonly string[],
-  special: SpecialFilters,
-): readonly T[] {
+/** @param known the names of attributes. @throws ApiError (400) for names that are no attributes. */
+export function checkQuery({ filters, sort }: ListQuery, known: readonly string[], special: SpecialFilters): void {
   const unknown = [...filters.keys()].filter((name) => !known.includes(name) && !Object.hasOwn(special, name));
   if (unknown.length > 0) {
     throw badRequest(
@@ -89,6 +80,14 @@ export function selected<T extends Listed>(
   for (const { key } of sort) {
     if (!known.includes(key)) throw badRequest(`[] is invalid attribute for sort_keys: '${key.slice(0, 80)}'`);
   }
+}
+
+/** The objects that pass the filters, in order. */
+export function selected<T extends Listed>(
+  items: Iterable<T>,
+  { filters, sort }: ListQuery,
+  special: SpecialFilters,
+): readonly T[] {
   const tests = [...filters].map(([name, values]) => {
     const test = special[name];
     return test === undefined ? (item: T) => meets(item.value(name), values) : (item: T) => test(item, values);

@@ -10,7 +10,7 @@ import { defaultRules } from './default-rules.js';
 import { extension, extensions } from './extensions.js';
 import { networks } from './networks.js';
 import { ports } from './ports.js';
-import { onlyFields, pageLinks, pageOf, readQuery, selected } from './query.js';
+import { checkQuery, onlyFields, pageLinks, pageOf, readQuery, selected } from './query.js';
 import { registerQuotas } from './quotas.js';
 import { rbacPolicies } from './rbac.js';
 import {
@@ -101,16 +101,12 @@ function registerResource<K extends Kind, S extends Spec>(
     const { caller } = asked;
     if (!isReader(caller)) throw forbidden(`rule:get_${singular}`);
     const query = readQuery(parametersOf(request));
+    checkQuery(query, attributeNames(resource, caller), filters);
     if (resource.needsPreparation?.(database.view, caller) === true && isMember(caller)) {
       await database.change(caller, (writer) => resource.prepare?.(writer, asked));
     }
     const { view } = database;
-    const items = selected(
-      visible(resource, view, caller, query.filters),
-      query,
-      attributeNames(resource, caller),
-      filters,
-    );
+    const items = selected(visible(resource, view, caller, query.filters), query, filters);
     const page = pageOf(items, query, plural);
     const links = page.hasLinks ? pageLinks(page.items, query, new URL(request.url, baseUrl(request))) : [];
     return {

@@ -1,0 +1,186 @@
+/** The feed: changes told one by one make the topology that everything at once makes. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { parseTopology, type Problem, type Topology, type TopologyChanges } from '../../../src/model/index.js';
+import { parseFeedLine, TopologyFeed } from '../../../src/sources/feed/feed.js';
+import { ApiSource } from '../../../src/sources/api/index.js';
+import type { SourceEvent } from '../../../src/sources/source.js';
+import { DatabaseSource } from '../../../src/api/topology/source.js';
+import { topologyDocument } from '../../../src/api/topology/lines.js';
+import { arbitraryDocument } from '../../support/arbitrary-topology.js';
+import { idOf, MEMBER, TestApi } from '../../support/api.js';
+
+/** What a host has of a feed. */
+class Followed {
+  readonly ports = new Map<string, unknown>();
+  readonly securityGroups = new Map<string, unknown>();
+  readonly addressGroups = new Map<string, unknown>();
+  readonly problems: Problem[] = [];
+
+  take(event: SourceEvent): void {
+    this.problems.push(...event.problems);
+    if (event.kind === 'topology') {
+      for (const map of [this.ports, this.securityGroups, this.addressGroups]) map.clear();
+      this.#apply(event.topology);
+    }
+    if (event.kind === 'changes') this.#apply(event.changes);
+  }
+
+  #apply(changes: TopologyChanges | Topology): void {
+    for (const name of ['ports', 'securityGroups', 'addressGroups'] as const) {
+      for (const [id, value] of changes[name]) {
+        if (value === undefined) this[name].delete(id);
+        else this[name].set(id, value);
+      }
+    }
+  }
+
+  get content(): object {
+    const sorted = (map: ReadonlyMap<string, unknown>): unknown =>
+      Object.fromEntries([...map].sort(([a], [b]) => (a < b ? -1 : 1)));
+    return { ports: sorted(this.ports), groups: sorted(this.securityGroups), addresses: sorted(this.addressGroups) };
+  }
+}
+
+function contentOf(document: object): object {
+  const whole = new Followed();
+  whole.take({ kind: 'topology', ...parseTopology([{ file: '', content: document }]) });
+  return whole.content;
+}
+
+interface Objects {
+  readonly [collection: string]: readonly (Readonly<Record<string, unknown>> & { readonly id: string })[];
+}
+
+/** What turns one document into another, as the API would tell it: a group that is no more is in no rule and no port. */
+function lineBetween(before: Objects, after: Objects, revision: number): string {
+  const collections = ['networks', 'address_groups', 'security_groups', 'ports'];
+  const line: Record<string, unknown> = { revision };
+  const gone: Record<string, unknown> = {};
+  for (const name of collections) {
+    const old = new Map((before[name] ?? []).map((one) => [one.id, JSON.stringify(one)]));
+    line[name] = (after[name] ?? []).filter((one) => old.get(one.id) !== JSON.stringify(one));
+    const left = new Set((after[name] ?? []).map(({ id }) => id));
+    gone[name] = [...old.keys()].filter((id) => !left.has(id));
+  }
+  return JSON.stringify({ ...line, gone });
+}
+
+it('any changes, told line by line', () => {
+  fc.assert(
+    fc.property(fc.array(arbitraryDocument(), { minLength: 2, maxLength: 6 }), (documents) => {
+      const [feed, followed] = [new TopologyFeed('test'), new Followed()];
+      let before: Objects = {};
+      for (const [index, document] of documents.entries()) {
+        const after = document as unknown as Objects;
+        const line =
+          index === 0 ? JSON.stringify({ revision: 0, reset: true, ...after }) : lineBetween(before, after, index);
+        followed.take(feed.take(parseFeedLine(line)));
+        before = after;
+        expect(followed.content).toEqual(contentOf(after));
+      }
+    }),
+    { numRuns: 200 },
+  );
+});
+
+it('a device that two ports have is nobody’s, until one of them goes', () => {
+  const feed = new TopologyFeed('test');
+  const port = (id: string, device: string): object => ({
+    id,
+    device,
+    network_id: 'n',
+    mac_address: 'fa:16:3e:00:00:01',
+    security_groups: [],
+  });
+  const take = (line: object): readonly unknown[] => {
+    const event = feed.take(parseFeedLine(JSON.stringify({ revision: 1, ...line })));
+    if (event.kind !== 'changes') return [...event.topology.ports.keys()];
+    return [...event.changes.ports].map(([id, value]) => [id, value?.device]);
+  };
+  expect(take({ reset: true, ports: [port('a', 'tap1')] })).toEqual(['a']);
+  expect(take({ ports: [port('b', 'tap1')] })).toEqual([
+    ['b', undefined],
+    ['a', undefined],
+  ]);
+  expect(take({ ports: [port('b', 'tap2')] })).toEqual([
+    ['b', 'tap2'],
+    ['a', 'tap1'],
+  ]);
+  expect(take({ ports: [port('b', 'tap1')] })).toEqual([
+    ['b', undefined],
+    ['a', undefined],
+  ]);
+  expect(take({ gone: { ports: ['a'] } })).toEqual([
+    ['a', undefined],
+    ['b', 'tap1'],
+  ]);
+});
+
+it.each(['{', '[]', '{}', '{"revision":-1}', '{"revision":1,"ports":{}}', '{"revision":1,"ports":[{}]}'])(
+  'no line: %s',
+  (text) => {
+    expect(() => parseFeedLine(text)).toThrow();
+  },
+);
+
+describe('what the API tells', () => {
+  async function busy(api: TestApi): Promise<void> {
+    const network = await api.subnetted(MEMBER);
+    const [web, db] = [await api.group('web', {}, MEMBER), await api.group('db', {}, MEMBER)];
+    const addresses = await api.make('/address-groups', 'address_group', { addresses: ['192.0.2.0/24'] }, MEMBER);
+    await api.rule(db, { protocol: 'tcp', port_range_min: 3306, port_range_max: 3306, remote_group_id: web }, MEMBER);
+    await api.rule(db, { protocol: 'udp', remote_address_group_id: idOf(addresses) }, MEMBER);
+    const ports = await Promise.all(
+      [web, db, web].map(async (group) => api.port(network, { security_groups: [group] })),
+    );
+    await api.call('PUT', `/ports/${idOf(ports[0] ?? {})}`, {
+      port: { security_groups: [], allowed_address_pairs: [{ ip_address: '10.0.0.99' }] },
+    });
+    await api.call('PUT', `/address-groups/${idOf(addresses)}/add_addresses`, { addresses: ['198.51.100.7'] });
+    for (const port of ports) await api.call('DELETE', `/ports/${idOf(port)}`);
+    await api.call('DELETE', `/security-groups/${web}`, undefined, MEMBER);
+  }
+
+  it('to an agent in its own process', async () => {
+    const api = await TestApi.open();
+    const [source, followed] = [new DatabaseSource(api.database), new Followed()];
+    const kinds: string[] = [];
+    source.start((event) => {
+      kinds.push(event.kind);
+      followed.take(event);
+      expect(followed.content).toEqual(contentOf(topologyDocument(api.database.view)));
+    });
+    await busy(api);
+    source.stop();
+    expect(new Set(kinds.slice(1))).toEqual(new Set(['changes']));
+    expect(followed.problems).toEqual([]);
+  });
+
+  it('to an agent beside it, also when the connection breaks', { timeout: 30_000 }, async () => {
+    const api = await TestApi.open();
+    const address = await api.app.listen({ host: '127.0.0.1', port: 0 });
+    const [source, followed] = [new ApiSource(address, undefined), new Followed()];
+    const kinds: string[] = [];
+    source.start((event) => {
+      kinds.push(event.kind);
+      followed.take(event);
+    });
+    const settled = async (): Promise<void> => {
+      await expect
+        .poll(() => followed.content, { timeout: 10_000 })
+        .toEqual(contentOf(topologyDocument(api.database.view)));
+    };
+    await busy(api);
+    await settled();
+    // All connections are cut; what is missed meanwhile is told afterwards, and not everything anew.
+    api.app.server.closeAllConnections();
+    await api.group('later', {}, MEMBER);
+    await settled();
+    expect(kinds.filter((kind) => kind === 'topology')).toHaveLength(1);
+    expect(kinds).toContain('stale');
+    source.reload();
+    await expect.poll(() => kinds.filter((kind) => kind === 'topology').length, { timeout: 10_000 }).toBe(2);
+    source.stop();
+  });
+});

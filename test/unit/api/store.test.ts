@@ -1,0 +1,176 @@
+/** The embedded store, and the database before it. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { Database } from '../../../src/api/database.js';
+import { LmdbStore } from '../../../src/api/store/lmdb.js';
+import { checkSchema, SCHEMA } from '../../../src/api/store/schema.js';
+import { StoreError, type Changes, type Commit, type Store } from '../../../src/api/store/store.js';
+
+let folder: string;
+let store: LmdbStore;
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'portcullis-store-'));
+  store = await LmdbStore.open(folder);
+});
+afterEach(async () => {
+  await store.close();
+  rmSync(folder, { recursive: true });
+});
+
+const changes = (entries: Readonly<Record<string, string | undefined>>): Changes => new Map(Object.entries(entries));
+
+it('keeps what was committed, by key, over a restart', async () => {
+  expect(await store.load()).toEqual({ revision: 0, entries: new Map() });
+  expect(await store.commit(0, changes({ a: '1', b: '2' }))).toBe(1);
+  expect(await store.commit(1, changes({ a: undefined, c: '3' }))).toBe(2);
+  await store.close();
+  store = await LmdbStore.open(folder);
+  expect(await store.load()).toEqual({
+    revision: 2,
+    entries: new Map([
+      ['b', '2'],
+      ['c', '3'],
+    ]),
+  });
+});
+
+it('refuses a change that was made from something older, whole', async () => {
+  await store.commit(0, changes({ a: '1' }));
+  expect(await store.commit(0, changes({ a: '2', b: '2' }))).toBe('conflict');
+  expect((await store.load()).entries).toEqual(new Map([['a', '1']]));
+});
+
+it('tells of each transaction, in order, from any revision that it remembers', async () => {
+  await store.commit(0, changes({ a: '1' }));
+  await store.commit(1, changes({ a: '2' }));
+  const heard: Commit[] = [];
+  let gaps = 0;
+  const listener = {
+    onCommit: (commit: Commit) => heard.push(commit),
+    onGap: () => gaps++,
+  };
+  const stop = store.watch(1, listener);
+  await store.commit(2, changes({ b: '3' }));
+  stop();
+  await store.commit(3, changes({ b: '4' }));
+  expect(heard.map(({ revision }) => revision)).toEqual([2, 3]);
+  await store.close();
+  store = await LmdbStore.open(folder);
+  store.watch(2, listener);
+  expect(gaps).toBe(1);
+  store.watch(99, listener);
+  expect(gaps).toBe(2);
+});
+
+it('is served by one process at a time; others may read', async () => {
+  await expect(LmdbStore.open(folder)).rejects.toThrow(StoreError);
+  await store.commit(0, changes({ a: '1' }));
+  const reader = await LmdbStore.open(folder, 'read');
+  expect((await reader.load()).entries).toEqual(new Map([['a', '1']]));
+  await reader.close();
+});
+
+it('of a newer version is left alone', () => {
+  expect(() => {
+    checkSchema('x', SCHEMA + 1);
+  }).toThrow(/newer version/);
+  checkSchema('x', SCHEMA);
+  checkSchema('x', undefined);
+});
+
+// The database
+
+const NOBODY = { userId: '', userName: '', projectId: '', roles: [] };
+
+function addressGroup(id: string): { readonly id: string } & Parameters<typeof putName>[1] {
+  return {
+    id,
+    project_id: 'a',
+    name: id,
+    description: '',
+    addresses: [],
+    created_at: '',
+    updated_at: '',
+    revision_number: 1,
+  };
+}
+
+type AddressGroup = Extract<Awaited<ReturnType<Database['view']['get']>>, { readonly addresses: unknown }>;
+
+function putName(database: Database, group: AddressGroup): Promise<void> {
+  return database.change(NOBODY, (writer) => {
+    writer.put('address_group', group);
+  });
+}
+
+/** Commits are refused as often as is said, or fail. */
+class Unwilling implements Store {
+  readonly name = 'unwilling';
+  conflicts = 0;
+  isFull = false;
+
+  constructor(private readonly inner: LmdbStore) {}
+
+  load: Store['load'] = async () => this.inner.load();
+  watch: Store['watch'] = (revision, listener) => this.inner.watch(revision, listener);
+  close: Store['close'] = async () => Promise.resolve();
+
+  commit: Store['commit'] = async (base, made) => {
+    if (this.isFull) throw new StoreError('no space left on device');
+    if (this.conflicts-- > 0)
+      await this.inner.commit(base, changes({ [`address_group/other${base.toString()}`]: undefined }));
+    return this.inner.commit(base, made);
+  };
+}
+
+it('a change that somebody else came before is computed again', async () => {
+  const unwilling = new Unwilling(store);
+  const database = await Database.open(unwilling, () => undefined);
+  unwilling.conflicts = 3;
+  let runs = 0;
+  await database.change(NOBODY, (writer) => {
+    runs++;
+    writer.put('address_group', addressGroup('x'));
+  });
+  expect(runs).toBe(4);
+  expect(database.view.get('address_group', 'x')?.name).toBe('x');
+  expect(database.revision).toBe(4);
+});
+
+it('what the store cannot take is as if it had never been, and the next change goes through', async () => {
+  const unwilling = new Unwilling(store);
+  const database = await Database.open(unwilling, () => undefined);
+  unwilling.isFull = true;
+  await expect(putName(database, addressGroup('x'))).rejects.toThrow('no space left');
+  expect([database.view.count('address_group'), database.revision]).toEqual([0, 0]);
+  unwilling.isFull = false;
+  await putName(database, addressGroup('y'));
+  expect([...database.view.all('address_group')].map(({ id }) => id)).toEqual(['y']);
+});
+
+it('a change that throws leaves nothing; those that wait with it are there', async () => {
+  const database = await Database.open(store, () => undefined);
+  const results = await Promise.allSettled([
+    putName(database, addressGroup('x')),
+    database.change(NOBODY, (writer) => {
+      writer.put('address_group', addressGroup('y'));
+      writer.delete('address_group', 'x');
+      throw new Error('refused');
+    }),
+    putName(database, addressGroup('z')),
+  ]);
+  expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+  expect([...database.view.all('address_group')].map(({ id }) => id).sort()).toEqual(['x', 'z']);
+  // Both in one transaction.
+  expect(database.revision).toBe(1);
+});
+
+it('nobody sees a change before the store has it', async () => {
+  const database = await Database.open(store, () => undefined);
+  const made = putName(database, addressGroup('x'));
+  expect(database.view.count('address_group')).toBe(0);
+  await made;
+  expect(database.view.count('address_group')).toBe(1);
+});
