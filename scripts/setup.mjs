@@ -1,4 +1,4 @@
-// Makes the checkout ready to run: npm packages, the build and, with --kernel, --container or --vm as root, the programs of that tier.
+// Makes the checkout ready to run: npm packages, the build and, with --kernel, --client, --container or --vm as root, the programs of that tier.
 // Quick when everything is there. Plain Node, because nothing is installed before it runs.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -20,6 +20,7 @@ const PROGRAMS = {
     'iptables-legacy': 'iptables',
     ipset: 'ipset',
   },
+  '--client': { openstack: 'python3-openstackclient' },
   '--container': { docker: 'docker.io', dockerd: 'docker.io', debootstrap: 'debootstrap', nsenter: 'util-linux' },
   '--vm': process.arch === 'x64' ? { 'qemu-system-x86_64': 'qemu-system-x86', busybox: 'busybox-static' } : {},
 };

@@ -18,27 +18,36 @@ const VM_TIMEOUT = 900_000;
 const tierAt = args.indexOf('--tier');
 const onlyTier = tierAt < 0 ? undefined : args.splice(tierAt, 2)[1];
 
-const setup = spawnSync(process.execPath, [join(ROOT, 'scripts', 'setup.mjs'), '--kernel', '--container', '--vm'], {
-  stdio: 'inherit',
-});
+const setup = spawnSync(
+  process.execPath,
+  [join(ROOT, 'scripts', 'setup.mjs'), '--kernel', '--client', '--container', '--vm'],
+  {
+    stdio: 'inherit',
+  },
+);
 if (setup.status !== 0) process.exit(1);
 
 const seed = process.env.PORTCULLIS_SEED ?? String(randomInt(2 ** 31));
 process.stdout.write(`seed: ${seed} (the same run again: PORTCULLIS_SEED=${seed} npm test)\n`);
 
-function kernelObstacle() {
+function missingPrograms(names) {
   if (process.platform !== 'linux') return 'it needs Linux';
   if (process.getuid?.() !== 0) return 'it needs root';
   const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'];
-  const missing = ['nft', 'ip', 'conntrack', 'python3', 'faketime'].filter(
-    (name) => !folders.some((at) => existsSync(join(at, name))),
-  );
+  const missing = names.filter((name) => !folders.some((at) => existsSync(join(at, name))));
   return missing.length > 0 ? `missing programs: ${missing.join(', ')}` : undefined;
 }
 
+const KERNEL_PROGRAMS = ['nft', 'ip', 'conntrack', 'python3', 'faketime'];
+
 const TIERS = [
   { name: 'unit', config: 'vitest.config.ts', obstacle: () => undefined },
-  { name: 'kernel', config: 'vitest.kernel.config.ts', obstacle: kernelObstacle },
+  { name: 'kernel', config: 'vitest.kernel.config.ts', obstacle: () => missingPrograms(KERNEL_PROGRAMS) },
+  {
+    name: 'client',
+    config: 'vitest.client.config.ts',
+    obstacle: () => missingPrograms([...KERNEL_PROGRAMS, 'openstack']),
+  },
   {
     name: 'container',
     config: 'vitest.container.config.ts',

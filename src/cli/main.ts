@@ -8,8 +8,10 @@ import { baselineCommand } from './commands/baseline.js';
 import { checkCommand } from './commands/check.js';
 import { compileCommand } from './commands/compile.js';
 import { diffCommand } from './commands/diff.js';
+import { exportCommand } from './commands/export.js';
 import { explainCommand } from './commands/explain.js';
 import { flushCommand } from './commands/flush.js';
+import { importCommand } from './commands/import.js';
 import { statsCommand } from './commands/stats.js';
 import { statusCommand } from './commands/status.js';
 import { CommandError } from './errors.js';
@@ -31,6 +33,8 @@ async function main(): Promise<void> {
     .command(explainCommand)
     .command(agentCommand)
     .command(apiCommand)
+    .command(importCommand)
+    .command(exportCommand)
     .command(statusCommand)
     .command(statsCommand)
     .command(flushCommand)

@@ -58,7 +58,9 @@ class Referee {
   /** Sent, and not judged yet. */
   #open: Datagram[] = [];
   readonly #arrived = new Map<string, number>();
-  readonly wrong: string[] = [];
+  readonly passed: string[] = [];
+  /** Allowed and not arrived so far: one that arrives late, on a busy machine, is not lost. */
+  readonly #missing = new Map<string, string>();
   readonly judged = { allowed: 0, forbidden: 0, undecided: 0 };
 
   /** @param grace how long the kernel may take to have a version; in milliseconds */
@@ -73,7 +75,10 @@ class Referee {
 
   take({ sent, received }: { readonly sent: readonly Datagram[]; readonly received: readonly Datagram[] }): void {
     this.#open.push(...sent);
-    for (const { kind, number, at } of received) this.#arrived.set(`${kind}/${number}`, at);
+    for (const { kind, number, at } of received) {
+      const key = `${kind}/${number}`;
+      if (!this.#missing.delete(key)) this.#arrived.set(key, at);
+    }
   }
 
   /** Judges everything that was sent before now and can be known; forgets it. */
@@ -93,11 +98,15 @@ class Referee {
     if (verdicts.size !== 1) this.judged.undecided++;
     else if (verdicts.has(true)) {
       this.judged.allowed++;
-      if (arrivedAt === undefined) this.wrong.push(`lost: ${key} at ${at}`);
+      if (arrivedAt === undefined) this.#missing.set(key, `lost: ${key} at ${at}`);
     } else {
       this.judged.forbidden++;
-      if (arrivedAt !== undefined) this.wrong.push(`passed: ${key} at ${at}`);
+      if (arrivedAt !== undefined) this.passed.push(`passed: ${key} at ${at}`);
     }
+  }
+
+  get lost(): readonly string[] {
+    return [...this.#missing.values()];
   }
 
   /** From the last version that the kernel must have had, to the last one that it may have had. */
@@ -142,10 +151,8 @@ function portAt(topology: Topology, { device }: Guest): Port {
  */
 const LOST_OF_A_THOUSAND = BACKEND === 'nftables' ? 0 : 1;
 
-function expectRight({ wrong, judged }: Referee): void {
-  const isLost = (what: string): boolean => what.startsWith('lost');
-  expect(wrong.filter((what) => !isLost(what))).toEqual([]);
-  const lost = wrong.filter(isLost);
+function expectRight({ passed, lost, judged }: Referee): void {
+  expect(passed).toEqual([]);
   expect(lost.slice(Math.floor((judged.allowed * LOST_OF_A_THOUSAND) / 1000))).toEqual([]);
   expect(Math.min(judged.allowed, judged.forbidden)).toBeGreaterThan(SECONDS);
 }
@@ -231,7 +238,8 @@ async function soak(seconds: number, grace: number, meanwhile: () => Promise<voi
 }
 
 it('a change every 20 ms under traffic: nothing is lost, nothing gets through', { timeout: 1e8 }, async () => {
-  const referee = await soak(SECONDS / 2, 1500, () => Promise.resolve());
+  // Long enough for a busy machine: a flow of the same addresses and ports as one that was revoked waits for the sweep, too.
+  const referee = await soak(SECONDS / 2, 3000, () => Promise.resolve());
   expectRight(referee);
   await agent.until(({ enforced }) => enforced);
   await expectSteady();

@@ -65,5 +65,6 @@ function shown<K extends ShownKind>(view: View, kind: K, record: Records[K]): Sh
 
 /** A rule's change changes its group's revision, so the group is among what changed. */
 function groupShown(view: View, group: GroupRecord): Shown {
-  return { ...group, security_group_rules: [...view.rulesOf(group.id)].map(ruleView) };
+  const rules = [...view.rulesOf(group.id)].sort((a, b) => (a.id < b.id ? -1 : 1));
+  return { ...group, security_group_rules: rules.map(ruleView) };
 }

@@ -1,5 +1,4 @@
 /** `portcullis agent`: the daemon that keeps the kernel equal to the policy. */
-import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { setTimeout } from 'node:timers/promises';
 import type { Logger } from 'pino';
@@ -22,6 +21,7 @@ import {
 } from '../topology-options.js';
 import { takeLock } from '../../system/lock.js';
 import { socketOption } from '../socket.js';
+import { readTokenFile } from '../token-file.js';
 import { version } from '../version.js';
 
 interface AgentArguments extends BackendArguments, Omit<DatapathArguments, 'datapath'>, ApiArguments {
@@ -192,24 +192,12 @@ async function sourceOf(
   }
   if (scheme === 'api' && /^https?:\/\/[^/]+\/?$/.test(rest)) {
     const { ApiSource } = await import('../../sources/api/index.js');
-    return { source: new ApiSource(rest.replace(/\/$/, ''), readToken(args['source-token'])) };
+    return { source: new ApiSource(rest.replace(/\/$/, ''), readTokenFile('--source-token', args['source-token'])) };
   }
   throw new CommandError(
     EXIT.usage,
     `--source: ${JSON.stringify(text)} is not a source: valid is file:PATH or api:URL (api:http://127.0.0.1:9696)`,
   );
-}
-
-function readToken(path: string | undefined): string | undefined {
-  if (path === undefined) return undefined;
-  try {
-    return readFileSync(path, 'utf8').trim();
-  } catch (error) {
-    throw new CommandError(
-      EXIT.invalidInput,
-      `--source-token: ${error instanceof Error ? error.message : String(error)}`,
-    );
-  }
 }
 
 /** Seconds between comparisons unless `--verify` says otherwise: nothing tells of a change to iptables. */

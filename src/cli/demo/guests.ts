@@ -17,15 +17,22 @@ interface Guest {
 export class Guests {
   readonly #guests = new Map<string, Guest>();
 
-  constructor(private readonly listenOn: readonly number[]) {
+  /** @param program what runs in a guest: guest.ts, compiled. */
+  constructor(
+    private readonly listenOn: readonly number[],
+    private readonly program = fileURLToPath(new URL('./guest.js', import.meta.url)),
+  ) {
     process.once('exit', () => this.end());
   }
 
   async start(portId: string, namespace: string): Promise<void> {
-    const program = fileURLToPath(new URL('./guest.js', import.meta.url));
-    const child = spawn('ip', ['netns', 'exec', namespace, process.execPath, program, ...this.listenOn.map(String)], {
-      stdio: ['pipe', 'pipe', 'inherit'],
-    });
+    const child = spawn(
+      'ip',
+      ['netns', 'exec', namespace, process.execPath, this.program, ...this.listenOn.map(String)],
+      {
+        stdio: ['pipe', 'pipe', 'inherit'],
+      },
+    );
     const lines = createInterface({ input: child.stdout });
     this.#guests.set(portId, { process: child, lines });
     await new Promise<void>((resolve, reject) => {

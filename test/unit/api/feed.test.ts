@@ -48,9 +48,7 @@ function contentOf(document: object): object {
   return whole.content;
 }
 
-interface Objects {
-  readonly [collection: string]: readonly (Readonly<Record<string, unknown>> & { readonly id: string })[];
-}
+type Objects = Readonly<Record<string, readonly (Readonly<Record<string, unknown>> & { readonly id: string })[]>>;
 
 /** What turns one document into another, as the API would tell it: a group that is no more is in no rule and no port. */
 function lineBetween(before: Objects, after: Objects, revision: number): string {
