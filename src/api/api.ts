@@ -15,6 +15,7 @@ export interface ApiSettings {
   readonly store: Store;
   readonly authenticator: Authenticator;
   readonly tokens: Tokens | undefined;
+  readonly agentToken: string | undefined;
   readonly tls: ServerSettings['tls'];
   readonly computeHost: string | undefined;
   readonly rate: number;

@@ -16,6 +16,11 @@ export function isMember({ roles }: Caller): boolean {
   return roles.some((role) => role === 'admin' || role === 'manager' || role === 'member');
 }
 
+/** Reads the topology, and nothing else. */
+export function isAgent({ roles }: Caller): boolean {
+  return roles.includes('portcullis-agent');
+}
+
 export function isReader(caller: Caller): boolean {
   return isMember(caller) || caller.roles.includes('reader');
 }

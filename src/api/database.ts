@@ -8,6 +8,7 @@ import type { Caller } from './caller.js';
 import type { RecordChange, Kind, Records } from './records.js';
 import { keyOf, kindAndId, State, type View } from './state.js';
 import type { Changes, Commit, Json, Store } from './store/store.js';
+import { upgrade } from './store/schema.js';
 import { StoreError } from './store/store.js';
 
 /** A state that may be changed; what is changed is seen at once, by this change alone. */
@@ -179,7 +180,17 @@ export class Database {
   }
 
   async #load(): Promise<void> {
-    const { revision, entries } = await this.store.load();
+    let snapshot = await this.store.load();
+    for (
+      let changes = upgrade(this.store.name, snapshot);
+      changes !== undefined;
+      changes = upgrade(this.store.name, snapshot)
+    ) {
+      // A conflict: somebody else upgrades it.
+      await this.store.commit(snapshot.revision, changes);
+      snapshot = await this.store.load();
+    }
+    const { revision, entries } = snapshot;
     this.#state = new State();
     this.#recent = [];
     for (const [key, value] of entries) this.#applyEntry(key, value);
@@ -193,6 +204,7 @@ export class Database {
         void this.#load();
       },
     });
+    this.#onNewer?.();
   }
 
   #apply({ revision, changes }: Commit): void {

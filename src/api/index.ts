@@ -4,8 +4,17 @@ export { Keystone } from './auth/keystone.js';
 export { noAuthentication } from './auth/none.js';
 export { Tokens } from './auth/tokens.js';
 export { Api, type ApiSettings } from './api.js';
+export { backupOf, recordsOfBackup, restore } from './backup.js';
 export { ImportError, recordsOf } from './import.js';
-export { apiDocument, importRecords, neutronDocument, storeDocument } from './transfer.js';
+export {
+  apiDocument,
+  backup,
+  importRecords,
+  neutronDocument,
+  restoreBackup,
+  storeDocument,
+  type Place,
+} from './transfer.js';
 export { LmdbStore } from './store/lmdb.js';
 export { StoreError } from './store/store.js';
 export { DatabaseSource } from './topology/source.js';

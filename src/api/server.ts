@@ -4,6 +4,7 @@ import { createServer } from 'node:https';
 import rateLimit from '@fastify/rate-limit';
 import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
+import { agentAuthenticator } from './auth/agent.js';
 import type { Authenticator } from './auth/authenticator.js';
 import { identityError, identityVersion, registerIdentity } from './auth/identity.js';
 import type { Tokens } from './auth/tokens.js';
@@ -13,7 +14,7 @@ import { registerImages } from './nova/catalog.js';
 import { novaError, novaVersion, registerNova } from './nova/routes.js';
 import { baseUrl, type Service } from './service.js';
 import { StoreError } from './store/store.js';
-import { registerTopology } from './topology/routes.js';
+import { registerBackup, registerTopology } from './topology/routes.js';
 
 export interface ServerSettings {
   readonly service: Service;
@@ -21,6 +22,8 @@ export interface ServerSettings {
   /** Our own identity service's; undefined where there is another one, or none. */
   readonly tokens: Tokens | undefined;
   /** PEM. */
+  /** With it an agent may read the topology; undefined where it must be an administrator. */
+  readonly agentToken: string | undefined;
   readonly tls: { readonly cert: Buffer; readonly key: Buffer } | undefined;
   readonly log: Logger;
   /** Requests of one client (by token or address) in a second, at most. */
@@ -68,9 +71,10 @@ export async function buildServer(settings: ServerSettings): Promise<FastifyInst
 
 async function registerServices(app: FastifyInstance, settings: ServerSettings): Promise<void> {
   const { service, authenticator, tokens } = settings;
-  const known = (scope: FastifyInstance): void => {
+  const known = (scope: FastifyInstance, first?: Authenticator): void => {
     scope.addHook('onRequest', async (request) => {
-      request.caller = await authenticator.authenticate(request.headers);
+      request.caller =
+        (await first?.authenticate(request.headers)) ?? (await authenticator.authenticate(request.headers));
       if (request.caller === undefined) {
         throw new ApiError(401, 'Unauthorized', 'The request you have made requires authentication.');
       }
@@ -111,8 +115,9 @@ async function registerServices(app: FastifyInstance, settings: ServerSettings):
   );
   await app.register(
     (scope, _options, done) => {
-      known(scope);
+      known(scope, agentAuthenticator(settings.agentToken));
       registerTopology(scope, service);
+      registerBackup(scope, service);
       done();
     },
     { prefix: '/portcullis/v1' },

@@ -1,5 +1,6 @@
 /** Topologies into stores, out of them, and from other APIs. */
 import type { Caller } from './caller.js';
+import { backupOf, recordsOfBackup, restore } from './backup.js';
 import { Database } from './database.js';
 import { ImportError } from './import.js';
 import { firstTemplates } from './neutron/default-group.js';
@@ -41,6 +42,36 @@ export async function storeDocument(store: Store): Promise<object> {
   return topologyDocument(database.view);
 }
 
+/** Where a backup comes from, or goes to. */
+export type Place =
+  | { readonly kind: 'store'; readonly store: Store }
+  | { readonly kind: 'api'; readonly url: string; readonly token: string | undefined };
+
+/** Everything that a store, which may be in use, or a running API holds. @throws ImportError, StoreError */
+export async function backup(place: Place): Promise<object> {
+  if (place.kind === 'api') return asked(backupUrl(place.url), place.token);
+  return backupOf(await Database.open(place.store, () => undefined));
+}
+
+/** @returns how many objects. @throws ImportError, StoreError; then nothing is changed. */
+export async function restoreBackup(place: Place, content: unknown, isReplacing: boolean): Promise<number> {
+  if (place.kind === 'api') {
+    const url = `${backupUrl(place.url)}${isReplacing ? '?replace=1' : ''}`;
+    const answer = await asked(url, place.token, { method: 'PUT', body: JSON.stringify(content) });
+    return (answer as { readonly restored?: number }).restored ?? 0;
+  }
+  const database = await Database.open(place.store, () => undefined);
+  try {
+    return await restore(database, OURSELVES, recordsOfBackup(content), isReplacing);
+  } finally {
+    await database.close();
+  }
+}
+
+function backupUrl(url: string): string {
+  return `${url.replace(/\/+$/, '')}/portcullis/v1/backup`;
+}
+
 /** The topology of a running API of ours. @throws ImportError */
 export async function apiDocument(url: string, token: string | undefined): Promise<object> {
   return asked(`${url.replace(/\/+$/, '')}/portcullis/v1/topology`, token);
@@ -58,13 +89,21 @@ export async function neutronDocument(
   return { file: url, content: Object.assign({}, ...parts) as object };
 }
 
-async function asked(url: string, token: string | undefined): Promise<object> {
+async function asked(
+  url: string,
+  token: string | undefined,
+  more: { readonly method?: string; readonly body?: string } = {},
+): Promise<object> {
   try {
     const response = await fetch(url, {
+      ...more,
       headers: { Accept: 'application/json', ...(token === undefined ? {} : { 'X-Auth-Token': token }) },
       signal: AbortSignal.timeout(PATIENCE),
     });
-    if (!response.ok) throw new Error(`answers ${response.status.toString()}`);
+    if (!response.ok) {
+      const text = (await response.text()).slice(0, 300);
+      throw new Error(`answers ${response.status.toString()}: ${text}`);
+    }
     return (await response.json()) as object;
   } catch (error) {
     const cause = error instanceof Error ? (error.cause ?? error) : error;

@@ -5,12 +5,14 @@ import type { Api } from '../api/index.js';
 import { CommandError } from './errors.js';
 import { EXIT } from './exit-codes.js';
 import { isLoopback, listenAddress } from './listen-address.js';
+import { readTokenFile } from './token-file.js';
 
 export interface ApiArguments {
   readonly store: string | undefined;
   readonly auth: string;
   readonly 'tls-cert': string | undefined;
   readonly 'tls-key': string | undefined;
+  readonly 'agent-token': string | undefined;
   readonly rate: number;
 }
 
@@ -24,6 +26,11 @@ export const apiOptions = {
   },
   'tls-cert': { type: 'string', requiresArg: true, describe: 'certificate and chain, PEM' },
   'tls-key': { type: 'string', requiresArg: true, describe: 'its key, PEM' },
+  'agent-token': {
+    type: 'string',
+    requiresArg: true,
+    describe: 'a file with the token by which agents read the topology (16 characters or more)',
+  },
   rate: { type: 'number', default: 1000, requiresArg: true, describe: 'requests of one client in a second, at most' },
 } as const;
 
@@ -53,6 +60,7 @@ export async function openApi(
       listen: address,
       store: await LmdbStore.open(args.store),
       ...who,
+      agentToken: agentToken(args),
       tls,
       computeHost,
       rate: args.rate,
@@ -82,6 +90,14 @@ async function authentication(text: string): Promise<Pick<Parameters<typeof Api.
     return { authenticator: new Keystone(argument), tokens: undefined };
   }
   throw new CommandError(EXIT.usage, `--auth: ${JSON.stringify(text)}: valid is none, tokens:FILE or keystone:URL`);
+}
+
+function agentToken(args: ApiArguments): string | undefined {
+  const token = readTokenFile('--agent-token', args['agent-token']);
+  if (token !== undefined && token.length < 16) {
+    throw new CommandError(EXIT.invalidInput, '--agent-token: the token is shorter than 16 characters');
+  }
+  return token;
 }
 
 function readTls(args: ApiArguments): { readonly cert: Buffer; readonly key: Buffer } | undefined {

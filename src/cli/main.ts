@@ -4,6 +4,7 @@ import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { agentCommand } from './commands/agent.js';
 import { apiCommand } from './commands/api.js';
+import { backupCommand, restoreCommand } from './commands/backup.js';
 import { baselineCommand } from './commands/baseline.js';
 import { checkCommand } from './commands/check.js';
 import { compileCommand } from './commands/compile.js';
@@ -35,6 +36,8 @@ async function main(): Promise<void> {
     .command(apiCommand)
     .command(importCommand)
     .command(exportCommand)
+    .command(backupCommand)
+    .command(restoreCommand)
     .command(statusCommand)
     .command(statsCommand)
     .command(flushCommand)

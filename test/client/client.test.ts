@@ -23,20 +23,52 @@ class Cloud {
   readonly guests = new Guests([22, 80, 443, 3306], 'dist/src/cli/demo/guest.js');
   readonly folder = mkdtempSync(join(tmpdir(), 'portcullis-client-'));
   #agent: ChildProcess | undefined;
+  #api: ChildProcess | undefined;
   output = '';
 
   async start(...args: readonly string[]): Promise<void> {
-    const command = [process.execPath, MAIN, 'agent', '--api', '127.0.0.1:9696', '--store', join(this.folder, 'store')];
-    const options = ['--host', HOST, '--socket', join(this.folder, 'agent.sock'), ...args];
     this.output = '';
     await execa('ip', ['-n', this.network.host, 'link', 'set', 'lo', 'up']);
-    const agent = spawn('ip', ['netns', 'exec', this.network.host, ...command, ...options], {
+    const api = ['--api', '127.0.0.1:9696', '--store', join(this.folder, 'store')];
+    this.#agent = this.#spawn('agent', ...api, '--host', HOST, '--socket', join(this.folder, 'agent.sock'), ...args);
+    await this.#listening();
+  }
+
+  /** API and agent as two processes; the agent has a token of its own. */
+  async startApart(): Promise<void> {
+    writeFileSync(join(this.folder, 'agent-token'), 'the-token-of-agents\n', { mode: 0o600 });
+    await execa('ip', ['-n', this.network.host, 'link', 'set', 'lo', 'up']);
+    await this.startApi();
+    const args = ['agent', '--source', `api:${URL}`, '--source-token', join(this.folder, 'agent-token')];
+    this.#agent = this.#spawn(...args, '--host', HOST, '--socket', join(this.folder, 'agent.sock'));
+  }
+
+  async startApi(): Promise<void> {
+    this.output = '';
+    const store = join(this.folder, 'store');
+    this.#api = this.#spawn('api', '--store', store, '--agent-token', join(this.folder, 'agent-token'));
+    await this.#listening();
+  }
+
+  async killApi(): Promise<void> {
+    const api = this.#api;
+    const ended = new Promise((resolve) => api?.once('exit', resolve));
+    api?.kill('SIGKILL');
+    await ended;
+    this.#api = undefined;
+  }
+
+  #spawn(...args: readonly string[]): ChildProcess {
+    const child = spawn('ip', ['netns', 'exec', this.network.host, process.execPath, MAIN, ...args], {
       stdio: ['ignore', 'ignore', 'pipe'],
     });
-    agent.stderr.on('data', (chunk: Buffer) => {
+    child.stderr.on('data', (chunk: Buffer) => {
       this.output += chunk.toString();
     });
-    this.#agent = agent;
+    return child;
+  }
+
+  async #listening(): Promise<void> {
     await vi.waitFor(
       () => {
         expect(this.output).toContain('the API listens');
@@ -75,6 +107,7 @@ class Cloud {
 
   async end(): Promise<void> {
     await this.stop();
+    if (this.#api !== undefined) await this.killApi();
     this.guests.end();
     this.network.remove();
     rmSync(this.folder, { recursive: true });
@@ -240,11 +273,11 @@ describe('with passwords', () => {
       expect(
         cells(
           await as('openstack security group rule list web --ingress -c "IP Protocol" -c "IP Range" -c "Port Range"'),
-        ),
+        ).toSorted(),
       ).toEqual([
         ['IP Protocol', 'IP Range', 'Port Range'],
-        ['tcp', '0.0.0.0/0', '80:80'],
         ['tcp', '0.0.0.0/0', '443:443'],
+        ['tcp', '0.0.0.0/0', '80:80'],
       ]);
       for (const [name, groups] of [
         ['web1', '--security-group web'],
@@ -320,5 +353,34 @@ describe('with passwords, recorded', () => {
 
   it('every recorded command ends as it did', { timeout: 120_000 }, async () => {
     await runAll(cloud, PASSWORD_COMMANDS, ({ isAdmin }) => (isAdmin === true ? login('admin', 'top') : DEMO));
+  });
+});
+
+describe('an agent beside the API', () => {
+  let cloud: Cloud;
+  beforeAll(async () => {
+    cloud = new Cloud();
+    await cloud.startApart();
+  });
+  afterAll(async () => cloud.end());
+
+  it('follows it, stays as it is while it is gone, and goes on when it is back', { timeout: 60_000 }, async () => {
+    const env = { OS_AUTH_TYPE: 'none', OS_ENDPOINT: URL };
+    const as = async (line: string): Promise<void> => {
+      const { exit, err } = await cloud.openstack(line, env);
+      expect([line, exit, exit === 0 ? '' : err]).toEqual([line, 0, '']);
+    };
+    const status = async (): Promise<string> =>
+      cloud.portcullis('status', '--socket', join(cloud.folder, 'agent.sock')).catch(() => '');
+    await as('openstack network create net');
+    await as(`openstack port create --network net --host ${HOST} p1`);
+    await expect.poll(status, { timeout: 15_000 }).toMatch(/absent +enforced +p1/);
+    await cloud.killApi();
+    await expect.poll(status, { timeout: 15_000 }).toMatch(/STALE/);
+    expect(await status()).toMatch(/^enforced/);
+    await cloud.startApi();
+    await as(`openstack port create --network net --host ${HOST} p2`);
+    await expect.poll(status, { timeout: 15_000 }).toMatch(/enforced +p2/);
+    expect(await status()).not.toMatch(/STALE/);
   });
 });

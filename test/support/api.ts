@@ -39,6 +39,11 @@ const OTHER_SERVICES = /^\/(v2\.0|network|compute|image|identity|portcullis)(\/|
 
 type Method = 'GET' | 'POST' | 'PUT' | 'DELETE';
 
+export interface ApiSettings {
+  readonly tls?: { readonly cert: Buffer; readonly key: Buffer };
+  readonly rate?: number;
+}
+
 const open: TestApi[] = [];
 afterEach(async () => {
   for (const api of open.splice(0)) await api.close();
@@ -52,7 +57,11 @@ export class TestApi {
     readonly audited: Answer[],
   ) {}
 
-  static async open(authenticator: Authenticator = noAuthentication, tokens?: Tokens): Promise<TestApi> {
+  static async open(
+    authenticator: Authenticator = noAuthentication,
+    tokens?: Tokens,
+    settings: ApiSettings = {},
+  ): Promise<TestApi> {
     const folder = mkdtempSync(join(tmpdir(), 'portcullis-api-'));
     const audited: Answer[] = [];
     const database = await Database.open(await LmdbStore.open(folder), (caller, changes) => {
@@ -65,9 +74,10 @@ export class TestApi {
       service: { database, computeHost: 'host-1' },
       authenticator,
       tokens,
-      tls: undefined,
+      agentToken: 'the-token-of-agents',
+      tls: settings.tls,
       log: pino({ level: 'silent' }),
-      rate: 1_000_000,
+      rate: settings.rate ?? 1_000_000,
     });
     const api = new TestApi(database, app, folder, audited);
     open.push(api);

@@ -128,11 +128,7 @@ function registerResource<K extends Kind, S extends Spec>(
     const bodies = many ?? [envelope(request.body, singular)];
     resource.checkBulk?.(bodies);
     const records = await database.change(asked.caller, (writer) => createAll(resource, writer, bodies, asked));
-    const { view } = database;
-    // What was made is shown as it is now: rules come with their group.
-    const shown = records.map(({ id, ...rest }) =>
-      shownBy(resource, view.get(kind, id) ?? ({ id, ...rest } as (typeof records)[number]), view, asked.caller),
-    );
+    const shown = records.map((record) => shownBy(resource, record, database.view, asked.caller));
     await reply.code(201).send(many === undefined ? { [singular]: shown[0] } : { [plural]: shown });
   });
 

@@ -202,6 +202,9 @@ function nicsIn(view: View, value: unknown, caller: Caller): readonly Nic[] {
       throw badRequest(`Network ${String(networkId ?? portId).slice(0, 80)} could not be found.`);
     }
     const address = entry['fixed_ip'];
+    if (typeof address === 'string' && !isAdmin(caller) && !isOwn(caller, network)) {
+      throw new ApiError(403, 'forbidden', 'An address is chosen by the owner of the network.');
+    }
     return { kind: 'network', network, address: typeof address === 'string' ? address : undefined };
   });
 }

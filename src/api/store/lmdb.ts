@@ -30,6 +30,8 @@ export class LmdbStore implements Store {
   readonly #entries: Database<Json, string>;
   readonly #meta: Database<number, string>;
   readonly #lock: Server | undefined;
+  /** The newest that this process read or wrote. */
+  #known = 0;
   #recent: Commit[] = [];
   readonly #watchers = new Set<WatchListener>();
 
@@ -61,11 +63,13 @@ export class LmdbStore implements Store {
   load(): Promise<Snapshot> {
     // One read transaction: a commit of another process cannot come in between.
     const transaction = this.#root.useReadTransaction();
+    this.#recent = [];
     try {
       const revision = this.#meta.get(REVISION, { transaction }) ?? 0;
       const entries = new Map<string, Json>();
       for (const { key, value } of this.#entries.getRange({ transaction })) entries.set(key, value);
-      return Promise.resolve({ revision, entries });
+      this.#known = revision;
+      return Promise.resolve({ schema: this.#meta.get(SCHEMA_KEY, { transaction }), revision, entries });
     } finally {
       transaction.done();
     }
@@ -84,7 +88,10 @@ export class LmdbStore implements Store {
         this.#meta.putSync(SCHEMA_KEY, SCHEMA);
         return true;
       });
-      if (!isApplied) return Promise.resolve('conflict');
+      if (!isApplied) {
+        this.#heardOfStranger();
+        return Promise.resolve('conflict');
+      }
     } catch (error) {
       return Promise.reject(new StoreError(`${this.name}: ${error instanceof Error ? error.message : String(error)}`));
     }
@@ -110,7 +117,16 @@ export class LmdbStore implements Store {
     this.#lock?.close();
   }
 
+  /** A process that our lock does not keep out (of another network namespace) wrote: what was told is not all there is. */
+  #heardOfStranger(): void {
+    if ((this.#meta.get(REVISION) ?? 0) === this.#known) return;
+    const watchers = [...this.#watchers];
+    this.#watchers.clear();
+    for (const { onGap } of watchers) onGap();
+  }
+
   #remember(commit: Commit): void {
+    this.#known = commit.revision;
     this.#recent.push(commit);
     // In batches: to drop the first of a list costs its length.
     if (this.#recent.length > 2 * REMEMBERED_COMMITS) this.#recent = this.#recent.slice(-REMEMBERED_COMMITS);

@@ -9,6 +9,8 @@
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
 export interface Snapshot {
+  /** The version of what is stored; undefined for a store that was never written. */
+  readonly schema: number | undefined;
   /** Of the last transaction in it; 0 for a store that was never written. */
   readonly revision: number;
   readonly entries: ReadonlyMap<string, Json>;
@@ -25,7 +27,7 @@ export interface Commit {
 export interface Store {
   /** For people. */
   readonly name: string;
-  /** Everything, at one revision. */
+  /** Everything, at one revision. What is committed later is of this version's schema. */
   load(): Promise<Snapshot>;
   /**
    * Applies all changes or none, and returns when nothing but the loss of the medium can lose them.

@@ -3,8 +3,10 @@
  * what was missed since `from`, then one for each change, and an empty line every few seconds. For agents and `export`.
  */
 import type { FastifyInstance, FastifyReply } from 'fastify';
-import { isAdmin } from '../caller.js';
-import { forbidden } from '../errors.js';
+import { isAdmin, isAgent } from '../caller.js';
+import { backupOf, recordsOfBackup, restore } from '../backup.js';
+import { badRequest, forbidden } from '../errors.js';
+import { ImportError } from '../import.js';
 import { callerOf, parametersOf, type Service } from '../service.js';
 import { changeLine, topologyDocument, wholeLine } from './lines.js';
 
@@ -15,13 +17,35 @@ const MOST_UNREAD = 64 * 1024 * 1024;
 
 export function registerTopology(app: FastifyInstance, { database }: Service): void {
   app.get('/topology', async (request, reply) => {
-    if (!isAdmin(callerOf(request))) throw forbidden('rule:get_topology');
+    const caller = callerOf(request);
+    if (!isAdmin(caller) && !isAgent(caller)) throw forbidden('rule:get_topology');
     const parameters = parametersOf(request);
     if (parameters.has('watch')) {
       watch(database, parameters.get('from'), reply);
       return reply;
     }
     return topologyDocument(database.view);
+  });
+}
+
+/** Of a backup, in bytes. */
+const MOST_BACKUP = 1024 * 1024 * 1024;
+
+/** `/portcullis/v1/backup`: everything in one document, and back, while the API is at work. For administrators. */
+export function registerBackup(app: FastifyInstance, { database }: Service): void {
+  app.get('/backup', (request) => {
+    if (!isAdmin(callerOf(request))) throw forbidden('rule:get_backup');
+    return backupOf(database);
+  });
+  app.put('/backup', { bodyLimit: MOST_BACKUP }, async (request) => {
+    const caller = callerOf(request);
+    if (!isAdmin(caller)) throw forbidden('rule:restore_backup');
+    try {
+      const records = recordsOfBackup(request.body);
+      return { restored: await restore(database, caller, records, parametersOf(request).has('replace')) };
+    } catch (error) {
+      throw error instanceof ImportError ? badRequest(error.message) : error;
+    }
   });
 }
 

@@ -2,11 +2,12 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { open } from 'lmdb';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { Database } from '../../../src/api/database.js';
 import { LmdbStore } from '../../../src/api/store/lmdb.js';
 import { checkSchema, SCHEMA } from '../../../src/api/store/schema.js';
-import { StoreError, type Changes, type Commit, type Store } from '../../../src/api/store/store.js';
+import { StoreError, type Changes, type Commit, type Json, type Store } from '../../../src/api/store/store.js';
 
 let folder: string;
 let store: LmdbStore;
@@ -22,12 +23,13 @@ afterEach(async () => {
 const changes = (entries: Readonly<Record<string, string | undefined>>): Changes => new Map(Object.entries(entries));
 
 it('keeps what was committed, by key, over a restart', async () => {
-  expect(await store.load()).toEqual({ revision: 0, entries: new Map() });
+  expect(await store.load()).toEqual({ schema: undefined, revision: 0, entries: new Map() });
   expect(await store.commit(0, changes({ a: '1', b: '2' }))).toBe(1);
   expect(await store.commit(1, changes({ a: undefined, c: '3' }))).toBe(2);
   await store.close();
   store = await LmdbStore.open(folder);
   expect(await store.load()).toEqual({
+    schema: SCHEMA,
     revision: 2,
     entries: new Map([
       ['b', '2'],
@@ -137,6 +139,22 @@ it('a change that somebody else came before is computed again', async () => {
   expect(runs).toBe(4);
   expect(database.view.get('address_group', 'x')?.name).toBe('x');
   expect(database.revision).toBe(4);
+});
+
+it('a process that the lock does not keep out is noticed by its revision, and everything is read again', async () => {
+  const database = await Database.open(store, () => undefined);
+  await putName(database, addressGroup('x'));
+  const stranger = open({ path: folder, noSubdir: false, maxDbs: 2 });
+  stranger.transactionSync(() => {
+    stranger
+      .openDB<Json, string>({ name: 'entries', encoding: 'json' })
+      .putSync('address_group/theirs', { ...addressGroup('theirs') });
+    stranger.openDB<number, string>({ name: 'meta', encoding: 'json' }).putSync('revision', 2);
+  });
+  await putName(database, addressGroup('y'));
+  expect([...database.view.all('address_group')].map(({ id }) => id).sort()).toEqual(['theirs', 'x', 'y']);
+  expect(database.revision).toBe(3);
+  await stranger.close();
 });
 
 it('what the store cannot take is as if it had never been, and the next change goes through', async () => {

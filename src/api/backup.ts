@@ -1,0 +1,86 @@
+/** Everything that a store holds, in one file; and back. */
+import { z } from 'zod';
+import type { Caller } from './caller.js';
+import type { Database } from './database.js';
+import { ImportError } from './import.js';
+import { KINDS, type RecordChange } from './records.js';
+import { kindAndId, keyOf, type View } from './state.js';
+import { checkSchema, SCHEMA, upgrade } from './store/schema.js';
+import { StoreError, type Json } from './store/store.js';
+
+export interface Backup {
+  readonly portcullis: { readonly schema: number; readonly revision: number };
+  /** By the store's key. */
+  readonly entries: Readonly<Record<string, unknown>>;
+}
+
+const BACKUP = z.object({
+  portcullis: z.object({ schema: z.number().int().positive(), revision: z.number().int().nonnegative() }),
+  entries: z.record(z.string(), z.record(z.string(), z.json())),
+});
+
+/** At one instant: the view is not changed meanwhile. */
+export function backupOf({ view, revision }: Pick<Database, 'view' | 'revision'>): Backup {
+  const entries: Record<string, unknown> = {};
+  for (const kind of KINDS) for (const record of view.all(kind)) entries[keyOf(kind, record.id)] = record;
+  return { portcullis: { schema: SCHEMA, revision }, entries };
+}
+
+/** @throws ImportError for what is no backup, or one of a newer version. */
+export function recordsOfBackup(content: unknown): readonly RecordChange[] {
+  const backup = BACKUP.safeParse(content);
+  if (!backup.success) {
+    const [issue] = backup.error.issues;
+    throw new ImportError(`not a backup: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`);
+  }
+  const { portcullis, entries } = backup.data;
+  const all = upgraded(portcullis.schema, new Map<string, Json>(Object.entries(entries)));
+  return [...all].map(([key, record]) => {
+    const found = kindAndId(key);
+    if (found === undefined) throw new ImportError(`not a backup: ${key} is no key of ours`);
+    // Of this schema, or upgraded to it: what a backup holds was written by this module.
+    return { ...found, record } as unknown as RecordChange;
+  });
+}
+
+function upgraded(schema: number, all: Map<string, Json>): ReadonlyMap<string, Json> {
+  try {
+    checkSchema('backup', schema);
+    for (const [key, value] of upgrade('backup', { schema, entries: all }) ?? []) {
+      if (value === undefined) all.delete(key);
+      else all.set(key, value);
+    }
+    return all;
+  } catch (error) {
+    throw error instanceof StoreError ? new ImportError(error.message) : error;
+  }
+}
+
+/**
+ * Makes the state what a backup holds, in one change.
+ * @param isReplacing whether what is there may go; without it the state must be empty but for what every new store holds.
+ * @returns how many records there are now. @throws ImportError
+ */
+export async function restore(
+  database: Database,
+  caller: Caller,
+  records: readonly RecordChange[],
+  isReplacing: boolean,
+): Promise<number> {
+  await database.change(caller, (writer) => {
+    if (!isReplacing && !isNew(writer.view)) {
+      throw new ImportError('the store is not empty: say that it may be replaced, or restore to a new one');
+    }
+    const wanted = new Set(records.map(({ kind, id }) => keyOf(kind, id)));
+    for (const kind of KINDS) {
+      for (const { id } of [...writer.view.all(kind)]) if (!wanted.has(keyOf(kind, id))) writer.delete(kind, id);
+    }
+    for (const { kind, record } of records) if (record !== undefined) writer.put(kind, record);
+  });
+  return records.length;
+}
+
+/** Templates are there from the beginning. */
+function isNew(view: View): boolean {
+  return KINDS.every((kind) => kind === 'default_security_group_rule' || view.count(kind) === 0);
+}

@@ -1,0 +1,91 @@
+/** A disk that is full: nothing that was acknowledged is lost, reading goes on, and it heals by itself when there is room. */
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+
+const MAIN = 'dist/src/cli/main.js';
+
+const disk = mkdtempSync(join(tmpdir(), 'portcullis-disk-'));
+let api: ChildProcess | undefined;
+let url = '';
+
+const mount = (...args: readonly string[]): void => {
+  const { status, stderr } = spawnSync('mount', args, { encoding: 'utf8' });
+  if (status !== 0) throw new Error(stderr);
+};
+
+async function start(): Promise<void> {
+  let output = '';
+  api = spawn(process.execPath, [MAIN, 'api', '--store', join(disk, 'store'), '--listen', '127.0.0.1:0'], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  api.stderr?.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  await vi.waitFor(
+    () => {
+      url = /"address":"(http[^"]+)"/.exec(output)?.[1] ?? '';
+      expect(url).not.toBe('');
+    },
+    { timeout: 15_000, interval: 50 },
+  );
+}
+
+async function kill(): Promise<void> {
+  const ended = new Promise((resolve) => api?.once('exit', resolve));
+  api?.kill('SIGKILL');
+  await ended;
+}
+
+beforeAll(async () => {
+  mount('-t', 'tmpfs', '-o', 'size=600k', 'tmpfs', disk);
+  await start();
+});
+afterAll(async () => {
+  await kill();
+  spawnSync('umount', ['-l', disk]);
+  rmSync(disk, { recursive: true, force: true });
+});
+
+async function post(name: string): Promise<number> {
+  const body = JSON.stringify({ security_group: { name, description: 'x'.repeat(200) } });
+  const response = await fetch(`${url}/v2.0/security-groups`, { method: 'POST', body });
+  await response.text();
+  return response.status;
+}
+
+async function names(): Promise<readonly string[]> {
+  const response = await fetch(`${url}/v2.0/security-groups?fields=name`);
+  const { security_groups: groups } = (await response.json()) as {
+    readonly security_groups: readonly { readonly name: string }[];
+  };
+  return groups
+    .map(({ name }) => name)
+    .filter((name) => name !== 'default')
+    .sort();
+}
+
+it('is full, and then is not', { timeout: 60_000 }, async () => {
+  await fetch(`${url}/v2.0/quotas/default`, {
+    method: 'PUT',
+    body: JSON.stringify({ quota: { security_group: -1, security_group_rule: -1 } }),
+  });
+  const kept: string[] = [];
+  // A commit that does not fit leaves room in which a smaller one may: full is when several in a row do not.
+  let refused = 0;
+  for (let number = 0; refused < 5 && number < 5000; number++) {
+    const name = `group${number.toString().padStart(4, '0')}`;
+    const status = await post(name);
+    expect([201, 503]).toContain(status);
+    if (status === 201) kept.push(name);
+    refused = status === 201 ? 0 : refused + 1;
+  }
+  expect(refused).toBe(5);
+  expect(kept.length).toBeGreaterThan(10);
+  expect(await names()).toEqual(kept);
+  mount('-o', 'remount,size=8m', disk);
+  expect(await post('more')).toBe(201);
+  await kill();
+  await start();
+  expect(await names()).toEqual([...kept, 'more']);
+});

@@ -1,0 +1,106 @@
+/** `portcullis api` and its kin as they are typed: what is refused, and how. */
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { LmdbStore } from '../../../src/api/store/lmdb.js';
+
+const MAIN = 'dist/src/cli/main.js';
+const folder = mkdtempSync(join(tmpdir(), 'portcullis-cli-'));
+const at = (name: string): string => join(folder, name);
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
+
+async function run(...args: readonly string[]): Promise<{ readonly exit: number; readonly says: string }> {
+  const { exitCode, stderr } = await execa(process.execPath, [MAIN, ...args], { reject: false, timeout: 20_000 });
+  return { exit: exitCode ?? -1, says: stderr };
+}
+
+describe('refused', () => {
+  beforeAll(() => {
+    writeFileSync(at('open.yaml'), 'projects: [{ id: p, name: p }]', { mode: 0o644 });
+    writeFileSync(at('short'), 'short', { mode: 0o600 });
+    writeFileSync(at('text'), 'text');
+  });
+
+  it.each<[readonly string[], number, RegExp]>([
+    [['api'], 64, /store/],
+    [['api', '--store', at('s'), '--listen', '0.0.0.0:9696'], 64, /--auth none: only with a loopback address/],
+    [['api', '--store', at('s'), '--listen', 'here'], 64, /--listen: "here" is no address/],
+    [['api', '--store', at('s'), '--listen', '127.0.0.1:70000'], 64, /--listen/],
+    [['api', '--store', at('s'), '--auth', 'magic'], 64, /valid is none, tokens:FILE or keystone:URL/],
+    [['api', '--store', at('s'), '--auth', 'keystone:controller'], 64, /--auth/],
+    [['api', '--store', at('s'), '--auth', `tokens:${at('nothing')}`], 1, /nothing/],
+    [['api', '--store', at('s'), '--auth', `tokens:${at('open.yaml')}`], 1, /mode 0600/],
+    [['api', '--store', at('s'), '--tls-cert', at('text')], 64, /both or none/],
+    [['api', '--store', at('s'), '--tls-cert', at('text'), '--tls-key', at('nothing')], 1, /--tls-key/],
+    [['api', '--store', at('s'), '--rate', '0'], 64, /--rate/],
+    [['api', '--store', at('s'), '--agent-token', at('short')], 1, /--agent-token/],
+    [['api', '--store', at('text')], 1, /text/],
+    [['import', '--store', at('s')], 64, /valid is one of them/],
+    [['import', '--store', at('s'), '-t', at('nothing')], 1, /nothing/],
+    [['export'], 64, /valid is one of them/],
+    [['export', '--store', at('nothing')], 1, /nothing/],
+    [['export', '--api', 'http://127.0.0.1:1'], 1, /127\.0\.0\.1:1/],
+    [['backup', at('b')], 64, /valid is one of them/],
+    [['restore', '--store', at('s'), at('text')], 1, /text/],
+    [['agent'], 64, /--source and --api: valid is one of them/],
+  ])('%j', async (args, exit, says) => {
+    const answer = await run(...args);
+    expect([answer.exit, answer.says.trim().split('\n').length]).toEqual([exit, 1]);
+    expect(answer.says).toMatch(says);
+  });
+
+  it('a store that somebody serves', async () => {
+    const store = await LmdbStore.open(at('served'));
+    expect(await run('api', '--store', at('served'), '--listen', '127.0.0.1:0')).toMatchObject({
+      exit: 1,
+      says: expect.stringMatching(/another process serves this store/) as string,
+    });
+    await store.close();
+  });
+});
+
+it('on a unix socket; backed up while it is at work; ended by SIGTERM with 0', { timeout: 30_000 }, async () => {
+  const socket = at('api.sock');
+  const start = async (store: string): Promise<ReturnType<typeof spawn>> => {
+    const child = spawn(process.execPath, [MAIN, 'api', '--store', at(store), '--listen', `unix:${socket}`], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    let output = '';
+    child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    await expect.poll(() => output, { timeout: 10_000 }).toContain('the API listens');
+    return child;
+  };
+  const ask = async (method: string, path: string, body?: object): Promise<string> =>
+    new Promise((resolve, reject) => {
+      const asked = request({ socketPath: socket, method, path }, (answer) => {
+        let text = '';
+        answer.on('data', (chunk: Buffer) => (text += chunk.toString()));
+        answer.on('end', () => {
+          resolve(text);
+        });
+      });
+      asked.once('error', reject);
+      asked.end(body === undefined ? undefined : JSON.stringify(body));
+    });
+  const end = async (child: ReturnType<typeof spawn>): Promise<number | null> => {
+    const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
+    child.kill('SIGTERM');
+    return ended;
+  };
+  const first = await start('one');
+  await ask('POST', '/v2.0/security-groups', { security_group: { name: 'kept' } });
+  expect((await run('backup', '--store', at('one'), at('b.json'))).exit).toBe(0);
+  expect(statSync(at('b.json')).mode & 0o777).toBe(0o600);
+  expect(await end(first)).toBe(0);
+  expect((await run('restore', '--store', at('two'), at('b.json'))).exit).toBe(0);
+  expect((await run('restore', '--store', at('two'), at('b.json'))).exit).toBe(1);
+  const second = await start('two');
+  expect(await ask('GET', '/v2.0/security-groups?name=kept&fields=name')).toBe('{"security_groups":[{"name":"kept"}]}');
+  expect(await end(second)).toBe(0);
+});
