@@ -4,8 +4,9 @@
  * Changes that wait while the store writes go to it together, as one transaction: each is whole or absent all the same, since a
  * function that throws leaves nothing. A change that was computed from a state that is not the store's newest is computed again.
  */
+import { isDeepStrictEqual } from 'node:util';
 import type { Caller } from './caller.js';
-import type { RecordChange, Kind, Records } from './records.js';
+import { KINDS, type Kind, type RecordChange, type Records } from './records.js';
 import { keyOf, kindAndId, State, type View } from './state.js';
 import type { Changes, Commit, Json, Store } from './store/store.js';
 import { upgrade } from './store/schema.js';
@@ -200,11 +201,18 @@ export class Database {
         this.#apply(commit);
       },
       onGap: () => {
-        // A store that was served by somebody else meanwhile: what is known is of the past.
-        void this.#load();
+        void this.#reload();
       },
     });
     this.#onNewer?.();
+  }
+
+  /** The store was served by somebody else meanwhile: what is known is of the past. Listeners are told what differs. */
+  async #reload(): Promise<void> {
+    const before = this.#state;
+    await this.#load();
+    const changes = differences(before, this.#state);
+    for (const listener of [...this.#listeners]) listener({ revision: this.#revision, changes });
   }
 
   #apply({ revision, changes }: Commit): void {
@@ -266,6 +274,18 @@ class RecordingWriter implements Writer {
     this.made.push(change);
     this.undo.push(this.state.apply(change));
   }
+}
+
+function differences(before: View, after: View): readonly RecordChange[] {
+  return KINDS.flatMap((kind) => {
+    const gone = [...before.all(kind)].filter(({ id }) => after.get(kind, id) === undefined);
+    const changed = [...after.all(kind)].filter((record) => !isDeepStrictEqual(before.get(kind, record.id), record));
+    return [
+      // A record goes with the kind that it was found by.
+      ...gone.map(({ id }) => ({ kind, id, record: undefined }) as RecordChange),
+      ...changed.map((record) => ({ kind, id: record.id, record }) as RecordChange),
+    ];
+  });
 }
 
 function takeBack(state: State, undo: readonly RecordChange[]): void {

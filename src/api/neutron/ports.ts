@@ -235,7 +235,7 @@ export const ports: Resource<'port', typeof SPEC> = {
   },
 };
 
-export function portNotFound(id: string): ApiError {
+function portNotFound(id: string): ApiError {
   return notFound('PortNotFound', `Port ${id} could not be found.`);
 }
 

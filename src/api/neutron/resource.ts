@@ -73,11 +73,6 @@ export interface UpdateRequest<S extends Spec> extends ChangeRequest {
   readonly values: Updated<S>;
 }
 
-/** A resource whose record and attributes are not known by type any more. */
-export type AnyResource = {
-  readonly [K in Kind]: Resource<K, Spec>;
-}[Kind];
-
 /** The time as Neutron writes it. */
 export function timestamp(date = new Date()): string {
   return `${date.toISOString().slice(0, 19)}Z`;

@@ -32,7 +32,7 @@ import {
 import { rules } from './rules.js';
 import { securityGroups } from './security-groups.js';
 import { subnets } from './subnets.js';
-import { checkTag, isTagged, setTags, TAG_FILTERS, tagNotFound, tagsIn } from './tags.js';
+import { checkTag, isTagged, setTags, TAG_FILTERS, tagNotFound, tagsIn, type Tagged } from './tags.js';
 
 export function errorBody(error: ApiError): object {
   return { NeutronError: { type: error.type, message: error.message, detail: '' } };
@@ -162,7 +162,7 @@ function registerTags<K extends Kind, S extends Spec>(
   app: FastifyInstance,
   { database }: Pick<Service, 'database'>,
   resource: Resource<K, S>,
-  kind: Kind & ('network' | 'subnet' | 'port' | 'security_group'),
+  kind: Tagged,
 ): void {
   const path = `/${resource.path}/:id/tags`;
   /** Judged by the project of the object, not by that of the caller (CVE-2024-53916). */

@@ -73,7 +73,7 @@ const SPEC = {
   service_types: defaulted(list(text(255), 20), []),
 };
 
-export function subnetNotFound(id: string): ApiError {
+function subnetNotFound(id: string): ApiError {
   return notFound('SubnetNotFound', `Subnet ${id} could not be found.`);
 }
 
@@ -227,7 +227,7 @@ function checkGateway(prefix: Prefix, gateway: string | null): void {
 }
 
 /** First and last address that a port may have: not the network's own, nor IPv4's broadcast (RFC 919). */
-export function hostRange(prefix: Prefix): readonly [bigint, bigint] {
+function hostRange(prefix: Prefix): readonly [bigint, bigint] {
   const last = lastAddress(prefix);
   const isSmall = last - prefix.network < 2n;
   if (isSmall) return [prefix.network, last];

@@ -9,7 +9,7 @@ import { revised, type ChangeRequest } from './resource.js';
 const MOST_TAGS = 50;
 const MOST_CHARACTERS = 255;
 
-export const TAGGED = ['network', 'subnet', 'port', 'security_group'] as const satisfies readonly Kind[];
+const TAGGED = ['network', 'subnet', 'port', 'security_group'] as const satisfies readonly Kind[];
 export type Tagged = (typeof TAGGED)[number];
 
 export function isTagged(kind: Kind): kind is Tagged {

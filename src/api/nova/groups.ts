@@ -37,7 +37,7 @@ export function novaGroup(group: GroupRecord, view: View): object {
   };
 }
 
-export function novaRule(rule: RuleRecord, view: View): object {
+function novaRule(rule: RuleRecord, view: View): object {
   const { protocol, port_range_min: min, port_range_max: max, remote_group_id: remote } = rule;
   const whole = protocol !== null && isPortProtocolName(protocol) ? [1, 65535] : [-1, -1];
   const [from, to] = protocol === null ? [null, null] : [min ?? whole[0], max ?? whole[1]];

@@ -17,7 +17,7 @@ export function badRequest(message: string): ApiError {
   return new ApiError(400, 'badRequest', message);
 }
 
-export function serverNotFound(id: string): ApiError {
+function serverNotFound(id: string): ApiError {
   return new ApiError(404, 'itemNotFound', `Instance ${id.slice(0, 255)} could not be found.`);
 }
 

@@ -8,7 +8,7 @@ export const SCHEMA = 1;
 export type Upgrade = (entries: ReadonlyMap<string, Json>) => Changes;
 
 /** By the version that is left behind. */
-export const UPGRADES: ReadonlyMap<number, Upgrade> = new Map();
+const UPGRADES: ReadonlyMap<number, Upgrade> = new Map();
 
 /** @throws StoreError when the store is of a newer version, which this one would damage. */
 export function checkSchema(name: string, found: number | undefined): void {

@@ -144,6 +144,10 @@ it('a change that somebody else came before is computed again', async () => {
 it('a process that the lock does not keep out is noticed by its revision, and everything is read again', async () => {
   const database = await Database.open(store, () => undefined);
   await putName(database, addressGroup('x'));
+  const heard: string[] = [];
+  database.listen(({ changes: told }) => {
+    heard.push(...told.map(({ id }) => id));
+  });
   const stranger = open({ path: folder, noSubdir: false, maxDbs: 2 });
   stranger.transactionSync(() => {
     stranger
@@ -154,6 +158,7 @@ it('a process that the lock does not keep out is noticed by its revision, and ev
   await putName(database, addressGroup('y'));
   expect([...database.view.all('address_group')].map(({ id }) => id).sort()).toEqual(['theirs', 'x', 'y']);
   expect(database.revision).toBe(3);
+  expect(heard).toEqual(['theirs', 'y']);
   await stranger.close();
 });
 
