@@ -282,7 +282,7 @@ function differences(before: View, after: View): readonly RecordChange[] {
     const changed = [...after.all(kind)].filter((record) => !isDeepStrictEqual(before.get(kind, record.id), record));
     return [
       // A record goes with the kind that it was found by.
-      ...gone.map(({ id }) => ({ kind, id, record: undefined }) as RecordChange),
+      ...gone.map(({ id }) => ({ kind, id, record: undefined })),
       ...changed.map((record) => ({ kind, id: record.id, record }) as RecordChange),
     ];
   });
