@@ -1,12 +1,24 @@
 import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
-export default defineConfig({
-  test: {
-    include: ['test/unit/**/*.test.ts'],
-    setupFiles: ['test/support/seed.ts'],
-    testTimeout: 60_000,
-    // Some files wait more than they compute: a second worker pays on two processors, where one is the default.
-    maxWorkers: Math.max(2, availableParallelism() - 1),
-  },
+/** Files at once. Where files wait more than they compute, a second worker pays on two processors, where one is the default. */
+const TWO = Math.max(2, availableParallelism() - 1);
+
+/** Tiers, and how many files of each run at once. */
+const WORKERS: Readonly<Record<string, number>> = { unit: TWO, kernel: TWO, client: 1, container: 1, vm: 1 };
+
+/** A tier is a mode: `vitest run --mode kernel`; without one it is the unit tier. */
+export default defineConfig(({ mode }) => {
+  const tier = mode in WORKERS ? mode : 'unit';
+  return {
+    test: {
+      include: [`test/${tier}/**/*.test.ts`],
+      setupFiles: ['test/support/seed.ts'],
+      // Limits are on what does not move (test/support/runner.ts), never on the whole of a test.
+      runner: './test/support/runner.ts',
+      testTimeout: 0,
+      hookTimeout: 0,
+      maxWorkers: WORKERS[tier] ?? 1,
+    },
+  };
 });

@@ -155,6 +155,7 @@ export class Agent {
       audit: options.audit,
       loaded: this.#enforcer.isEnforced,
       enforced: this.#enforcer.isEnforced && !options.audit,
+      settled: this.#enforcer.isEnforced && this.#enforcer.isIdle && this.#sweeper.hasLooked,
       lastError: this.#enforcer.lastError,
       source: {
         name: source.name,

@@ -190,6 +190,11 @@ export class Enforcer {
     return this.#isEnforced;
   }
 
+  /** True when everything that is known is in the kernel, as far as is known: nothing is under way or waits. */
+  get isIdle(): boolean {
+    return this.#running === undefined && !this.#hasWork();
+  }
+
   get lastError(): string | undefined {
     return this.#lastError;
   }

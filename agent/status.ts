@@ -39,6 +39,8 @@ export interface AgentStatus {
   readonly loaded: boolean;
   /** True: they are loaded, and this is no audit. */
   readonly enforced: boolean;
+  /** True: what the source said last is loaded, too, and live flows were judged by it. False while a change is under way. */
+  readonly settled: boolean;
   readonly lastError: string | undefined;
   readonly source: {
     readonly name: string;

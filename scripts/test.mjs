@@ -1,135 +1,165 @@
-// `npm test`: set-up, then every tier that this machine can run; one line why for a tier that it cannot.
-// `npm test -- --tier unit [vitest arguments]` runs one tier.
+// `npm test`: set-up, then every tier that this machine can run, two at a time; one line why for a tier that it cannot.
+// `npm test -- --help` says what else it does.
 import { spawnSync } from 'node:child_process';
-import { randomInt } from 'node:crypto';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { delimiter, dirname, join } from 'node:path';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { performance } from 'node:perf_hooks';
+import { clearInterval, setInterval } from 'node:timers';
 import { fileURLToPath } from 'node:url';
-import { containerObstacle, withEngine } from './container.mjs';
-import { runInVm, vmObstacle } from './vm.mjs';
+import { parseOptions, USAGE, UsageError } from './test/options.mjs';
+import { failureBlock, mergedJunit, Results } from './test/results.mjs';
+import { measureSlowness } from './test/slowness.mjs';
+import { endAll, supervise } from './test/supervise.mjs';
+import { EXAMPLE, testFiles, TIERS } from './test/tiers.mjs';
 
-const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
+const SCRIPTS = dirname(fileURLToPath(import.meta.url));
+const ROOT = join(SCRIPTS, '..');
 /** What is slow to fetch and the same for every run. */
 const CACHE = join(ROOT, 'node_modules', '.cache', 'portcullis');
-const args = process.argv.slice(2);
-/** Software emulation is some twenty times slower than the machine; in milliseconds. */
-const VM_TIMEOUT = 900_000;
-const tierAt = args.indexOf('--tier');
-const onlyTier = tierAt < 0 ? undefined : args.splice(tierAt, 2)[1];
+const REPORTS = join(ROOT, 'test-results');
+/** Without output, an event or a step for as long, a tier is ended; in milliseconds on a quiet machine. */
+const NO_PROGRESS = 180_000;
+const MINUTE = 60_000;
 
-const setup = spawnSync(
-  process.execPath,
-  [join(ROOT, 'scripts', 'setup.mjs'), '--kernel', '--client', '--container', '--vm'],
-  {
-    stdio: 'inherit',
-  },
-);
-if (setup.status !== 0) process.exit(1);
+const say = (line) => process.stdout.write(`${line}\n`);
 
-const seed = process.env.PORTCULLIS_SEED ?? String(randomInt(2 ** 31));
-process.stdout.write(`seed: ${seed} (the same run again: PORTCULLIS_SEED=${seed} npm test)\n`);
-
-function missingPrograms(names) {
-  if (process.platform !== 'linux') return 'it needs Linux';
-  if (process.getuid?.() !== 0) return 'it needs root';
-  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'];
-  const missing = names.filter((name) => !folders.some((at) => existsSync(join(at, name))));
-  return missing.length > 0 ? `missing programs: ${missing.join(', ')}` : undefined;
-}
-
-const KERNEL_PROGRAMS = ['nft', 'ip', 'conntrack', 'python3', 'faketime'];
-
-const TIERS = [
-  { name: 'unit', config: 'vitest.config.ts', obstacle: () => undefined },
-  { name: 'kernel', config: 'vitest.kernel.config.ts', obstacle: () => missingPrograms(KERNEL_PROGRAMS) },
-  {
-    name: 'client',
-    config: 'vitest.client.config.ts',
-    obstacle: () => missingPrograms([...KERNEL_PROGRAMS, 'openstack']),
-  },
-  {
-    name: 'container',
-    config: 'vitest.container.config.ts',
-    obstacle: containerObstacle,
-    run: runVitestWithEngine,
-  },
-  { name: 'vm', config: 'vitest.vm.config.ts', obstacle: vmObstacle, run: runVitestInVm },
-];
-
-function vitest(config, report) {
+/** vitest's command for a tier. */
+function vitest(tier, { only, rest }, folder) {
+  const files = only === undefined ? [] : testFiles(ROOT, tier).filter((file) => file.includes(only));
+  const isName = only !== undefined && files.length === 0;
   return [
     process.execPath,
     join(ROOT, 'node_modules', 'vitest', 'vitest.mjs'),
-    'run',
-    '--config',
-    config,
-    '--allowOnly=false',
-    '--reporter=default',
-    '--reporter=json',
-    `--outputFile.json=${report}`,
-    ...args,
+    ...['run', '--mode', tier, '--allowOnly=false', '--passWithNoTests', '--no-color'],
+    ...['--reporter=default', `--reporter=${join(SCRIPTS, 'test', 'reporter.mjs')}`],
+    ...['--reporter=junit', `--outputFile.junit=${join(folder, 'junit.xml')}`],
+    ...(isName ? ['-t', only.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&')] : files),
+    ...rest,
   ];
 }
 
-/** Returns the exit code. */
-function runVitest(config, report, more = {}) {
-  const [program, ...rest] = vitest(config, report);
-  const env = { ...process.env, PORTCULLIS_SEED: seed, ...more };
-  return spawnSync(program, rest, { cwd: ROOT, stdio: ['ignore', 'inherit', 'inherit'], env }).status;
-}
-
-async function runVitestWithEngine(config, report) {
-  return withEngine({ root: ROOT, cache: CACHE }, (env) => runVitest(config, report, env));
-}
-
-function runVitestInVm(config, report) {
-  return runInVm({
-    command: vitest(config, report),
-    env: {
-      PATH: process.env.PATH ?? '/usr/bin',
-      HOME: '/root',
-      PORTCULLIS_SEED: seed,
-      PORTCULLIS_SETTLE_SECONDS: '0.5',
-      CI: 'true',
-    },
-    cwd: ROOT,
-    share: dirname(report),
-    cache: CACHE,
-    timeout: VM_TIMEOUT,
-  });
-}
-
-let passed = 0;
-let failed = 0;
-let skipped = 0;
-for (const tier of TIERS) {
-  if (onlyTier !== undefined && onlyTier !== tier.name) continue;
-  const obstacle = tier.obstacle();
-  if (obstacle !== undefined) {
-    process.stdout.write(`${tier.name}: not run: ${obstacle}\n`);
-    continue;
-  }
-  process.stdout.write(`${tier.name}:\n`);
+/** Runs one tier; never throws. */
+async function run(tier, options, slowness) {
   const folder = mkdtempSync(join(tmpdir(), 'portcullis-test-'));
-  const report = join(folder, 'report.json');
-  let status = 1;
+  const results = new Results(join(folder, 'events'));
+  const startedAt = performance.now();
+  const show = (line) => say(`${tier.name.padEnd(9)} | ${line}`);
+  const timer = setInterval(() => {
+    results.take();
+    const minutes = Math.round((performance.now() - startedAt) / MINUTE);
+    show(
+      `${minutes} min: ${results.passed} passed, ${results.failed} failed; now: ${results.running.join('; ') || 'no test'}`,
+    );
+  }, MINUTE);
   try {
-    status = await (tier.run ?? runVitest)(tier.config, report);
+    const code = await supervise({
+      command: tier.command({
+        root: ROOT,
+        scripts: SCRIPTS,
+        cache: CACHE,
+        share: folder,
+        command: vitest(tier.name, options, folder),
+      }),
+      cwd: ROOT,
+      env: {
+        ...process.env,
+        PORTCULLIS_SEED: options.seed,
+        PORTCULLIS_SLOWNESS: String(slowness * tier.slowness),
+        PORTCULLIS_EVENTS: results.path,
+        PORTCULLIS_PROGRESS: folder,
+      },
+      patience: NO_PROGRESS * slowness * Math.sqrt(tier.slowness),
+      progress: folder,
+      show,
+    });
+    results.take();
+    if (tier === EXAMPLE && code === 0) results.passed++;
+    else if (code !== 0 && results.failed === 0) results.fail('the whole tier', `it ended with ${code}`);
   } catch (error) {
-    process.stdout.write(`${tier.name}: ${error.message}\n`);
+    results.take();
+    results.fail(results.running.join('; ') || 'the whole tier', error.message);
+  } finally {
+    clearInterval(timer);
   }
-  if (existsSync(report)) {
-    const counts = JSON.parse(readFileSync(report, 'utf8'));
-    passed += counts.numPassedTests;
-    failed += counts.numFailedTests;
-    skipped += counts.numPendingTests + counts.numTodoTests;
-    if (counts.numTotalTests === 0) failed += 1;
-    if (status !== 0 && counts.numFailedTests === 0) failed += 1;
-  } else {
-    failed += 1;
-  }
+  const seconds = Math.round((performance.now() - startedAt) / 1000);
+  show(`done: ${results.passed} passed, ${results.failed} failed, ${results.skipped.length} skipped, ${seconds} s`);
+  const junit = join(folder, 'junit.xml');
+  const report = existsSync(junit) ? readFileSync(junit, 'utf8') : '';
   rmSync(folder, { recursive: true, force: true });
+  return { tier, results, report };
 }
-process.stdout.write(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}\n`);
-process.exit(failed > 0 || passed === 0 ? 1 : 0);
+
+/** Runs tiers, as many at a time as there are processors, two at most: more would only wait for one another. */
+async function runAll(tiers, options, slowness) {
+  const waiting = [...tiers];
+  const done = [];
+  const lane = async () => {
+    for (let tier = waiting.shift(); tier !== undefined; tier = waiting.shift())
+      done.push(await run(tier, options, slowness));
+  };
+  await Promise.all(Array.from({ length: Math.min(2, availableParallelism()) }, lane));
+  return done;
+}
+
+function chosenTiers({ tiers, isQuick, only }) {
+  if (isQuick) return [...TIERS.filter(({ name }) => name === 'unit'), EXAMPLE];
+  if (tiers.length > 0) return TIERS.filter(({ name }) => tiers.includes(name));
+  const withFile = TIERS.filter(
+    ({ name }) => only !== undefined && testFiles(ROOT, name).some((file) => file.includes(only)),
+  );
+  return withFile.length > 0 ? withFile : TIERS;
+}
+
+async function main() {
+  const options = parseOptions(
+    process.argv.slice(2),
+    TIERS.map(({ name }) => name),
+  );
+  const tiers = chosenTiers(options);
+  const flags = new Set(tiers.flatMap(({ setup }) => setup));
+  const setup = spawnSync(process.execPath, [join(SCRIPTS, 'setup.mjs'), ...flags], { stdio: 'inherit' });
+  if (setup.status !== 0) return 1;
+
+  const slowness = measureSlowness();
+  say(`seed: ${options.seed} (the same run again: npm test -- --seed ${options.seed})`);
+  say(
+    `this machine is ${slowness.toFixed(1)} times as slow as a quiet one: what does not move is waited for as much longer`,
+  );
+  const possible = tiers.filter((tier) => {
+    const obstacle = tier.obstacle();
+    if (obstacle !== undefined) say(`${tier.name}: not run: ${obstacle}`);
+    return obstacle === undefined;
+  });
+  for (const name of ['SIGINT', 'SIGTERM']) {
+    process.once(name, () => {
+      void endAll().then(() => process.exit(1));
+    });
+  }
+  const done = await runAll(possible, options, slowness);
+
+  mkdirSync(REPORTS, { recursive: true });
+  writeFileSync(join(REPORTS, 'junit.xml'), mergedJunit(done.map(({ report }) => report)));
+  for (const { tier, results } of done) {
+    for (const name of options.only === undefined ? results.skipped : []) say(`skipped: ${tier.name}: ${name}`);
+  }
+  for (const { tier, results } of done) {
+    for (const failure of results.failures) say(`\n${failureBlock(failure, tier.name, options.seed)}`);
+  }
+  const sum = (count) => done.reduce((total, { results }) => total + count(results), 0);
+  const passed = sum((results) => results.passed);
+  const failed = sum((results) => results.failed);
+  const skipped = options.only === undefined ? sum((results) => results.skipped.length) : 0;
+  if (passed + failed === 0)
+    say(`no test was run${options.only === undefined ? '' : `: none has "${options.only}" in its path or name`}`);
+  say(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
+  return failed > 0 || passed === 0 ? 1 : 0;
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  if (!(error instanceof UsageError)) throw error;
+  process.stderr.write(`${error.message === '' ? '' : `npm test: ${error.message}\n`}${USAGE}`);
+  process.exitCode = error.message === '' ? 0 : 64;
+}

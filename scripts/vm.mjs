@@ -1,6 +1,6 @@
 // Runs a command on Debian's stock kernel, in a virtual machine that sees this machine's files: for what the running
 // kernel lacks. The files are shared read-only; what the command writes is gone with the machine, but for one folder.
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import {
   copyFileSync,
   existsSync,
@@ -115,13 +115,13 @@ COMMAND
 }
 
 /**
- * Runs a command in a machine of its own; its output goes to ours.
+ * Runs a command in a machine of its own; its output goes to ours. Takes as long as the command does.
  * @param options.command program and arguments
  * @param options.share absolute path of a folder that the command may write to, and which is kept
  * @param options.cache folder where the kernel is kept from run to run
- * @returns the command's exit code; undefined when the machine ended before it
+ * @returns {Promise<number | undefined>} the command's exit code; undefined when the machine ended before it
  */
-export function runInVm(options) {
+export async function runInVm(options) {
   const tree = fetchKernel(options.cache);
   const folder = mkdtempSync(join(tmpdir(), 'portcullis-vm-'));
   try {
@@ -143,7 +143,7 @@ export function runInVm(options) {
       '-virtfs',
       `local,path=${path},mount_tag=${tag},security_model=none,multidevs=remap${more}`,
     ];
-    spawnSync(
+    const machine = spawn(
       QEMU,
       [
         ...['-m', '2048', '-smp', '2', '-nodefaults', '-no-reboot', '-display', 'none', '-serial', 'stdio'],
@@ -153,8 +153,14 @@ export function runInVm(options) {
         ...['-kernel', join(tree, 'boot', kernel), '-initrd', image],
         ...['-append', 'console=ttyS0 quiet loglevel=1 panic=-1'],
       ],
-      { stdio: ['ignore', 'inherit', 'inherit'], timeout: options.timeout },
+      { stdio: ['ignore', 'inherit', 'inherit'] },
     );
+    const end = () => machine.kill('SIGKILL');
+    for (const name of ['SIGTERM', 'SIGINT']) process.once(name, end);
+    await new Promise((resolve, reject) => {
+      machine.once('error', reject);
+      machine.once('exit', resolve);
+    });
     const result = join(options.share, 'exit-code');
     return existsSync(result) ? Number(readFileSync(result, 'utf8')) : undefined;
   } finally {

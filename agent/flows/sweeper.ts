@@ -67,6 +67,11 @@ export class Sweeper {
     this.#request({ isAll: false, prefixes, gone, isSecondLook: false });
   }
 
+  /** True when every look that was asked for is done, second looks aside. */
+  get hasLooked(): boolean {
+    return this.#running === undefined && isNothing(this.#next);
+  }
+
   /** Done when everything that was asked for is done, second looks included. */
   async idle(): Promise<void> {
     while (this.#running !== undefined || this.#timer !== undefined) {

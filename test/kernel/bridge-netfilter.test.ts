@@ -21,5 +21,5 @@ describe('bridges', () => {
   bridgeSuite('bridge-netfilter');
 });
 describe('agent', () => {
-  agentSuite('bridge-netfilter', 'nftables', 20_000);
+  agentSuite('bridge-netfilter');
 });

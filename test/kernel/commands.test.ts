@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { eventually } from '../support/eventually.js';
 import { Lab } from './lab/lab.js';
 
 const EXAMPLE = ['-t', 'examples/web-and-database.yaml', '--host', 'compute-1'];
@@ -102,9 +103,9 @@ it('compile --confirm brings the former rules back when its terminal dies', asyn
     ['netns', 'exec', lab.host, process.execPath, 'dist/src/cli/main.js', 'compile', ...EXAMPLE, '--confirm', '60'],
     { reject: false },
   );
-  await expect.poll(listing, { timeout: 10_000 }).toContain('sg_c0b92b20_in');
+  await eventually(async () => (await listing()).includes('sg_c0b92b20_in'));
   child.kill('SIGKILL');
-  await expect.poll(listing, { timeout: 10_000 }).toBe(before);
+  await eventually(async () => (await listing()) === before);
 });
 
 it('the kernel refuses what it cannot load, and the former rules stand', async () => {

@@ -1,8 +1,9 @@
 /** The agent finds the datapath by the taps of its host. */
 import { expect, it } from 'vitest';
+import { eventually } from '../support/eventually.js';
 import { Lab } from './lab/lab.js';
 import { allow, pairDocument, SERVER } from './lab/pair.js';
-import { eventually, TestAgent } from './lab/test-agent.js';
+import { TestAgent } from './lab/test-agent.js';
 
 it('--datapath auto waits for the first one, closed, and goes on as it shows', async () => {
   const bare = await Lab.create([], {});

@@ -1,6 +1,6 @@
 /** A permission that is revoked cuts live streams in both directions; one that is granted again lets them go on. */
-import { setTimeout } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
+import { patience } from '../support/patience.js';
 import { CLIENT, EGRESS, HERE, OUTSIDE, portFields, type Rule, SERVER } from './lab/pair.js';
 import { Streams, type Ends, type StreamPlan } from './lab/streams.js';
 import { TestAgent } from './lab/test-agent.js';
@@ -169,8 +169,11 @@ afterEach(async () => {
 const nameOf = ({ protocol, family, from, to, port }: StreamPlan): string =>
   [protocol, family, from, to, port].join(' ');
 
+/** For as long streams may not do what they should; in milliseconds on a quiet machine. A TCP sender's own patience doubles. */
+const SILENCE = 60_000;
+
 /** Waits until each of the streams flows in both directions, or in none. */
-async function until(plans: readonly StreamPlan[], flows: boolean, within: number): Promise<number> {
+async function until(plans: readonly StreamPlan[], flows: boolean): Promise<void> {
   const start = performance.now();
   for (;;) {
     const flowing = await streams.flowing();
@@ -178,9 +181,10 @@ async function until(plans: readonly StreamPlan[], flows: boolean, within: numbe
       const ends = flowing.get(name);
       return ends?.forth !== flows || ends.back !== flows;
     });
-    const took = performance.now() - start;
-    if (wrong.length === 0) return took;
-    if (took > within) throw new Error(`${flows ? 'still cut' : 'still alive'}: ${wrong.join(', ')}\n${agent.output}`);
+    if (wrong.length === 0) return;
+    if (performance.now() - start > patience(SILENCE)) {
+      throw new Error(`${flows ? 'still cut' : 'still alive'}: ${wrong.join(', ')}`);
+    }
   }
 }
 
@@ -191,16 +195,17 @@ function expectUntouched(reports: ReadonlyMap<string, Ends>, plans: readonly Str
   }
 }
 
-it.each(CASES)('$what', { timeout: 600_000 }, async ({ granted, revoked, cut, kept = [], rounds = 3 }) => {
+it.each(CASES.map((one) => [one.what, one] as const))('%s', async (_what, one) => {
+  const { granted, revoked, cut, kept = [], rounds = 3 } = one;
   agent.write(policy(granted));
   await agent.run();
   for (const plan of [...kept, ...cut]) await streams.begin(plan);
-  await until([...kept, ...cut], true, 5000);
+  await until([...kept, ...cut], true);
   for (let round = 0; round < rounds; round++) {
     await agent.settled(policy(revoked));
-    await until(cut, false, 3000);
+    await until(cut, false);
     const before = await streams.report();
-    await setTimeout(100);
+    await streams.flowing();
     const after = await streams.report();
     for (const name of cut.map(nameOf)) {
       const [was, is] = [before.get(name), after.get(name)];
@@ -212,8 +217,7 @@ it.each(CASES)('$what', { timeout: 600_000 }, async ({ granted, revoked, cut, ke
       }
     }
     await agent.settled(policy(granted));
-    // A TCP sender tries again after a time that doubles: this is its patience, not ours.
-    await until([...kept, ...cut], true, 10_000);
+    await until([...kept, ...cut], true);
   }
   const reports = await streams.report();
   expectUntouched(reports, kept);

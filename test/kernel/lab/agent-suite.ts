@@ -1,10 +1,11 @@
 /** The agent's whole life once, on any datapath and backend. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { eventually } from '../../support/eventually.js';
 import { isBridged, type Datapath } from '../../../compiler/index.js';
 import { backendName, environment, type LabBackend } from './flavour.js';
 import { Lab } from './lab.js';
 import { allow, back, CLIENT, forth, HOST, PAIR, PAIR_BRIDGE, pairDocument, reachIn, SERVER } from './pair.js';
-import { eventually, TestAgent, type AgentOptions } from './test-agent.js';
+import { TestAgent, type AgentOptions } from './test-agent.js';
 
 /** How an agent is to be started there. */
 export function agentOptions(datapath: Datapath | 'auto', backend: LabBackend): AgentOptions {
@@ -27,13 +28,12 @@ export async function differs(lab: Lab, agent: TestAgent, datapath: Datapath): P
   return (await lab.exec(process.execPath, [...args, ...how])).exitCode;
 }
 
-/** @param patience for each step of the agent, in milliseconds. */
-export function agentSuite(datapath: Datapath, backend: LabBackend, patience: number): void {
+export function agentSuite(datapath: Datapath, backend: LabBackend = 'nftables'): void {
   let lab: Lab;
   let agent: TestAgent;
   beforeAll(async () => {
     lab = await Lab.create(PAIR, { backend, ...(isBridged(datapath) ? { bridge: PAIR_BRIDGE } : {}) });
-    agent = new TestAgent(lab.host, patience);
+    agent = new TestAgent(lab.host);
   });
   afterAll(async () => {
     await agent.destroy();
@@ -70,13 +70,16 @@ export function agentSuite(datapath: Datapath, backend: LabBackend, patience: nu
       await lab.exec('iptables', ['-w', '-t', 'mangle', '-I', 'pc-sg_servers_in', '-j', 'ACCEPT']);
       await agent.until((status) => status.drift.found > drift.found);
     }
-    await eventually(async () => (await differs(lab, agent, datapath)) === 0, patience);
+    await eventually(async () => (await differs(lab, agent, datapath)) === 0);
     expect(await exchange()).toEqual(open);
 
     await agent.end('SIGKILL');
     await agent.run(options);
-    const atStart = agent.log().filter(({ reason }) => reason === 'start');
-    expect(atStart.map(({ msg }) => msg)).toEqual(['applied', 'nothing to change']);
+    const log = agent.log();
+    const atStart = log.flatMap(({ msg }, index) =>
+      msg === 'started' ? [log.slice(index).find(({ way }) => way === 'everything')?.msg] : [],
+    );
+    expect(atStart).toEqual(['applied', 'nothing to change']);
 
     expect(await agent.end()).toBe(0);
     expect(await exchange()).toEqual(open);

@@ -1,6 +1,6 @@
 /**
  * Loads every named topology after every other one into iptables, in the namespace that it runs in; prints, as JSON, which of them
- * did not end as what was wanted. Then takes everything away.
+ * did not end as what was wanted. Then takes everything away. Says on standard error where it is.
  */
 import { besideIptables, DEFAULT_OPTIONS, iptablesProgram, type Datapath } from '../../../compiler/index.js';
 import { isNoDifference, load, planLoad, removeIptables } from '../../../agent/index.js';
@@ -13,6 +13,7 @@ const wrong: unknown[] = [];
 const names = Object.keys(NAMED_TOPOLOGIES);
 // There and back again: each is reached from two others, and once from nothing.
 for (const name of [...names, ...names.toReversed()]) {
+  process.stderr.write(`${name}\n`);
   const { policy } = namedCompilation(name, datapath);
   const options = { ...DEFAULT_OPTIONS, datapath };
   const wanted = { tables: besideIptables(policy, options), iptables: iptablesProgram(policy, options) };

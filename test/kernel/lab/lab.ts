@@ -6,7 +6,6 @@ import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { createInterface, type Interface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
-import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { execa, execaSync } from 'execa';
 import {
@@ -20,6 +19,9 @@ import {
   type HostPolicy,
   type IptablesStep,
 } from '../../../compiler/index.js';
+import { atExit } from '../../support/at-exit.js';
+import { eventually } from '../../support/eventually.js';
+import { addWitness, step } from '../../support/progress.js';
 import { environment, type LabBackend } from './flavour.js';
 import { frameHex, frameHexes, type WireFrame } from './frame-bytes.js';
 
@@ -64,6 +66,12 @@ const OUTSIDE_MAC = '02:00:00:00:02:00';
 const BROADCAST_MAC = 'ff:ff:ff:ff:ff:ff';
 const ETHERNET_HEADER = 14;
 const PREFIX = 'pctest-';
+/** Both ends are among the guests: see wire.py. */
+const FENCE = ['fence0', 'fence1'] as const;
+/** Packets that a failing test shows: the last ones. */
+const SHOWN_SHOTS = 5;
+/** Labs of this process so far: a file may have two at once. */
+let labs = 0;
 
 const ROUTED_PROBE = `
 table inet pctest_probe {
@@ -120,13 +128,15 @@ export class Lab {
   #lines: Interface | undefined;
   readonly #macs = new Map<string, string>();
   #token = 0;
+  #lastShots: readonly string[] = [];
+  readonly #ends: (() => void)[] = [];
 
   private constructor(
     readonly ports: readonly LabPort[],
     private readonly bridge: string | undefined,
     readonly backend: LabBackend,
   ) {
-    const name = `${PREFIX}${process.pid.toString()}`;
+    const name = `${PREFIX}${process.pid.toString()}-${(labs++).toString()}`;
     this.host = `${name}-host`;
     this.#guests = `${name}-guests`;
   }
@@ -134,7 +144,11 @@ export class Lab {
   static async create(ports: readonly LabPort[], { bridge, backend = 'nftables' }: LabOptions = {}): Promise<Lab> {
     removeLeftovers();
     const lab = new Lab(ports, bridge, backend);
-    process.once('exit', () => lab.#remove());
+    lab.#ends.push(
+      atExit(() => lab.#remove()),
+      addWitness('the last packets, and whom they reached', () => lab.#lastShots.join('\n')),
+      addWitness('the rules that are loaded', async () => lab.#rules()),
+    );
     try {
       await lab.#build();
     } catch (error) {
@@ -148,7 +162,18 @@ export class Lab {
     this.#lines?.close();
     this.#wire?.stdin.end();
     this.#remove();
+    for (const end of this.#ends.splice(0)) end();
     await Promise.resolve();
+  }
+
+  async #rules(): Promise<string> {
+    const listings = [await this.exec('nft', ['list', 'ruleset'])];
+    if (this.backend !== 'nftables') {
+      for (const program of ['iptables-save', 'ip6tables-save', 'ipset']) {
+        listings.push(await this.exec(program, program === 'ipset' ? ['save'] : []));
+      }
+    }
+    return listings.map(({ stdout, stderr }) => `${stdout}${stderr}`).join('\n');
   }
 
   /** Runs a program in the host's namespace. */
@@ -158,7 +183,12 @@ export class Lab {
     input = '',
   ): Promise<{ exitCode: number; stdout: string; stderr: string }> {
     const env = environment(this.backend);
-    const result = await execa('ip', ['netns', 'exec', this.host, program, ...args], { input, env, reject: false });
+    step(`${program} ${args.join(' ').slice(0, 100)}`);
+    const running = execa('ip', ['netns', 'exec', this.host, program, ...args], { input, env, reject: false });
+    running.stderr.on('data', () => {
+      step(`${program} says something`);
+    });
+    const result = await running;
     return { exitCode: result.exitCode ?? -1, stdout: result.stdout, stderr: result.stderr };
   }
 
@@ -196,22 +226,23 @@ export class Lab {
   }
 
   /** Carries out one step of a plan for iptables, and no more. */
-  async takeStep(step: IptablesStep): Promise<void> {
+  async takeStep(change: IptablesStep): Promise<void> {
     const run = async (program: string, args: readonly string[], input = ''): Promise<void> => {
       const { exitCode, stderr } = await this.exec(program, args, input);
       if (exitCode !== 0) throw new Error(`${program} ${args.join(' ')} refuses: ${stderr.slice(0, 2000)}`);
     };
-    switch (step.kind) {
+    switch (change.kind) {
       case 'sets':
-        await run('ipset', ['restore'], step.text);
+        await run('ipset', ['restore'], change.text);
         break;
       case 'rules':
-        await run(step.family === 'IPv4' ? 'iptables-restore' : 'ip6tables-restore', ['--noflush'], step.text);
+        await run(change.family === 'IPv4' ? 'iptables-restore' : 'ip6tables-restore', ['--noflush'], change.text);
         break;
       case 'destroy-sets':
         // nf_tables lets go of a set some time after the last rule that asked it.
-        await setTimeout(100);
-        for (const name of step.names) await run('ipset', ['destroy', name]);
+        for (const name of change.names) {
+          await eventually(async () => (await this.exec('ipset', ['destroy', name])).exitCode === 0);
+        }
     }
   }
 
@@ -233,29 +264,51 @@ export class Lab {
     await this.exec('conntrack', ['-F']);
   }
 
+  /** Sends frames in order and says whom each of them reached: devices, sorted. */
+  async reach(shots: readonly Shot[]): Promise<readonly (readonly string[])[]> {
+    return (await this.#send(shots)).map(({ arrived }) => arrived);
+  }
+
   /** Sends frames in order and says what became of each. */
   async shoot(shots: readonly Shot[]): Promise<readonly Hit[]> {
     const sets = ['in4', 'in6', 'out4', 'out6'].map((set) => `${this.#family} pctest_probe ${set}`);
     const arp = this.bridge === undefined ? 'arp pctest_probe in' : 'bridge pctest_probe in_arp';
     await this.load([...sets, arp].map((set) => `flush set ${set}\n`).join(''));
-    const tokens = shots.map(() => (this.#token = (this.#token % 60_000) + 1));
+    const sent = await this.#send(shots);
+    const seen = await this.#seen();
+    return sent.map(({ token, arrived }) => ({
+      passedEgress: seen.received.has(token),
+      passedIngress: [...(seen.sent.get(token) ?? [])].sort(),
+      arrived,
+    }));
+  }
+
+  async #send(
+    shots: readonly Shot[],
+  ): Promise<readonly { readonly token: number; readonly arrived: readonly string[] }[]> {
+    const tokens = shots.map(() => this.#nextToken());
     const frames = shots.flatMap(({ device, ...shot }, index) => {
       const destinationMac = shot.destinationMac ?? this.#destinationMac(device ?? UPLINK, shot.frame);
       const wire = { ...shot, destinationMac, token: tokens[index] ?? 0 };
       return frameHexes(wire).map((hex) => [farEnd(device ?? UPLINK), hex]);
     });
     const arrivals = await this.#transmit(frames);
-    const seen = await this.#seen();
-    return tokens.map((token) => ({
-      passedEgress: seen.received.has(token),
-      passedIngress: [...(seen.sent.get(token) ?? [])].sort(),
-      arrived: [...(arrivals.get(token) ?? [])].sort(),
-    }));
+    const sent = tokens.map((token) => ({ token, arrived: [...(arrivals.get(token) ?? [])].sort() }));
+    const lines = shots.map((shot, index) => {
+      const reached = sent[index]?.arrived.join(', ') ?? '';
+      return `${JSON.stringify(shot, bigints)} reached ${reached === '' ? 'nobody' : reached}`;
+    });
+    this.#lastShots = [...this.#lastShots, ...lines].slice(-SHOWN_SHOTS);
+    return sent;
+  }
+
+  #nextToken(): number {
+    return (this.#token = (this.#token % 60_000) + 1);
   }
 
   /** Has the host itself send the packet of a frame to a device; says whether the far end received it. */
   async shootFromHost(device: string, frame: WireFrame['frame']): Promise<boolean> {
-    const token = (this.#token = (this.#token % 60_000) + 1);
+    const token = this.#nextToken();
     const packet = frameHex({ frame, destinationMac: frame.sourceMac, token }).slice(2 * ETHERNET_HEADER);
     const program = fileURLToPath(new URL('./from_host.py', import.meta.url));
     const { exitCode, stderr } = await this.exec('python3', [program, device, packet]);
@@ -269,6 +322,7 @@ export class Lab {
     const wire = this.#wire;
     const lines = this.#lines;
     if (wire === undefined || lines === undefined) throw new Error('the lab is not built');
+    step(`wire.py sends ${frames.length.toString()} frames`);
     const answer = new Promise<string>((resolve) => lines.once('line', resolve));
     wire.stdin.write(`${JSON.stringify(frames)}\n`);
     const arrivals = new Map<number, Set<string>>();
@@ -377,7 +431,10 @@ export class Lab {
     if (this.bridge === undefined) await this.#routeEverything();
     else await this.#plugInto(devices);
     await this.load(this.#probe);
-    await this.#startWire(devices.map(farEnd));
+    const [fence, otherEnd] = FENCE;
+    await execa('ip', ['-n', this.#guests, 'link', 'add', fence, 'type', 'veth', 'peer', 'name', otherEnd]);
+    for (const end of FENCE) await execa('ip', ['-n', this.#guests, 'link', 'set', end, 'arp', 'off', 'up']);
+    await this.#startWire([...FENCE, ...devices.map(farEnd)]);
   }
 
   async #routeEverything(): Promise<void> {
@@ -410,6 +467,7 @@ export class Lab {
     });
     const lines = createInterface({ input: this.#wire.stdout });
     this.#lines = lines;
+    step('wire.py starts');
     await new Promise<void>((resolve, reject) => {
       lines.once('line', () => resolve());
       this.#wire?.once('exit', (code) => reject(new Error(`wire.py ended with ${String(code)}`)));
@@ -444,6 +502,10 @@ function tokenOf(frame: Buffer): number | undefined {
     default:
       return undefined;
   }
+}
+
+function bigints(_key: string, value: unknown): unknown {
+  return typeof value === 'bigint' ? value.toString() : value;
 }
 
 function removeNamespace(name: string): void {

@@ -98,6 +98,6 @@ export function back(family: Ends, protocol: 6 | 17, port: number, tcpFlags: num
 /** Devices that each frame reached, one frame after another. */
 export async function reachIn(lab: Lab, ...shots: readonly Shot[]): Promise<readonly (readonly string[])[]> {
   const results: (readonly string[])[] = [];
-  for (const shot of shots) results.push((await lab.shoot([shot]))[0]?.arrived ?? []);
+  for (const shot of shots) results.push(...(await lab.reach([shot])));
   return results;
 }

@@ -4,12 +4,18 @@ import { createInterface, type Interface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout } from 'node:timers/promises';
 import { Network, run } from '../../../src/cli/demo/network.js';
+import { patience } from '../../support/patience.js';
+import { step } from '../../support/progress.js';
 import { address } from './pair.js';
 import type { Closing, Command, SprayLog, StreamReport } from './talker.js';
 
 const TALKER = 'dist/test/kernel/lab/talker.js';
-/** Long enough for every stream to have sent often. */
-const WATCHED = 100;
+/** Messages that each end of a stream sends while it is watched. */
+const WATCHED = 4;
+/** Between two looks at streams; in milliseconds. */
+const LOOK_EVERY = 20;
+/** Guests that send nothing for as long are given up; in milliseconds on a quiet machine. */
+const SILENCE = 30_000;
 
 export interface Guest {
   readonly device: string;
@@ -115,11 +121,40 @@ export class Streams {
     return { sent: logs.flatMap(({ sent }) => sent), received: logs.flatMap(({ received }) => received) };
   }
 
-  /** What arrives within a while, by stream and direction. */
+  /** Drains until what was sent and received since the last time is enough. */
+  async collect(isEnough: (log: SprayLog) => boolean): Promise<SprayLog> {
+    let log: SprayLog = { sent: [], received: [] };
+    const start = performance.now();
+    for (;;) {
+      const { sent, received } = await this.drain();
+      log = { sent: [...log.sent, ...sent], received: [...log.received, ...received] };
+      if (isEnough(log)) return log;
+      if (performance.now() - start > patience(SILENCE)) {
+        throw new Error(
+          `never enough: ${log.sent.length} sent, ${log.received.length} received; ${isEnough.toString()}`,
+        );
+      }
+      await setTimeout(LOOK_EVERY);
+    }
+  }
+
+  /** What arrives while every end that is connected sends a few messages, by stream and direction. */
   async flowing(): Promise<ReadonlyMap<string, { readonly forth: boolean; readonly back: boolean }>> {
     const before = await this.report();
-    await setTimeout(WATCHED);
-    const after = await this.report();
+    const hasSent = (was: StreamReport | undefined, is: StreamReport): boolean =>
+      !is.isOpen || was === undefined || is.sent >= was.sent + WATCHED;
+    let after = before;
+    const start = performance.now();
+    do {
+      await setTimeout(LOOK_EVERY);
+      after = await this.report();
+      if (performance.now() - start > patience(SILENCE)) throw new Error('the guests do not send');
+    } while (
+      [...after].some(([name, is]) => {
+        const was = before.get(name);
+        return !hasSent(was?.forth, is.forth) || !hasSent(was?.back, is.back);
+      })
+    );
     return new Map(
       [...after].map(([name, { forth, back }]) => [
         name,
@@ -156,10 +191,11 @@ export class Streams {
     this.#plans.clear();
   }
 
-  /** Has one guest connect to another and both close the connection; the time until both know, in milliseconds. */
-  async close(from: Guest, to: Guest, port: number, how: Closing): Promise<number> {
+  /** Has one guest connect to another and both close the connection; done when both know. */
+  async close(from: Guest, to: Guest, port: number, how: Closing): Promise<'closed' | 'half was cut off'> {
     await this.#tell(to.device, { do: 'close-server', port, how });
-    return (await this.#tell(from.device, { do: 'close-client', address: to.v4, port, how })) as number;
+    const answer = await this.#tell(from.device, { do: 'close-client', address: to.v4, port, how });
+    return answer as 'closed' | 'half was cut off';
   }
 
   destroy(): void {
@@ -175,6 +211,7 @@ export class Streams {
 
   async #tell(device: string, command: Command): Promise<unknown> {
     const { process: child, lines } = this.#talker(device);
+    step(`the guest at ${device} is told to ${command.do}`);
     const answer = new Promise<string>((resolve) => lines.once('line', resolve));
     child.stdin.write(`${JSON.stringify(command)}\n`);
     return JSON.parse(await answer) as unknown;

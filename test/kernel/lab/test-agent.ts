@@ -5,10 +5,21 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { request } from 'node:http';
-import { HOST } from './pair.js';
 import type { AgentStatus } from '../../../agent/index.js';
+import { atExit } from '../../support/at-exit.js';
+import { patience } from '../../support/patience.js';
+import { addWitness, step } from '../../support/progress.js';
+import { HOST } from './pair.js';
 
 const MAIN = 'dist/src/cli/main.js';
+/** A state that is waited for may take as long, as long as the agent says nothing new; in milliseconds on a quiet machine. */
+const SILENCE = 30_000;
+/** And never longer than this, however much it says. */
+const LONGEST = 10 * SILENCE;
+/** Between two looks at a state; in milliseconds. */
+const LOOK_EVERY = 5;
+/** Lines of the log that a failing test shows. */
+const SHOWN_LINES = 20;
 
 export interface AgentOptions {
   readonly args?: readonly string[];
@@ -31,15 +42,15 @@ export class TestAgent {
   output = '';
   #process: ChildProcess | undefined;
   #version = 0;
+  readonly #ends: readonly (() => void)[];
 
-  /** @param patience how long a state may take to come, in milliseconds */
-  constructor(
-    private readonly namespace: string,
-    private readonly patience = 10_000,
-  ) {
-    process.once('exit', () => {
-      this.#process?.kill('SIGKILL');
-    });
+  constructor(private readonly namespace: string) {
+    this.#ends = [
+      atExit(() => this.#process?.kill('SIGKILL')),
+      addWitness('the last lines of the agent’s log', () =>
+        this.output.trimEnd().split('\n').slice(-SHOWN_LINES).join('\n'),
+      ),
+    ];
   }
 
   /** Replaces the topology, at once, as a careful writer does. */
@@ -57,6 +68,7 @@ export class TestAgent {
     const [program = '', ...rest] = command;
     const child = spawn(program, rest, { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, ...env } });
     child.stderr.on('data', (chunk: Buffer) => {
+      step('the agent says something');
       this.output += chunk.toString();
     });
     this.#process = child;
@@ -87,6 +99,7 @@ export class TestAgent {
 
   async destroy(): Promise<void> {
     await this.end('SIGKILL');
+    for (const end of this.#ends) end();
     rmSync(this.folder, { recursive: true, force: true });
   }
 
@@ -115,29 +128,38 @@ export class TestAgent {
     return JSON.parse((await this.ask('/status')).body) as AgentStatus;
   }
 
-  /** Waits for a state; fails with what is there instead. */
-  async until(holds: (status: AgentStatus) => boolean, milliseconds = this.patience): Promise<AgentStatus> {
-    const end = performance.now() + milliseconds;
-    let last: unknown;
-    while (performance.now() < end) {
+  /** Waits for a state; fails, with what is there instead, when the agent has had nothing new to say for long. */
+  async until(holds: (status: AgentStatus) => boolean): Promise<AgentStatus> {
+    const start = performance.now();
+    let newsAt = start;
+    let news = '';
+    for (;;) {
+      let last: string;
       try {
         const status = await this.status();
         if (holds(status)) return status;
-        last = status;
+        last = JSON.stringify(status);
       } catch (error) {
-        last = error;
+        last = String(error);
       }
-      await setTimeout(5);
+      const now = performance.now();
+      if (`${last}${this.output}` !== news) {
+        news = `${last}${this.output}`;
+        newsAt = now;
+        step(`the agent is waited for, until ${holds.toString()}`);
+      }
+      if (now - newsAt > patience(SILENCE) || now - start > patience(LONGEST)) {
+        throw new Error(`the agent does not get there: ${holds.toString()}; status: ${last}`);
+      }
+      await setTimeout(LOOK_EVERY);
     }
-    throw new Error(`not within ${milliseconds.toString()} ms; status: ${JSON.stringify(last)}; log: ${this.output}`);
   }
 
-  /** Waits until a topology that was written is in the kernel, and the flows were looked at. */
+  /** Waits until a topology that was written is in the kernel, and live flows were judged by it. */
   async settled(content: Readonly<Record<string, unknown>>): Promise<void> {
     const before = (await this.status()).source.readAt;
     this.write(content);
-    await this.until(({ source, enforced, audit }) => source.readAt !== before && (enforced || audit));
-    await setTimeout(30);
+    await this.until(({ source, settled }) => source.readAt !== before && settled);
   }
 
   /** Process id of its watching process. */
@@ -156,14 +178,4 @@ export class TestAgent {
     const text = readFileSync(`/proc/${this.#process?.pid?.toString() ?? 'self'}/status`, 'utf8');
     return Number(/VmRSS:\s+(\d+)/.exec(text)?.[1] ?? 0);
   }
-}
-
-/** Waits for something that no status tells. */
-export async function eventually(holds: () => Promise<boolean> | boolean, milliseconds = 5000): Promise<number> {
-  const start = performance.now();
-  while (performance.now() - start < milliseconds) {
-    if (await holds()) return performance.now() - start;
-    await setTimeout(5);
-  }
-  throw new Error(`not within ${milliseconds.toString()} ms`);
 }

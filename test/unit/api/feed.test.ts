@@ -1,6 +1,8 @@
 /** The feed: changes told one by one make the topology that everything at once makes. */
+import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { eventually } from '../../support/eventually.js';
 import { parseTopology, type Problem, type Topology, type TopologyChanges } from '../../../src/model/index.js';
 import { parseFeedLine, TopologyFeed } from '../../../src/sources/feed/feed.js';
 import { ApiSource } from '../../../src/sources/api/index.js';
@@ -155,7 +157,7 @@ describe('what the API tells', () => {
     expect(followed.problems).toEqual([]);
   });
 
-  it('to an agent beside it, also when the connection breaks', { timeout: 30_000 }, async () => {
+  it('to an agent beside it, also when the connection breaks', async () => {
     const api = await TestApi.open();
     const address = await api.app.listen({ host: '127.0.0.1', port: 0 });
     const [source, followed] = [new ApiSource(address, undefined), new Followed()];
@@ -165,9 +167,7 @@ describe('what the API tells', () => {
       followed.take(event);
     });
     const settled = async (): Promise<void> => {
-      await expect
-        .poll(() => followed.content, { timeout: 10_000 })
-        .toEqual(contentOf(topologyDocument(api.database.view)));
+      await eventually(() => isDeepStrictEqual(followed.content, contentOf(topologyDocument(api.database.view))));
     };
     await busy(api);
     await settled();
@@ -178,7 +178,7 @@ describe('what the API tells', () => {
     expect(kinds.filter((kind) => kind === 'topology')).toHaveLength(1);
     expect(kinds).toContain('stale');
     source.reload();
-    await expect.poll(() => kinds.filter((kind) => kind === 'topology').length, { timeout: 10_000 }).toBe(2);
+    await eventually(() => kinds.filter((kind) => kind === 'topology').length === 2);
     source.stop();
   });
 });

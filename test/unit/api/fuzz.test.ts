@@ -232,7 +232,7 @@ async function world(api: TestApi): Promise<readonly string[]> {
   return [network, group, foreign, rule, port, addresses].map((one) => (typeof one === 'string' ? one : idOf(one)));
 }
 
-it('any requests', { timeout: 120_000 }, async () => {
+it('any requests', async () => {
   const api = await TestApi.open();
   const statuses = new Map<number, number>();
   await fc.assert(

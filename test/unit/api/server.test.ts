@@ -69,7 +69,7 @@ function collect(): void {
   (runInNewContext('gc') as () => void)();
 }
 
-it('made-up paths leave nothing behind (CVE-2021-40797)', { timeout: 60_000 }, async () => {
+it('made-up paths leave nothing behind (CVE-2021-40797)', async () => {
   const api = await TestApi.open();
   const url = await api.app.listen({ host: '127.0.0.1', port: 0 });
   const agent = new PlainAgent({ keepAlive: true, maxSockets: 1 });

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { eventually } from '../../support/eventually.js';
 import { LmdbStore } from '../../../src/api/store/lmdb.js';
 
 const MAIN = 'dist/src/cli/main.js';
@@ -16,7 +17,7 @@ afterAll(() => {
 });
 
 async function run(...args: readonly string[]): Promise<{ readonly exit: number; readonly says: string }> {
-  const { exitCode, stderr } = await execa(process.execPath, [MAIN, ...args], { reject: false, timeout: 20_000 });
+  const { exitCode, stderr } = await execa(process.execPath, [MAIN, ...args], { reject: false });
   return { exit: exitCode ?? -1, says: stderr };
 }
 
@@ -65,7 +66,7 @@ describe('refused', () => {
   });
 });
 
-it('on a unix socket; backed up while it is at work; ended by SIGTERM with 0', { timeout: 30_000 }, async () => {
+it('on a unix socket; backed up while it is at work; ended by SIGTERM with 0', async () => {
   const socket = at('api.sock');
   const start = async (store: string): Promise<ReturnType<typeof spawn>> => {
     const child = spawn(process.execPath, [MAIN, 'api', '--store', at(store), '--listen', `unix:${socket}`], {
@@ -73,7 +74,7 @@ it('on a unix socket; backed up while it is at work; ended by SIGTERM with 0', {
     });
     let output = '';
     child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
-    await expect.poll(() => output, { timeout: 10_000 }).toContain('the API listens');
+    await eventually(() => output.includes('the API listens'));
     return child;
   };
   const ask = async (method: string, path: string, body?: object): Promise<string> =>

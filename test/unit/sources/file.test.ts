@@ -13,6 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { eventually } from '../../support/eventually.js';
 import { FileSource } from '../../../src/sources/file/index.js';
 import type { SourceEvent } from '../../../src/sources/source.js';
 
@@ -59,15 +60,7 @@ function last(): readonly string[] {
   }
 }
 
-async function until(holds: () => boolean): Promise<void> {
-  for (let tries = 0; tries < 600; tries++) {
-    if (holds()) return;
-    await setTimeout(5);
-  }
-  throw new Error(`not in time; the last event says ${last().join()}`);
-}
-
-const says = async (...groups: readonly string[]): Promise<void> => until(() => last().join() === groups.join());
+const says = async (...groups: readonly string[]): Promise<void> => eventually(() => last().join() === groups.join());
 
 describe('a file', () => {
   it('is read once, and not again while it stays', async () => {
@@ -113,36 +106,35 @@ describe('a file', () => {
       await setTimeout(3);
     }
     await says('b', 'c', 'd');
-    expect(events).toHaveLength(2);
+    // A pause that is long enough may be told as a file that cannot be used; what is half is never taken.
+    expect(events.filter(({ kind }) => kind === 'topology')).toHaveLength(2);
   });
 
   it('replaced without a pause is followed, never half', async () => {
     writeFileSync(path, content('a'));
     start();
     await says('a');
-    const end = performance.now() + 1000;
     let written = 0;
-    while (performance.now() < end) {
+    while (events.length <= 10) {
       over(path, content('first', `v${(written++).toString()}`, 'last'));
       await setTimeout(3);
     }
-    expect(events.length).toBeGreaterThan(10);
     expect(events.every((event) => event.kind === 'topology')).toBe(true);
     await says('first', `v${(written - 1).toString()}`, 'last');
   });
 
   it('that is broken, gone or no document says so once, and heals by itself', async () => {
     start();
-    await until(() => last().join().includes('cannot be read'));
+    await eventually(() => last().join().includes('cannot be read'));
     writeFileSync(path, '{ "ports": [');
-    await until(() => last().join().includes('is not JSON'));
+    await eventually(() => last().join().includes('is not JSON'));
     writeFileSync(path, '{  "ports": [');
     await setTimeout(200);
     writeFileSync(path, '{"ports": [{}]}');
-    await until(() => last().join().includes('id'));
+    await eventually(() => last().join().includes('id'));
     mkdirSync(join(folder, 'moved'));
     renameSync(path, join(folder, 'moved', 'x'));
-    await until(() => last().join().includes('cannot be read'));
+    await eventually(() => last().join().includes('cannot be read'));
     writeFileSync(path, content('a'));
     await says('a');
     expect(events.filter(({ kind }) => kind === 'stale')).toHaveLength(4);
@@ -166,7 +158,7 @@ describe('a file', () => {
     start();
     await says('a');
     source?.reload();
-    await until(() => events.length === 2);
+    await eventually(() => events.length === 2);
   });
 });
 
@@ -175,7 +167,7 @@ describe('a folder', () => {
     const inside = join(folder, 'topology');
     mkdirSync(inside);
     start(inside);
-    await until(() => last().join().includes('holds no document'));
+    await eventually(() => last().join().includes('holds no document'));
     writeFileSync(join(inside, 'a.json'), content('a'));
     await says('a');
     writeFileSync(join(inside, 'b.yaml'), 'security_groups: [{id: b, security_group_rules: []}]\n');
@@ -187,7 +179,7 @@ describe('a folder', () => {
     rmSync(join(inside, 'a.json'));
     await says('b');
     rmSync(inside, { recursive: true });
-    await until(() => last().join().includes('cannot be read'));
+    await eventually(() => last().join().includes('cannot be read'));
     mkdirSync(inside);
     writeFileSync(join(inside, 'd.json'), content('d'));
     await says('d');
@@ -198,7 +190,7 @@ describe('a folder', () => {
     start(folder);
     await says('a');
     writeFileSync(join(folder, 'b.json'), '{');
-    await until(() => last().join().includes('is not JSON'));
+    await eventually(() => last().join().includes('is not JSON'));
     expect(events.at(-1)).toMatchObject({ kind: 'stale', problems: [{ file: join(folder, 'b.json') }] });
   });
 
