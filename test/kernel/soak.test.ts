@@ -22,6 +22,7 @@ const BACKEND = labBackend(process.env['PORTCULLIS_SOAK_BACKEND'] ?? 'nftables')
 const CHANGE_EVERY = 20;
 const JUDGE_EVERY = 500;
 const KILL_EVERY = 500;
+const KILLS_AT_LEAST = 5;
 
 let lab: SoakLab;
 beforeEach(() => {
@@ -81,7 +82,10 @@ async function each(milliseconds: number, isOver: () => boolean, act: () => Prom
 }
 
 /** Changes the policy every 20 ms and judges meanwhile, until it was long enough and enough was judged. */
-async function soak(meanwhile: (isOver: () => boolean) => Promise<void>): Promise<void> {
+async function soak(
+  meanwhile: (isOver: () => boolean) => Promise<void> = () => Promise.resolve(),
+  isEnough: () => boolean = () => true,
+): Promise<void> {
   const policy = new RandomPolicy(GUESTS, randomFrom(seed));
   await lab.begin(policy.document());
   await lab.beginTraffic();
@@ -90,7 +94,7 @@ async function soak(meanwhile: (isOver: () => boolean) => Promise<void>): Promis
   const end = now() + 1000 * seconds;
   let isFailed = false;
   const isOver = (): boolean =>
-    isFailed || (now() > end && Math.min(referee.toggled.allowed, referee.toggled.forbidden) > seconds);
+    isFailed || (now() > end && isEnough() && Math.min(referee.toggled.allowed, referee.toggled.forbidden) > seconds);
   const parts = [
     each(CHANGE_EVERY, isOver, () => {
       policy.change();
@@ -129,7 +133,7 @@ async function soak(meanwhile: (isOver: () => boolean) => Promise<void>): Promis
 }
 
 it('a change every 20 ms under traffic: nothing is lost, nothing gets through', { timeout: 1e8 }, async () => {
-  await soak(() => Promise.resolve());
+  await soak();
 });
 
 it(
@@ -139,24 +143,26 @@ it(
     const random = randomFrom(seed + 1);
     const { agent, referee, how } = lab;
     let kills = 0;
-    await soak((isOver) =>
-      each(KILL_EVERY, isOver, async () => {
-        // At any instant; or right behind a transaction, before anything that follows from it is done.
-        const { held } = referee;
-        if (random(2) === 0) await setTimeout(random(60));
-        else {
-          await progressing(
-            () => `a transaction (the agent said last: ${lab.lastWords()})`,
-            () => referee.held !== held || isOver(),
-            () => referee.held,
-          );
-        }
-        await agent.end('SIGKILL');
-        kills++;
-        agent.start(how);
-        // Sometimes it dies before it has begun.
-        if (random(4) > 0) await agent.until(({ lastTransaction }) => lastTransaction !== undefined);
-      }),
+    await soak(
+      (isOver) =>
+        each(KILL_EVERY, isOver, async () => {
+          // At any instant; or right behind a transaction, before anything that follows from it is done.
+          const { held } = referee;
+          if (random(2) === 0) await setTimeout(random(60));
+          else {
+            await progressing(
+              () => `a transaction (the agent said last: ${lab.lastWords()})`,
+              () => referee.held !== held || isOver(),
+              () => referee.held,
+            );
+          }
+          await agent.end('SIGKILL');
+          kills++;
+          agent.start(how);
+          // Sometimes it dies before it has begun.
+          if (random(4) > 0) await agent.until(({ lastTransaction }) => lastTransaction !== undefined);
+        }),
+      () => kills >= KILLS_AT_LEAST,
     );
     process.stdout.write(`soak: killed ${kills.toString()} times\n`);
   },
