@@ -26,7 +26,8 @@ export interface Counts {
 export interface RefereeOptions {
   /**
    * True when each version comes and goes as a whole, and each that came was seen. False when a version may be in force in
-   * part, and unseen: then any that was written meanwhile may be.
+   * part, and unseen: then any that was written meanwhile may be, and in between less may pass than any of them allows
+   * (docs/decisions/iptables.md). So something was lost for sure only while there was one version alone.
    */
   readonly isAtomic: boolean;
   /** The last word of kinds that every version allows. */
@@ -57,6 +58,9 @@ export class Referee {
   readonly judged: Counts = { allowed: 0, forbidden: 0, undecided: 0 };
   /** Of these, those of kinds that the policy really changes. */
   readonly toggled: Counts = { allowed: 0, forbidden: 0, undecided: 0 };
+
+  /** Allowed ones for which one version alone was in force. */
+  alone = 0;
 
   constructor(private readonly options: RefereeOptions) {}
 
@@ -125,9 +129,11 @@ export class Referee {
     if (versions === undefined) return false;
     this.#arrived.delete(key);
     const verdicts = new Set(versions.map(({ allows }) => allows(datagram.kind)));
-    if (verdicts.size !== 1) this.#count(datagram, 'undecided');
+    const mayBeInPart = !this.options.isAtomic && versions.length > 1 && arrivedAt === undefined;
+    if (verdicts.size !== 1 || (mayBeInPart && verdicts.has(true))) this.#count(datagram, 'undecided');
     else if (verdicts.has(true)) {
       this.#count(datagram, 'allowed');
+      if (versions.length === 1) this.alone++;
       if (arrivedAt === undefined) this.#missing.set(key, `lost: ${storyOf(datagram)}`);
     } else {
       this.#count(datagram, 'forbidden');

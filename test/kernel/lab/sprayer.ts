@@ -20,7 +20,7 @@ export type SprayerCommand =
   | { readonly do: 'listen'; readonly ports: readonly number[] }
   /** Answer what comes to these ports from now on, so that connection tracking calls its flow established. */
   | { readonly do: 'answer'; readonly ports: readonly number[] }
-  /** From now on a datagram to one of the targets every few milliseconds. */
+  /** From now on a datagram every few milliseconds, to each of the targets in turn. */
   | { readonly do: 'spray'; readonly every: number; readonly targets: readonly Target[] }
   /** One datagram from each of these ports, to one target; answered when they are sent. */
   | { readonly do: 'send'; readonly target: Target; readonly from: readonly number[] }
@@ -127,7 +127,7 @@ async function obey(command: SprayerCommand): Promise<unknown> {
       const { targets, every } = command;
       let next = 0;
       setInterval(() => {
-        const target = targets[Math.floor(Math.random() * targets.length)];
+        const target = targets[next % targets.length];
         if (target !== undefined) void send(target, FIRST_FLOW_PORT + (next++ % FLOW_PORTS));
       }, every);
       return undefined;
