@@ -20,7 +20,7 @@ const SECONDS = Number(process.env['PORTCULLIS_SOAK_SECONDS'] ?? 16);
 const BACKEND = labBackend(process.env['PORTCULLIS_SOAK_BACKEND'] ?? 'nftables');
 /** In milliseconds. */
 const CHANGE_EVERY = 20;
-/** After as many changes there is none for a while: one version alone is in force. */
+/** With iptables there is none for a while after as many changes: only while one version alone is in force something is lost for sure. */
 const REST_AFTER = 50;
 const REST = 300;
 const JUDGE_EVERY = 500;
@@ -90,13 +90,15 @@ async function soak(
   const end = now() + 1000 * seconds;
   let isFailed = false;
   const enough = (): readonly number[] =>
-    [referee.alone, referee.toggled.allowed, referee.toggled.forbidden].map((count) => Math.min(count, seconds));
+    [BACKEND === 'nftables' ? Infinity : referee.alone, referee.toggled.allowed, referee.toggled.forbidden].map(
+      (count) => Math.min(count, seconds),
+    );
   const isOver = (): boolean => isFailed || (now() > end && isEnough() && enough().every((count) => count >= seconds));
   const parts = [
     each(CHANGE_EVERY, isOver, async () => {
       policy.change();
       lab.write(policy.document());
-      if (lab.version % REST_AFTER > 0) return;
+      if (BACKEND === 'nftables' || lab.version % REST_AFTER > 0) return;
       await lab.untilHeld();
       await setTimeout(REST);
     }),
