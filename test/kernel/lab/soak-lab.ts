@@ -103,7 +103,9 @@ export class SoakLab {
     const text = `#!/bin/sh\n${program} "$@"\ncode=$?\nsleep 1\nexit $code\n`;
     writeFileSync(join(folder, 'nft'), text, { mode: 0o755 });
     const path = [folder, this.how.env?.['PATH'] ?? process.env['PATH'] ?? ''].join(delimiter);
-    return { ...this.how, env: { ...this.how.env, PATH: path } };
+    // Without `--verify`: each comparison would look at all flows.
+    const args = ['--datapath', 'routed', '--backend', backendName(this.backend)];
+    return { args, env: { ...this.how.env, PATH: path } };
   }
 
   /** Writes a policy as a version of its own; returns its number. */
