@@ -1,5 +1,5 @@
 // `npm run soak -- --seconds N`: random changes and deaths under traffic for as long as asked (ten minutes if not); needs root.
-// `--backend iptables-nft` or `iptables-legacy` for the agent on these.
+// `--backend iptables-nft` or `iptables-legacy` for the agent on these; `--seed N` for the same changes again.
 import { spawnSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { dirname, join } from 'node:path';
@@ -17,7 +17,7 @@ if (!(seconds > 0)) {
 }
 const setup = spawnSync(process.execPath, [join(ROOT, 'scripts', 'setup.mjs'), '--kernel'], { stdio: 'inherit' });
 if (setup.status !== 0) process.exit(1);
-const seed = process.env.PORTCULLIS_SEED ?? String(randomInt(2 ** 31));
+const seed = option('--seed', process.env.PORTCULLIS_SEED ?? String(randomInt(2 ** 31)));
 process.stdout.write(`seed: ${seed}\n`);
 const vitest = join(ROOT, 'node_modules', 'vitest', 'vitest.mjs');
 const args = [vitest, 'run', '--config', 'vitest.kernel.config.ts', 'test/kernel/soak.test.ts'];

@@ -1,249 +1,144 @@
 /**
- * Hours in short: random changes under traffic, deaths under traffic, and memory. PORTCULLIS_SOAK_SECONDS says for how
- * long (a minute for the traffic if it does not); `npm run soak -- --seconds N` sets it.
+ * Hours in short: random changes under traffic, deaths under traffic, revoked flows under deaths, and memory. For how long is
+ * PORTCULLIS_SOAK_SECONDS; `npm run soak -- --seconds N` sets it.
+ *
+ * What is forbidden and what is allowed is decided by what the kernel was seen to hold (lab/referee.ts), never by a clock.
  */
 import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { judgeEgress, judgeIngress, type JudgeContext } from '../../compiler/explain/index.js';
-import { DEFAULT_OPTIONS } from '../../compiler/index.js';
-import { parseTopology, type Port, type Topology } from '../../src/model/index.js';
 import { seed } from '../support/seed.js';
-import { agentOptions } from './lab/agent-suite.js';
-import { backendName, environment, labBackend } from './lab/flavour.js';
-import { allow, EGRESS, HOST, ipFrame, portFields, ports as transport, type Rule } from './lab/pair.js';
-import { CLOSED_PORT, OPEN_PORT, randomFrom, RandomPolicy, TOGGLED_PORTS } from './lab/random-policy.js';
-import { Streams, type Guest } from './lab/streams.js';
-import type { Datagram } from './lab/talker.js';
-import { TestAgent } from './lab/test-agent.js';
+import { labBackend } from './lab/flavour.js';
+import { allow, EGRESS, HOST, portFields, type Rule } from './lab/pair.js';
+import { progressing } from './lab/progress.js';
+import { OPEN_PORT, randomFrom, RandomPolicy } from './lab/random-policy.js';
+import type { Referee } from './lab/referee.js';
+import { GUESTS, now, SoakLab } from './lab/soak-lab.js';
+import { kindOf, type Flow } from './lab/sprayers.js';
 
-const SECONDS = Number(process.env['PORTCULLIS_SOAK_SECONDS'] ?? 60);
+const SECONDS = Number(process.env['PORTCULLIS_SOAK_SECONDS'] ?? 16);
 /** `nftables`, `iptables-nft` or `iptables-legacy`. */
 const BACKEND = labBackend(process.env['PORTCULLIS_SOAK_BACKEND'] ?? 'nftables');
-const HOW = agentOptions('routed', BACKEND);
+/** In milliseconds. */
 const CHANGE_EVERY = 20;
-/** Between two datagrams of one guest; in milliseconds. */
-const SPRAY_EVERY = 10;
-/** A datagram is under way no longer than this; in milliseconds. */
-const TRANSIT = 250;
+/** With iptables there is none for a while after as many changes: only while one version alone is in force something is lost for sure. */
+const REST_AFTER = 50;
+const REST = 300;
+const JUDGE_EVERY = 500;
+const KILL_EVERY = 500;
+const KILLS_AT_LEAST = 5;
 
-const GUESTS: readonly Guest[] = [1, 2, 3, 4].map((n) => ({
-  device: `tapguest000-0${n}`,
-  mac: `fa:16:3e:00:01:0${n}`,
-  v4: `10.0.0.${n}`,
-  v6: `fd00::${n}`,
-}));
-
-const now = (): number => Number(process.hrtime.bigint() / 1000n) / 1000;
-
-let streams: Streams;
-let agent: TestAgent;
+let lab: SoakLab;
 beforeEach(() => {
-  streams = new Streams();
-  agent = new TestAgent(streams.host);
+  lab = new SoakLab(BACKEND);
 });
 afterEach(async () => {
-  await agent.destroy();
-  streams.destroy();
+  await lab.destroy();
 });
 
-interface Version {
-  readonly at: number;
-  readonly topology: Topology;
-  readonly verdicts: Map<string, boolean>;
-}
-
-/** Judges datagrams by the versions of the policy that may have been in force when they were under way. */
-class Referee {
-  readonly #versions: Version[] = [];
-  /** Sent, and not judged yet. */
-  #open: Datagram[] = [];
-  readonly #arrived = new Map<string, number>();
-  readonly passed: string[] = [];
-  /** Allowed and not arrived so far: one that arrives late, on a busy machine, is not lost. */
-  readonly #missing = new Map<string, string>();
-  readonly judged = { allowed: 0, forbidden: 0, undecided: 0 };
-
-  /** @param grace how long the kernel may take to have a version; in milliseconds */
-  constructor(private readonly grace: number) {}
-
-  /** A version of the policy; to be called before it is written. */
-  announce(document: Rule): void {
-    const { topology, problems } = parseTopology([{ file: 'soak', content: document }]);
-    expect(problems).toEqual([]);
-    this.#versions.push({ at: now(), topology, verdicts: new Map() });
-  }
-
-  take({ sent, received }: { readonly sent: readonly Datagram[]; readonly received: readonly Datagram[] }): void {
-    this.#open.push(...sent);
-    for (const { kind, number, at } of received) {
-      const key = `${kind}/${number}`;
-      if (!this.#missing.delete(key)) this.#arrived.set(key, at);
-    }
-  }
-
-  /** Judges everything that was sent before now and can be known; forgets it. */
-  judge(): void {
-    const until = now() - this.grace - TRANSIT;
-    const known = this.#open.filter(({ at }) => at < until);
-    this.#open = this.#open.filter(({ at }) => at >= until);
-    for (const datagram of known) this.#judge(datagram);
-    while ((this.#versions[1]?.at ?? Infinity) < until - this.grace) this.#versions.shift();
-  }
-
-  #judge({ kind, number, at }: Datagram): void {
-    const key = `${kind}/${number}`;
-    const arrivedAt = this.#arrived.get(key);
-    this.#arrived.delete(key);
-    const verdicts = new Set(this.#inForce(at).map((version) => verdictOf(version, kind)));
-    if (verdicts.size !== 1) this.judged.undecided++;
-    else if (verdicts.has(true)) {
-      this.judged.allowed++;
-      if (arrivedAt === undefined) this.#missing.set(key, `lost: ${key} at ${at}`);
-    } else {
-      this.judged.forbidden++;
-      if (arrivedAt !== undefined) this.passed.push(`passed: ${key} at ${at}`);
-    }
-  }
-
-  get lost(): readonly string[] {
-    return [...this.#missing.values()];
-  }
-
-  /** From the last version that the kernel must have had, to the last one that it may have had. */
-  #inForce(at: number): readonly Version[] {
-    let first = 0;
-    while ((this.#versions[first + 1]?.at ?? Infinity) < at - this.grace) first++;
-    return this.#versions.slice(first).filter((version, index) => index === 0 || version.at < at + TRANSIT);
-  }
-}
-
-function verdictOf({ topology, verdicts }: Version, kind: string): boolean {
-  const known = verdicts.get(kind);
-  if (known !== undefined) return known;
-  const [fromDevice = '', toDevice = '', family = 'v4', port = ''] = kind.split(' ');
-  const [from, to] = [guestAt(fromDevice), guestAt(toDevice)];
-  const end = family === 'v6' ? 'v6' : 'v4';
-  const context: JudgeContext = { topology, widestPairLength: DEFAULT_OPTIONS.widestPairLength };
-  const frame = ipFrame(from.mac, from[end], to[end], transport(17, 40_000, Number(port)));
-  const [sender, receiver] = [portAt(topology, from), portAt(topology, to)];
-  const passes =
-    judgeEgress(context, sender, frame, 'new').verdict === 'accept' &&
-    judgeIngress(context, receiver, frame, 'new').verdict === 'accept';
-  verdicts.set(kind, passes);
-  return passes;
-}
-
-function guestAt(device: string): Guest {
-  const guest = GUESTS.find((one) => one.device === device);
-  if (guest === undefined) throw new Error(`no guest at ${device}`);
-  return guest;
-}
-
-function portAt(topology: Topology, { device }: Guest): Port {
-  const port = topology.ports.get(device.slice(3));
-  if (port === undefined) throw new Error(`no port at ${device}`);
-  return port;
-}
-
-/**
- * A permission that moves from one set of ipset to another, with rules that change beside it, is closed for that instant: a
- * first packet may be lost with iptables (docs/decisions/iptables.md), and none may pass.
- */
-const LOST_OF_A_THOUSAND = BACKEND === 'nftables' ? 0 : 1;
-
-function expectRight({ passed, lost, judged }: Referee): void {
+/** What was lost in full buffers is excused, datagram for datagram. */
+function expectRight({ passed, relapses, lost }: Referee): void {
   expect(passed).toEqual([]);
-  expect(lost.slice(Math.floor((judged.allowed * LOST_OF_A_THOUSAND) / 1000))).toEqual([]);
-  expect(Math.min(judged.allowed, judged.forbidden)).toBeGreaterThan(SECONDS);
+  expect(relapses).toEqual([]);
+  expect(lost.slice(lab.drops)).toEqual([]);
 }
 
-/** Traffic of every kind, and steady streams that no change concerns. */
-async function traffic(): Promise<void> {
-  for (const guest of GUESTS) await streams.plug(guest);
-}
-
-async function beginTraffic(): Promise<void> {
-  const [first, second] = GUESTS;
-  if (first === undefined || second === undefined) throw new Error('too few guests');
-  for (const protocol of ['tcp', 'udp'] as const) {
-    for (const family of ['v4', 'v6'] as const) {
-      const port = OPEN_PORT + (family === 'v4' ? 4 : 6);
-      await streams.begin({ protocol, family, from: first.device, to: second.device, port });
-    }
-  }
-  await streams.spray([...TOGGLED_PORTS, OPEN_PORT, CLOSED_PORT], SPRAY_EVERY);
-}
-
+/** Everything of the steady streams that came to the host left it, and numbers that are missing were lost elsewhere. */
 async function expectSteady(): Promise<void> {
-  for (const [name, { forth, back }] of await streams.report()) {
-    expect([name, forth.lost, back.lost, forth.received > 100, back.received > 100]).toEqual([name, 0, 0, true, true]);
-  }
-  for (const { device } of GUESTS) {
-    for (const port of [OPEN_PORT + 4, OPEN_PORT + 6]) expect(streams.lostSegments(device, port)).toBe(0);
-  }
+  // The least difference counts: a packet may be on its way just then, and one that was lost stays lost.
+  let least = Infinity;
+  await progressing(
+    () => 'what came in of the steady streams to go out',
+    () => {
+      const { into, out } = lab.steady();
+      least = Math.min(least, into - out);
+      return least === 0;
+    },
+    () => `${least.toString()} packets that did not`,
+  );
+  let received: readonly number[] = [];
+  await progressing(
+    () => 'a hundred packets of each steady stream',
+    async () => {
+      const ends = [...(await lab.streams.report()).values()].flatMap(({ forth, back }) => [forth, back]);
+      received = ends.map((end) => end.received);
+      return received.every((count) => count > 100);
+    },
+    () => received,
+  );
+  await lab.judge();
+  const lost = [...(await lab.streams.report()).values()].map(({ forth, back }) => forth.lost + back.lost);
+  expect(lost.reduce((sum, count) => sum + count, 0)).toBeLessThanOrEqual(lab.drops);
 }
 
-async function expectAsCompiled(): Promise<void> {
-  const args = ['netns', 'exec', streams.host, process.execPath, 'dist/src/cli/main.js', 'diff', '-t', agent.path];
-  const { execa } = await import('execa');
-  const how = ['--host', HOST, '--backend', backendName(BACKEND)];
-  const { exitCode, stdout } = await execa('ip', [...args, ...how], { reject: false, env: environment(BACKEND) });
-  expect([exitCode, stdout]).toEqual([0, expect.anything()]);
-}
-
-/** Changes the policy every 20 ms, and calls `meanwhile` twice a second. */
-async function changeFor(
-  seconds: number,
-  policy: RandomPolicy,
-  referee: Referee,
-  meanwhile: () => Promise<void>,
-): Promise<number> {
-  let changes = 0;
-  const end = now() + 1000 * seconds;
-  let nextLook = now() + 500;
-  while (now() < end) {
-    const next = now() + CHANGE_EVERY;
-    policy.change();
-    const document = policy.document();
-    referee.announce(document);
-    agent.write(document);
-    changes++;
-    if (now() > nextLook) {
-      nextLook = now() + 500;
-      referee.take(await streams.drain());
-      referee.judge();
-      await meanwhile();
-    }
+/** Calls again and again until it is over. */
+async function each(milliseconds: number, isOver: () => boolean, act: () => Promise<void> | void): Promise<void> {
+  while (!isOver()) {
+    const next = now() + milliseconds;
+    await act();
     await setTimeout(Math.max(0, next - now()));
   }
-  return changes;
 }
 
-async function soak(seconds: number, grace: number, meanwhile: () => Promise<void>): Promise<Referee> {
+/** Changes the policy every 20 ms and judges meanwhile, until it was long enough and enough was judged. */
+async function soak(
+  meanwhile: (isOver: () => boolean) => Promise<void> = () => Promise.resolve(),
+  isEnough: () => boolean = () => true,
+): Promise<void> {
   const policy = new RandomPolicy(GUESTS, randomFrom(seed));
-  const referee = new Referee(grace);
-  await traffic();
-  referee.announce(policy.document());
-  agent.write(policy.document());
-  await agent.run(HOW);
-  await beginTraffic();
-  const changes = await changeFor(seconds, policy, referee, meanwhile);
-  await setTimeout(grace + 2 * TRANSIT);
-  referee.take(await streams.drain());
-  await setTimeout(grace + 2 * TRANSIT);
-  referee.take(await streams.drain());
-  referee.judge();
-  process.stdout.write(`soak: ${changes} changes, datagrams ${JSON.stringify(referee.judged)}\n`);
-  return referee;
+  await lab.begin(policy.document());
+  await lab.beginTraffic();
+  const { referee } = lab;
+  const seconds = SECONDS / 2;
+  const end = now() + 1000 * seconds;
+  let isFailed = false;
+  const enough = (): readonly number[] =>
+    [BACKEND === 'nftables' ? Infinity : referee.alone, referee.toggled.allowed, referee.toggled.forbidden].map(
+      (count) => Math.min(count, seconds),
+    );
+  const isOver = (): boolean => isFailed || (now() > end && isEnough() && enough().every((count) => count >= seconds));
+  const parts = [
+    each(CHANGE_EVERY, isOver, async () => {
+      policy.change();
+      lab.write(policy.document());
+      if (BACKEND === 'nftables' || lab.version % REST_AFTER > 0) return;
+      await lab.untilHeld();
+      await setTimeout(REST);
+    }),
+    each(JUDGE_EVERY, isOver, () => lab.judge()),
+    meanwhile(isOver),
+    progressing(
+      () => `verdicts and versions in the kernel (the agent said last: ${lab.lastWords()})`,
+      isOver,
+      () => [referee.held, enough()],
+    ),
+  ].map((part) =>
+    part.catch((error: unknown) => {
+      isFailed = true;
+      throw error;
+    }),
+  );
+  const results = await Promise.allSettled(parts);
+  for (const result of results) if (result.status === 'rejected') throw result.reason;
+  await lab.judgeAll(policy.document());
+  const { judged, toggled, alone, lost, passed, longestWait } = referee;
+  const found = {
+    alone,
+    lost: lost.length,
+    passed: passed.length,
+    drops: lab.drops,
+    longestUntilHeld: Math.round(longestWait),
+  };
+  process.stdout.write(
+    `soak: ${lab.version.toString()} versions, ${JSON.stringify({ judged, ofPortsThatChange: toggled, ...found })}\n`,
+  );
+  expectRight(referee);
+  await lab.agent.until(({ enforced }) => enforced);
+  await expectSteady();
+  expect(await lab.diff()).toEqual([0, expect.anything()]);
 }
 
 it('a change every 20 ms under traffic: nothing is lost, nothing gets through', { timeout: 1e8 }, async () => {
-  // Long enough for a busy machine: a flow of the same addresses and ports as one that was revoked waits for the sweep, too.
-  const referee = await soak(SECONDS / 2, 3000, () => Promise.resolve());
-  expectRight(referee);
-  await agent.until(({ enforced }) => enforced);
-  await expectSteady();
-  await expectAsCompiled();
+  await soak();
 });
 
 it(
@@ -251,26 +146,136 @@ it(
   { timeout: 1e8 },
   async () => {
     const random = randomFrom(seed + 1);
+    const { agent, referee, how } = lab;
     let kills = 0;
-    const referee = await soak(SECONDS / 2, 8000, async () => {
-      await setTimeout(random(60));
+    await soak(
+      (isOver) =>
+        each(KILL_EVERY, isOver, async () => {
+          // At any instant; or right behind a transaction, before anything that follows from it is done.
+          const { held } = referee;
+          if (random(2) === 0) await setTimeout(random(60));
+          else {
+            await progressing(
+              () => `a transaction (the agent said last: ${lab.lastWords()})`,
+              () => referee.held !== held || isOver(),
+              () => referee.held,
+            );
+          }
+          await agent.end('SIGKILL');
+          kills++;
+          agent.start(how);
+          // Sometimes it dies before it has begun.
+          if (random(4) > 0) await agent.until(({ lastTransaction }) => lastTransaction !== undefined);
+        }),
+      () => kills >= KILLS_AT_LEAST,
+    );
+    process.stdout.write(`soak: killed ${kills.toString()} times\n`);
+  },
+);
+
+const FLOW: Flow | undefined =
+  GUESTS[0] !== undefined && GUESTS[1] !== undefined
+    ? { from: GUESTS[0], to: GUESTS[1], family: 'v4', port: 5000 }
+    : undefined;
+/** For each time that an agent has to die before its sweep. */
+const DRAWS = 20;
+/** Their flows are known to connection tracking. */
+const FLOW_PORTS = [...Array(40).keys()].map((n) => 10_000 + n);
+
+function flowDocument(isAllowed: boolean): Rule {
+  const rules = [...EGRESS, allow('udp', OPEN_PORT), ...(isAllowed ? [allow('udp', 5000)] : [])];
+  return {
+    security_groups: [{ id: 'all', name: 'all', security_group_rules: rules }],
+    ports: GUESTS.map((guest) => portFields(guest, ['all'], { 'binding:host_id': HOST })),
+  };
+}
+
+/** Sends a datagram of each flow, and says which arrived: a later one, always allowed, came through the same queues. */
+async function arrivals(flow: Flow): Promise<number> {
+  await lab.sprayers.send(flow, FLOW_PORTS);
+  const milestone = { ...flow, port: OPEN_PORT };
+  let count = 0;
+  let isThere = false;
+  let tries = 0;
+  const drain = async (): Promise<void> => {
+    const { received } = await lab.sprayers.drain();
+    count += received.filter(({ kind }) => kind === kindOf(flow)).length;
+    isThere ||= received.some(({ kind }) => kind === kindOf(milestone));
+  };
+  await progressing(
+    () => 'a datagram that is always allowed',
+    async () => {
+      await lab.sprayers.send(milestone, [20_000 + (tries++ % 1000)]);
+      await drain();
+      return isThere;
+    },
+    () => count,
+  );
+  await drain();
+  return count;
+}
+
+it(
+  'a flow that was admitted before is cut when it is revoked, though agents die between the transaction and the sweep, and goes on when it is allowed again',
+  { timeout: 1e8 },
+  async () => {
+    if (FLOW === undefined) throw new Error('too few guests');
+    const flow = FLOW;
+    const { agent, how } = lab;
+    const random = randomFrom(seed + 3);
+    await lab.begin(flowDocument(true));
+    lab.keepFlows();
+    await lab.sprayers.answer([flow.port]);
+    const whole = FLOW_PORTS.length;
+    let outlived = 0;
+    const rounds = Math.max(2, Math.round(SECONDS / 12));
+    // Whether a sweep of the start falls in between is the agent's affair: drawn until none did, often enough.
+    let built = 0;
+    for (let round = 0; built < rounds && round < DRAWS * rounds; round++) {
+      await lab.untilHeld(lab.write(flowDocument(true)));
+      await progressing(
+        () => `${whole.toString()} flows to arrive (the agent said last: ${lab.lastWords()})`,
+        async () => (await arrivals(flow)) === whole,
+        () => lab.flows(flow.port).revoked.length,
+      );
+      // Whoever revokes it dies before the sweep: its nft has committed, and has not ended yet.
       await agent.end('SIGKILL');
-      kills++;
-      agent.start(HOW);
-      // Sometimes it dies before it has begun.
-      if (random(4) > 0) await agent.until(({ lastTransaction }) => lastTransaction !== undefined);
-    });
-    process.stdout.write(`soak: killed ${kills} times\n`);
-    expectRight(referee);
-    await agent.until(({ enforced }) => enforced);
-    await expectSteady();
-    await expectAsCompiled();
+      await agent.run(lab.hesitant());
+      await setTimeout(random(1500));
+      await lab.untilHeld(lab.write(flowDocument(false)));
+      await agent.end('SIGKILL');
+      const isBuilt = lab.flows(flow.port).live.length === whole;
+      if (isBuilt) built++;
+      // Several that come after it die early, too.
+      for (let death = random(3); death > 0; death--) {
+        agent.start(how);
+        await setTimeout(random(300));
+        await agent.end('SIGKILL');
+      }
+      const early = await arrivals(flow);
+      if (isBuilt) outlived += early;
+      agent.start(how);
+      await progressing(
+        () => `the mark on every revoked flow (the agent said last: ${lab.lastWords()})`,
+        () => lab.flows(flow.port).live.length === 0,
+        () => lab.flows(flow.port).live,
+      );
+      expect(await arrivals(flow)).toBe(0);
+      await agent.end('SIGKILL');
+      expect(await arrivals(flow)).toBe(0);
+      await agent.run(how);
+      expect(await arrivals(flow)).toBe(0);
+    }
+    expect(built).toBe(rounds);
+    process.stdout.write(
+      `soak: ${built.toString()} times ${whole.toString()} flows revoked; of as many datagrams ${outlived.toString()} passed while no agent had looked at the flows yet\n`,
+    );
   },
 );
 
 it('1 000 ports, thousands of changes: memory does not grow', { timeout: 1e8 }, async () => {
   // A single figure says when garbage was last collected: a leak lifts the lowest one above the former highest.
-  const [first, changes] = SECONDS >= 600 ? [1000, 10_000] : [300, 500];
+  const [first, changes] = SECONDS >= 600 ? [1000, 10_000] : SECONDS >= 60 ? [300, 500] : [100, 200];
   const random = randomFrom(seed + 2);
   const groups = [...Array(50).keys()].map((group) => ({
     id: `group-${group}`,
@@ -293,8 +298,8 @@ it('1 000 ports, thousands of changes: memory does not grow', { timeout: 1e8 }, 
     ),
     'binding:host_id': HOST,
   }));
-  agent.write({ security_groups: groups, ports });
-  await agent.run(HOW);
+  lab.agent.write({ security_groups: groups, ports });
+  await lab.agent.run(lab.how);
   const early: number[] = [];
   const late: number[] = [];
   for (let change = 1; change <= changes; change++) {
@@ -304,16 +309,16 @@ it('1 000 ports, thousands of changes: memory does not grow', { timeout: 1e8 }, 
     if (port === undefined || group === undefined) throw new Error('out of range');
     if (random(4) > 0) ports[at] = { ...port, security_groups: [`group-${random(50)}`] } as typeof port;
     else group.security_group_rules = [...EGRESS, allow('udp', 1 + random(60_000))];
-    const before = (await agent.status()).source.readAt;
-    agent.write({ security_groups: groups, ports });
-    await agent.until(({ source, enforced }) => source.readAt !== before && enforced);
-    if (change > first / 2 && change <= first) early.push(agent.memory());
-    if (change > changes - first / 2) late.push(agent.memory());
+    const before = (await lab.agent.status()).source.readAt;
+    lab.agent.write({ security_groups: groups, ports });
+    await lab.agent.until(({ source, enforced }) => source.readAt !== before && enforced);
+    if (change > first / 2 && change <= first) early.push(lab.agent.memory());
+    if (change > changes - first / 2) late.push(lab.agent.memory());
   }
   const [settled, end] = [Math.max(...early), Math.min(...late)];
   process.stdout.write(
     `soak: ${changes} changes at 1 000 ports: at most ${settled} KiB by the ${first}th, at least ${end} KiB at the end\n`,
   );
   expect(end).toBeLessThan(settled * 1.1);
-  await expectAsCompiled();
+  expect(await lab.diff()).toEqual([0, expect.anything()]);
 });
