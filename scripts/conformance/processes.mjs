@@ -96,7 +96,11 @@ export async function serve(program, args, { env, isReady }) {
       if (answer !== undefined) found({ answer });
     },
   });
-  const said = () => lines.slice(-20).join('\n');
+  const said = () =>
+    lines
+      .slice(-20)
+      .map((line) => line.slice(0, 300))
+      .join('\n');
   let timer;
   const late = new Promise((resolve) => (timer = setTimeout(resolve, silence(), 'it says nothing')));
   const first = await Promise.race([ready, daemon.ended.then(() => 'it ended'), late]);
