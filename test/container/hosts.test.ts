@@ -7,7 +7,7 @@ import { reachability } from '../../compiler/explain/index.js';
 import { DEFAULT_OPTIONS } from '../../compiler/index.js';
 import { FAMILIES, parseTopology, type Port, type Topology } from '../../src/model/index.js';
 import { patience } from '../support/patience.js';
-import { until } from '../support/progress.js';
+import { until } from '../support/waiting.js';
 import { TestHost } from './lab/host.js';
 
 const SERVICES = [22, 80, 443, 3306];

@@ -5,7 +5,7 @@ import type { Readable, Writable } from 'node:stream';
 import { GenericContainer, Wait, type StartedNetwork, type StartedTestContainer } from 'testcontainers';
 import type { Port } from '../../../src/model/index.js';
 import { patience } from '../../support/patience.js';
-import { lastLines, within } from '../../support/progress.js';
+import { lastLines, within } from '../../support/waiting.js';
 import type { Attempt, Command } from './inside.js';
 
 const INSIDE = '/usr/lib/portcullis/dist/test/container/lab/inside.js';
