@@ -8,19 +8,19 @@ import { start } from './processes.mjs';
 const SUITES = [
   {
     suite: 'reports: rules',
-    config: 'vitest.config.ts',
+    tier: 'unit',
     files: ['test/unit/compiler/history.test.ts'],
     programs: [],
   },
   {
     suite: 'reports: the agent',
-    config: 'vitest.kernel.config.ts',
+    tier: 'kernel',
     files: ['test/kernel/agent-history.test.ts', 'test/kernel/revocation.test.ts'],
     programs: ['nft', 'ip', 'conntrack', 'python3'],
   },
   {
     suite: 'attacks: names, requests, walls',
-    config: 'vitest.config.ts',
+    tier: 'unit',
     files: ['test/unit/compiler/hostile.test.ts', 'test/unit/api/fuzz.test.ts', 'test/unit/api/walls.test.ts'],
     programs: [],
   },
@@ -38,25 +38,23 @@ function obstacle(programs) {
 /** @returns a row of the table for each suite */
 export async function replays({ root }) {
   const rows = [];
-  for (const { suite, config, files, programs } of SUITES) {
+  for (const { suite, tier, files, programs } of SUITES) {
     const why = obstacle(programs);
     process.stdout.write(`\n${suite}: ${why === undefined ? files.join(', ') : `not run: ${why}`}\n`);
-    rows.push(
-      why === undefined ? await run(root, suite, config, files) : { suite, ...NOTHING, why: `not run: ${why}` },
-    );
+    rows.push(why === undefined ? await run(root, suite, tier, files) : { suite, ...NOTHING, why: `not run: ${why}` });
   }
   return rows;
 }
 
 const NOTHING = { passed: 0, failed: 0, skipped: 0 };
 
-async function run(root, suite, config, files) {
+async function run(root, suite, tier, files) {
   const folder = mkdtempSync(join(tmpdir(), 'portcullis-replays-'));
   const report = join(folder, 'report.json');
   try {
     const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
     const options = ['--allowOnly=false', '--reporter=verbose', '--reporter=json', `--outputFile.json=${report}`];
-    const { ended } = start(process.execPath, [vitest, 'run', '--config', config, ...options, ...files], {
+    const { ended } = start(process.execPath, [vitest, 'run', '--mode', tier, ...options, ...files], {
       cwd: root,
       withErrors: true,
       onLine: (line) => process.stdout.write(`${line}\n`),
