@@ -1,6 +1,7 @@
 // A Docker engine and a base image for the container tier. An engine that answers already is used; otherwise one is started
 // in a network namespace of its own, so that its bridges and rules are nobody's concern, and ended when the tests are done.
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import {
   copyFileSync,
   cpSync,
@@ -8,21 +9,24 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readFileSync,
   realpathSync,
   renameSync,
   rmSync,
+  statSync,
   symlinkSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { setTimeout } from 'node:timers/promises';
 
 /** In the base image, beside what debootstrap's smallest variant has: for the image itself, and to be a host with systemd. */
 const PACKAGES = ['nftables', 'iproute2', 'procps', 'systemd', 'systemd-sysv', 'libstdc++6'];
 const BASE = 'portcullis-test-base';
-const ENGINE_STARTS_WITHIN = 30_000;
+/** Milliseconds without a word of the engine after which it is given up. */
+const silence = () => 60_000 * Number(process.env.PORTCULLIS_SLOWNESS ?? 1);
 
 /** Why the tier cannot run here; undefined when it can. */
 export function containerObstacle() {
@@ -46,15 +50,79 @@ function answers(env) {
   );
 }
 
+/** Programs that a killed run left, with all that they started; the mounts below its folder; its network. */
+function removeLeftovers() {
+  for (const [name, pid] of readNamespaces().matchAll(/^pcdocker-(\d+)\b/gm)) {
+    if (!existsSync(`/proc/${pid}`)) removeEngine(name, engineFolder(pid));
+  }
+}
+
+function readNamespaces() {
+  return spawnSync('ip', ['netns', 'list'], { encoding: 'utf8' }).stdout ?? '';
+}
+
+const engineFolder = (pid) => join(tmpdir(), `portcullis-docker-${pid}`);
+
+/** Removes what an engine was, running or not. Never fails. */
+function removeEngine(namespace, folder) {
+  const { stdout } = spawnSync('ip', ['netns', 'pids', namespace], { encoding: 'utf8' });
+  const pids = (stdout ?? '').split('\n').filter((pid) => pid !== '');
+  // A container is in a network of its own: it is found as a child of what is in the engine's.
+  for (const pid of descendantsOf(pids)) {
+    try {
+      process.kill(Number(pid), 'SIGKILL');
+    } catch {
+      // It has ended.
+    }
+  }
+  const mounts = readFileSync('/proc/self/mounts', 'utf8')
+    .split('\n')
+    .map((line) => line.split(' ')[1])
+    .filter((at) => at?.startsWith(`${folder}/`));
+  for (const at of mounts.reverse()) spawnSync('umount', ['-l', at], { stdio: 'ignore' });
+  spawnSync('ip', ['netns', 'delete', namespace], { stdio: 'ignore' });
+  try {
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  } catch (error) {
+    process.stderr.write(`container: ${folder} stays: ${error.message}\n`);
+  }
+}
+
+/** The processes and all below them. */
+function descendantsOf(pids) {
+  const children = new Map();
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      const parent = /^PPid:\t(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+      children.set(parent, [...(children.get(parent) ?? []), pid]);
+    } catch {
+      // It has ended.
+    }
+  }
+  const found = new Set();
+  const add = (pid) => {
+    if (found.has(pid)) return;
+    found.add(pid);
+    for (const child of children.get(pid) ?? []) add(child);
+  };
+  for (const pid of pids) add(pid);
+  return found;
+}
+
 /** @returns {Promise<{ env: Record<string, string>, stop: () => Promise<void> }>} */
 async function startEngine() {
+  removeLeftovers();
   if (answers({})) return { env: {}, stop: async () => undefined };
-  const folder = mkdtempSync(join(tmpdir(), 'portcullis-docker-'));
+  const folder = engineFolder(process.pid);
   const namespace = `pcdocker-${process.pid}`;
+  const remove = () => removeEngine(namespace, folder);
+  process.once('exit', remove);
+  mkdirSync(folder, { mode: 0o700 });
   execFileSync('ip', ['netns', 'add', namespace]);
   execFileSync('ip', ['-n', namespace, 'link', 'set', 'lo', 'up']);
   const socket = `unix://${join(folder, 'docker.sock')}`;
-  const log = openSync(join(folder, 'log'), 'w');
+  const logFile = join(folder, 'log');
+  const log = openSync(logFile, 'w');
   // Not `ip netns exec`: it hides the control groups.
   const engine = spawn(
     'nsenter',
@@ -62,41 +130,78 @@ async function startEngine() {
       `--net=/run/netns/${namespace}`,
       'dockerd',
       ...['--host', socket, '--data-root', join(folder, 'data'), '--exec-root', join(folder, 'exec')],
-      ...['--pidfile', join(folder, 'pid')],
+      // What still runs when the tests have ended is nobody's any more.
+      ...['--pidfile', join(folder, 'pid'), '--shutdown-timeout', '1'],
     ],
     { stdio: ['ignore', log, log] },
   );
   const ended = new Promise((resolve) => engine.once('exit', resolve));
   const stop = async () => {
     engine.kill('SIGTERM');
-    await ended;
-    spawnSync('ip', ['netns', 'delete', namespace]);
-    rmSync(folder, { recursive: true, force: true });
+    await Promise.race([ended, setTimeout(silence(), undefined, { ref: false })]);
+    process.off('exit', remove);
+    remove();
   };
-  process.once('exit', () => engine.kill('SIGTERM'));
   const env = { DOCKER_HOST: socket };
-  const end = performance.now() + ENGINE_STARTS_WITHIN;
+  let size = -1;
+  let changed = performance.now();
   while (!answers(env)) {
-    if (engine.exitCode !== null || performance.now() > end) {
-      const [reason] = readFileSync(join(folder, 'log'), 'utf8').trim().split('\n').slice(-1);
+    const now = statSync(logFile).size;
+    if (now !== size) changed = performance.now();
+    size = now;
+    const isSilent = performance.now() - changed > silence();
+    if (engine.exitCode !== null || isSilent) {
+      const lines = readFileSync(logFile, 'utf8').trim().split('\n').slice(-5).join('\n');
       await stop();
-      throw new Error(`the Docker engine does not start: ${reason}`);
+      throw new Error(`the Docker engine ${isSilent ? 'does not answer' : 'does not start'}; it said last:\n${lines}`);
     }
     await setTimeout(200);
   }
   return { env, stop };
 }
 
-/** A Debian with Node and npm of this machine, and npm's cache of what the lock file names: builds need no network. */
-function makeBase(root, cache) {
-  const archive = join(cache, 'base.tar');
+/** A part of a file's name that changes with what the file is made of. */
+function digest(...parts) {
+  return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 16);
+}
+
+/** An archive in the cache, made if it is not there; others of its kind are of another time, and go. */
+function cached(cache, kind, key, make) {
+  const archive = join(cache, `${kind}-${key}.tar`);
   if (existsSync(archive)) return archive;
   const folder = mkdtempSync(join(tmpdir(), 'portcullis-base-'));
   try {
     const tree = join(folder, 'tree');
+    mkdirSync(tree);
+    make(tree, folder);
+    mkdirSync(cache, { recursive: true });
+    for (const name of readdirSync(cache)) if (name.startsWith(`${kind}-`)) rmSync(join(cache, name), { force: true });
+    const fresh = `${archive}.${process.pid}`;
+    execFileSync('tar', ['-C', tree, '-cf', fresh, '.']);
+    renameSync(fresh, archive);
+    return archive;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** The Debian of this machine's release, with our packages. */
+function makeDebian(cache) {
+  return cached(cache, 'debian', digest(PACKAGES, debianRelease(), process.arch), (tree) => {
+    process.stdout.write('container: making a Debian for the base image\n');
     const include = `--include=${PACKAGES.join(',')}`;
     execFileSync('debootstrap', ['--variant=minbase', include, debianRelease(), tree], { stdio: 'ignore' });
     rmSync(join(tree, 'var', 'cache', 'apt'), { recursive: true, force: true });
+  });
+}
+
+/** A Debian with Node and npm of this machine, and npm's cache of what the lock file names: builds need no network. */
+function makeBase(root, cache) {
+  const debian = makeDebian(cache);
+  const lock = readFileSync(join(root, 'package-lock.json'), 'utf8');
+  return cached(cache, 'base', digest(basename(debian), process.version, lock), (tree, folder) => {
+    process.stdout.write('container: putting Node and the packages into the base image\n');
+    execFileSync('tar', ['-C', tree, '-xf', debian]);
     copyFileSync(realpathSync(process.execPath), join(tree, 'usr', 'bin', 'node'));
     const npm = dirname(dirname(realpathSync(execFileSync('which', ['npm'], { encoding: 'utf8' }).trim())));
     cpSync(npm, join(tree, 'usr', 'lib', 'node_modules', 'npm'), { recursive: true });
@@ -107,13 +212,7 @@ function makeBase(root, cache) {
       copyFileSync(join(root, name), join(packages, name));
     const npmCache = join(tree, 'root', '.npm');
     execFileSync('npm', ['ci', '--ignore-scripts', '--cache', npmCache], { cwd: packages, stdio: 'ignore' });
-    mkdirSync(cache, { recursive: true });
-    execFileSync('tar', ['-C', tree, '-cf', `${archive}.new`, '.']);
-    renameSync(`${archive}.new`, archive);
-    return archive;
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+  });
 }
 
 /**

@@ -3,7 +3,8 @@ import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { lastLines, until, within } from '../support/waiting.js';
 
 const MAIN = 'dist/src/cli/main.js';
 
@@ -16,46 +17,62 @@ const mount = (...args: readonly string[]): void => {
   if (status !== 0) throw new Error(stderr);
 };
 
+let output = '';
+const said = (): string => lastLines(output);
+
 async function start(): Promise<void> {
-  let output = '';
-  api = spawn(process.execPath, [MAIN, 'api', '--store', join(disk, 'store'), '--listen', '127.0.0.1:0'], {
+  const from = output.length;
+  const child = spawn(process.execPath, [MAIN, 'api', '--store', join(disk, 'store'), '--listen', '127.0.0.1:0'], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
-  api.stderr?.on('data', (chunk: Buffer) => (output += chunk.toString()));
-  await vi.waitFor(
-    () => {
-      url = /"address":"(http[^"]+)"/.exec(output)?.[1] ?? '';
-      expect(url).not.toBe('');
+  api = child;
+  child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  url = await until({
+    what: 'the API to listen',
+    probe: () => {
+      if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}:\n${said()}`);
+      return /"address":"(http[^"]+)"/.exec(output.slice(from))?.[1] ?? '';
     },
-    { timeout: 15_000, interval: 50 },
-  );
+    check: (answer) => expect(answer).not.toBe(''),
+    said,
+  });
 }
 
 async function kill(): Promise<void> {
+  if (api === undefined) return;
   const ended = new Promise((resolve) => api?.once('exit', resolve));
-  api?.kill('SIGKILL');
-  await ended;
+  api.kill('SIGKILL');
+  await within('the API to end', ended, said);
+  api = undefined;
 }
 
 beforeAll(async () => {
   mount('-t', 'tmpfs', '-o', 'size=600k', 'tmpfs', disk);
   await start();
-});
+}, 0);
 afterAll(async () => {
-  await kill();
-  spawnSync('umount', ['-l', disk]);
-  rmSync(disk, { recursive: true, force: true });
-});
+  try {
+    await kill();
+  } finally {
+    spawnSync('umount', ['-l', disk]);
+    rmSync(disk, { recursive: true, force: true });
+  }
+}, 0);
+
+/** Asks the API; it has to answer. */
+async function ask(path: string, init: RequestInit = {}): Promise<Response> {
+  return within(`${init.method ?? 'GET'} ${path} to be answered`, fetch(`${url}${path}`, init), said);
+}
 
 async function post(name: string): Promise<number> {
   const body = JSON.stringify({ security_group: { name, description: 'x'.repeat(200) } });
-  const response = await fetch(`${url}/v2.0/security-groups`, { method: 'POST', body });
+  const response = await ask('/v2.0/security-groups', { method: 'POST', body });
   await response.text();
   return response.status;
 }
 
 async function names(): Promise<readonly string[]> {
-  const response = await fetch(`${url}/v2.0/security-groups?fields=name`);
+  const response = await ask('/v2.0/security-groups?fields=name');
   const { security_groups: groups } = (await response.json()) as {
     readonly security_groups: readonly { readonly name: string }[];
   };
@@ -65,8 +82,8 @@ async function names(): Promise<readonly string[]> {
     .sort();
 }
 
-it('is full, and then is not', { timeout: 60_000 }, async () => {
-  await fetch(`${url}/v2.0/quotas/default`, {
+it('is full, and then is not', { timeout: 0 }, async () => {
+  await ask('/v2.0/quotas/default', {
     method: 'PUT',
     body: JSON.stringify({ quota: { security_group: -1, security_group_rule: -1 } }),
   });

@@ -3,9 +3,10 @@ import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { createInterface, type Interface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { GenericContainer, Wait, type StartedNetwork, type StartedTestContainer } from 'testcontainers';
-import type { Target } from '../../../src/cli/demo/guests.js';
 import type { Port } from '../../../src/model/index.js';
-import type { Command } from './inside.js';
+import { patience } from '../../support/patience.js';
+import { lastLines, within } from '../../support/waiting.js';
+import type { Attempt, Command } from './inside.js';
 
 const INSIDE = '/usr/lib/portcullis/dist/test/container/lab/inside.js';
 const UNITS = '/usr/lib/portcullis/systemd';
@@ -25,6 +26,7 @@ class HostContainer extends GenericContainer {
 }
 
 export class TestHost {
+  #output = '';
   #inside: ChildProcessByStdio<Writable, Readable, null> | undefined;
   #lines: Interface | undefined;
   /** Of whoever waits for an answer. */
@@ -58,18 +60,31 @@ export class TestHost {
       .withBindMounts([{ source: '/sys/fs/cgroup', target: '/sys/fs/cgroup', mode: 'ro' }])
       .withCopyFilesToContainer([{ source: 'dist/test/container/lab/inside.js', target: INSIDE }])
       .withWaitStrategy(Wait.forSuccessfulCommand('systemctl is-system-running | grep -E "running|degraded"'))
+      .withStartupTimeout(patience(300_000))
       .start();
     const v6 = `fd00:99::${number.toString()}`;
     const host = new TestHost(name, container, network, v6);
-    await host.run(`ip address add ${v6}/64 dev eth0 nodad`);
-    await host.run(`cp ${UNITS}/*.service /etc/systemd/system/ && systemctl daemon-reload`);
-    await host.run(`mkdir -p /etc/portcullis`);
-    await host.write(
+    try {
+      await host.#prepare(services);
+    } catch (error) {
+      await host.stop();
+      throw error;
+    }
+    return host;
+  }
+
+  async #prepare(services: readonly number[]): Promise<void> {
+    (await this.container.logs()).on('data', (chunk: Buffer | string) => {
+      this.#output += chunk.toString();
+    });
+    await this.run(`ip address add ${this.v6}/64 dev eth0 nodad`);
+    await this.run(`cp ${UNITS}/*.service /etc/systemd/system/ && systemctl daemon-reload`);
+    await this.run(`mkdir -p /etc/portcullis`);
+    await this.write(
       '/etc/default/portcullis',
       'PORTCULLIS_AGENT_OPTIONS="--source file:/etc/portcullis/topology.json"\n',
     );
-    await host.#startInside(services);
-    return host;
+    await this.#startInside(services);
   }
 
   get v4(): string {
@@ -95,14 +110,19 @@ export class TestHost {
 
   /** Sends what is for a port on another host to that host. */
   async routeTo(port: Port, other: TestHost): Promise<void> {
-    for (const { family, text } of port.fixedIps) {
-      await this.run(`ip route replace ${text} via ${family === 'IPv4' ? other.v4 : other.v6} dev eth0`);
-    }
+    const routes = port.fixedIps.map(
+      ({ family, text }) => `ip route replace ${text} via ${family === 'IPv4' ? other.v4 : other.v6} dev eth0`,
+    );
+    await this.run(routes.join(' && '));
   }
 
-  async connect(port: Port, targets: readonly Target[]): Promise<readonly boolean[]> {
-    return (await this.#tell({ do: 'connect', id: port.id, targets })) as readonly boolean[];
+  /** @returns for each attempt whether it connected */
+  async connect(attempts: readonly Attempt[]): Promise<readonly boolean[]> {
+    return (await this.#tell({ do: 'connect', attempts })) as readonly boolean[];
   }
+
+  /** What systemd and its services said last. */
+  readonly said = (): string => lastLines(this.#output);
 
   async stop(): Promise<void> {
     this.#inside?.kill();
@@ -123,7 +143,7 @@ export class TestHost {
   async #tell(command: Command): Promise<unknown> {
     const answer = this.#nextLine();
     this.#inside?.stdin.write(`${JSON.stringify(command)}\n`);
-    return JSON.parse(await answer) as unknown;
+    return JSON.parse(await within(`${this.name} to ${command.do}`, answer, this.said)) as unknown;
   }
 
   async #nextLine(): Promise<string> {

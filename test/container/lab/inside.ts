@@ -12,7 +12,13 @@ export type Command =
       readonly mac: string;
       readonly ips: readonly string[];
     }
-  | { readonly do: 'connect'; readonly id: string; readonly targets: readonly Target[] };
+  | { readonly do: 'connect'; readonly attempts: readonly Attempt[] };
+
+/** To connect from a port's guest. */
+export interface Attempt {
+  readonly id: string;
+  readonly target: Target;
+}
 
 const network = new Network('pcguest-', 'here');
 const guests = new Guests(process.argv.slice(2).map(Number));
@@ -30,8 +36,25 @@ async function obey(command: Command): Promise<unknown> {
       return null;
     }
     case 'connect':
-      return guests.connect(command.id, command.targets);
+      return connect(command.attempts);
   }
+}
+
+/** @returns for each attempt whether it connected */
+async function connect(attempts: readonly Attempt[]): Promise<readonly boolean[]> {
+  const made = new Map<Attempt, boolean>();
+  const ids = new Set(attempts.map(({ id }) => id));
+  await Promise.all(
+    [...ids].map(async (id) => {
+      const own = attempts.filter((attempt) => attempt.id === id);
+      const answers = await guests.connect(
+        id,
+        own.map(({ target }) => target),
+      );
+      own.forEach((attempt, index) => made.set(attempt, answers[index] === true));
+    }),
+  );
+  return attempts.map((attempt) => made.get(attempt) === true);
 }
 
 run('ip', ['link', 'set', 'lo', 'up']);

@@ -1,0 +1,72 @@
+/** Waits for states. What ends a wait in vain is that nothing changes any more, never how long the whole of it takes. */
+import { setTimeout } from 'node:timers/promises';
+import { inspect } from 'node:util';
+import { patience } from './patience.js';
+
+/** Milliseconds without anything new after which a wait is given up, on a quiet machine. */
+const SILENCE = 60_000;
+const INTERVAL = 50;
+
+export interface Waiting<T> {
+  /** What is waited for, as it ends the sentence "waited for ...". */
+  readonly what: string;
+  readonly probe: () => T | Promise<T>;
+  /** Throws while the answer is not the one that is waited for. */
+  readonly check: (answer: T) => void;
+  /** What the product said last, for the one who reads the failure. */
+  readonly said: () => string;
+}
+
+/**
+ * Asks until the answer is right.
+ * @returns the right answer
+ * @throws when the answers have been none but known ones for too long: what was waited for, what was wrong, what the product said
+ * last. An answer that was there before is nothing new, so that going to and fro ends too.
+ */
+export async function until<T>({ what, probe, check, said }: Waiting<T>): Promise<T> {
+  const known = new Set<string>();
+  let changed = performance.now();
+  for (;;) {
+    const answer = await probe();
+    try {
+      check(answer);
+      return answer;
+    } catch (error) {
+      const text = inspect(answer, { depth: null, maxArrayLength: null, maxStringLength: null });
+      if (!known.has(text)) changed = performance.now();
+      known.add(text);
+      const silence = performance.now() - changed;
+      if (silence > patience(SILENCE)) throw new Error(inVain(what, silence, error, said()), { cause: error });
+    }
+    await setTimeout(INTERVAL);
+  }
+}
+
+/**
+ * Waits for one thing that says nothing before it is done.
+ * @throws when it takes longer than a thing of its kind may
+ */
+export async function within<T>(what: string, promise: Promise<T>, said: () => string): Promise<T> {
+  const limit = new AbortController();
+  const silence = patience(SILENCE);
+  const expired = setTimeout(silence, undefined, { signal: limit.signal }).then(() => {
+    throw new Error(inVain(what, silence, undefined, said()));
+  });
+  try {
+    return await Promise.race([promise, expired]);
+  } finally {
+    // The race is decided: what the loser still says is nobody's concern.
+    expired.catch(() => undefined);
+    limit.abort();
+  }
+}
+
+function inVain(what: string, silence: number, error: unknown, said: string): string {
+  const wrong = error instanceof Error ? `: ${error.message}` : '';
+  return `waited for ${what}, and nothing changed for ${Math.round(silence / 1000)} s${wrong}\nthe product said last:\n${said}`;
+}
+
+/** The end of a log. */
+export function lastLines(log: string, count = 20): string {
+  return log.trimEnd().split('\n').slice(-count).join('\n');
+}
