@@ -2,7 +2,7 @@
 import { setTimeout } from 'node:timers/promises';
 import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { eventually } from '../support/eventually.js';
+import { eventually } from '../support/waiting.js';
 import { Lab } from './lab/lab.js';
 import {
   allow,

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
-import { eventually } from '../support/eventually.js';
+import { eventually } from '../support/waiting.js';
 import { Lab } from './lab/lab.js';
 
 const EXAMPLE = ['-t', 'examples/web-and-database.yaml', '--host', 'compute-1'];

@@ -1,6 +1,6 @@
 /** The agent finds the datapath by the taps of its host. */
 import { expect, it } from 'vitest';
-import { eventually } from '../support/eventually.js';
+import { eventually } from '../support/waiting.js';
 import { Lab } from './lab/lab.js';
 import { allow, pairDocument, SERVER } from './lab/pair.js';
 import { TestAgent } from './lab/test-agent.js';

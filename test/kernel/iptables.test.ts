@@ -1,7 +1,7 @@
 /** The policy in iptables and ipset, by either of the programs, and the agent on it: accepted, and judged by the oracle. */
 import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { eventually } from '../support/eventually.js';
+import { eventually } from '../support/waiting.js';
 import {
   DEFAULT_OPTIONS,
   hostPolicy,

@@ -9,7 +9,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { seed } from '../support/seed.js';
 import { labBackend } from './lab/flavour.js';
 import { allow, EGRESS, HOST, portFields, type Rule } from './lab/pair.js';
-import { progressing } from './lab/progress.js';
+import { progressing } from '../support/waiting.js';
 import { OPEN_PORT, randomFrom, RandomPolicy } from './lab/random-policy.js';
 import type { Referee } from './lab/referee.js';
 import { GUESTS, now, SoakLab } from './lab/soak-lab.js';
@@ -137,41 +137,37 @@ async function soak(
   expect(await lab.diff()).toEqual([0, expect.anything()]);
 }
 
-it('a change every 20 ms under traffic: nothing is lost, nothing gets through', { timeout: 1e8 }, async () => {
+it('a change every 20 ms under traffic: nothing is lost, nothing gets through', async () => {
   await soak();
 });
 
-it(
-  'killed again and again under traffic and changes: no verdict changes, no stream notices',
-  { timeout: 1e8 },
-  async () => {
-    const random = randomFrom(seed + 1);
-    const { agent, referee, how } = lab;
-    let kills = 0;
-    await soak(
-      (isOver) =>
-        each(KILL_EVERY, isOver, async () => {
-          // At any instant; or right behind a transaction, before anything that follows from it is done.
-          const { held } = referee;
-          if (random(2) === 0) await setTimeout(random(60));
-          else {
-            await progressing(
-              () => `a transaction (the agent said last: ${lab.lastWords()})`,
-              () => referee.held !== held || isOver(),
-              () => referee.held,
-            );
-          }
-          await agent.end('SIGKILL');
-          kills++;
-          agent.start(how);
-          // Sometimes it dies before it has begun.
-          if (random(4) > 0) await agent.until(({ lastTransaction }) => lastTransaction !== undefined);
-        }),
-      () => kills >= KILLS_AT_LEAST,
-    );
-    process.stdout.write(`soak: killed ${kills.toString()} times\n`);
-  },
-);
+it('killed again and again under traffic and changes: no verdict changes, no stream notices', async () => {
+  const random = randomFrom(seed + 1);
+  const { agent, referee, how } = lab;
+  let kills = 0;
+  await soak(
+    (isOver) =>
+      each(KILL_EVERY, isOver, async () => {
+        // At any instant; or right behind a transaction, before anything that follows from it is done.
+        const { held } = referee;
+        if (random(2) === 0) await setTimeout(random(60));
+        else {
+          await progressing(
+            () => `a transaction (the agent said last: ${lab.lastWords()})`,
+            () => referee.held !== held || isOver(),
+            () => referee.held,
+          );
+        }
+        await agent.end('SIGKILL');
+        kills++;
+        agent.start(how);
+        // Sometimes it dies before it has begun.
+        if (random(4) > 0) await agent.until(({ lastTransaction }) => lastTransaction !== undefined);
+      }),
+    () => kills >= KILLS_AT_LEAST,
+  );
+  process.stdout.write(`soak: killed ${kills.toString()} times\n`);
+});
 
 const FLOW: Flow | undefined =
   GUESTS[0] !== undefined && GUESTS[1] !== undefined
@@ -215,65 +211,61 @@ async function arrivals(flow: Flow): Promise<number> {
   return count;
 }
 
-it(
-  'a flow that was admitted before is cut when it is revoked, though agents die between the transaction and the sweep, and goes on when it is allowed again',
-  { timeout: 1e8 },
-  async () => {
-    if (FLOW === undefined) throw new Error('too few guests');
-    const flow = FLOW;
-    const { agent, how } = lab;
-    const random = randomFrom(seed + 3);
-    await lab.begin(flowDocument(true));
-    lab.keepFlows();
-    await lab.sprayers.answer([flow.port]);
-    const whole = FLOW_PORTS.length;
-    let outlived = 0;
-    const rounds = Math.max(2, Math.round(SECONDS / 12));
-    // Whether a sweep of the start falls in between is the agent's affair: drawn until none did, often enough.
-    let built = 0;
-    for (let round = 0; built < rounds && round < DRAWS * rounds; round++) {
-      await lab.untilHeld(lab.write(flowDocument(true)));
-      await progressing(
-        () => `${whole.toString()} flows to arrive (the agent said last: ${lab.lastWords()})`,
-        async () => (await arrivals(flow)) === whole,
-        () => lab.flows(flow.port).revoked.length,
-      );
-      // Whoever revokes it dies before the sweep: its nft has committed, and has not ended yet.
-      await agent.end('SIGKILL');
-      await agent.run(lab.hesitant());
-      await setTimeout(random(1500));
-      await lab.untilHeld(lab.write(flowDocument(false)));
-      await agent.end('SIGKILL');
-      const isBuilt = lab.flows(flow.port).live.length === whole;
-      if (isBuilt) built++;
-      // Several that come after it die early, too.
-      for (let death = random(3); death > 0; death--) {
-        agent.start(how);
-        await setTimeout(random(300));
-        await agent.end('SIGKILL');
-      }
-      const early = await arrivals(flow);
-      if (isBuilt) outlived += early;
-      agent.start(how);
-      await progressing(
-        () => `the mark on every revoked flow (the agent said last: ${lab.lastWords()})`,
-        () => lab.flows(flow.port).live.length === 0,
-        () => lab.flows(flow.port).live,
-      );
-      expect(await arrivals(flow)).toBe(0);
-      await agent.end('SIGKILL');
-      expect(await arrivals(flow)).toBe(0);
-      await agent.run(how);
-      expect(await arrivals(flow)).toBe(0);
-    }
-    expect(built).toBe(rounds);
-    process.stdout.write(
-      `soak: ${built.toString()} times ${whole.toString()} flows revoked; of as many datagrams ${outlived.toString()} passed while no agent had looked at the flows yet\n`,
+it('a flow that was admitted before is cut when it is revoked, though agents die between the transaction and the sweep, and goes on when it is allowed again', async () => {
+  if (FLOW === undefined) throw new Error('too few guests');
+  const flow = FLOW;
+  const { agent, how } = lab;
+  const random = randomFrom(seed + 3);
+  await lab.begin(flowDocument(true));
+  lab.keepFlows();
+  await lab.sprayers.answer([flow.port]);
+  const whole = FLOW_PORTS.length;
+  let outlived = 0;
+  const rounds = Math.max(2, Math.round(SECONDS / 12));
+  // Whether a sweep of the start falls in between is the agent's affair: drawn until none did, often enough.
+  let built = 0;
+  for (let round = 0; built < rounds && round < DRAWS * rounds; round++) {
+    await lab.untilHeld(lab.write(flowDocument(true)));
+    await progressing(
+      () => `${whole.toString()} flows to arrive (the agent said last: ${lab.lastWords()})`,
+      async () => (await arrivals(flow)) === whole,
+      () => lab.flows(flow.port).revoked.length,
     );
-  },
-);
+    // Whoever revokes it dies before the sweep: its nft has committed, and has not ended yet.
+    await agent.end('SIGKILL');
+    await agent.run(lab.hesitant());
+    await setTimeout(random(1500));
+    await lab.untilHeld(lab.write(flowDocument(false)));
+    await agent.end('SIGKILL');
+    const isBuilt = lab.flows(flow.port).live.length === whole;
+    if (isBuilt) built++;
+    // Several that come after it die early, too.
+    for (let death = random(3); death > 0; death--) {
+      agent.start(how);
+      await setTimeout(random(300));
+      await agent.end('SIGKILL');
+    }
+    const early = await arrivals(flow);
+    if (isBuilt) outlived += early;
+    agent.start(how);
+    await progressing(
+      () => `the mark on every revoked flow (the agent said last: ${lab.lastWords()})`,
+      () => lab.flows(flow.port).live.length === 0,
+      () => lab.flows(flow.port).live,
+    );
+    expect(await arrivals(flow)).toBe(0);
+    await agent.end('SIGKILL');
+    expect(await arrivals(flow)).toBe(0);
+    await agent.run(how);
+    expect(await arrivals(flow)).toBe(0);
+  }
+  expect(built).toBe(rounds);
+  process.stdout.write(
+    `soak: ${built.toString()} times ${whole.toString()} flows revoked; of as many datagrams ${outlived.toString()} passed while no agent had looked at the flows yet\n`,
+  );
+});
 
-it('1 000 ports, thousands of changes: memory does not grow', { timeout: 1e8 }, async () => {
+it('1 000 ports, thousands of changes: memory does not grow', async () => {
   // A single figure says when garbage was last collected: a leak lifts the lowest one above the former highest.
   const [first, changes] = SECONDS >= 600 ? [1000, 10_000] : SECONDS >= 60 ? [300, 500] : [100, 200];
   const random = randomFrom(seed + 2);

@@ -2,10 +2,48 @@
 import { setTimeout } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { patience } from './patience.js';
+import { step } from './progress.js';
 
 /** Milliseconds without anything new after which a wait is given up, on a quiet machine. */
-const SILENCE = 60_000;
+const SILENCE = 30_000;
 const INTERVAL = 50;
+/** Between two looks where a look costs little; in milliseconds. */
+const SHORT_INTERVAL = 5;
+
+/** Waits until something holds that tells nothing before; fails when it does not for long. */
+export async function eventually(holds: () => Promise<boolean> | boolean): Promise<void> {
+  await progressing(
+    () => holds.toString(),
+    holds,
+    () => '',
+  );
+}
+
+/**
+ * Waits until something holds, as long as something moves.
+ * @param what is waited for, as the error says it
+ * @param progress anything that differs when there was progress; it is said in the error, too
+ */
+export async function progressing(
+  what: () => string,
+  holds: () => Promise<boolean> | boolean,
+  progress: () => unknown,
+): Promise<void> {
+  let before: string | undefined;
+  let movedAt = performance.now();
+  while (!(await holds())) {
+    const now = JSON.stringify(progress());
+    if (now !== before) {
+      step(`waited for: ${what()}`);
+      movedAt = performance.now();
+      before = now;
+    } else if (performance.now() - movedAt > patience(SILENCE)) {
+      const silence = Math.round(patience(SILENCE) / 1000).toString();
+      throw new Error(`waited for ${what()}: nothing moved for ${silence} s${now === '""' ? '' : ` at ${now}`}`);
+    }
+    await setTimeout(SHORT_INTERVAL);
+  }
+}
 
 export interface Waiting<T> {
   /** What is waited for, as it ends the sentence "waited for ...". */
@@ -33,7 +71,10 @@ export async function until<T>({ what, probe, check, said }: Waiting<T>): Promis
       return answer;
     } catch (error) {
       const text = inspect(answer, { depth: null, maxArrayLength: null, maxStringLength: null });
-      if (!known.has(text)) changed = performance.now();
+      if (!known.has(text)) {
+        changed = performance.now();
+        step(`waited for ${what}`);
+      }
       known.add(text);
       const silence = performance.now() - changed;
       if (silence > patience(SILENCE)) throw new Error(inVain(what, silence, error, said()), { cause: error });
@@ -47,6 +88,7 @@ export async function until<T>({ what, probe, check, said }: Waiting<T>): Promis
  * @throws when it takes longer than a thing of its kind may
  */
 export async function within<T>(what: string, promise: Promise<T>, said: () => string): Promise<T> {
+  step(`waited for ${what}`);
   const limit = new AbortController();
   const silence = patience(SILENCE);
   const expired = setTimeout(silence, undefined, { signal: limit.signal }).then(() => {

@@ -1,6 +1,6 @@
 /** The agent's whole life once, on any datapath and backend. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { eventually } from '../../support/eventually.js';
+import { eventually } from '../../support/waiting.js';
 import { isBridged, type Datapath } from '../../../compiler/index.js';
 import { backendName, environment, type LabBackend } from './flavour.js';
 import { Lab } from './lab.js';

@@ -20,7 +20,7 @@ import {
   type IptablesStep,
 } from '../../../compiler/index.js';
 import { atExit } from '../../support/at-exit.js';
-import { eventually } from '../../support/eventually.js';
+import { eventually } from '../../support/waiting.js';
 import { addWitness, step } from '../../support/progress.js';
 import { environment, type LabBackend } from './flavour.js';
 import { frameHex, frameHexes, type WireFrame } from './frame-bytes.js';

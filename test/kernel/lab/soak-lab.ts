@@ -11,7 +11,7 @@ import { Child } from './children.js';
 import { backendName, environment, type LabBackend } from './flavour.js';
 import { markerPort } from './marker.js';
 import { HOST, ipFrame, ports as transport, type Rule } from './pair.js';
-import { PATIENCE, progressing } from './progress.js';
+import { progressing } from '../../support/waiting.js';
 import { CLOSED_PORT, OPEN_PORT, TOGGLED_PORTS } from './random-policy.js';
 import { Referee } from './referee.js';
 import { flowOf, Sprayers } from './sprayers.js';
@@ -47,7 +47,7 @@ export class SoakLab {
   readonly #dropsBefore = machineDrops();
 
   constructor(readonly backend: LabBackend) {
-    this.agent = new TestAgent(this.streams.host, PATIENCE);
+    this.agent = new TestAgent(this.streams.host);
     this.how = agentOptions('routed', backend);
     this.referee = new Referee({
       isAtomic: backend === 'nftables',

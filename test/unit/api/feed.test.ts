@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { eventually } from '../../support/eventually.js';
+import { eventually } from '../../support/waiting.js';
 import { parseTopology, type Problem, type Topology, type TopologyChanges } from '../../../src/model/index.js';
 import { parseFeedLine, TopologyFeed } from '../../../src/sources/feed/feed.js';
 import { ApiSource } from '../../../src/sources/api/index.js';

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import fc from 'fast-check';
 import { afterAll, expect, it } from 'vitest';
-import { eventually } from '../../support/eventually.js';
+import { eventually } from '../../support/waiting.js';
 
 const MAIN = 'dist/src/cli/main.js';
 const ROUNDS = 20;

@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { eventually } from '../../support/eventually.js';
+import { eventually } from '../../support/waiting.js';
 import { FileSource } from '../../../src/sources/file/index.js';
 import type { SourceEvent } from '../../../src/sources/source.js';
 
