@@ -26,6 +26,7 @@ async function start(): Promise<void> {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   api = child;
+  child.once('exit', (code, signal) => (output += `exit ${String(code)} ${String(signal)}\n`));
   child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
   url = await until({
     what: 'the API to listen',
@@ -47,7 +48,7 @@ async function kill(): Promise<void> {
 }
 
 beforeAll(async () => {
-  mount('-t', 'tmpfs', '-o', 'size=600k', 'tmpfs', disk);
+  mount('-t', 'tmpfs', '-o', 'size=1200k', 'tmpfs', disk);
   await start();
 }, 0);
 afterAll(async () => {
@@ -61,7 +62,11 @@ afterAll(async () => {
 
 /** Asks the API; it has to answer. */
 async function ask(path: string, init: RequestInit = {}): Promise<Response> {
-  return within(`${init.method ?? 'GET'} ${path} to be answered`, fetch(`${url}${path}`, init), said);
+  try {
+    return await within(`${init.method ?? 'GET'} ${path} to be answered`, fetch(`${url}${path}`, init), said);
+  } catch (error) {
+    throw new Error(`the API does not answer; it said last:\n${said()}`, { cause: error });
+  }
 }
 
 async function post(name: string): Promise<number> {

@@ -16,6 +16,7 @@ import {
   type Store,
   type WatchListener,
 } from './store.js';
+import { hasRoom } from './room.js';
 import { checkSchema, SCHEMA } from './schema.js';
 
 /** Of those that a watcher may ask for again. */
@@ -35,7 +36,11 @@ export class LmdbStore implements Store {
   #recent: Commit[] = [];
   readonly #watchers = new Set<WatchListener>();
 
-  private constructor(path: string, root: RootDatabase, lock: Server | undefined) {
+  private constructor(
+    private readonly path: string,
+    root: RootDatabase,
+    lock: Server | undefined,
+  ) {
     this.name = `lmdb:${path}`;
     this.#root = root;
     this.#lock = lock;
@@ -78,6 +83,7 @@ export class LmdbStore implements Store {
   commit(base: number, changes: Changes): Promise<number | 'conflict'> {
     const revision = base + 1;
     try {
+      if (!hasRoom(this.path, sizeOf(changes))) throw new Error('no room is left on the disk');
       const isApplied = this.#root.transactionSync(() => {
         if ((this.#meta.get(REVISION) ?? 0) !== base) return false;
         for (const [key, value] of changes) {
@@ -132,6 +138,11 @@ export class LmdbStore implements Store {
     if (this.#recent.length > 2 * REMEMBERED_COMMITS) this.#recent = this.#recent.slice(-REMEMBERED_COMMITS);
     for (const { onCommit } of [...this.#watchers]) onCommit(commit);
   }
+}
+
+/** In bytes, about: texts are longer than they look where they are not ASCII. */
+function sizeOf(changes: Changes): number {
+  return [...changes].reduce((sum, [key, value]) => sum + key.length + JSON.stringify(value ?? null).length, 0);
 }
 
 function opened(path: string, use: 'serve' | 'read'): RootDatabase {
