@@ -1,12 +1,14 @@
 // Makes the checkout ready to run: npm packages, the build and, with --kernel, --client, --container or --vm as root, the programs of that tier.
 // Quick when everything is there. Plain Node, because nothing is installed before it runs.
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
+import { clearInterval, setInterval } from 'node:timers';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
+const MINUTE = 60_000;
 const LEAST_NODE = [20, 19];
 /** What each tier needs of the system, and the Debian packages that bring it. */
 const PROGRAMS = {
@@ -39,21 +41,31 @@ function checkNode() {
   }
 }
 
-function run(program, args) {
-  const result = spawnSync(program, args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8' });
-  if (result.status === 0) return;
-  process.stderr.write(`${result.stdout ?? ''}${result.stderr ?? ''}`);
-  fail(`${program} ${args.join(' ')} failed`);
+/** Runs a program and says each minute that it does. Throws, with all that it printed, when it fails. */
+async function run(program, args, env = process.env) {
+  const child = spawn(program, args, { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
+  const timer = setInterval(() => say(`still at it: ${program} ${args[0] ?? ''}`), MINUTE);
+  try {
+    const code = await new Promise((resolve, reject) => {
+      child.once('error', reject);
+      child.once('close', resolve);
+    });
+    if (code !== 0) throw new Error(`${output}${program} ${args.join(' ')} failed`);
+  } finally {
+    clearInterval(timer);
+  }
 }
 
-function installPackages() {
+async function installPackages() {
   const stamp = join(ROOT, 'node_modules', '.portcullis-setup');
   const wanted = createHash('sha256')
     .update(readFileSync(join(ROOT, 'package-lock.json')))
     .digest('hex');
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return;
   say('installing npm packages');
-  run('npm', ['ci', '--no-audit', '--no-fund']);
+  await run('npm', ['ci', '--no-audit', '--no-fund']);
   writeFileSync(stamp, wanted);
 }
 
@@ -66,13 +78,13 @@ function newest(folder) {
   return latest;
 }
 
-function build() {
+async function build() {
   const sources = ['src', 'compiler', 'agent', 'test', 'bench'].map((name) => join(ROOT, name)).filter(existsSync);
   const changed = Math.max(statSync(join(ROOT, 'tsconfig.json')).mtimeMs, ...sources.map(newest));
   const stamp = join(ROOT, 'dist', '.built');
   if (existsSync(stamp) && statSync(stamp).mtimeMs > changed) return;
   say('building');
-  run(process.execPath, [join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', 'tsconfig.json']);
+  await run(process.execPath, [join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', 'tsconfig.json']);
   mkdirSync(join(ROOT, 'dist'), { recursive: true });
   writeFileSync(stamp, '');
 }
@@ -82,7 +94,7 @@ function isInstalled(program) {
   return folders.some((folder) => existsSync(join(folder, program)));
 }
 
-function installPrograms(wanted) {
+async function installPrograms(wanted) {
   if (process.platform !== 'linux' || process.getuid?.() !== 0) return;
   const missing = Object.entries(wanted).filter(([program]) => !isInstalled(program));
   if (missing.length === 0) return;
@@ -94,16 +106,20 @@ function installPrograms(wanted) {
   say(`installing Debian packages: ${packages.join(' ')}`);
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   try {
-    execFileSync('apt-get', ['update', '-qq'], { stdio: 'ignore', env });
-    execFileSync('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], { stdio: 'ignore', env });
+    await run('apt-get', ['update', '-qq'], env);
+    await run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], env);
   } catch {
     say(`apt-get could not install ${packages.join(' ')}: what needs them will say so`);
   }
 }
 
 checkNode();
-installPackages();
-build();
-for (const [flag, programs] of Object.entries(PROGRAMS)) {
-  if (process.argv.includes(flag)) installPrograms(programs);
+try {
+  await installPackages();
+  await build();
+} catch (error) {
+  fail(error.message);
 }
+// In one go: each start of apt-get costs seconds.
+const asked = Object.entries(PROGRAMS).filter(([flag]) => process.argv.includes(flag));
+await installPrograms(Object.assign({}, ...asked.map(([, programs]) => programs)));

@@ -8,7 +8,7 @@ import { performance } from 'node:perf_hooks';
 import { clearInterval, setInterval } from 'node:timers';
 import { fileURLToPath } from 'node:url';
 import { parseOptions, USAGE, UsageError } from './test/options.mjs';
-import { failureBlock, mergedJunit, Results } from './test/results.mjs';
+import { failureBlock, mergedJunit, Results, WHOLE } from './test/results.mjs';
 import { measureSlowness } from './test/slowness.mjs';
 import { endAll, supervise } from './test/supervise.mjs';
 import { EXAMPLE, testFiles, TIERS } from './test/tiers.mjs';
@@ -75,10 +75,10 @@ async function run(tier, options, slowness) {
     });
     results.take();
     if (tier === EXAMPLE && code === 0) results.passed++;
-    else if (code !== 0 && results.failed === 0) results.fail('the whole tier', `it ended with ${code}`);
+    else if (code !== 0 && results.failed === 0) results.fail(WHOLE, `it ended with ${code}`);
   } catch (error) {
     results.take();
-    results.fail(results.running.join('; ') || 'the whole tier', error.message);
+    results.fail(results.running.join('; ') || WHOLE, error.message);
   } finally {
     clearInterval(timer);
   }

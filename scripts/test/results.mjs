@@ -4,6 +4,8 @@ import { stripVTControlCharacters } from 'node:util';
 
 /** Lines of a failure's testimony that are shown; the whole is in the report file. */
 const MOST_LINES = 200;
+/** The name of a failure that is no test's. */
+export const WHOLE = 'the whole tier';
 
 /** The tests of one tier. */
 export class Results {

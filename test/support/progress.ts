@@ -8,7 +8,7 @@ import { join } from 'node:path';
 /** Where scripts/test.mjs looks; undefined when a test is run by hand. */
 const FOLDER = process.env['PORTCULLIS_PROGRESS'];
 /** Between two notes for scripts/test.mjs; in milliseconds. */
-const NOTE_EVERY = 1000;
+const NOTE_EVERY = 100;
 
 interface State {
   test: string;
