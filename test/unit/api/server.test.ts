@@ -4,7 +4,7 @@ import { Agent, get } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { noAuthentication } from '../../../src/api/auth/none.js';
 import { MEMBER, READER, TestApi } from '../../support/api.js';
 import { CERTIFICATE, KEY } from '../../support/certificate.js';
@@ -32,10 +32,18 @@ it('speaks TLS with the certificate that it is given, and only that', async () =
 it('answers so many requests of one client in a second, and those of another all the same', async () => {
   const api = await TestApi.open(noAuthentication, undefined, { rate: 5 });
   const ask = async (token: string): Promise<number> => (await api.get('/networks', { ...MEMBER, token })).status;
-  const statuses: number[] = [];
-  for (let number = 0; number < 8; number++) statuses.push(await ask('one'));
-  expect(statuses).toEqual([200, 200, 200, 200, 200, 429, 429, 429]);
-  expect(await ask('two')).toBe(200);
+  // A second that ends when we say so, however slow the machine is.
+  vi.useFakeTimers({ toFake: ['Date'] });
+  try {
+    const statuses: number[] = [];
+    for (let number = 0; number < 8; number++) statuses.push(await ask('one'));
+    expect(statuses).toEqual([200, 200, 200, 200, 200, 429, 429, 429]);
+    expect(await ask('two')).toBe(200);
+    vi.advanceTimersByTime(1001);
+    expect(await ask('one')).toBe(200);
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 it('the feed is for administrators, and for agents by their token; agents read nothing else', async () => {
