@@ -19,6 +19,8 @@ export interface Backend {
 export interface Plan {
   /** How many there are; 0 when there is nothing to do. */
   readonly changes: number;
+  /** False where only comments of rules could be compared with what is loaded, and not what the rules do. */
+  readonly areBodiesKnown: boolean;
   /** @throws KernelError; then the former rules stand. */
   apply(): Promise<void>;
 }

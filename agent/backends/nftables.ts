@@ -12,7 +12,7 @@ import {
 } from '../../compiler/index.js';
 import type { Port } from '../../src/model/index.js';
 import { removeIptables } from '../kernel/iptables.js';
-import { readLoadedTables, wouldApply } from '../kernel/nft.js';
+import { judgeBodies, readLoadedTables, wouldApply } from '../kernel/nft.js';
 import type { Backend, BackendParts, Plan } from './backend.js';
 
 export class NftablesBackend implements Backend {
@@ -30,9 +30,11 @@ export class NftablesBackend implements Backend {
     // What came while we read is in the compilation.
     this.compiler.take();
     const { tables } = this.compiler.ruleset();
-    const plan = this.change(anew ? replacement(tables, loaded) : planTransaction(tables, loaded));
+    const judged = await judgeBodies(loaded, tables);
+    const plan = this.change(anew ? replacement(tables, loaded) : planTransaction(tables, judged.tables));
     return {
       changes: plan.changes,
+      areBodiesKnown: judged.areBodiesKnown,
       apply: async () => {
         await plan.apply();
         // The new rules are in force: what iptables has of a former backend only takes away.
@@ -45,6 +47,7 @@ export class NftablesBackend implements Backend {
   change(transaction: Transaction): Plan {
     return {
       changes: countChanges(transaction),
+      areBodiesKnown: true,
       apply: async () => {
         if (transaction.length > 0) await this.parts.applyNft(printTransaction(transaction));
       },

@@ -31,6 +31,7 @@ interface AgentArguments extends BackendArguments, Omit<DatapathArguments, 'data
   readonly api: string | undefined;
   readonly host: string | undefined;
   readonly verify: number | undefined;
+  readonly 'allow-shrink': boolean;
   readonly audit: boolean;
   readonly socket: string;
   readonly metrics: string | undefined;
@@ -85,6 +86,11 @@ export const agentCommand: CommandModule<object, AgentArguments> = {
           requiresArg: true,
           describe: 'seconds between comparisons of everything with the kernel (3600; 60 with iptables)',
         },
+        'allow-shrink': {
+          type: 'boolean',
+          default: false,
+          describe: 'obey a topology from which all, or most, of this host’s ports have gone at once',
+        },
         ...logLevelOption,
       })
       .example('$0 agent --source file:/etc/portcullis/topology.yaml', 'as the host that this machine is named')
@@ -118,6 +124,7 @@ export const agentCommand: CommandModule<object, AgentArguments> = {
       },
       backend: args.backend,
       verifyEvery: verifyMilliseconds(args),
+      allowShrink: args['allow-shrink'],
       socket: args.socket,
       metrics: metricsAddress(args.metrics),
       log,
