@@ -212,6 +212,7 @@ export class Agent {
       settled: isLoaded && this.#enforcer.isIdle && this.#sweeper.hasLooked,
       lateSince: lateFor === undefined ? undefined : new Date(Date.now() - lateFor).toISOString(),
       lastError: this.#enforcer.lastError,
+      leftover: this.#enforcer.leftover,
       source: {
         name: source.name,
         readAt: this.#readAt?.toISOString(),

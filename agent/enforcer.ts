@@ -243,6 +243,11 @@ export class Enforcer {
     return this.#running === undefined && !this.#hasWork();
   }
 
+  /** What of a former packet filter could not be removed. */
+  get leftover(): string | undefined {
+    return this.#backend.leftover;
+  }
+
   get lastError(): string | undefined {
     return this.#lastError;
   }

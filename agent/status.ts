@@ -44,6 +44,8 @@ export interface AgentStatus {
   /** Since when a change waits that is not in force; undefined while none has waited for long. */
   readonly lateSince: string | undefined;
   readonly lastError: string | undefined;
+  /** What of a former packet filter's rules could not be removed, and why. They only take away; it is tried again. */
+  readonly leftover: string | undefined;
   readonly source: {
     readonly name: string;
     readonly readAt: string | undefined;

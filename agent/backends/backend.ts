@@ -5,6 +5,8 @@ import type { Port } from '../../src/model/index.js';
 export type BackendName = 'nftables' | 'iptables';
 
 export interface Backend {
+  /** What of another packet filter's rules of ours could not be removed, and why; it is tried again. They only take away. */
+  readonly leftover: string | undefined;
   /**
    * Reads back what is loaded and compares it with a compilation from scratch: changes until then count as taken.
    * @param anew to replace everything of ours, whatever it looks like.

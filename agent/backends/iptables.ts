@@ -39,6 +39,7 @@ export class IptablesBackend implements Backend {
   #beside: readonly TableState[] = [];
   /** True once nothing of ours can be left in the other flavour of iptables. */
   #isMoved = false;
+  leftover: string | undefined;
 
   constructor(
     private readonly compiler: HostCompiler,
@@ -60,8 +61,7 @@ export class IptablesBackend implements Backend {
       areBodiesKnown: judged.areBodiesKnown,
       apply: async () => {
         await plan.apply();
-        if (!this.#isMoved) await removeOtherFlavour();
-        this.#isMoved = true;
+        if (!this.#isMoved) await this.#removeOther();
       },
     };
   }
@@ -84,6 +84,16 @@ export class IptablesBackend implements Backend {
       if (!(await wouldTakeRules(family, printIptables(program, family)))) return false;
     }
     return wouldApply(printTables(besideIptables(policy, this.options)));
+  }
+
+  async #removeOther(): Promise<void> {
+    try {
+      await removeOtherFlavour();
+      this.#isMoved = true;
+      this.leftover = undefined;
+    } catch (error) {
+      this.leftover = `the other iptables: ${error instanceof Error ? error.message : String(error)}`;
+    }
   }
 
   #planOf(plan: IptablesPlan, rules: IptablesProgram, policy: HostPolicy, loadedTables: readonly TableState[]): Plan {

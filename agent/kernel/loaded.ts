@@ -22,6 +22,8 @@ type Bodies = ReadonlyMap<string, readonly string[]>;
 export interface LoadedTable extends TableState {
   /** By chain. */
   readonly bodies: Bodies;
+  /** Nobody but the socket that made it may change it (flag `owner`). */
+  readonly isOwnedByAnother: boolean;
 }
 
 /** A table of this name is only checked, never loaded. */
@@ -38,12 +40,12 @@ export function readLoadedTable(family: TableFamily, flags: number, listing: str
   const state = readListing(family, TABLE_NAME, json);
   const oddities = [
     ...((flags & DORMANT) === 0 ? [] : ['dormant']),
-    ...((flags & OWNED) === 0 ? [] : ['owned by another program']),
     ...(state.oddities === '' ? [] : [state.oddities]),
   ];
   return {
     ...state,
     oddities: oddities.join(', '),
+    isOwnedByAnother: (flags & OWNED) !== 0,
     bodies: readBodies(begin <= 0 ? '' : listing.slice(0, begin), family, TABLE_NAME),
   };
 }

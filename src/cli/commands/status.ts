@@ -83,7 +83,7 @@ function render(status: AgentStatus, isEveryPortShown: boolean): readonly string
 
 /** What somebody should look at, each by itself. */
 function abnormal(status: AgentStatus): readonly string[] {
-  const { lateSince, watching, formerDevices, notFiltered } = status;
+  const { lateSince, leftover, watching, formerDevices, notFiltered } = status;
   return [
     ...(lateSince === undefined ? [] : [colours.red(`LATE: a change waits since ${lateSince}`)]),
     ...(watching.awaySince === undefined
@@ -99,6 +99,7 @@ function abnormal(status: AgentStatus): readonly string[] {
     ...(notFiltered.length === 0
       ? []
       : [colours.red(`NOT FILTERED, and look like guests’: ${shownOf(notFiltered).join(', ')}`)]),
+    ...(leftover === undefined ? [] : [colours.red(`left over, and tried again: ${leftover}`)]),
     ...(formerDevices.length === 0
       ? []
       : [`closed, since they were a port’s once (portcullis release DEVICE): ${shownOf(formerDevices).join(', ')}`]),

@@ -75,6 +75,9 @@ const RULE = [
   'remote_group_id',
   'remote_ip_prefix',
   'security_group_id',
+  // Of the templates of rules (security-groups-default-rules).
+  'used_in_default_sg',
+  'used_in_non_default_sg',
 ];
 
 const ADDRESS_GROUP = [...STANDARD, 'addresses', 'shared'];
