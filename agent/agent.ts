@@ -4,11 +4,13 @@ import type { Logger } from 'pino';
 import type { CompileOptions } from '../compiler/index.js';
 import { formatProblem, type Port, type Problem } from '../src/model/index.js';
 import type { Source, SourceEvent } from '../src/sources/source.js';
+import { SourceGate, type Obeyed, type Passage } from './gate.js';
 import type { BackendName } from './backends/backend.js';
 import { Enforcer, VERIFICATION, type AppliedTransaction } from './enforcer.js';
 import { Sweeper, type SweepResult } from './flows/sweeper.js';
 import { Metrics } from './metrics.js';
 import { Conntrack } from './netlink/conntrack.js';
+import { readLoadedDevices } from './kernel/loaded-devices.js';
 import { serveMetrics, serveSocket } from './server.js';
 import { notify, startWatchdog } from './service-manager.js';
 import type { AgentStatus, PortState, PortStatus } from './status.js';
@@ -28,12 +30,20 @@ export interface AgentSettings {
   readonly log: Logger;
   /** Between comparisons of everything, and up to a tenth more; in milliseconds. */
   readonly verifyEvery: number;
+  /** Obey a topology from which this host's ports have gone. */
+  readonly allowShrink: boolean;
 }
+
+/** While a change waits for longer, or nobody reads notices, the service manager is not told that we live; in milliseconds. */
+const UNWELL_AFTER = 60_000;
+/** A watching process that is away for as long leaves what is loaded unknown; in milliseconds. */
+const AWAY_AFTER = 15_000;
 
 export class Agent {
   readonly #enforcer: Enforcer;
   readonly #sweeper: Sweeper;
   readonly #watcher: Watcher;
+  readonly #gate: SourceGate;
   readonly #metrics = new Metrics();
   readonly #conntrack = new Conntrack();
   readonly #startedAt = new Date();
@@ -42,6 +52,9 @@ export class Agent {
   #stopWatchdog: () => void = () => undefined;
   #verifyTimer: NodeJS.Timeout | undefined;
   #isReady = false;
+  #isBlind = false;
+  /** Why a topology is held back, as it was told last. */
+  #heldFor: string | undefined;
   #readAt: Date | undefined;
   #staleSince: Date | undefined;
   #problems: readonly string[] = [];
@@ -52,7 +65,9 @@ export class Agent {
   constructor(private readonly settings: AgentSettings) {
     const { options, backend, host, log } = settings;
     this.#log = log;
-    this.#enforcer = new Enforcer((port) => port.host === host, options, backend, {
+    const isLocal = (port: Port): boolean => port.host === host;
+    this.#gate = new SourceGate(isLocal, settings.allowShrink);
+    this.#enforcer = new Enforcer(isLocal, options, backend, {
       onApplied: (applied) => {
         this.#applied(applied);
       },
@@ -73,6 +88,14 @@ export class Agent {
         this.#drift.found++;
         this.#metrics.drift.inc({ kind: 'found' });
         log.warn({ changes }, 'verification found our rules changed');
+      },
+      onClosed: (opened) => {
+        log.warn({ tables: opened.map(({ family }) => family) }, 'closed until what is loaded is known');
+      },
+      onBlind: () => {
+        if (!this.#isBlind)
+          log.error('nft does not say what rules do in a form that is known: only comments are compared');
+        this.#isBlind = true;
       },
       onIsolated: (ports) => {
         for (const [id, why] of ports) log.error({ port: id }, `closed, since the kernel refuses its rules: ${why}`);
@@ -109,7 +132,13 @@ export class Agent {
       options.audit ? 'started in audit mode: NOTHING IS ENFORCED' : 'started',
     );
     this.#declareGauges();
-    const answers = { status: () => this.status(), metrics: this.#metrics };
+    const answers = {
+      status: () => this.status(),
+      metrics: this.#metrics,
+      accept: () => this.accept(),
+      release: (device: string) => this.release(device),
+    };
+    await this.#remember();
     await this.#serve('the status socket', socket, async () => serveSocket(socket, answers));
     if (metrics !== undefined) {
       await this.#serve('metrics', metrics, async () => serveMetrics(metrics, answers));
@@ -119,7 +148,9 @@ export class Agent {
       this.#sourceSays(event);
     });
     this.#verifyLater();
-    this.#stopWatchdog = startWatchdog(() => this.#enforcer.isEnforced || this.#staleSince !== undefined);
+    this.#stopWatchdog = startWatchdog(
+      () => (this.#enforcer.lateFor ?? 0) < UNWELL_AFTER && this.#awayFor() < UNWELL_AFTER,
+    );
   }
 
   /** Reads the source again and compares everything. */
@@ -127,6 +158,26 @@ export class Agent {
     this.#log.info('asked to read again');
     this.settings.source.reload();
     this.#enforcer.doubt('asked to');
+  }
+
+  /** Obeys the topology that is held back. @returns false when none is. */
+  accept(): boolean {
+    const passage = this.#gate.accept();
+    if (passage === undefined) return false;
+    this.#log.warn('told to obey the topology that was held back');
+    this.settings.source.accept?.();
+    this.#heldFor = undefined;
+    this.#problems = [];
+    this.#sourceIsWell([]);
+    this.#obey(passage);
+    return true;
+  }
+
+  /** Leaves a device alone that was a port's once. @returns false when it is none of these. */
+  release(device: string): boolean {
+    if (!this.#enforcer.release(device)) return false;
+    this.#log.warn({ device }, 'told to leave alone a device that was a port’s once');
+    return true;
   }
 
   /** The rules stay as they are. */
@@ -145,6 +196,9 @@ export class Agent {
 
   status(): AgentStatus {
     const { version, host, options, backend, source } = this.settings;
+    const ports = [...this.#enforcer.localPorts()].map((port) => this.#portStatus(port));
+    const isLoaded = this.#isLoaded();
+    const { lateFor } = this.#enforcer;
     return {
       version,
       host,
@@ -153,26 +207,62 @@ export class Agent {
       datapath: options.datapath,
       backend,
       audit: options.audit,
-      loaded: this.#enforcer.isEnforced,
-      enforced: this.#enforcer.isEnforced && !options.audit,
-      settled: this.#enforcer.isEnforced && this.#enforcer.isIdle && this.#sweeper.hasLooked,
+      loaded: isLoaded,
+      enforced: isLoaded && !options.audit,
+      settled: isLoaded && this.#enforcer.isIdle && this.#sweeper.hasLooked,
+      lateSince: lateFor === undefined ? undefined : new Date(Date.now() - lateFor).toISOString(),
       lastError: this.#enforcer.lastError,
+      leftover: this.#enforcer.leftover,
       source: {
         name: source.name,
         readAt: this.#readAt?.toISOString(),
         staleSince: this.#staleSince?.toISOString(),
+        isHeld: this.#gate.isHolding,
         problems: this.#problems,
       },
+      watching: { ...this.#watcher.state, awaySince: this.#watcher.state.awaySince?.toISOString() },
       lastTransaction: this.#lastTransaction,
       drift: this.#drift,
       flows: this.#flows,
-      ports: [...this.#enforcer.localPorts()].map((port) => this.#portStatus(port)),
+      formerDevices: this.#enforcer.formerDevices,
+      notFiltered: this.#enforcer.links.guestLike((name) => this.#isOurs(name)),
+      ports,
     };
   }
 
-  #heard(event: WatchEvent): void {
+  /** True while the kernel holds the policy and somebody would notice if it did not. */
+  #isLoaded(): boolean {
+    return this.#enforcer.isEnforced && this.#awayFor() < AWAY_AFTER;
+  }
+
+  /** For how long nobody has read notices, in milliseconds; 0 while somebody does. */
+  #awayFor(): number {
+    const { awaySince } = this.#watcher.state;
+    return awaySince === undefined ? 0 : Date.now() - awaySince.getTime();
+  }
+
+  #isOurs(device: string): boolean {
+    return (
+      device.startsWith(this.settings.options.devicePrefix) ||
+      this.#enforcer.formerDevices.includes(device) ||
+      this.#enforcer.isPortDevice(device)
+    );
+  }
+
+  /** What is loaded says which devices were ports' before. */
+  async #remember(): Promise<void> {
+    try {
+      const devices = await readLoadedDevices(this.settings.backend);
+      this.#enforcer.remember(devices);
+      this.#gate.remember(devices);
+    } catch (error) {
+      this.#log.error(`what is loaded cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+
+  #heard(event: Exclude<WatchEvent, { kind: 'alive' }>): void {
     if (event.kind === 'table-changed') {
-      this.#enforcer.tableChanged(event.pid, event.program);
+      this.#enforcer.tableChanged(event.change);
       return;
     }
     this.#enforcer.setLinks(event);
@@ -183,23 +273,41 @@ export class Agent {
     this.#problems = event.problems.map((problem) => formatProblem(problem));
     switch (event.kind) {
       case 'topology':
-        this.#sourceIsWell(event.problems);
-        this.#enforcer.setTopology(event.topology);
+        this.#passed(this.#gate.whole(event.topology, event.doubt), event.problems);
         break;
       case 'changes':
-        this.#sourceIsWell(event.problems);
-        this.#enforcer.changeTopology(event.changes);
+        this.#passed(this.#gate.changes(event.changes), event.problems);
         break;
-      case 'stale': {
-        this.#staleSince ??= new Date();
-        const [first] = this.#problems;
-        this.#log.error(
-          { problems: this.#problems.length },
-          `the source cannot be used, the last good state stays: ${first ?? 'no reason given'}`,
-        );
+      case 'stale':
+        this.#isStale();
         break;
-      }
     }
+  }
+
+  #passed(passage: Passage, problems: readonly Problem[]): void {
+    if (passage.kind === 'held') {
+      this.#problems = [`${this.settings.source.name}: ${passage.reason}`, ...this.#problems];
+      if (this.#heldFor !== passage.reason) this.#isStale();
+      this.#heldFor = passage.reason;
+      return;
+    }
+    this.#heldFor = undefined;
+    this.#sourceIsWell(problems);
+    this.#obey(passage);
+  }
+
+  #obey(passage: Obeyed): void {
+    if (passage.kind === 'topology') this.#enforcer.setTopology(passage.topology);
+    else this.#enforcer.changeTopology(passage.changes);
+  }
+
+  #isStale(): void {
+    this.#staleSince ??= new Date();
+    const [first] = this.#problems;
+    this.#log.error(
+      { problems: this.#problems.length },
+      `the source cannot be used, the last good state stays: ${first ?? 'no reason given'}`,
+    );
   }
 
   #sourceIsWell(problems: readonly Problem[]): void {
@@ -270,13 +378,35 @@ export class Agent {
       case 'down':
         return 'down';
       case 'filtered':
-        return this.#enforcer.isEnforced ? 'enforced' : 'pending';
+        return this.#isLoaded() ? 'enforced' : 'pending';
     }
   }
 
   #declareGauges(): void {
     const gauge = this.#metrics.gauge.bind(this.#metrics);
-    gauge('portcullis_enforced', '1 while the kernel holds the policy.', () => (this.status().enforced ? 1 : 0));
+    gauge('portcullis_enforced', '1 while the kernel holds the policy.', () =>
+      this.#isLoaded() && !this.settings.options.audit ? 1 : 0,
+    );
+    gauge(
+      'portcullis_late_seconds',
+      'For how long the oldest change waits that is not in force; 0 while none is late.',
+      () => (this.#enforcer.lateFor ?? 0) / 1000,
+    );
+    gauge(
+      'portcullis_watching_away_seconds',
+      'For how long nobody has read the kernel’s notices; 0 while somebody does.',
+      () => this.#awayFor() / 1000,
+    );
+    gauge(
+      'portcullis_devices_not_filtered',
+      'Devices that look like guests’ and are none of a port’s.',
+      () => this.#enforcer.links.guestLike((name) => this.#isOurs(name)).length,
+    );
+    gauge(
+      'portcullis_devices_closed',
+      'Devices that are closed since they were a port’s once.',
+      () => this.#enforcer.formerDevices.length,
+    );
     gauge('portcullis_audit', '1 in audit mode: nothing is enforced.', () => (this.settings.options.audit ? 1 : 0));
     gauge('portcullis_ports', 'Ports of this host.', () => this.status().ports.length);
     gauge(

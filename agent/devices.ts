@@ -4,9 +4,11 @@
  */
 import type { Port } from '../src/model/index.js';
 import type { Link } from './netlink/links.js';
-import type { WatchEvent } from './watch/events.js';
+import type { LinkEvent } from './watch/events.js';
 
 const ALIAS = /^port:(.+)$/;
+/** As libvirt, Nova, Neutron and Proxmox name the devices of guests. */
+const GUEST_NAME = /^(tap|vnet|macvtap|fwpr|qvo|qvb)/;
 
 export class LinkTable {
   readonly #byIndex = new Map<number, Link>();
@@ -17,7 +19,7 @@ export class LinkTable {
   /**
    * @returns names of devices and ids of ports that the event says something of.
    */
-  take(event: Exclude<WatchEvent, { kind: 'table-changed' }>): {
+  take(event: LinkEvent): {
     readonly names: Set<string>;
     readonly ports: Set<string>;
   } {
@@ -44,6 +46,21 @@ export class LinkTable {
 
   has(name: string): boolean {
     return this.#byName.has(name);
+  }
+
+  /**
+   * Devices that look like guests': taps, and what hypervisors name so; veth only where it is plugged into something.
+   * @param isKnown true for those that need no mention.
+   */
+  guestLike(isKnown: (name: string) => boolean): readonly string[] {
+    return [...this.#byIndex.values()]
+      .filter(({ name, kind, master }) => {
+        const looksSo =
+          kind === 'tun' || kind === 'macvtap' || GUEST_NAME.test(name) || (kind === 'veth' && master !== 0);
+        return looksSo && !isKnown(name);
+      })
+      .map(({ name }) => name)
+      .sort();
   }
 
   /** Name of the device whose alias names the port. */

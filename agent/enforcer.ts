@@ -20,16 +20,21 @@ import {
 import type { Backend, BackendName, Plan } from './backends/backend.js';
 import { IptablesBackend } from './backends/iptables.js';
 import { NftablesBackend } from './backends/nftables.js';
+import { closingText } from './closing.js';
+import { Commits } from './commits.js';
 import { deviceOf, LinkTable } from './devices.js';
+import { FormerDevices, isFormerDevice } from './former.js';
 import { isolate } from './isolate.js';
 import { KernelError } from './kernel/errors.js';
-import { applyText, isOwnPid } from './kernel/nft.js';
-import type { WatchEvent } from './watch/events.js';
+import { endPrograms } from './kernel/program.js';
+import type { LinkEvent, Opened, TableChanged } from './watch/events.js';
 
 /** Between tries after a failure, in milliseconds: doubled each time. */
 const BACKOFF = { first: 50, most: 5000 };
-/** A notice of our own transaction comes within this time of its start; in milliseconds. */
-const NOTICE_WITHIN = 2000;
+/** A change that is not in the kernel after as long is late: the policy is not enforced. In milliseconds. */
+const LATE_AFTER = 5000;
+/** Programs that run when the agent is asked to stop may take as long; in milliseconds. */
+const GRACE = 3000;
 /** After as many in a row our tables are replaced as a whole, still in one transaction. */
 const FAILURES_BEFORE_REPLACING = 3;
 /** Ports that the kernel refused are tried again after this time; in milliseconds. */
@@ -58,6 +63,10 @@ export interface EnforcerListener {
   /** What is loaded was not what was wanted, and nobody's change was noticed. */
   readonly onDrift: (changes: number) => void;
   readonly onIsolated: (ports: ReadonlyMap<string, string>) => void;
+  /** Tables were closed at once, after what somebody did to them. */
+  readonly onClosed: (opened: readonly Opened[]) => void;
+  /** nft does not say what rules do in a form that is known: only their comments are compared. */
+  readonly onBlind: () => void;
 }
 
 export class Enforcer {
@@ -91,20 +100,31 @@ export class Enforcer {
   #failures = 0;
   #lastError: string | undefined;
   #isEnforced = false;
-  /** In a process namespace of our own the kernel's process ids are not ours: then our notices are counted. */
-  #arePidsOurs = false;
-  /** When we made transactions that no notice was heard of yet. */
-  #unclaimed: number[] = [];
+  /** When the oldest change became known that no transaction has begun to bring in; on the monotonic clock. */
+  #pendingSince: number | undefined;
+  /** The same, of the transaction under way. */
+  #runningSince: number | undefined;
+  readonly #commits = new Commits(() => {
+    this.doubt('no notice of our own transaction came');
+  });
+  readonly #former: FormerDevices;
+  /** Somebody changed our tables while a transaction of ours was under way. */
+  #isDisturbed = false;
+  /** Tables that must be closed before anything else is done. */
+  #toClose: readonly Opened[] = [];
+  #closing: Promise<void> | undefined;
   #isWatched = false;
 
   constructor(
     private readonly isLocal: (port: Port) => boolean,
-    options: CompileOptions,
+    private readonly options: CompileOptions,
     backend: BackendName,
     private readonly listener: EnforcerListener,
   ) {
-    this.compiler = new HostCompiler((port) => this.isLocal(port), options);
-    const parts = { applyNft: async (text: string) => this.#applyNft(text), isLocal };
+    const isOurs = (port: Port): boolean => isFormerDevice(port) || this.isLocal(port);
+    this.compiler = new HostCompiler(isOurs, options);
+    this.#former = new FormerDevices(options.devicePrefix);
+    const parts = { applyNft: async (text: string) => this.#commits.apply(text), isLocal: isOurs };
     this.#backend =
       backend === 'nftables'
         ? new NftablesBackend(this.compiler, options, parts)
@@ -140,15 +160,36 @@ export class Enforcer {
     this.#kick();
   }
 
+  /** Devices that were ports' before this process began: they stay closed when no port has them. */
+  remember(devices: Iterable<string>): void {
+    this.#former.remember(devices);
+  }
+
+  /** Devices that are closed since they were a port's once. */
+  get formerDevices(): readonly string[] {
+    return this.#former.devices;
+  }
+
+  /** Leaves a former device alone. @returns false when it is none. */
+  release(device: string): boolean {
+    if (!this.#former.release(device)) return false;
+    this.#update({ ports: new Map(), securityGroups: new Map(), addressGroups: new Map() });
+    this.#kick();
+    return true;
+  }
+
   /** From now on notices are heard, and what was missed before is looked for. Nothing is done before the first call. */
   watchBegins(): void {
-    if (this.#isWatched) this.doubt('notices were lost');
+    if (this.#isWatched) {
+      this.#commits.forget();
+      this.doubt('notices were lost');
+    }
     this.#isWatched = true;
     this.#kick();
   }
 
   /** Takes news of links. */
-  setLinks(event: Exclude<WatchEvent, { kind: 'table-changed' }>): void {
+  setLinks(event: LinkEvent): void {
     const touched = this.links.take(event);
     const ids = new Set(touched.ports);
     for (const name of touched.names) {
@@ -167,32 +208,44 @@ export class Enforcer {
     this.#kick();
   }
 
-  tableChanged(pid: number, program: string): void {
-    if (isOwnPid(pid)) {
-      this.#arePidsOurs = true;
-      return;
-    }
-    const since = performance.now() - NOTICE_WITHIN;
-    this.#unclaimed = this.#unclaimed.filter((madeAt) => madeAt >= since);
-    if (!this.#arePidsOurs && program === 'nft' && this.#unclaimed.shift() !== undefined) return;
+  tableChanged(change: TableChanged): void {
+    if (this.#commits.claims(change)) return;
+    const { pid, program, opened } = change;
     this.listener.onForeignChange(pid, program);
+    if (opened.length > 0) this.#closeAtOnce(opened);
+    this.#isDisturbed = true;
     this.doubt(`changed by ${program} (process ${pid.toString()})`);
   }
 
   /** Compares everything at the next opportunity. */
   doubt(reason: string): void {
     this.#doubt = reason;
+    // A comparison that nothing asked for is no sign that anything is wrong.
+    if (reason !== VERIFICATION) this.#pendingSince ??= performance.now();
     this.#kick();
   }
 
   /** True when the kernel holds the policy, as far as is known. */
   get isEnforced(): boolean {
-    return this.#isEnforced;
+    return this.#isEnforced && this.lateFor === undefined;
+  }
+
+  /** For how long the oldest change has waited that is not in force, in milliseconds; undefined while none has waited for long. */
+  get lateFor(): number | undefined {
+    const since = this.#runningSince ?? this.#pendingSince;
+    if (since === undefined || !this.#isStarted) return undefined;
+    const age = performance.now() - since;
+    return age > LATE_AFTER ? age : undefined;
   }
 
   /** True when everything that is known is in the kernel, as far as is known: nothing is under way or waits. */
   get isIdle(): boolean {
     return this.#running === undefined && !this.#hasWork();
+  }
+
+  /** What of a former packet filter could not be removed. */
+  get leftover(): string | undefined {
+    return this.#backend.leftover;
   }
 
   get lastError(): string | undefined {
@@ -202,6 +255,11 @@ export class Enforcer {
   /** This host's ports, with the devices that they have here. */
   localPorts(): Iterable<Port> {
     return this.#local.values();
+  }
+
+  /** True for a device of a port of this host. */
+  isPortDevice(name: string): boolean {
+    return this.#owners.has(name) || [...this.#local.values()].some(({ device }) => device === name);
   }
 
   /** When a port of this host last changed. */
@@ -223,7 +281,11 @@ export class Enforcer {
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#stopping.abort();
+    // What hangs must not keep us; what only takes its time may end in order.
+    const ended = new AbortController();
+    void setTimeout(GRACE, undefined, { signal: ended.signal }).then(endPrograms, () => undefined);
     await this.idle();
+    ended.abort();
   }
 
   #effective(port: Port): Port {
@@ -235,15 +297,50 @@ export class Enforcer {
       ...(isRefused ? { filtering: 'down', securityGroupIds: [], allowedAddressPairs: [] } : {}),
     };
     this.#local.set(port.id, effective);
+    this.#former.remember([device]);
     this.#since.set(port.id, new Date());
     return effective;
   }
 
   #update(changes: TopologyChanges): void {
-    if (isEmpty(changes)) return;
-    this.compiler.update(changes);
+    const former = this.#former.update(() => [...this.#local.values()].map(({ device }) => device));
+    const all = former.size === 0 ? changes : { ...changes, ports: new Map([...changes.ports, ...former]) };
+    if (isEmpty(all)) return;
+    this.compiler.update(all);
     this.#hasChanges = true;
     this.#changedAt ??= performance.now();
+    this.#pendingSince ??= performance.now();
+  }
+
+  /** Does not wait for what is under way: that may take long, and has not seen what happened. */
+  #closeAtOnce(opened: readonly Opened[]): void {
+    if (this.options.audit || !this.#isStarted || this.#isStopped) return;
+    const others = this.#toClose.filter(({ family }) => !opened.some((one) => one.family === family));
+    this.#toClose = [...others, ...opened];
+    this.#closing ??= this.#close().finally(() => {
+      this.#closing = undefined;
+    });
+  }
+
+  async #close(): Promise<void> {
+    while (this.#toClose.length > 0) {
+      const opened = this.#toClose;
+      this.#toClose = [];
+      const devices = [...this.#former.devices, ...this.#closedDevices()];
+      try {
+        await this.#commits.apply(closingText(this.options, devices, opened));
+        this.listener.onClosed(opened);
+      } catch {
+        // The comparison that follows says what is wrong.
+      }
+    }
+  }
+
+  /** Of the filtered ports those that the managed prefix does not close. */
+  #closedDevices(): readonly string[] {
+    return [...this.#local.values()]
+      .filter(({ filtering, device }) => filtering === 'filtered' && !device.startsWith(this.options.devicePrefix))
+      .map(({ device }) => device);
   }
 
   #kick(): void {
@@ -263,7 +360,11 @@ export class Enforcer {
     // Whatever else arrives in this turn of the event loop goes along.
     await Promise.resolve();
     while (this.#hasWork()) {
+      await this.#closing;
+      this.#isDisturbed = false;
       const reason = this.#doubt;
+      this.#runningSince = this.#pendingSince;
+      this.#pendingSince = undefined;
       try {
         if (reason === undefined) await this.#applyChanges();
         else await this.#applyEverything(reason);
@@ -271,6 +372,7 @@ export class Enforcer {
         this.#failures = 0;
         this.#isEnforced = true;
         this.#lastError = undefined;
+        this.#runningSince = undefined;
       } catch (error) {
         await this.#failed(error instanceof Error ? error : new Error(String(error)));
       }
@@ -278,13 +380,18 @@ export class Enforcer {
   }
 
   async #failed(error: Error): Promise<void> {
+    // What somebody did meanwhile made it fail: that says nothing of the policy.
+    const isDisturbed = this.#isDisturbed;
+    if (isDisturbed) this.#backoff = BACKOFF.first;
     this.#doubt ??= 'a transaction failed';
+    this.#pendingSince = this.#runningSince ?? this.#pendingSince ?? performance.now();
+    this.#runningSince = undefined;
     this.#isEnforced = false;
     this.#lastError = error.message;
     this.listener.onFailed(error, this.#backoff);
-    this.#failures++;
+    if (!isDisturbed) this.#failures++;
     await setTimeout(this.#backoff, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
-    this.#backoff = Math.min(2 * this.#backoff, BACKOFF.most);
+    if (!isDisturbed) this.#backoff = Math.min(2 * this.#backoff, BACKOFF.most);
   }
 
   async #applyChanges(): Promise<void> {
@@ -309,6 +416,7 @@ export class Enforcer {
       const startedAt = performance.now();
       const plan = await this.#backend.plan(this.#failures >= FAILURES_BEFORE_REPLACING);
       if (reason === VERIFICATION && plan.changes > 0) this.listener.onDrift(plan.changes);
+      if (!plan.areBodiesKnown) this.listener.onBlind();
       try {
         await plan.apply();
       } catch (error) {
@@ -359,11 +467,6 @@ export class Enforcer {
     );
     this.#update({ ports, securityGroups: new Map(), addressGroups: new Map() });
     this.doubt('refused ports are tried again');
-  }
-
-  async #applyNft(text: string): Promise<void> {
-    this.#unclaimed.push(performance.now());
-    await applyText(text);
   }
 
   #takeChangedAt(): number | undefined {

@@ -10,15 +10,22 @@ import type { AgentStatus } from './status.js';
 export interface Answers {
   readonly status: () => AgentStatus;
   readonly metrics: Metrics;
+  /** Obeys the topology that is held back; false when none is. */
+  readonly accept: () => boolean;
+  /** Leaves a former device alone; false when it is none. */
+  readonly release: (device: string) => boolean;
 }
 
-/** Serves /status, /metrics and /health (200 while the kernel holds our rules, 503 otherwise) on a unix socket. */
+/**
+ * Serves /status, /metrics and /health (200 while the kernel holds our rules, 503 otherwise) on a unix socket, and takes orders there:
+ * POST /accept and /release?device=NAME, whose answers are 200, or 409 where there is nothing to do.
+ */
 export async function serveSocket(path: string, answers: Answers): Promise<Server> {
   // One level only: /run is there, its folder may not be.
   if (!existsSync(dirname(path))) await mkdir(dirname(path));
   // The lock is held: whatever is there was left by an agent that died, unless somebody answers.
   if (!(await isAnswered(path))) await rm(path, { force: true });
-  return listen(answers, ['/status', '/metrics', '/health'], { path });
+  return listen(answers, ['/status', '/metrics', '/health', '/accept', '/release'], { path });
 }
 
 /** Serves /metrics and /health on `host:port`. */
@@ -29,21 +36,33 @@ export async function serveMetrics(address: string, answers: Answers): Promise<S
 }
 
 async function listen(
-  { status, metrics }: Answers,
+  { status, metrics, accept, release }: Answers,
   paths: readonly string[],
   where: { path: string } | { host: string; port: number },
 ): Promise<Server> {
   const server = createServer((request, response) => {
-    const [path = ''] = (request.url ?? '').split('?');
+    const [path = '', query = ''] = (request.url ?? '').split('?');
     const send = (code: number, type: string, body: string): void => {
       response.writeHead(code, { 'content-type': type, connection: 'close' }).end(body);
     };
     if (!paths.includes(path)) send(404, 'text/plain', `not here: ${paths.join(', ')}\n`);
-    else if (path === '/status') send(200, 'application/json', `${JSON.stringify(status())}\n`);
+    else if (path === '/accept' || path === '/release') {
+      const device = new URLSearchParams(query).get('device') ?? '';
+      if (request.method !== 'POST') send(405, 'text/plain', 'valid is POST\n');
+      else if (path === '/accept') {
+        if (accept()) send(200, 'text/plain', 'obeyed\n');
+        else send(409, 'text/plain', 'no topology is held back\n');
+      } else if (release(device)) send(200, 'text/plain', 'left alone\n');
+      else send(409, 'text/plain', 'it is no device that is closed since it was a port’s\n');
+    } else if (path === '/status') send(200, 'application/json', `${JSON.stringify(status())}\n`);
     else if (path === '/health') {
-      const { loaded, audit, lastError } = status();
+      const { loaded, audit, lastError, lateSince, watching } = status();
       const well = audit ? 'audit: nothing is enforced' : 'enforced';
-      send(loaded ? 200 : 503, 'text/plain', `${loaded ? well : `not enforced: ${lastError ?? 'starting'}`}\n`);
+      send(
+        loaded ? 200 : 503,
+        'text/plain',
+        `${loaded ? well : `not enforced: ${reasonOf({ lastError, lateSince, watching })}`}\n`,
+      );
     } else {
       metrics.registry.metrics().then(
         (text) => {
@@ -64,6 +83,19 @@ async function listen(
     });
   });
   return server;
+}
+
+/** Why the policy is not enforced, or is not known to be. */
+export function reasonOf({
+  lastError,
+  lateSince,
+  watching,
+}: Pick<AgentStatus, 'lastError' | 'lateSince' | 'watching'>): string {
+  if (lastError !== undefined) return lastError;
+  if (lateSince !== undefined) return `late: a change waits since ${lateSince}`;
+  if (watching.awaySince !== undefined)
+    return `nobody hears what others change since ${watching.awaySince}: ${watching.lastReason ?? 'starting'}`;
+  return 'starting';
 }
 
 async function isAnswered(path: string): Promise<boolean> {

@@ -2,11 +2,11 @@
  * Talks to systemd (sd_notify(3)) by its own program: Node has no datagram sockets in the unix family. Without
  * NOTIFY_SOCKET nothing is said.
  */
-import { execa } from 'execa';
+import { runProgram } from './kernel/program.js';
 
 export async function notify(...words: readonly string[]): Promise<void> {
   if (process.env['NOTIFY_SOCKET'] === undefined) return;
-  await execa('systemd-notify', [`--pid=${process.pid.toString()}`, ...words], { reject: false });
+  await runProgram('systemd-notify', [`--pid=${process.pid.toString()}`, ...words]);
 }
 
 /** Says that we live, as often as systemd asks (WATCHDOG_USEC), while `isWell` holds. */

@@ -41,13 +41,26 @@ export interface AgentStatus {
   readonly enforced: boolean;
   /** True: what the source said last is loaded, too, and live flows were judged by it. False while a change is under way. */
   readonly settled: boolean;
+  /** Since when a change waits that is not in force; undefined while none has waited for long. */
+  readonly lateSince: string | undefined;
   readonly lastError: string | undefined;
+  /** What of a former packet filter's rules could not be removed, and why. They only take away; it is tried again. */
+  readonly leftover: string | undefined;
   readonly source: {
     readonly name: string;
     readonly readAt: string | undefined;
     /** Since when what is there cannot be used; undefined while it can. */
     readonly staleSince: string | undefined;
+    /** True while a topology is held back that lost this host's ports: `portcullis accept` obeys it. */
+    readonly isHeld: boolean;
     readonly problems: readonly string[];
+  };
+  /** The process that hears what others change. */
+  readonly watching: {
+    /** Since when it does not; undefined while it does. */
+    readonly awaySince: string | undefined;
+    readonly losses: number;
+    readonly lastReason: string | undefined;
   };
   readonly lastTransaction:
     | {
@@ -60,5 +73,9 @@ export interface AgentStatus {
     | undefined;
   readonly drift: { readonly foreign: number; readonly found: number; readonly last: string | undefined };
   readonly flows: { readonly revoked: number; readonly restored: number };
+  /** Devices that were a port's once and are closed since then: `portcullis release` leaves one alone. */
+  readonly formerDevices: readonly string[];
+  /** Devices that look like guests' and are neither a port's nor of the managed prefix: nothing is filtered there. */
+  readonly notFiltered: readonly string[];
   readonly ports: readonly PortStatus[];
 }

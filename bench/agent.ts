@@ -121,6 +121,8 @@ class Reports {
     onForeignChange: (): void => undefined,
     onDrift: (): void => undefined,
     onIsolated: (): void => undefined,
+    onClosed: (): void => undefined,
+    onBlind: (): void => undefined,
   };
 
   async next(): Promise<AppliedTransaction> {

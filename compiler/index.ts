@@ -15,7 +15,7 @@ export { tallySetName } from './ruleset/build.js';
 export * from './ruleset/types.js';
 export { HostCompiler, type Touched } from './incremental/host-compiler.js';
 export { runEgress, runIngress, type Passage } from './ruleset/run.js';
-export { fullRuleText, printRuleset, printTables } from './nftables/text.js';
+export { fullRuleText, printRuleset, printTable, printTables } from './nftables/text.js';
 export { printRulesetJson } from './nftables/json.js';
 export { IptablesMemory, iptablesProgram, iptablesRules } from './iptables/program.js';
 export { memberChanges } from './iptables/members.js';

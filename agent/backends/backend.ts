@@ -5,6 +5,8 @@ import type { Port } from '../../src/model/index.js';
 export type BackendName = 'nftables' | 'iptables';
 
 export interface Backend {
+  /** What of another packet filter's rules of ours could not be removed, and why; it is tried again. They only take away. */
+  readonly leftover: string | undefined;
   /**
    * Reads back what is loaded and compares it with a compilation from scratch: changes until then count as taken.
    * @param anew to replace everything of ours, whatever it looks like.
@@ -19,6 +21,8 @@ export interface Backend {
 export interface Plan {
   /** How many there are; 0 when there is nothing to do. */
   readonly changes: number;
+  /** False where only comments of rules could be compared with what is loaded, and not what the rules do. */
+  readonly areBodiesKnown: boolean;
   /** @throws KernelError; then the former rules stand. */
   apply(): Promise<void>;
 }

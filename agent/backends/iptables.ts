@@ -28,7 +28,7 @@ import {
 } from '../../compiler/index.js';
 import { FAMILIES, type Port } from '../../src/model/index.js';
 import { carryOut, doubted, readLoadedIptables, removeOtherFlavour, wouldTakeRules } from '../kernel/iptables.js';
-import { readLoadedTables, wouldApply } from '../kernel/nft.js';
+import { judgeBodies, readLoadedTables, wouldApply } from '../kernel/nft.js';
 import type { Backend, BackendParts, Plan } from './backend.js';
 import { countChanges } from './nftables.js';
 
@@ -39,6 +39,7 @@ export class IptablesBackend implements Backend {
   #beside: readonly TableState[] = [];
   /** True once nothing of ours can be left in the other flavour of iptables. */
   #isMoved = false;
+  leftover: string | undefined;
 
   constructor(
     private readonly compiler: HostCompiler,
@@ -53,13 +54,14 @@ export class IptablesBackend implements Backend {
     const policy = hostPolicy(this.compiler.topology, this.parts.isLocal, this.options);
     const program = planIptables(anew ? doubted(loaded) : loaded, iptablesProgram(policy, this.options));
     const rules = iptablesRules(policy, this.options, this.#memory);
-    const plan = this.#planOf(program, rules, policy, loadedTables);
+    const judged = await judgeBodies(loadedTables, besideIptables(policy, this.options));
+    const plan = this.#planOf(program, rules, policy, judged.tables);
     return {
       changes: plan.changes,
+      areBodiesKnown: judged.areBodiesKnown,
       apply: async () => {
         await plan.apply();
-        if (!this.#isMoved) await removeOtherFlavour();
-        this.#isMoved = true;
+        if (!this.#isMoved) await this.#removeOther();
       },
     };
   }
@@ -68,7 +70,7 @@ export class IptablesBackend implements Backend {
     const { sets, isMore } = memberChanges(transaction);
     if (!isMore) {
       const plan = planIptables(EMPTY_PROGRAM, EMPTY_PROGRAM, sets);
-      return { changes: plan.changes.length, apply: async () => carryOut(plan) };
+      return { changes: plan.changes.length, areBodiesKnown: true, apply: async () => carryOut(plan) };
     }
     const policy = this.compiler.policy();
     const rules = iptablesRules(policy, this.options, this.#memory);
@@ -84,11 +86,22 @@ export class IptablesBackend implements Backend {
     return wouldApply(printTables(besideIptables(policy, this.options)));
   }
 
+  async #removeOther(): Promise<void> {
+    try {
+      await removeOtherFlavour();
+      this.#isMoved = true;
+      this.leftover = undefined;
+    } catch (error) {
+      this.leftover = `the other iptables: ${error instanceof Error ? error.message : String(error)}`;
+    }
+  }
+
   #planOf(plan: IptablesPlan, rules: IptablesProgram, policy: HostPolicy, loadedTables: readonly TableState[]): Plan {
     const tables = besideIptables(policy, this.options);
     const transaction = planTransaction(tables, loadedTables);
     return {
       changes: plan.changes.length + countChanges(transaction),
+      areBodiesKnown: true,
       apply: async () => {
         await carryOut(plan);
         // Last: what stands in tables of nftables from a former backend goes when these rules are in force.

@@ -12,12 +12,14 @@ import {
 } from '../../compiler/index.js';
 import type { Port } from '../../src/model/index.js';
 import { removeIptables } from '../kernel/iptables.js';
-import { readLoadedTables, wouldApply } from '../kernel/nft.js';
+import { KernelError } from '../kernel/errors.js';
+import { judgeBodies, readLoadedTables, wouldApply } from '../kernel/nft.js';
 import type { Backend, BackendParts, Plan } from './backend.js';
 
 export class NftablesBackend implements Backend {
   /** True once nothing of ours can be left in iptables. */
   #isMoved = false;
+  leftover: string | undefined;
 
   constructor(
     private readonly compiler: HostCompiler,
@@ -30,14 +32,20 @@ export class NftablesBackend implements Backend {
     // What came while we read is in the compilation.
     this.compiler.take();
     const { tables } = this.compiler.ruleset();
-    const plan = this.change(anew ? replacement(tables, loaded) : planTransaction(tables, loaded));
+    const foreign = loaded.filter(({ isOwnedByAnother }) => isOwnedByAnother);
+    const isOurs = ({ family }: { readonly family: string }): boolean =>
+      !foreign.some((table) => table.family === family);
+    const [own, wanted] = [loaded.filter(isOurs), tables.filter(isOurs)];
+    const judged = await judgeBodies(own, wanted);
+    const plan = this.change(anew ? replacement(wanted, own) : planTransaction(wanted, judged.tables));
     return {
       changes: plan.changes,
+      areBodiesKnown: judged.areBodiesKnown,
       apply: async () => {
         await plan.apply();
         // The new rules are in force: what iptables has of a former backend only takes away.
-        if (!this.#isMoved) await removeIptables();
-        this.#isMoved = true;
+        if (!this.#isMoved) await this.#removeIptables();
+        if (foreign.length > 0) throw ownedByAnother(foreign);
       },
     };
   }
@@ -45,6 +53,7 @@ export class NftablesBackend implements Backend {
   change(transaction: Transaction): Plan {
     return {
       changes: countChanges(transaction),
+      areBodiesKnown: true,
       apply: async () => {
         if (transaction.length > 0) await this.parts.applyNft(printTransaction(transaction));
       },
@@ -54,6 +63,26 @@ export class NftablesBackend implements Backend {
   async wouldTake(isLocal: (port: Port) => boolean): Promise<boolean> {
     return wouldApply(printTables(compile(this.compiler.topology, isLocal, this.options).ruleset.tables));
   }
+
+  /** A failure leaves rules that only take away: what is wanted is in force all the same. */
+  async #removeIptables(): Promise<void> {
+    try {
+      await removeIptables();
+      this.#isMoved = true;
+      this.leftover = undefined;
+    } catch (error) {
+      this.leftover = `iptables: ${error instanceof Error ? error.message : String(error)}`;
+    }
+  }
+}
+
+/** What can be enforced is; the rest is named, and tried again. */
+function ownedByAnother(foreign: readonly TableState[]): KernelError {
+  const names = foreign.map(({ family, name }) => `table ${family} ${name}`).join(', ');
+  return new KernelError(
+    'not-permitted',
+    `${names}: another program owns it (flag owner), so that nobody else can change it`,
+  );
 }
 
 function replacement(tables: readonly Table[], loaded: readonly TableState[]): Transaction {

@@ -5,7 +5,6 @@
  */
 import { readFile } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
-import { execa } from 'execa';
 import {
   EMPTY_PROGRAM,
   planIptables,
@@ -20,6 +19,7 @@ import {
 import type { Family } from '../../src/model/index.js';
 import { listTables } from '../netlink/tables.js';
 import { KernelError } from './errors.js';
+import { runProgram } from './program.js';
 
 /** Which of both programs: the names are those of every distribution. `default` is what `iptables` is here. */
 export type Flavour = 'default' | 'nft' | 'legacy';
@@ -186,21 +186,32 @@ function program(family: Family, flavour: Flavour, what: 'save' | 'restore'): st
 }
 
 async function run(name: string, args: readonly string[], input = ''): Promise<string> {
-  const result = await execa(name, args, { input, reject: false, stripFinalNewline: false, env: { LC_ALL: 'C' } });
-  if (result.exitCode === 0) return result.stdout;
-  if (result.code === 'ENOENT') {
-    const of = name === 'ipset' ? 'ipset' : 'iptables';
-    throw new KernelError('unsupported', `the program ${name} is missing: install the package ${of}`);
+  const result = await runProgram(name, args, { input });
+  const what = [name, ...args].join(' ');
+  switch (result.kind) {
+    case 'not-started':
+      if (result.code === 'ENOENT') {
+        const of = name === 'ipset' ? 'ipset' : 'iptables';
+        throw new KernelError('unsupported', `the program ${name} is missing: install the package ${of}`);
+      }
+      throw new KernelError('interrupted', `${what}: could not be started: ${result.code}`);
+    case 'late':
+      throw new KernelError('interrupted', `${what}: no answer in ${result.seconds.toString()} s: it was ended`);
+    case 'killed':
+      throw new KernelError('interrupted', `${what}: ended by ${result.signal}`);
+    case 'ended':
+      if (result.code === 0) return result.stdout;
+      throw saidNo(result.stderr, what);
   }
-  const [reason = 'no reason given'] = result.stderr
+}
+
+function saidNo(stderr: string, what: string): KernelError {
+  const [reason = 'no reason given'] = stderr
     .split('\n')
     .filter((line) => line !== '' && !line.startsWith('#') && !line.startsWith('Try `'));
-  const said = `${[name, ...args].join(' ')}: ${reason.trim()}`;
-  if (/Permission denied|Operation not permitted|must be root/.test(result.stderr)) {
-    throw new KernelError('not-permitted', 'reading and changing the kernel firewall needs root (CAP_NET_ADMIN)');
+  if (/Permission denied|Operation not permitted|must be root/.test(stderr)) {
+    return new KernelError('not-permitted', 'reading and changing the kernel firewall needs root (CAP_NET_ADMIN)');
   }
-  if (/in use by a kernel component|Resource temporarily unavailable|holding the xtables lock/.test(result.stderr)) {
-    throw new KernelError('interrupted', said);
-  }
-  throw new KernelError('refused', said);
+  const isBusy = /in use by a kernel component|Resource temporarily unavailable|holding the xtables lock/.test(stderr);
+  return new KernelError(isBusy ? 'interrupted' : 'refused', `${what}: ${reason.trim()}`);
 }

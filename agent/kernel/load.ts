@@ -12,7 +12,7 @@ import {
 } from '../../compiler/index.js';
 import { KernelError } from './errors.js';
 import { carryOut, leftIptables, readLoadedIptables, removeIptables, removeOtherFlavour } from './iptables.js';
-import { applyText, readLoadedTables } from './nft.js';
+import { applyText, judgeBodies, readLoadedTables } from './nft.js';
 
 export interface Wanted {
   readonly tables: readonly Table[];
@@ -32,7 +32,7 @@ export function isNoDifference({ transaction, iptables }: Difference): boolean {
 
 /** Changes nothing. */
 export async function planLoad(wanted: Wanted): Promise<Difference> {
-  const transaction = planTransaction(wanted.tables, await readLoadedTables());
+  const transaction = planTransaction(wanted.tables, await loadedBeside(wanted.tables));
   if (wanted.iptables !== undefined) {
     return { transaction, iptables: planIptables(await readLoadedIptables(), wanted.iptables).changes };
   }
@@ -64,7 +64,7 @@ export async function load(wanted: Wanted): Promise<Difference> {
 
 /** When the kernel refuses because somebody else changed our tables meanwhile, reads again and tries once more. */
 async function loadTables(tables: readonly Table[]): Promise<void> {
-  const plan = async (): Promise<string> => printTransaction(planTransaction(tables, await readLoadedTables()));
+  const plan = async (): Promise<string> => printTransaction(planTransaction(tables, await loadedBeside(tables)));
   const text = await plan();
   try {
     await apply(text);
@@ -74,6 +74,12 @@ async function loadTables(tables: readonly Table[]): Promise<void> {
     if (second === text) throw error;
     await apply(second);
   }
+}
+
+async function loadedBeside(wanted: readonly Table[]): Promise<readonly TableState[]> {
+  const { tables, areBodiesKnown } = await judgeBodies(await readLoadedTables(), wanted);
+  if (areBodiesKnown) return tables;
+  throw new KernelError('unreadable', 'nft says what rules do (--debug=netlink) in a form that is not known');
 }
 
 async function apply(text: string): Promise<void> {

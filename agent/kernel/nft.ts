@@ -3,12 +3,12 @@
  *
  * nft never translates its messages (it sets no locale), so matching their text in one place is safe.
  */
-import { execa } from 'execa';
-import { readListing, TABLE_NAME, type TableState } from '../../compiler/index.js';
-import type { TableFamily } from '../../compiler/index.js';
+import { TABLE_NAME, type Table, type TableFamily, type TableState } from '../../compiler/index.js';
 import { NetlinkError } from '../netlink/socket.js';
 import { listTables } from '../netlink/tables.js';
 import { KernelError } from './errors.js';
+import { readLoadedTable, textToCheck, withTrueBodies, type LoadedTable } from './loaded.js';
+import { runProgram, type ProgramOptions, type ProgramResult } from './program.js';
 
 const EPERM = 1;
 
@@ -16,13 +16,37 @@ const EPERM = 1;
 const FAMILIES: readonly TableFamily[] = ['inet', 'arp', 'bridge'];
 
 /** Our tables, as the kernel holds them. Foreign tables are not read. */
-export async function readLoadedTables(): Promise<readonly TableState[]> {
+export async function readLoadedTables(): Promise<readonly LoadedTable[]> {
   return Promise.all(
-    (await loadedFamilies()).map(async (family) => {
-      const listing = await runNft(['--json', '--numeric', '--stateless', 'list', 'table', family, TABLE_NAME]);
-      return parseListing(family, listing);
+    (await ownTables()).map(async ({ family, flags }) => {
+      // The listing says what is there in words; the debug output says what it is to the kernel.
+      const args = ['--json', '--numeric', '--stateless', '--debug=netlink', 'list', 'table', family, TABLE_NAME];
+      return parseListing(family, flags, await runNft(args));
     }),
   );
+}
+
+export interface Judged {
+  readonly tables: readonly TableState[];
+  /** False where nft does not say what rules do in a form that is known: then only their comments were compared. */
+  readonly areBodiesKnown: boolean;
+}
+
+/**
+ * What is loaded, where a rule that does something else than the wanted one of its comment does not have that comment. Nothing is
+ * applied to find out.
+ */
+export async function judgeBodies(loaded: readonly LoadedTable[], wanted: readonly Table[]): Promise<Judged> {
+  if (loaded.length === 0 || wanted.length === 0) return { tables: loaded, areBodiesKnown: true };
+  try {
+    const instructions = await runNft(['--check', '--debug=netlink', '-f', '-'], { input: textToCheck(wanted) });
+    const judged = withTrueBodies(loaded, wanted, instructions);
+    return { tables: judged ?? loaded, areBodiesKnown: judged !== undefined };
+  } catch (error) {
+    // What the kernel would not take it cannot hold; that is said when it is loaded.
+    if (error instanceof KernelError && error.code === 'refused') return { tables: loaded, areBodiesKnown: true };
+    throw error;
+  }
 }
 
 /** Our tables as text that loads them again, byte for byte; '' when there is none. */
@@ -57,16 +81,17 @@ export async function deletionOfLoadedTables(): Promise<string> {
 
 /**
  * Applies nft text as one transaction: all of it, or nothing.
+ * @param onStart called with the process id of the program that applies it.
  * @throws KernelError `refused` with the kernel's reason when it does not go in.
  */
-export async function applyText(text: string): Promise<void> {
-  await runNft(['-f', '-'], text);
+export async function applyText(text: string, onStart?: (pid: number) => void): Promise<void> {
+  await runNft(['-f', '-'], { input: text, ...(onStart === undefined ? {} : { onStart }) });
 }
 
 /** True when the kernel would take the text; nothing is applied. */
 export async function wouldApply(text: string): Promise<boolean> {
   try {
-    await runNft(['--check', '-f', '-'], text);
+    await runNft(['--check', '-f', '-'], { input: text });
     return true;
   } catch (error) {
     if (error instanceof KernelError && error.code === 'refused') return false;
@@ -74,37 +99,27 @@ export async function wouldApply(text: string): Promise<boolean> {
   }
 }
 
-/** Process ids of the transactions that this process made lately: the kernel's notices name them. */
-const ownPids = new Set<number>();
-const REMEMBERED_PIDS = 1000;
-
-/** True when the transaction of that process was ours. */
-export function isOwnPid(pid: number): boolean {
-  return ownPids.has(pid);
-}
-
-function remember(pid: number | undefined): void {
-  if (pid === undefined) return;
-  // A number that comes again counts as young.
-  ownPids.delete(pid);
-  ownPids.add(pid);
-  const [oldest] = ownPids;
-  if (ownPids.size > REMEMBERED_PIDS && oldest !== undefined) ownPids.delete(oldest);
-}
-
+/** The families of our tables. */
 async function loadedFamilies(): Promise<readonly TableFamily[]> {
+  return (await ownTables()).map(({ family }) => family);
+}
+
+async function ownTables(): Promise<readonly { readonly family: TableFamily; readonly flags: number }[]> {
   try {
     const tables = await listTables();
-    return FAMILIES.filter((family) => tables.has(`${family} ${TABLE_NAME}`));
+    return FAMILIES.flatMap((family) => {
+      const flags = tables.get(`${family} ${TABLE_NAME}`);
+      return flags === undefined ? [] : [{ family, flags }];
+    });
   } catch (error) {
     if (error instanceof NetlinkError && error.errno === EPERM) throw notPermitted();
     throw error;
   }
 }
 
-function parseListing(family: TableFamily, listing: string): TableState {
+function parseListing(family: TableFamily, flags: number, listing: string): LoadedTable {
   try {
-    return readListing(family, TABLE_NAME, JSON.parse(listing));
+    return readLoadedTable(family, flags, listing);
   } catch (cause) {
     throw new KernelError('unreadable', `nft lists table ${family} ${TABLE_NAME} in a form that is not known`, {
       cause,
@@ -112,11 +127,9 @@ function parseListing(family: TableFamily, listing: string): TableState {
   }
 }
 
-async function runNft(args: readonly string[], input = ''): Promise<string> {
-  const run = execa('nft', args, { input, reject: false, stripFinalNewline: false, env: { LC_ALL: 'C' } });
-  remember(run.pid);
-  const result = await run;
-  if (result.exitCode === 0) return result.stdout;
+async function runNft(args: readonly string[], options?: ProgramOptions): Promise<string> {
+  const result = await runProgram('nft', args, options);
+  if (result.kind === 'ended' && result.code === 0) return result.stdout;
   throw asKernelError(result, args);
 }
 
@@ -124,29 +137,29 @@ function notPermitted(): KernelError {
   return new KernelError('not-permitted', 'reading and changing the kernel firewall needs root (CAP_NET_ADMIN)');
 }
 
-interface FailedRun {
-  readonly code?: string | undefined;
-  readonly stderr: string;
-  readonly shortMessage?: string | undefined;
-}
-
 /** EBUSY, EINTR, ENOBUFS and ERESTART, as strerror(3) words them. */
 const INTERRUPTED =
   /Device or resource busy|Interrupted system call|No buffer space available|should be restarted|Resource temporarily unavailable/;
 
-function asKernelError(result: FailedRun, args: readonly string[]): KernelError {
-  if (result.code === 'ENOENT') {
-    return new KernelError('nft-missing', 'the nft program is missing: install the package nftables');
+function asKernelError(result: ProgramResult, args: readonly string[]): KernelError {
+  const what = `nft ${args.join(' ')}`;
+  switch (result.kind) {
+    case 'not-started':
+      return result.code === 'ENOENT'
+        ? new KernelError('nft-missing', 'the nft program is missing: install the package nftables')
+        : new KernelError('interrupted', `${what}: could not be started: ${result.code}`);
+    case 'late':
+      return new KernelError('interrupted', `${what}: no answer in ${result.seconds.toString()} s: it was ended`);
+    case 'killed':
+      return new KernelError('interrupted', `${what}: ended by ${result.signal}`);
+    case 'ended':
+      return saidNo(result.stderr, what);
   }
-  const [reason = ''] = result.stderr
-    .split('\n')
-    .filter((line) => line.includes('Error') || line.includes('not permitted'));
-  if (/Operation not permitted|must be root/.test(result.stderr)) {
-    return notPermitted();
-  }
-  if (INTERRUPTED.test(result.stderr)) {
-    return new KernelError('interrupted', `nft ${args.join(' ')}: ${reason.trim()}`);
-  }
-  const said = reason === '' ? (result.shortMessage ?? 'no reason given') : reason.trim();
-  return new KernelError('refused', `nft ${args.join(' ')}: ${said}`);
+}
+
+function saidNo(stderr: string, what: string): KernelError {
+  const [reason = ''] = stderr.split('\n').filter((line) => line.includes('Error') || line.includes('not permitted'));
+  if (/Operation not permitted|must be root/.test(stderr)) return notPermitted();
+  if (INTERRUPTED.test(stderr)) return new KernelError('interrupted', `${what}: ${reason.trim()}`);
+  return new KernelError('refused', `${what}: ${reason === '' ? 'no reason given' : reason.trim()}`);
 }

@@ -12,7 +12,8 @@ export const LINK_GROUP = 1;
 /** struct ifinfomsg: family, type, index, flags, change. */
 const IFINFOMSG_LENGTH = 16;
 /** enum in linux/if_link.h */
-const IFLA = { name: 3, master: 10, alias: 20 } as const;
+const IFLA = { name: 3, master: 10, linkInfo: 18, alias: 20 } as const;
+const IFLA_INFO_KIND = 1;
 const IFF_UP = 1;
 
 export interface Link {
@@ -23,6 +24,8 @@ export interface Link {
   /** Index of the bridge or bond that it belongs to; 0 for none. */
   readonly master: number;
   readonly isUp: boolean;
+  /** What made it: `tun` for taps, `veth`, `macvtap`, `bridge`; '' for hardware. */
+  readonly kind: string;
 }
 
 /** All links of this network namespace. */
@@ -46,11 +49,15 @@ export async function listLinks(): Promise<readonly Link[]> {
 /** Reads RTM_NEWLINK or RTM_DELLINK; undefined for messages of a bridge's port database, which name no new state. */
 export function readLink({ payload }: Pick<Message, 'payload'>): Link | undefined {
   if (payload.length < IFINFOMSG_LENGTH || payload[0] !== 0) return undefined;
-  let [name, alias, master] = ['', '', 0];
+  let [name, alias, kind, master] = ['', '', '', 0];
   eachAttribute(payload, IFINFOMSG_LENGTH, (type, value) => {
     if (type === IFLA.name) name = textOf(value);
     else if (type === IFLA.alias) alias = textOf(value);
-    else if (type === IFLA.master) master = value.readUInt32LE(0);
+    else if (type === IFLA.linkInfo) {
+      eachAttribute(value, 0, (infoType, info) => {
+        if (infoType === IFLA_INFO_KIND) kind = textOf(info);
+      });
+    } else if (type === IFLA.master) master = value.readUInt32LE(0);
   });
-  return { index: payload.readInt32LE(4), name, alias, master, isUp: (payload.readUInt32LE(8) & IFF_UP) !== 0 };
+  return { index: payload.readInt32LE(4), name, alias, kind, master, isUp: (payload.readUInt32LE(8) & IFF_UP) !== 0 };
 }

@@ -19,6 +19,8 @@ export interface Message {
   readonly type: number;
   readonly flags: number;
   readonly sequence: number;
+  /** Port id of the socket whose request this answers or tells of; 0 for the kernel's own. */
+  readonly portId: number;
   readonly payload: Buffer;
 }
 
@@ -32,13 +34,14 @@ export function* messagesOf(datagram: Buffer): Iterable<Message> {
       type: datagram.readUInt16LE(at + 4),
       flags: datagram.readUInt16LE(at + 6),
       sequence: datagram.readUInt32LE(at + 8),
+      portId: datagram.readUInt32LE(at + 12),
       payload: datagram.subarray(at + HEADER_LENGTH, at + length),
     };
     at += align(length);
   }
 }
 
-export function messageBytes({ type, flags, sequence, payload }: Message): Buffer {
+export function messageBytes({ type, flags, sequence, payload }: Omit<Message, 'portId'>): Buffer {
   const header = Buffer.alloc(HEADER_LENGTH);
   header.writeUInt32LE(HEADER_LENGTH + payload.length, 0);
   header.writeUInt16LE(type, 4);

@@ -1,38 +1,33 @@
-/** Names of nf_tables tables (linux/netfilter/nf_tables.h), without the rest of what nft(8) reads for `list tables`. */
+/** Names and flags of nf_tables tables (linux/netfilter/nf_tables.h), without the rest of what nft(8) reads for `list tables`. */
 import { eachAttribute, textOf } from './message.js';
-import { NETLINK_NETFILTER } from './nf-tables.js';
+import { FAMILIES, NETLINK_NETFILTER } from './nf-tables.js';
 import { NetlinkSocket } from './socket.js';
 
 /** NFNL_SUBSYS_NFTABLES in the high byte, NFT_MSG_GETTABLE in the low one. */
 const GET_TABLE = (10 << 8) | 1;
 const NFGENMSG_LENGTH = 4;
-const NFTA_TABLE_NAME = 1;
+/** enum nft_table_attributes */
+const NFTA_TABLE = { name: 1, flags: 2 } as const;
 
-/** NFPROTO_* of linux/netfilter.h, as nft(8) names them. */
-const FAMILIES: ReadonlyMap<number, string> = new Map([
-  [1, 'inet'],
-  [2, 'ip'],
-  [3, 'arp'],
-  [5, 'netdev'],
-  [7, 'bridge'],
-  [10, 'ip6'],
-]);
-
-/** `family name` of every table. Rejects with NetlinkError (EPERM without CAP_NET_ADMIN). */
-export async function listTables(): Promise<ReadonlySet<string>> {
+/** Flags of every table, by `family name`. Rejects with NetlinkError (EPERM without CAP_NET_ADMIN). */
+export async function listTables(): Promise<ReadonlyMap<string, number>> {
   const socket = new NetlinkSocket(NETLINK_NETFILTER);
-  const names = new Set<string>();
+  const tables = new Map<string, number>();
   const start = (): void => {
-    names.clear();
+    tables.clear();
   };
   try {
     await socket.dump(GET_TABLE, Buffer.alloc(NFGENMSG_LENGTH), start, (payload) => {
       const family = FAMILIES.get(payload[0] ?? 0) ?? 'unknown';
+      let name = '';
+      let flags = 0;
       eachAttribute(payload, NFGENMSG_LENGTH, (type, value) => {
-        if (type === NFTA_TABLE_NAME) names.add(`${family} ${textOf(value)}`);
+        if (type === NFTA_TABLE.name) name = textOf(value);
+        else if (type === NFTA_TABLE.flags) flags = value.readUInt32BE(0);
       });
+      tables.set(`${family} ${name}`, flags);
     });
-    return names;
+    return tables;
   } finally {
     socket.close();
   }

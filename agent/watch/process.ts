@@ -5,14 +5,24 @@
  * harmless. Its parent starts another, which lists everything anew. It ends with its parent.
  */
 import netlink from 'netlink';
-import { TABLE_NAME } from '../../compiler/index.js';
+import { TABLE_NAME, type TableFamily } from '../../compiler/index.js';
 import { LINK_GROUP, listLinks, NETLINK_ROUTE, readLink, RTM_DELLINK, RTM_NEWLINK } from '../netlink/links.js';
 import { messagesOf } from '../netlink/message.js';
-import { NETLINK_NETFILTER, NF_TABLES_GROUP, readNfTablesEvent } from '../netlink/nf-tables.js';
-import type { WatchEvent } from './events.js';
+import {
+  DORMANT,
+  NETLINK_NETFILTER,
+  NF_TABLES_GROUP,
+  readNfTablesEvent,
+  type NfTablesEvent,
+} from '../netlink/nf-tables.js';
+import { BEAT, type Opened, type WatchEvent } from './events.js';
 
 /** Bursts of thousands of devices or elements must fit; needs CAP_NET_ADMIN to go beyond the system's limit. */
 const RECEIVE_BUFFER = 16 * 1024 * 1024;
+
+const FAMILIES: readonly TableFamily[] = ['inet', 'arp', 'bridge'];
+/** Without a rule of these chains devices may be open; what the others lack closes. */
+const BASE_CHAINS = new Set(['egress', 'ingress']);
 
 function tell(event: WatchEvent): void {
   process.send?.(event);
@@ -45,17 +55,40 @@ function subscribe(protocol: number, group: number, onDatagram: (datagram: Buffe
 }
 
 function watchTables(): void {
-  let isOurs = false;
+  /** What the transaction under way does to tables of ours, by family; undefined while it touches none. */
+  let opened: Map<TableFamily, Opened['how'] | 'touched'> | undefined;
   subscribe(NETLINK_NETFILTER, NF_TABLES_GROUP, (datagram) => {
     for (const message of messagesOf(datagram)) {
       const event = readNfTablesEvent(message);
-      if (event?.kind === 'table') isOurs ||= event.table === TABLE_NAME;
-      else if (event?.kind === 'generation') {
-        if (isOurs) tell({ kind: 'table-changed', pid: event.pid, program: event.program });
-        isOurs = false;
+      if (event?.kind === 'table' && event.table === TABLE_NAME) {
+        opened ??= new Map();
+        const family = FAMILIES.find((one) => one === event.family);
+        const how = openedBy(event.what);
+        if (family !== undefined && how !== undefined) opened.set(family, how);
+      } else if (event?.kind === 'generation') {
+        if (opened !== undefined) {
+          const { id, portId, pid, program } = event;
+          const those = [...opened].flatMap(([family, how]) => (how === 'touched' ? [] : [{ family, how }]));
+          tell({ kind: 'table-changed', change: { generation: id, portId, pid, program, opened: those } });
+        }
+        opened = undefined;
       }
     }
   });
+}
+
+/** Undefined for what says nothing new of it. */
+function openedBy(what: Extract<NfTablesEvent, { kind: 'table' }>['what']): Opened['how'] | 'touched' | undefined {
+  switch (what.kind) {
+    case 'table':
+      return (what.flags & DORMANT) === 0 ? 'touched' : 'dormant';
+    case 'table-gone':
+      return 'gone';
+    case 'rule-gone':
+      return BASE_CHAINS.has(what.chain) ? 'gone' : undefined;
+    case 'other':
+      return undefined;
+  }
 }
 
 async function watchLinks(): Promise<void> {
@@ -83,3 +116,6 @@ process.on('SIGTERM', () => undefined);
 process.on('SIGINT', () => undefined);
 watchTables();
 await watchLinks();
+setInterval(() => {
+  tell({ kind: 'alive' });
+}, BEAT);

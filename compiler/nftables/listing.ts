@@ -23,10 +23,21 @@ const setSchema = z.looseObject({
   type: z.union([z.string(), z.array(z.string())]),
   map: z.union([z.string(), z.array(z.string())]).optional(),
   flags: z.union([z.string(), z.array(z.string())]).optional(),
+  size: z.number().optional(),
+  timeout: z.number().optional(),
+  'gc-interval': z.number().optional(),
+  policy: z.string().optional(),
+  stmt: z.unknown().optional(),
   elem: z.array(z.unknown()).optional(),
 });
 
-const chainSchema = z.looseObject({ name: z.string(), hook: z.string().optional(), prio: z.number().optional() });
+const chainSchema = z.looseObject({
+  name: z.string(),
+  type: z.string().optional(),
+  hook: z.string().optional(),
+  prio: z.number().optional(),
+  policy: z.string().optional(),
+});
 
 const ruleSchema = z.looseObject({ chain: z.string(), comment: z.string().optional() });
 
@@ -41,6 +52,9 @@ const listingSchema = z.object({
   ),
 });
 
+/** What a table of ours is made of; anything else in a listing of it is somebody's. */
+const OWN_KINDS = new Set(['metainfo', 'table', 'set', 'map', 'chain', 'rule', 'element']);
+
 /**
  * @param listing the parsed JSON.
  * @throws Error when the listing has not the documented form.
@@ -49,12 +63,14 @@ export function readListing(family: TableFamily, name: string, listing: unknown)
   const sets = new Map<string, SetState>();
   const hooks = new Map<string, string>();
   const comments = new Map<string, string[]>();
+  const foreign = new Set<string>();
   for (const object of listingSchema.parse(listing).nftables) {
+    for (const kind of Object.keys(object)) if (!OWN_KINDS.has(kind)) foreign.add(kind);
     if (object.set !== undefined) sets.set(object.set.name, readSet('set', object.set));
     if (object.map !== undefined) sets.set(object.map.name, readSet('map', object.map));
     if (object.chain !== undefined) {
-      const { hook, prio } = object.chain;
-      hooks.set(object.chain.name, hook === undefined ? '' : hookSignature(hook, prio ?? 0));
+      const { hook, prio, type, policy } = object.chain;
+      hooks.set(object.chain.name, hook === undefined ? '' : hookSignature(hook, prio ?? 0, type, policy));
       comments.set(object.chain.name, []);
     }
     if (object.rule !== undefined) comments.get(object.rule.chain)?.push(object.rule.comment ?? '');
@@ -62,7 +78,7 @@ export function readListing(family: TableFamily, name: string, listing: unknown)
   const chains = new Map<string, ChainState>(
     [...hooks].map(([chain, hook]) => [chain, { hook, comments: comments.get(chain) ?? [] }]),
   );
-  return { family, name, sets, chains };
+  return { family, name, oddities: [...foreign].sort().join(' '), sets, chains };
 }
 
 function readSet(kind: 'set' | 'map', set: z.infer<typeof setSchema>): SetState {
@@ -70,8 +86,16 @@ function readSet(kind: 'set' | 'map', set: z.infer<typeof setSchema>): SetState 
   const flags = asList(set.flags ?? []);
   const data = asList(set.map ?? '').join('.');
   const signature = setSignature(kind, types, data, flags.includes('interval'));
-  if (flags.includes('timeout')) return { kind, signature: tallySignature(signature), elements: new Map() };
   const strange = flags.filter((flag) => flag !== 'interval');
+  for (const attribute of ['gc-interval', 'policy', 'stmt'] as const) {
+    if (set[attribute] !== undefined) strange.push(`${attribute} ${JSON.stringify(set[attribute])}`);
+  }
+  if (flags.includes('timeout')) {
+    const others = strange.filter((what) => what !== 'timeout' && what !== 'dynamic');
+    const tally = tallySignature(signature, set.size ?? 0, set.timeout ?? 0);
+    return { kind, signature: [tally, ...others].join(' '), elements: new Map() };
+  }
+  if (set.size !== undefined) strange.push(`size ${set.size.toString()}`);
   const elements = new Map<string, string>();
   for (const element of set.elem ?? []) {
     const read = kind === 'set' ? readSetElement(types, element) : readMapElement(types, element);

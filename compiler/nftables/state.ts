@@ -6,11 +6,13 @@
 import type { NamedSet, Table, TableFamily } from '../ruleset/types.js';
 import { FIELD_SYNTAX } from './fields.js';
 import { ruleComment } from './comment.js';
-import { keyText, ruleText, setKind, verdictText } from './text.js';
+import { keyText, ruleText, setKind, TALLY, verdictText } from './text.js';
 
 export interface TableState {
   readonly family: TableFamily;
   readonly name: string;
+  /** What makes it another kind of table than ours, `dormant`, or objects that are not ours; '' for a table as we make it. */
+  readonly oddities: string;
   readonly sets: ReadonlyMap<string, SetState>;
   readonly chains: ReadonlyMap<string, ChainState>;
 }
@@ -24,7 +26,7 @@ export interface SetState {
 }
 
 export interface ChainState {
-  /** Hook and priority of a base chain; '' for others. */
+  /** Type, hook, priority and policy of a base chain; '' for others. */
   readonly hook: string;
   /** In order. A rule without a comment, which cannot be ours, is ''. */
   readonly comments: readonly string[];
@@ -35,6 +37,7 @@ export function stateOf(table: Table): TableState {
   return {
     family: table.family,
     name: table.name,
+    oddities: '',
     sets: new Map([...table.sets].map(([name, set]) => [name, setState(set)])),
     chains: new Map(
       [...table.chains].map(([name, chain]) => [
@@ -48,8 +51,8 @@ export function stateOf(table: Table): TableState {
   };
 }
 
-export function hookSignature(hook: string, priority: number): string {
-  return `${hook} ${priority.toString()}`;
+export function hookSignature(hook: string, priority: number, type = 'filter', policy = 'accept'): string {
+  return `${type} ${hook} ${priority.toString()} ${policy}`;
 }
 
 /** Types as libnftables-json(5) lists them: raw payload is `integer`, and so is a zone. */
@@ -58,8 +61,8 @@ export function setSignature(kind: string, types: readonly string[], data: strin
 }
 
 /** Of sets that packets fill: what they hold is nobody's wish. nft 1.0.6 lists their flag `timeout`, and not `dynamic`. */
-export function tallySignature(signature: string): string {
-  return `${signature} tally`;
+export function tallySignature(signature: string, size: number, seconds: number): string {
+  return `${signature} tally of ${size.toString()} for ${seconds.toString()} s`;
 }
 
 function setState(set: NamedSet): SetState {
@@ -67,7 +70,7 @@ function setState(set: NamedSet): SetState {
   const signature = setSignature(setKind(set), types, dataType(set), set.interval);
   return {
     kind: setKind(set),
-    signature: set.content.data === 'tally' ? tallySignature(signature) : signature,
+    signature: set.content.data === 'tally' ? tallySignature(signature, TALLY.size, TALLY.seconds) : signature,
     elements: elementsOf(set),
   };
 }

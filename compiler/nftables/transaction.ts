@@ -69,6 +69,7 @@ function changeTable(table: Table, before: TableState): readonly TableChange[] {
 
 /** The first object that is there in both and cannot be changed in place. */
 function obstacle(after: TableState, before: TableState): string | undefined {
+  if (before.oddities !== after.oddities) return `the table (${before.oddities})`;
   for (const [name, set] of after.sets) {
     const old = before.sets.get(name);
     if (old !== undefined && old.signature !== set.signature) return `${set.kind} ${name}`;

@@ -5,6 +5,11 @@ export const EXIT = {
   differs: 2,
   dropped: 3,
   kernelRefused: 4,
+  /** Of `status`, each the first that holds: a change waits; the source is stale; no device of a port is there; guests' devices are not filtered. */
+  late: 10,
+  stale: 11,
+  absent: 12,
+  notFiltered: 13,
   usage: 64,
   internal: 70,
 } as const;

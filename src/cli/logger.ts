@@ -1,6 +1,8 @@
 /** The log of a daemon: JSON lines on standard error; on a terminal, made readable. */
+import { Writable } from 'node:stream';
 import { isatty } from 'node:tty';
 import type { Logger } from 'pino';
+import { LogSink } from '../system/log-sink.js';
 import { say } from './output.js';
 
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
@@ -18,13 +20,20 @@ export async function makeLogger(level: LogLevel): Promise<Logger> {
   const { pino } = await import('pino');
   const isForPeople = isatty(2);
   try {
+    const sink = new LogSink(2);
     const stream = isForPeople
       ? (await import('pino-pretty')).default({
-          destination: 2,
+          destination: new Writable({
+            write: (chunk: Buffer, _encoding, done) => {
+              sink.write(chunk.toString());
+              done();
+            },
+          }),
+          colorize: true,
           ignore: 'pid,hostname',
           translateTime: 'SYS:HH:MM:ss.l',
         })
-      : pino.destination({ dest: 2, sync: true });
+      : sink;
     return pino({ name: 'portcullis', level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, stream);
   } catch (error) {
     say(String(error));

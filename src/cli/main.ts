@@ -2,6 +2,7 @@
 /** The command line: finds the command, turns every end into one line and an exit code. */
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
+import { acceptCommand } from './commands/accept.js';
 import { agentCommand } from './commands/agent.js';
 import { apiCommand } from './commands/api.js';
 import { backupCommand, restoreCommand } from './commands/backup.js';
@@ -13,6 +14,7 @@ import { exportCommand } from './commands/export.js';
 import { explainCommand } from './commands/explain.js';
 import { flushCommand } from './commands/flush.js';
 import { importCommand } from './commands/import.js';
+import { releaseCommand } from './commands/release.js';
 import { statsCommand } from './commands/stats.js';
 import { statusCommand } from './commands/status.js';
 import { CommandError } from './errors.js';
@@ -39,6 +41,8 @@ async function main(): Promise<void> {
     .command(backupCommand)
     .command(restoreCommand)
     .command(statusCommand)
+    .command(acceptCommand)
+    .command(releaseCommand)
     .command(statsCommand)
     .command(flushCommand)
     .command(baselineCommand)

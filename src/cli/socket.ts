@@ -25,12 +25,12 @@ export async function askHealth(socketPath: string): Promise<{ readonly isWell: 
   return { isWell: code === 200, line: body.trimEnd() };
 }
 
-export async function askAgent(socketPath: string, path: string): Promise<Answer> {
+export async function askAgent(socketPath: string, path: string, method: 'GET' | 'POST' = 'GET'): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const fail = (why: string): void => {
       reject(new CommandError(EXIT.invalidInput, `--socket: no agent answers at ${socketPath}: ${why}`));
     };
-    const asked = request({ socketPath, path, timeout: TIMEOUT }, (response) => {
+    const asked = request({ socketPath, path, method, timeout: TIMEOUT }, (response) => {
       let body = '';
       response.setEncoding('utf8');
       response.on('data', (chunk: string) => {

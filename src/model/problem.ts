@@ -16,6 +16,7 @@ export type ProblemCode =
   | 'unreadable' // the file cannot be read
   | 'syntax' // not JSON or YAML
   | 'shape' // a value of the wrong type or missing
+  | 'unknown-field' // a field that no object of its kind has
   | 'value' // a value of the right type that is not allowed
   | 'conflict' // values that exclude each other
   | 'duplicate' // ids, rules, addresses or devices that must be unique
@@ -31,13 +32,20 @@ export interface Problem {
   readonly file: string;
   /** Where in the document, `security_groups[2].security_group_rules[0].port_range_min`; '' for the whole. */
   readonly path: string;
+  /** Where in the file's text, counted from 1, where that is known. */
+  readonly line?: number;
+  readonly column?: number;
+  /** Name or id of the object that it is in, where it has one. */
+  readonly object?: string;
   /** What is wrong with the value and what would be valid, one line. The value stands in front where there is one. */
   readonly message: string;
 }
 
-/** One line: `topology.yaml: security_groups[2].rules[0].port_range_min: 70000 is not a port (0-65535)`. */
-export function formatProblem(problem: Problem): string {
-  return [problem.file, problem.path, problem.message].filter((part) => part !== '').join(': ');
+/** One line: `topology.yaml:12:9: security_groups[2].rules[0].port_range_min: 70000 is not a port (0-65535) (in "web")`. */
+export function formatProblem({ file, line, column, path, message, object }: Problem): string {
+  const at = line === undefined ? file : `${file}:${line.toString()}:${(column ?? 1).toString()}`;
+  const text = [at, path, message].filter((part) => part !== '').join(': ');
+  return object === undefined ? text : `${text} (in ${object})`;
 }
 
 const MAX_VALUE_LENGTH = 80;

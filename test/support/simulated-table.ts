@@ -38,6 +38,7 @@ export class SimulatedTables {
     return [...this.#tables].map(([family, { sets, chains }]) => ({
       family: family as TableState['family'],
       name: 'portcullis',
+      oddities: '',
       sets: new Map([...sets].sort(byName)),
       chains: new Map([...chains].sort(byName).map(([name, { hook, comments }]) => [name, { hook, comments }])),
     }));

@@ -19,7 +19,7 @@ import {
   type BackendArguments,
   type DatapathArguments,
 } from '../topology-options.js';
-import { takeLock } from '../../system/lock.js';
+import { LockError, takeFileLock } from '../../system/file-lock.js';
 import { socketOption } from '../socket.js';
 import { readTokenFile } from '../token-file.js';
 import { version } from '../version.js';
@@ -31,6 +31,7 @@ interface AgentArguments extends BackendArguments, Omit<DatapathArguments, 'data
   readonly api: string | undefined;
   readonly host: string | undefined;
   readonly verify: number | undefined;
+  readonly 'allow-shrink': boolean;
   readonly audit: boolean;
   readonly socket: string;
   readonly metrics: string | undefined;
@@ -85,6 +86,11 @@ export const agentCommand: CommandModule<object, AgentArguments> = {
           requiresArg: true,
           describe: 'seconds between comparisons of everything with the kernel (3600; 60 with iptables)',
         },
+        'allow-shrink': {
+          type: 'boolean',
+          default: false,
+          describe: 'obey a topology from which all, or most, of this host’s ports have gone at once',
+        },
         ...logLevelOption,
       })
       .example('$0 agent --source file:/etc/portcullis/topology.yaml', 'as the host that this machine is named')
@@ -101,10 +107,8 @@ export const agentCommand: CommandModule<object, AgentArguments> = {
     checkVersion(await nftVersion());
     // Whoever may not read the tables may not change them: one clear line now, not one for each try.
     await readLoadedTables();
-    const lock = await takeLock('portcullis-agent');
-    if (lock === undefined) {
-      throw new CommandError(EXIT.kernelRefused, 'another agent is at work here: one at a time on a host');
-    }
+    await takeLock();
+    endOnExceptions(log);
     const datapath = args.datapath === AUTO ? await datapathOfTaps(args, log) : args.datapath;
     await probeDatapath(datapath, args.backend);
     const { source, api } = await sourceOf(args, host, log);
@@ -118,6 +122,7 @@ export const agentCommand: CommandModule<object, AgentArguments> = {
       },
       backend: args.backend,
       verifyEvery: verifyMilliseconds(args),
+      allowShrink: args['allow-shrink'],
       socket: args.socket,
       metrics: metricsAddress(args.metrics),
       log,
@@ -136,11 +141,36 @@ export const agentCommand: CommandModule<object, AgentArguments> = {
     await ended;
     await api?.close();
     await agent.stop();
-    lock.close();
     // What may still be under way (a watch of a file system, a timer) must not keep a stopped agent.
     process.exit(EXIT.done);
   },
 };
+
+/** Only root can write there: who takes a lock elsewhere could keep the agent away. */
+const LOCK_FOLDER = '/run/portcullis';
+
+/** @throws CommandError where another agent has it. */
+async function takeLock(): Promise<void> {
+  try {
+    if (await takeFileLock(LOCK_FOLDER, 'agent')) return;
+  } catch (error) {
+    if (error instanceof LockError) throw new CommandError(EXIT.kernelRefused, `the lock: ${error.message}`);
+    throw error;
+  }
+  throw new CommandError(EXIT.kernelRefused, 'another agent is at work here: one at a time on a host');
+}
+
+/** What nobody expected leaves the state unknown: the rules stay, and the service manager starts another agent. */
+function endOnExceptions(log: Logger): void {
+  const end = (error: unknown): void => {
+    log.fatal(
+      `this is a defect of portcullis: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+    );
+    process.exit(EXIT.internal);
+  };
+  process.on('uncaughtException', end);
+  process.on('unhandledRejection', end);
+}
 
 /** Between two looks at the taps; in milliseconds. */
 const LOOK_EVERY = 1000;

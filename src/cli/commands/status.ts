@@ -10,11 +10,13 @@ interface StatusArguments {
   readonly socket: string;
   readonly json: boolean;
   readonly health: boolean;
+  readonly ports: boolean;
 }
 
 export const statusCommand: CommandModule<object, StatusArguments> = {
   command: 'status',
-  describe: 'say what the agent of this host is doing; exit 2 unless the policy is enforced',
+  describe:
+    'say what the agent of this host is doing; exit 0 when all is well, otherwise a number that says what is not',
   builder: (yargs) =>
     yargs
       .options({
@@ -25,7 +27,9 @@ export const statusCommand: CommandModule<object, StatusArguments> = {
           default: false,
           describe: 'one line, and exit 0 while the kernel holds the rules that the agent wants, in audit mode, too',
         },
+        ports: { type: 'boolean', default: false, describe: 'every port, not only a summary and what is abnormal' },
       })
+      .example('$0 status --ports', 'all of them')
       .example('$0 status --json', 'for a program'),
   handler: async (args) => {
     if (args.health) {
@@ -38,37 +42,102 @@ export const statusCommand: CommandModule<object, StatusArguments> = {
     const { body } = await askAgent(args.socket, '/status');
     const status = JSON.parse(body) as AgentStatus;
     if (args.json) printLine(JSON.stringify(status, null, 2));
-    else for (const line of render(status)) printLine(line);
-    if (!status.enforced) process.exitCode = EXIT.differs;
+    else for (const line of render(status, args.ports)) printLine(line);
+    process.exitCode = exitCodeOf(status);
   },
 };
 
-function render(status: AgentStatus): readonly string[] {
-  const { source, lastTransaction: last, drift, flows } = status;
+/** The first of what is wrong; 0 for nothing. */
+function exitCodeOf(status: AgentStatus): number {
+  if (status.lateSince !== undefined) return EXIT.late;
+  if (!status.enforced) return EXIT.differs;
+  if (status.source.staleSince !== undefined) return EXIT.stale;
+  if (isEveryPortAbsent(status)) return EXIT.absent;
+  return status.notFiltered.length > 0 ? EXIT.notFiltered : EXIT.done;
+}
+
+function isEveryPortAbsent({ ports }: AgentStatus): boolean {
+  return ports.length > 0 && ports.every(({ isDevicePresent }) => !isDevicePresent);
+}
+
+function render(status: AgentStatus, isEveryPortShown: boolean): readonly string[] {
+  const { source, lastTransaction: last, drift, flows, watching } = status;
   return [
     headline(status),
+    ...abnormal(status),
     `host ${status.host}, ${status.backend}, ${status.datapath}, process ${status.pid.toString()} since ${status.startedAt}`,
     source.staleSince === undefined
       ? `source ${source.name}, read at ${source.readAt ?? 'no time yet'}`
       : colours.red(`source ${source.name}: STALE since ${source.staleSince}, the last good state stays`),
-    ...source.problems.map((problem) => `  ${problem}`),
+    ...shownOf(source.problems).map((problem) => `  ${problem}`),
     last === undefined
       ? 'no transaction yet'
       : `last transaction ${last.at}: ${last.way}${last.reason === '' ? '' : ` (${last.reason})`}, ${last.milliseconds.toString()} ms, ${last.latencyMilliseconds.toString()} ms after the change`,
     `drift: ${drift.foreign.toString()} foreign changes, ${drift.found.toString()} found${drift.last === undefined ? '' : `, last by ${drift.last}`}`,
+    `watching process: ${watching.losses === 0 ? 'never away' : `away ${watching.losses.toString()} times, last: ${watching.lastReason ?? ''}`}`,
     `live flows: ${flows.revoked.toString()} cut, ${flows.restored.toString()} let go on`,
-    ...portTable(status.ports),
+    summaryOf(status.ports),
+    ...portTable(isEveryPortShown ? status.ports : shownPorts(status.ports)),
   ];
+}
+
+/** What somebody should look at, each by itself. */
+function abnormal(status: AgentStatus): readonly string[] {
+  const { lateSince, leftover, watching, formerDevices, notFiltered } = status;
+  return [
+    ...(lateSince === undefined ? [] : [colours.red(`LATE: a change waits since ${lateSince}`)]),
+    ...(watching.awaySince === undefined
+      ? []
+      : [
+          colours.red(
+            `NOBODY HEARS what others change since ${watching.awaySince}: ${watching.lastReason ?? 'starting'}`,
+          ),
+        ]),
+    ...(isEveryPortAbsent(status)
+      ? [colours.red('NO DEVICE of any port is there: nothing passes that these rules judge')]
+      : []),
+    ...(notFiltered.length === 0
+      ? []
+      : [colours.red(`NOT FILTERED, and look like guests’: ${shownOf(notFiltered).join(', ')}`)]),
+    ...(leftover === undefined ? [] : [colours.red(`left over, and tried again: ${leftover}`)]),
+    ...(formerDevices.length === 0
+      ? []
+      : [`closed, since they were a port’s once (portcullis release DEVICE): ${shownOf(formerDevices).join(', ')}`]),
+  ];
+}
+
+/** More of a kind than this are counted. */
+const MOST_SHOWN = 20;
+
+function shownOf(list: readonly string[]): readonly string[] {
+  const more = list.length - MOST_SHOWN;
+  return more > 0 ? [...list.slice(0, MOST_SHOWN), `... and ${more.toString()} more`] : list;
+}
+
+/** All of a few; of many those that are not as they should be. */
+function shownPorts(ports: readonly PortStatus[]): readonly PortStatus[] {
+  if (ports.length <= MOST_SHOWN) return ports;
+  return ports
+    .filter(({ state, isDevicePresent }) => state === 'refused' || state === 'pending' || !isDevicePresent)
+    .slice(0, MOST_SHOWN);
+}
+
+function summaryOf(ports: readonly PortStatus[]): string {
+  if (ports.length === 0) return 'no port is bound to this host';
+  const states = new Map<string, number>();
+  for (const { state } of ports) states.set(state, (states.get(state) ?? 0) + 1);
+  const absent = ports.filter(({ isDevicePresent }) => !isDevicePresent).length;
+  const counts = [...states].sort().map(([state, count]) => `${count.toString()} ${state}`);
+  return `${ports.length.toString()} ports: ${[...counts, ...(absent === 0 ? [] : [`${absent.toString()} without a device`])].join(', ')}`;
 }
 
 function headline({ audit, enforced, lastError }: AgentStatus): string {
   if (audit) return colours.red('AUDIT: NOTHING IS ENFORCED; what would be dropped is counted and passes');
   if (enforced) return colours.green('enforced');
-  return colours.red(`NOT ENFORCED: ${lastError ?? 'starting'}`);
+  return colours.red(`NOT ENFORCED: ${lastError ?? 'not known to be, see below'}`);
 }
 
 function portTable(ports: readonly PortStatus[]): readonly string[] {
-  if (ports.length === 0) return ['no port is bound to this host'];
   const rows = ports.map((port) => [
     port.device,
     port.isDevicePresent ? 'present' : 'absent',

@@ -9,26 +9,24 @@ import type { AddressGroup, Network, Port, SecurityGroup, SecurityGroupRule, Sub
 import { anyPrefix, distinct } from './addresses.js';
 import { parsePort, vlanId, type PortContext } from './port.js';
 import { Directory } from './references.js';
+import { didYouMean, quoteKey, reportUnknownFields } from './fields.js';
 import {
   booleanIn,
   field,
   idIn,
   isFields,
   listIn,
+  newSink,
   objectsIn,
   Place,
+  problemsIn,
   projectIn,
   textIn,
   type Fields,
+  type ProblemSink,
+  type SourceDocument,
 } from './report.js';
 import { duplicateKey, parseRule } from './rule.js';
-
-export interface SourceDocument {
-  /** As the user named it, for messages. */
-  readonly file: string;
-  /** What JSON or YAML made of it. */
-  readonly content: unknown;
-}
 
 export interface ParseOptions {
   /** Pairs with a shorter prefix are noticed: they stay out of member sets. */
@@ -57,8 +55,8 @@ interface Item {
 
 /** Reads documents in Neutron's API shape; several make one topology. */
 export function parseTopology(documents: readonly SourceDocument[], options: ParseOptions = {}): ParsedTopology {
-  const problems: Problem[] = [];
-  const items = collect(documents, problems);
+  const sink = newSink();
+  const items = collect(documents, sink);
   const networks = uniqueById('network', items.networks.flatMap(withObject(parseNetwork)));
   const subnets = uniqueById('subnet', items.subnets.flatMap(withObject(parseSubnet)));
   const addressGroups = uniqueById('address group', items.address_groups.flatMap(withObject(parseAddressGroup)));
@@ -66,8 +64,7 @@ export function parseTopology(documents: readonly SourceDocument[], options: Par
   const defaults = new DefaultGroups(heads);
   // Ports are what asks for default groups, so the groups of their projects are made before any reference is followed.
   for (const { fields, place } of items.ports) {
-    if (field(fields, 'security_groups') === undefined)
-      defaults.of(projectIn(fields, new Place(place.file, place.path, [])));
+    if (field(fields, 'security_groups') === undefined) defaults.of(projectIn(fields, place.unheard()));
   }
   const directory = new Directory('security group', heads.values());
   const groups = parseRules(
@@ -91,12 +88,12 @@ export function parseTopology(documents: readonly SourceDocument[], options: Par
     uniqueById('port', items.ports.flatMap(withObject((fields, place) => parsePort(fields, place, context)))),
     items.ports,
   );
-  return { topology: { ports, securityGroups: groups, addressGroups, networks, subnets }, problems };
+  return { topology: { ports, securityGroups: groups, addressGroups, networks, subnets }, problems: problemsIn(sink) };
 }
 
 // Documents
 
-function collect(documents: readonly SourceDocument[], problems: Problem[]): Readonly<Record<Collection, Item[]>> {
+function collect(documents: readonly SourceDocument[], sink: ProblemSink): Readonly<Record<Collection, Item[]>> {
   const items: Record<Collection, Item[]> = {
     networks: [],
     subnets: [],
@@ -105,23 +102,53 @@ function collect(documents: readonly SourceDocument[], problems: Problem[]): Rea
     security_group_rules: [],
     ports: [],
   };
-  for (const { file, content } of documents) {
-    const place = new Place(file, '', problems);
-    if (content === undefined || content === null) continue;
+  for (const document of documents) {
+    const { content } = document;
+    const place = new Place(document, '', sink);
     if (!isFields(content)) {
-      place.badValue(content, `a topology: an object with ${COLLECTIONS.join(', ')}`);
+      // What is empty says nothing, and least of all that there are no ports.
+      place.badValue(
+        content ?? null,
+        `a topology: an object with ${COLLECTIONS.join(', ')}; an empty one has empty lists`,
+      );
       continue;
     }
     const known = COLLECTIONS.filter((name) => Object.hasOwn(content, name));
-    if (known.length === 0 && Object.keys(content).length > 0) {
-      place.error(
-        'shape',
-        `${quoteValue(Object.keys(content).slice(0, 5))}: no key of a topology; valid: ${COLLECTIONS.join(', ')}`,
-      );
+    reportUnknownKeys(content, place);
+    if (known.length === 0 && Object.keys(content).every(isLinks)) {
+      place.error('shape', `no key of a topology: valid are ${COLLECTIONS.join(', ')}; an empty one has empty lists`);
     }
-    for (const name of known) for (const item of objectsIn(content[name], place.key(name))) items[name].push(item);
+    for (const name of known) {
+      if (content[name] === null) place.key(name).error('shape', 'missing: a list; that there are none is said by []');
+      for (const item of objectsIn(content[name], place.key(name))) items[name].push(item);
+    }
   }
   return items;
+}
+
+function reportUnknownKeys(content: Fields, place: Place): void {
+  for (const [name, value] of Object.entries(content)) {
+    if (isCollection(name)) continue;
+    const at = place.key(quoteKey(name));
+    if (!isLinks(name)) {
+      const valid = `valid are ${COLLECTIONS.join(', ')}`;
+      at.error(
+        'unknown-field',
+        `${quoteValue(name)} is no key of a topology${didYouMean(name, COLLECTIONS)}; ${valid}`,
+      );
+    } else if (objectsIn(value, at).some(({ fields }) => field(fields, 'rel') === 'next')) {
+      at.error('shape', 'this is one page of several: valid is all of it');
+    }
+  }
+}
+
+function isCollection(name: string): boolean {
+  return (COLLECTIONS as readonly string[]).includes(name);
+}
+
+/** Neutron's answers name the pages before and after, as `ports_links`. */
+function isLinks(name: string): boolean {
+  return name.endsWith('_links') && isCollection(name.slice(0, -'_links'.length));
 }
 
 interface Parsed<T> {
@@ -161,6 +188,7 @@ function uniqueById<T extends { readonly id: string }>(kind: string, parsed: rea
 // Networks, subnets, address groups
 
 function parseNetwork(fields: Fields, place: Place): Network | undefined {
+  reportUnknownFields('network', fields, place);
   const id = idIn(fields, place);
   if (id === undefined) return undefined;
   const portSecurityEnabled = booleanIn(fields, 'port_security_enabled', place) ?? true;
@@ -171,6 +199,7 @@ function parseNetwork(fields: Fields, place: Place): Network | undefined {
 }
 
 function parseSubnet(fields: Fields, place: Place): Subnet | undefined {
+  reportUnknownFields('subnet', fields, place);
   const id = idIn(fields, place);
   const value = field(fields, 'cidr');
   const cidr = typeof value === 'string' ? parsePrefix(value) : undefined;
@@ -181,6 +210,7 @@ function parseSubnet(fields: Fields, place: Place): Subnet | undefined {
 }
 
 function parseAddressGroup(fields: Fields, place: Place): AddressGroup | undefined {
+  reportUnknownFields('address group', fields, place);
   const id = idIn(fields, place);
   const at = place.key('addresses');
   const prefixes = listIn(field(fields, 'addresses'), at).flatMap(
@@ -205,6 +235,9 @@ interface GroupHead {
 const DEFAULT_NAME = 'default';
 
 function parseGroupHead(fields: Fields, place: Place): GroupHead | undefined {
+  const errorsBefore = place.errorCount();
+  reportUnknownFields('security group', fields, place);
+  const hasUnknown = place.errorCount() > errorsBefore;
   const id = idIn(fields, place);
   const stateful = booleanIn(fields, 'stateful', place) ?? true;
   const rules = field(fields, 'security_group_rules');
@@ -214,7 +247,8 @@ function parseGroupHead(fields: Fields, place: Place): GroupHead | undefined {
     name: textIn(fields, 'name', place),
     projectId: projectIn(fields, place),
     stateful,
-    rules: rules === undefined ? undefined : objectsIn(rules, place.key('security_group_rules')),
+    // The unknown field may have been meant for its rules: then it has none.
+    rules: rules === undefined && !hasUnknown ? undefined : objectsIn(rules, place.key('security_group_rules')),
   };
 }
 

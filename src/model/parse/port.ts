@@ -5,6 +5,7 @@ import { parseMac, type Mac } from '../mac.js';
 import { quoteValue } from '../problem.js';
 import type { AllowedAddressPair, Filtering, Network, Port, SecurityGroup } from '../topology.js';
 import { distinct, unicastAddress, unicastPrefix } from './addresses.js';
+import { reportUnknownFields } from './fields.js';
 import type { Directory } from './references.js';
 import {
   booleanIn,
@@ -37,12 +38,13 @@ const MAX_DEVICE_LENGTH = 15;
 
 /** Reads one port; undefined when it is invalid: its device stays closed. */
 export function parsePort(fields: Fields, place: Place, context: PortContext): Port | undefined {
+  const errorsBefore = place.errorCount();
+  reportUnknownFields('port', fields, place);
   const id = idIn(fields, place);
   const projectId = projectIn(fields, place);
   const networkId = parseNetwork(fields, projectId, place, context);
   const mac = requiredMac(field(fields, 'mac_address'), place.key('mac_address'));
   if (id === undefined || networkId === undefined || mac === undefined) return undefined;
-  const problemsBefore = place.errorCount();
   const deviceOwner = textIn(fields, 'device_owner', place);
   const fixedIps = parseFixedIps(fields, place);
   const pairs = parsePairs(fields, mac, place);
@@ -59,7 +61,7 @@ export function parsePort(fields: Fields, place: Place, context: PortContext): P
   const device = parseDevice(fields, id, place);
   const bridge = parseBridge(fields, networkId, place);
   const vlan = parseVlan(fields, place) ?? context.networksById.get(networkId)?.vlan;
-  if (device === undefined || bridge === undefined || place.errorCount() > problemsBefore) return undefined;
+  if (device === undefined || bridge === undefined || place.errorCount() > errorsBefore) return undefined;
   noticeWidePairs(pairs, securityGroupIds, place, context);
   return {
     id,
@@ -102,7 +104,10 @@ function requiredMac(value: unknown, place: Place): Mac | undefined {
 
 function parseFixedIps(fields: Fields, place: Place): readonly Prefix[] {
   const addresses = objectsIn(field(fields, 'fixed_ips'), place.key('fixed_ips')).flatMap(
-    ({ fields: entry, place: at }) => unicastAddress(field(entry, 'ip_address'), at.key('ip_address')) ?? [],
+    ({ fields: entry, place: at }) => {
+      reportUnknownFields('fixed IP', entry, at);
+      return unicastAddress(field(entry, 'ip_address'), at.key('ip_address')) ?? [];
+    },
   );
   return [...distinct(addresses)].sort(comparePrefixes);
 }
@@ -113,6 +118,7 @@ function parsePairs(fields: Fields, portMac: Mac, place: Place): readonly Allowe
     field(fields, 'allowed_address_pairs'),
     place.key('allowed_address_pairs'),
   )) {
+    reportUnknownFields('allowed address pair', entry, at);
     const macValue = field(entry, 'mac_address');
     const mac = macValue === undefined || macValue === null ? portMac : requiredMac(macValue, at.key('mac_address'));
     const prefix = unicastPrefix(field(entry, 'ip_address'), at.key('ip_address'));

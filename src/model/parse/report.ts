@@ -1,39 +1,80 @@
 /** Collects problems while a document is read, each with its place. */
 import { quoteValue, type Problem, type ProblemCode, type Severity } from '../problem.js';
 
-/** Where problems go, with a count of the errors among them. */
-export type ProblemSink = Problem[] & { errors?: number };
+/** Where problems go, with a count of the errors among them and the documents that they are of. */
+export interface ProblemSink {
+  readonly problems: { readonly problem: Problem; readonly document: Pick<SourceDocument, 'locate'> }[];
+  errors: number;
+}
+
+export function newSink(): ProblemSink {
+  return { problems: [], errors: 0 };
+}
+
+export interface SourceDocument {
+  /** As the user named it, for messages. */
+  readonly file: string;
+  /** What JSON or YAML made of it. */
+  readonly content: unknown;
+  /** Where a value of the content stands in the file's text, counted from 1; undefined where that is not known. */
+  readonly locate?: (path: string) => TextPosition | undefined;
+}
+
+export interface TextPosition {
+  readonly line: number;
+  readonly column: number;
+}
 
 /** A place in a document. Immutable; made deeper step by step. */
 export class Place {
   constructor(
-    readonly file: string,
+    readonly document: Pick<SourceDocument, 'file' | 'locate'>,
     readonly path: string,
     private readonly sink: ProblemSink,
+    private readonly object?: string,
   ) {}
+
+  get file(): string {
+    return this.document.file;
+  }
 
   /** The place of a key of this object. */
   key(name: string): Place {
-    return new Place(this.file, this.path === '' ? name : `${this.path}.${name}`, this.sink);
+    return this.#deeper(this.path === '' ? name : `${this.path}.${name}`);
   }
 
   /** The place of an entry of this list. */
   at(index: number): Place {
-    return new Place(this.file, `${this.path}[${index.toString()}]`, this.sink);
+    return this.#deeper(`${this.path}[${index.toString()}]`);
+  }
+
+  /** The same place, of an object that has a name or an id. */
+  named(fields: Fields): Place {
+    const name = [field(fields, 'name'), field(fields, 'id')].find(
+      (value) => typeof value === 'string' && value !== '',
+    );
+    return name === undefined ? this : new Place(this.document, this.path, this.sink, quoteValue(name));
+  }
+
+  /** The same place, whose problems are told to nobody. */
+  unheard(): Place {
+    return new Place(this.document, this.path, newSink());
   }
 
   report(severity: Severity, code: ProblemCode, message: string): void {
-    this.sink.push({ severity, code, file: this.file, path: this.path, message });
+    const object = this.object === undefined ? {} : { object: this.object };
+    const problem = { severity, code, file: this.file, path: this.path, message, ...object };
+    this.sink.problems.push({ problem, document: this.document });
   }
 
   error(code: ProblemCode, message: string): void {
     this.report('error', code, message);
-    this.sink.errors = (this.sink.errors ?? 0) + 1;
+    this.sink.errors++;
   }
 
   /** Errors reported so far, anywhere. */
   errorCount(): number {
-    return this.sink.errors ?? 0;
+    return this.sink.errors;
   }
 
   /** "70000 is not a port (1-65535)". */
@@ -43,6 +84,10 @@ export class Place {
       value === undefined ? `missing: ${what}` : `${quoteValue(value)} is not ${what}`,
     );
     return undefined;
+  }
+
+  #deeper(path: string): Place {
+    return new Place(this.document, path, this.sink, this.object);
   }
 }
 
@@ -57,10 +102,42 @@ export function field(fields: Fields, name: string): unknown {
   return Object.hasOwn(fields, name) ? fields[name] : undefined;
 }
 
+/** More problems of one kind than this are counted. */
+const MOST_ALIKE = 20;
+
+/** What was reported, with positions; of many that are alike the first, and how many more there are. */
+export function problemsIn({ problems }: ProblemSink): readonly Problem[] {
+  const alike = new Map<string, number>();
+  const told: Problem[] = [];
+  const more = new Map<string, { readonly first: Problem; count: number }>();
+  for (const { problem, document } of problems) {
+    const kind = `${problem.severity} ${problem.code} ${problem.file} ${problem.path.replace(/\[\d+\]/g, '[]')}`;
+    const count = (alike.get(kind) ?? 0) + 1;
+    alike.set(kind, count);
+    if (count <= MOST_ALIKE) told.push({ ...problem, ...document.locate?.(problem.path) });
+    else {
+      const counted = more.get(kind);
+      if (counted === undefined) more.set(kind, { first: problem, count: 1 });
+      else counted.count++;
+    }
+  }
+  for (const { first, count } of more.values()) {
+    const { severity, code, file, path } = first;
+    told.push({
+      severity,
+      code,
+      file,
+      path: path.replace(/\[\d+\]/g, '[]'),
+      message: `${count.toString()} more like these`,
+    });
+  }
+  return told;
+}
+
 /** A list of objects; null and absent are an empty list. Entries that are not objects are reported and left out. */
 export function objectsIn(value: unknown, place: Place): readonly { readonly fields: Fields; readonly place: Place }[] {
   return listIn(value, place).flatMap((entry, index) => {
-    if (isFields(entry)) return [{ fields: entry, place: place.at(index) }];
+    if (isFields(entry)) return [{ fields: entry, place: place.at(index).named(entry) }];
     place.at(index).badValue(entry, 'an object');
     return [];
   });

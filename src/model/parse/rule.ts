@@ -13,6 +13,7 @@ import {
 } from '../protocol.js';
 import type { Direction, PortProtocol, Remote, SecurityGroupRule, Service } from '../topology.js';
 import { isMappedAddress } from './addresses.js';
+import { reportUnknownFields } from './fields.js';
 import type { Directory } from './references.js';
 import { field, isId, textIn, type Fields, type Place } from './report.js';
 
@@ -25,6 +26,9 @@ export interface RuleContext {
 
 /** Reads one rule; undefined when it is invalid: a rule that is not there allows nothing. */
 export function parseRule(fields: Fields, place: Place, context: RuleContext): SecurityGroupRule | undefined {
+  const errorsBefore = place.errorCount();
+  reportUnknownFields('security group rule', fields, place);
+  const hasUnknown = place.errorCount() > errorsBefore;
   const direction = parseDirection(field(fields, 'direction'), place.key('direction'));
   const family = parseEthertype(field(fields, 'ethertype'), place.key('ethertype'));
   const service = family === undefined ? undefined : parseService(fields, family, place);
@@ -32,6 +36,7 @@ export function parseRule(fields: Fields, place: Place, context: RuleContext): S
   const givenId = field(fields, 'id');
   const idIsValid = givenId === undefined || isId(givenId);
   if (!idIsValid) place.key('id').badValue(givenId, 'an id');
+  if (hasUnknown) return undefined;
   if (direction === undefined || family === undefined || service === undefined || remote === undefined || !idIsValid) {
     return undefined;
   }

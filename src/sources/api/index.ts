@@ -45,6 +45,10 @@ export class ApiSource implements Source {
     this.#connection.abort(new Error('asked to read again'));
   }
 
+  accept(): void {
+    this.#feed.accept();
+  }
+
   stop(): void {
     this.#listener = undefined;
     this.#stopping.abort();
@@ -99,16 +103,16 @@ export class ApiSource implements Source {
   #take(text: string): void {
     // A sign of life; it also says that we have everything.
     if (text === '') return;
-    let line;
+    let event: SourceEvent;
     try {
-      line = parseFeedLine(text);
+      const line = parseFeedLine(text);
+      event = this.#feed.take(line);
+      this.#revision = line.revision;
     } catch (error) {
       // Whatever it was is lost to us: everything must be told anew.
       this.#revision = undefined;
       throw error;
     }
-    const event = this.#feed.take(line);
-    this.#revision = line.revision;
     this.#backoff = BACKOFF.first;
     this.#lastReason = undefined;
     this.#listener?.(event);

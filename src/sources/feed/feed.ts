@@ -4,8 +4,10 @@
  * An object is read by the same parser as a whole topology, in a small document with what it refers to.
  */
 import { z } from 'zod';
+import { flawOfJson } from '../../model/json-text.js';
 import {
   parseTopology,
+  quoteValue,
   type AddressGroup,
   type Port,
   type Problem,
@@ -25,6 +27,8 @@ const IDS = z.array(z.string()).optional();
 /** One line of a feed: `reset` says that this is everything, else it is what came, what changed and what is gone. */
 const LINE = z.object({
   revision: z.number().int().nonnegative(),
+  /** Identity of the store whose revisions these are; where it is told, it is told in every line that is a whole. */
+  store: z.string().optional(),
   reset: z.boolean().optional(),
   networks: OBJECTS,
   subnets: OBJECTS,
@@ -43,6 +47,8 @@ export function parseFeedLine(text: string): FeedLine {
   } catch {
     throw new Error('a line that is not JSON');
   }
+  const flaw = flawOfJson(text);
+  if (flaw !== undefined) throw new Error(`a line that ${flaw.message}`);
   const line = LINE.safeParse(content);
   if (line.success) return line.data;
   const [issue] = line.error.issues;
@@ -50,7 +56,12 @@ export function parseFeedLine(text: string): FeedLine {
 }
 
 export type FeedEvent =
-  | { readonly kind: 'topology'; readonly topology: Topology; readonly problems: readonly Problem[] }
+  | {
+      readonly kind: 'topology';
+      readonly topology: Topology;
+      readonly problems: readonly Problem[];
+      readonly doubt: string | undefined;
+    }
   | { readonly kind: 'changes'; readonly changes: TopologyChanges; readonly problems: readonly Problem[] };
 
 export class TopologyFeed {
@@ -59,15 +70,54 @@ export class TopologyFeed {
   /** Ports as they were read, by the device that they have on a host: more than one is nobody's. */
   readonly #devices = new Map<string, Map<string, Port>>();
   readonly #ports = new Map<string, Port>();
+  /** Of the last line; undefined before the first. */
+  #revision: number | undefined;
+  #store: string | undefined;
+  /** The same, of the last line that nothing spoke against. */
+  #good: { readonly revision: number; readonly store: string | undefined } | undefined;
+  #isDoubtful = false;
 
   /** @param name of the source, for problems. */
   constructor(private readonly name: string) {}
 
+  /** @throws Error with one line for changes of what was not told: a feed begins with everything. */
   take(line: FeedLine): FeedEvent {
-    return line.reset === true ? this.#reset(line) : this.#change(line);
+    if (line.reset === true) return this.#reset(line);
+    if (this.#revision === undefined) throw new Error('the feed does not begin with everything');
+    if (line.revision < this.#revision) {
+      throw new Error(
+        `revision ${line.revision.toString()} comes after ${this.#revision.toString()}: revisions only grow`,
+      );
+    }
+    this.#revision = line.revision;
+    if (!this.#isDoubtful) this.accept();
+    return this.#change(line);
+  }
+
+  /** What was told last is meant, whatever speaks against it. */
+  accept(): void {
+    this.#isDoubtful = false;
+    if (this.#revision !== undefined) this.#good = { revision: this.#revision, store: this.#store };
+  }
+
+  /** What speaks against a whole that comes after another; undefined for nothing. */
+  #doubtOf({ revision, store }: FeedLine): string | undefined {
+    if (this.#good === undefined) return undefined;
+    const { store: known, revision: before } = this.#good;
+    if (known !== undefined && store !== undefined && known !== store) {
+      return `it is told from another store (${quoteValue(store)}, before ${quoteValue(known)})`;
+    }
+    return revision < before
+      ? `its revision ${revision.toString()} is older than ${before.toString()}, which was told before`
+      : undefined;
   }
 
   #reset(line: FeedLine): FeedEvent {
+    const doubt = this.#doubtOf(line);
+    this.#revision = line.revision;
+    this.#store = line.store ?? this.#store;
+    this.#isDoubtful = doubt !== undefined;
+    if (doubt === undefined) this.accept();
     this.#told = emptyCollections();
     for (const collection of COLLECTIONS) {
       for (const fields of line[collection] ?? []) this.#told[collection].set(fields.id, fields);
@@ -77,7 +127,7 @@ export class TopologyFeed {
     this.#ports.clear();
     this.#devices.clear();
     for (const port of topology.ports.values()) this.#place(port.id, port);
-    return { kind: 'topology', topology, problems };
+    return { kind: 'topology', topology, problems, doubt };
   }
 
   #change(line: FeedLine): FeedEvent {

@@ -1,8 +1,16 @@
 /** Reads documents: a file, a folder of files, or standard input; JSON or YAML. */
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { quoteValue, type Problem, type ProblemCode, type SourceDocument } from '../../model/index.js';
+import {
+  quoteValue,
+  type Problem,
+  type ProblemCode,
+  type SourceDocument,
+  type TextPosition,
+} from '../../model/index.js';
+import { flawOfJson, locateInJson, MOST_NESTED, positionAt, stepsOf } from '../../model/json-text.js';
+import { NotADocument, readDocument } from './open.js';
 
 export interface ReadResult {
   readonly documents: readonly SourceDocument[];
@@ -19,7 +27,7 @@ const MAX_ALIAS_COUNT = 100;
 export async function readTopologyPath(path: string): Promise<ReadResult> {
   try {
     if (path === '-') return await parseText('standard input', await text(process.stdin));
-    return await readAll(await documentFiles(path), async (file) => readFile(file, 'utf8'));
+    return await readAll(await documentFiles(path), async (file) => readDocument(file));
   } catch (error) {
     return unreadable(path, error);
   }
@@ -57,43 +65,92 @@ export async function readAll(
 }
 
 export function unreadable(path: string, error: unknown): ReadResult {
-  if (error instanceof NoDocuments) return failure(path, 'unreadable', error.message);
+  if (error instanceof NoDocuments || error instanceof NotADocument) return failure(path, 'unreadable', error.message);
   return failure(path, 'unreadable', `cannot be read: ${reason(error)}`);
 }
 
 async function parseText(file: string, raw: string): Promise<ReadResult> {
   const content = raw.replace(/^\uFEFF/, '');
+  // A writer may be at work; whoever says nothing does not say that there are no ports.
+  if (content.trim() === '')
+    return failure(file, 'syntax', 'is empty: an empty topology has empty lists, as {"ports": []}');
   if (/^\s*[[{]/.test(content)) {
     try {
-      return { documents: [{ file, content: JSON.parse(content) as unknown }], problems: [] };
+      const document = JSON.parse(content) as unknown;
+      const flaw = flawOfJson(content);
+      if (flaw !== undefined) return failure(file, 'syntax', flaw.message, positionAt(content, flaw.offset));
+      return { documents: [{ file, content: document, locate: (path) => locateInJson(content, path) }], problems: [] };
     } catch (error) {
-      if (/\.json$/i.test(file)) return failure(file, 'syntax', `is not JSON: ${reason(error)}`);
+      if (/\.json$/i.test(file))
+        return failure(file, 'syntax', `is not JSON: ${reason(error)}`, jsonErrorAt(content, error));
     }
   }
   return parseYaml(file, content);
 }
 
+/** V8 names the offset in its message. */
+function jsonErrorAt(content: string, error: unknown): TextPosition | undefined {
+  const offset = error instanceof Error ? /at position (\d+)/.exec(error.message)?.[1] : undefined;
+  return offset === undefined ? undefined : positionAt(content, Number(offset));
+}
+
 async function parseYaml(file: string, content: string): Promise<ReadResult> {
-  const { parseAllDocuments } = await import('yaml');
+  const { isNode, LineCounter, parseAllDocuments } = await import('yaml');
   const documents: SourceDocument[] = [];
   const problems: Problem[] = [];
-  for (const document of parseAllDocuments(content, { prettyErrors: true, uniqueKeys: true })) {
-    const [error] = document.errors;
-    if (error === undefined) {
-      try {
-        documents.push({ file, content: document.toJS({ maxAliasCount: MAX_ALIAS_COUNT }) as unknown });
-      } catch (cause) {
-        problems.push(...failure(file, 'syntax', `is not usable YAML: ${reason(cause)}`).problems);
+  const lines = new LineCounter();
+  try {
+    for (const document of parseAllDocuments(content, { prettyErrors: true, uniqueKeys: true, lineCounter: lines })) {
+      const [error] = document.errors;
+      if (error === undefined) {
+        const value = document.toJS({ maxAliasCount: MAX_ALIAS_COUNT }) as unknown;
+        if (isTooDeep(value)) {
+          problems.push(...failure(file, 'syntax', `is nested deeper than ${MOST_NESTED.toString()} levels`).problems);
+          continue;
+        }
+        const locate = (path: string): TextPosition | undefined => {
+          const steps = stepsOf(path);
+          // Of a field that is missing, the object that lacks it.
+          for (let length = steps.length; length > 0; length--) {
+            const node = document.getIn(steps.slice(0, length), true);
+            const offset = isNode(node) ? node.range?.[0] : undefined;
+            if (offset === undefined) continue;
+            const { line, col } = lines.linePos(offset);
+            return { line, column: col };
+          }
+          return undefined;
+        };
+        documents.push({ file, content: value, locate });
+      } else {
+        const [at] = error.linePos ?? [];
+        const position = at === undefined ? undefined : { line: at.line, column: at.col };
+        problems.push(...failure(file, 'syntax', `is not YAML: ${reason(error)}`, position).problems);
       }
-    } else {
-      problems.push(...failure(file, 'syntax', `is not YAML: ${reason(error)}`).problems);
     }
+  } catch (cause) {
+    // Aliases without end, or nesting that the parser cannot follow.
+    problems.push(...failure(file, 'syntax', `is not usable YAML: ${reason(cause)}`).problems);
+  }
+  if (documents.length + problems.length === 0) {
+    return failure(file, 'syntax', 'holds no document: an empty topology has empty lists, as {"ports": []}');
   }
   return { documents, problems };
 }
 
-function failure(file: string, code: ProblemCode, message: string): ReadResult {
-  return { documents: [], problems: [{ severity: 'error', code, file, path: '', message }] };
+/** Without a stack of calls: that is what depth would end. */
+function isTooDeep(value: unknown): boolean {
+  let level: readonly unknown[] = [value];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > MOST_NESTED) return true;
+    level = level.flatMap((one) =>
+      typeof one === 'object' && one !== null ? (Object.values(one) as readonly unknown[]) : [],
+    );
+  }
+  return false;
+}
+
+function failure(file: string, code: ProblemCode, message: string, position?: TextPosition): ReadResult {
+  return { documents: [], problems: [{ severity: 'error', code, file, path: '', message, ...position }] };
 }
 
 /** The first line of an error's message, made harmless. */

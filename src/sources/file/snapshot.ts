@@ -2,9 +2,10 @@
  * Reads files that somebody may be writing: what is opened must not change for a while. A file that is renamed over stays
  * what it was for whoever has it open, so that a writer who replaces it without a pause is followed all the same.
  */
-import { open, realpath, stat, type FileHandle } from 'node:fs/promises';
+import { realpath, stat, type FileHandle } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
 import type { BigIntStats } from 'node:fs';
+import { openDocument } from './open.js';
 import { documentFiles, readAll, unreadable, type ReadResult } from './read.js';
 
 export interface Snapshot {
@@ -19,10 +20,11 @@ export interface Snapshot {
  */
 export async function readSettled(path: string, settle: number): Promise<Snapshot | undefined> {
   const handles: FileHandle[] = [];
+  const before = await fingerprint(path);
   try {
     const target = await realpath(path);
     const files = await documentFiles(target);
-    for (const file of files) handles.push(await open(file));
+    for (const file of files) handles.push(await openDocument(file));
     const mark = await markOf(target, files, handles);
     await setTimeout(settle);
     const result = await readAll(files.map(shownAs(target, path)), async (_file, index) => textOf(handles[index]));
@@ -31,8 +33,9 @@ export async function readSettled(path: string, settle: number): Promise<Snapsho
   } catch (error) {
     // An editor may have taken the old file away and be about to bring the new one.
     await setTimeout(settle);
-    const mark = unreadableMark(error);
-    return (await fingerprint(path)) === mark ? { mark, result: unreadable(path, error) } : undefined;
+    if ((await fingerprint(path)) !== before) return undefined;
+    // No fingerprint is like it: what hinders may go without a trace (a right, a free descriptor), so that it is tried again.
+    return { mark: `${before} not read`, result: unreadable(path, error) };
   } finally {
     for (const handle of handles) await handle.close();
   }
@@ -58,8 +61,8 @@ async function markOf(target: string, files: readonly string[], handles: readonl
 }
 
 /** Without the time of the last change of the inode itself: being renamed over changes that, and not the content. */
-function inodeMark(file: string, { dev, ino, size, mtimeNs }: BigIntStats): string {
-  return [file, dev, ino, size, mtimeNs].join(' ');
+function inodeMark(file: string, { dev, ino, mode, size, mtimeNs }: BigIntStats): string {
+  return [file, dev, ino, mode, size, mtimeNs].join(' ');
 }
 
 function unreadableMark(error: unknown): string {

@@ -14,6 +14,8 @@ import { fingerprint, readSettled, type Snapshot } from './snapshot.js';
 
 /** How long files must stay the same while they are read: a writer may be at work. In milliseconds. */
 const SETTLE = 25;
+/** For how long a text that is none yet (empty, half) may stay so before it is told: a writer may be at work. In milliseconds. */
+const PATIENCE = 1000;
 /** Looks without a notice. In milliseconds. */
 const LOOK = 1000;
 
@@ -22,6 +24,8 @@ export class FileSource implements Source {
   #listener: (event: SourceEvent) => void = () => undefined;
   #watchers: FSWatcher[] = [];
   #timer: NodeJS.Timeout | undefined;
+  /** Tells of a text that is none. */
+  #tellTimer: NodeJS.Timeout | undefined;
   /** What was read last; undefined before the first time and after a call of reload. */
   #read: string | undefined;
   /** Problems that were told last, as text. */
@@ -49,6 +53,7 @@ export class FileSource implements Source {
   stop(): void {
     this.#isStopped = true;
     clearTimeout(this.#timer);
+    clearTimeout(this.#tellTimer);
     this.#unwatch();
   }
 
@@ -86,8 +91,15 @@ export class FileSource implements Source {
     if (this.#isStopped) return;
     const { topology, problems: found } = parseTopology(result.documents);
     const problems = [...result.problems, ...found];
-    if (problems.some(({ severity }) => severity === 'error')) this.#tellStale(problems);
-    else {
+    clearTimeout(this.#tellTimer);
+    if (problems.some(({ severity }) => severity === 'error')) {
+      const isUnfinished = problems.every(({ severity, code }) => severity !== 'error' || code === 'syntax');
+      const tell = (): void => {
+        this.#tellStale(problems);
+      };
+      if (isUnfinished) this.#tellTimer = setTimeout(tell, PATIENCE);
+      else tell();
+    } else {
       this.#told = '';
       this.#listener({ kind: 'topology', topology, problems });
     }

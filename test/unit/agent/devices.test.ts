@@ -4,7 +4,14 @@ import { deviceOf, LinkTable } from '../../../agent/devices.js';
 import type { Link } from '../../../agent/netlink/links.js';
 import { parseTopology, type Port } from '../../../src/model/index.js';
 
-const link = (index: number, name: string, alias = ''): Link => ({ index, name, alias, master: 0, isUp: true });
+const link = (index: number, name: string, alias = ''): Link => ({
+  index,
+  name,
+  alias,
+  master: 0,
+  isUp: true,
+  kind: 'tun',
+});
 
 function port(fields: Readonly<Record<string, unknown>> = {}): Port {
   const content = {

@@ -20,7 +20,7 @@ describe('messages', () => {
           }),
         ),
         (written) => {
-          const messages = written.map((one) => ({ ...one, payload: Buffer.from(one.payload) }));
+          const messages = written.map((one) => ({ ...one, portId: 0, payload: Buffer.from(one.payload) }));
           const aligned = messages.map((one) => {
             const bytes = messageBytes(one);
             return Buffer.concat([bytes, Buffer.alloc((4 - (bytes.length % 4)) % 4)]);
@@ -36,7 +36,7 @@ describe('messages', () => {
       fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
         for (const { payload } of messagesOf(Buffer.from(bytes))) eachAttribute(payload, 0, () => undefined);
         readLink({ payload: Buffer.from(bytes) });
-        readNfTablesEvent({ type: (10 << 8) | 15, flags: 0, sequence: 0, payload: Buffer.from(bytes) });
+        readNfTablesEvent({ type: (10 << 8) | 15, flags: 0, sequence: 0, portId: 0, payload: Buffer.from(bytes) });
       }),
     );
   });
@@ -63,7 +63,7 @@ describe('links', () => {
     return Buffer.concat([header, ...attributes]);
   }
 
-  it('have a name, an alias, a bridge and a state', () => {
+  it('have a name, an alias, a bridge, a state and a kind', () => {
     const master = Buffer.alloc(4);
     master.writeUInt32LE(7);
     const bytes = payload(
@@ -73,8 +73,16 @@ describe('links', () => {
       attribute(3, Buffer.from('tap0\0')),
       attribute(20, Buffer.from('port:x\0')),
       attribute(10, master),
+      nested(18, attribute(1, Buffer.from('tun\0'))),
     );
-    expect(readLink({ payload: bytes })).toEqual({ index: 5, name: 'tap0', alias: 'port:x', master: 7, isUp: true });
+    expect(readLink({ payload: bytes })).toEqual({
+      index: 5,
+      name: 'tap0',
+      alias: 'port:x',
+      master: 7,
+      isUp: true,
+      kind: 'tun',
+    });
   });
 
   it('of a bridge’s own messages (AF_BRIDGE) say nothing new', () => {

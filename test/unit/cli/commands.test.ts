@@ -116,7 +116,8 @@ it('check passes the example and a dump of Neutron', async () => {
 it('an invalid topology is refused, unless what is invalid is to be skipped', async () => {
   const file = join(folder, 'bad.yaml');
   writeFileSync(file, 'security_groups:\n  - id: g\n    security_group_rules: [{ id: r, direction: up }]\nports: []\n');
-  const line = `error: ${file}: security_groups[0].security_group_rules[0].direction: "up" is not "ingress" or "egress"`;
+  const path = 'security_groups[0].security_group_rules[0].direction';
+  const line = `error: ${file}:3:48: ${path}: "up" is not "ingress" or "egress" (in "r")`;
   const refused = await portcullis('compile', '--dry-run', '-t', file);
   expect([refused.exitCode, refused.stdout]).toEqual([1, '']);
   expect(refused.stderr.split('\n')).toEqual([line, `error: 1 error(s) in ${file}: nothing was done`]);

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { formatProblem, parseTopology, type ParsedTopology } from '../../../src/model/index.js';
+import { formatProblem, parseTopology, type ParsedTopology, type Problem } from '../../../src/model/index.js';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -9,8 +9,13 @@ function parse(content: unknown): ParsedTopology {
   return parseTopology([{ file: 't.yaml', content }]);
 }
 
+/** Without the name of the object, which has a test of its own. */
+function line({ severity, code, file, path, message }: Problem): string {
+  return formatProblem({ severity, code, file, path, message });
+}
+
 function linesOf(content: unknown): readonly string[] {
-  return parse(content).problems.map(formatProblem);
+  return parse(content).problems.map(line);
 }
 
 function withRule(rule: Fields): Fields {
@@ -21,7 +26,7 @@ function withRule(rule: Fields): Fields {
 
 function ruleOf(rule: Fields): unknown {
   const { topology, problems } = parse(withRule(rule));
-  expect(problems.filter(({ severity }) => severity === 'error').map(formatProblem)).toEqual([]);
+  expect(problems.filter(({ severity }) => severity === 'error').map(line)).toEqual([]);
   return topology.securityGroups.get('g')?.rules[0];
 }
 
@@ -92,8 +97,8 @@ describe('a rule', () => {
       { ethertype: 'IPv6', remote_ip_prefix: '::ffff:10.0.0.1' },
       `${AT}.remote_ip_prefix: "::ffff:10.0.0.1" is not matched by any packet: write the IPv4 address itself`,
     ],
-  ])('with %s is refused in one line and allows nothing', (_what, rule, line) => {
-    expect(linesOf(withRule(rule))).toEqual([line]);
+  ])('with %s is refused in one line and allows nothing', (_what, rule, expected) => {
+    expect(linesOf(withRule(rule))).toEqual([expected]);
     expect(parse(withRule(rule)).topology.securityGroups.get('g')?.rules).toEqual([]);
   });
 
@@ -203,9 +208,9 @@ describe('a port', () => {
       { allowed_address_pairs: [{ ip_address: '224.0.0.1' }] },
       't.yaml: ports[0].allowed_address_pairs[0].ip_address: "224.0.0.1" is not a unicast address',
     ],
-  ])('with %s is refused in one line, and its device stays closed', (_what, fields, line) => {
+  ])('with %s is refused in one line, and its device stays closed', (_what, fields, expected) => {
     const content = { ports: [{ ...PORT, ...fields }] };
-    expect(linesOf(content)).toEqual([line]);
+    expect(linesOf(content)).toEqual([expected]);
     expect(parse(content).topology.ports.size).toBe(0);
   });
 
@@ -231,10 +236,10 @@ describe('a port', () => {
       ],
     });
     expect(topology.ports.size).toBe(0);
-    expect(problems.map(formatProblem)).toEqual(
+    expect(problems.map(line)).toEqual(
       [
         't.yaml: ports[1]: device "tap0" is that of ports other and port-0000-0001: a device belongs to one port of a host, none of them is used',
-      ].map((line) => line.replace('ports[1]', 'ports[0]')),
+      ].map((one) => one.replace('ports[1]', 'ports[0]')),
     );
   });
 
@@ -257,7 +262,7 @@ describe('a topology', () => {
       security_groups: groups,
       ports: [{ ...PORT, security_groups: ['web', 'database'] }],
     });
-    expect(problems.map(formatProblem)).toEqual([
+    expect(problems.map(line)).toEqual([
       't.yaml: ports[0].security_groups[0]: "web" is the name of 2 security groups: use an id (a, b)',
     ]);
     expect([...topology.ports.values()]).toEqual([]);
@@ -276,7 +281,7 @@ describe('a topology', () => {
   it('with one id twice uses neither object', () => {
     const { topology, problems } = parse({ security_groups: [{ id: 'g' }, { id: 'g' }] });
     expect(topology.securityGroups.size).toBe(0);
-    expect(problems.map(formatProblem)).toEqual([
+    expect(problems.map(line)).toEqual([
       't.yaml: security_groups[1].id: "g" is the id of another security group too (t.yaml: security_groups[0]): ids must be unique, neither is used',
     ]);
   });
@@ -324,5 +329,100 @@ describe('a topology', () => {
         expect(() => parse(content)).not.toThrow();
       }),
     );
+  });
+});
+
+describe('what nobody knows', () => {
+  const port = {
+    id: 'port-0000-0001',
+    name: 'web 1',
+    network_id: 'n',
+    mac_address: 'fa:16:3e:00:00:01',
+    fixed_ips: [],
+  };
+
+  it.each<[string, Fields, string]>([
+    ['remote_ip', { remote_ip: '10.0.0.0/8' }, 'remote_ip_prefix'],
+    ['port_range', { protocol: 'tcp', port_range: '80:80' }, 'port_range_m'],
+    ['portrange_min', { protocol: 'tcp', portrange_min: 80 }, 'port_range_min'],
+    ['remote_group', { remote_group: 'g' }, 'remote_group_id'],
+    ['ether_type', { ether_type: 'IPv6' }, 'ethertype'],
+    ['source_ip_prefix', { source_ip_prefix: '10.0.0.0/8' }, ''],
+  ])('in a rule (%s) is an error, and the rule allows nothing', (name, rule, meant) => {
+    const { topology, problems } = parse(withRule(rule));
+    expect(problems.map(({ severity, code, path }) => [severity, code, path])).toEqual([
+      ['error', 'unknown-field', `${AT.slice('t.yaml: '.length)}.${name}`],
+    ]);
+    if (meant !== '') expect(problems[0]?.message).toContain(`did you mean ${meant}`);
+    expect(topology.securityGroups.get('g')?.rules).toEqual([]);
+  });
+
+  it.each([
+    ['security_group', ['g'], 'security_groups'],
+    ['fixed_ip', ['10.0.0.1'], 'fixed_ips'],
+    ['port_security_enable', true, 'port_security_enabled'],
+    ['binding_host_id', 'h', 'binding:host_id'],
+    ['host_id', 'h', 'binding:host_id'],
+    ['Mac_Address', 'x', 'mac_address'],
+  ])('in a port (%s) is an error, and the port is closed', (name, value, meant) => {
+    const { topology, problems } = parse({ ports: [{ ...port, [name]: value }] });
+    expect(problems.map(formatProblem)).toEqual([
+      `t.yaml: ports[0].${name}: "${name}" is no field of a port: did you mean ${meant}? (in "web 1")`,
+    ]);
+    expect(topology.ports.size).toBe(0);
+  });
+
+  it('in a pair, a fixed IP, an address group or a group is an error; a group without its rules then has none', () => {
+    const { topology, problems } = parse({
+      ports: [{ ...port, allowed_address_pairs: [{ ip: '10.0.0.9', ip_address: '10.0.0.8' }] }],
+      security_groups: [{ id: 'g', rules: [] }],
+      address_groups: [{ id: 'a', address: ['10.0.0.0/8'] }],
+    });
+    expect(problems.map(({ severity, path }) => [severity, path])).toEqual([
+      ['error', 'address_groups[0].address'],
+      ['error', 'security_groups[0].rules'],
+      ['error', 'ports[0].allowed_address_pairs[0].ip'],
+    ]);
+    expect([topology.ports.size, topology.securityGroups.get('g')?.rules]).toEqual([0, []]);
+  });
+
+  it('on networks and subnets is a notice', () => {
+    const { topology, problems } = parse({
+      networks: [{ id: 'n', colour: 'blue' }],
+      subnets: [{ id: 's', network_id: 'n', cidr: '10.0.0.0/24', colour: 'red' }],
+    });
+    expect(problems.map(({ severity }) => severity)).toEqual(['notice', 'notice']);
+    expect([topology.networks.size, topology.subnets.size]).toEqual([1, 1]);
+  });
+
+  it('at the top is an error, with what was meant', () => {
+    expect(linesOf({ ports: [], security_group: [] })).toEqual([
+      't.yaml: security_group: "security_group" is no key of a topology: did you mean security_groups?; valid are ' +
+        'networks, subnets, address_groups, security_groups, security_group_rules, ports',
+    ]);
+  });
+
+  it('twenty-one times is told twenty times, and counted', () => {
+    const ports = Array.from({ length: 30 }, (_none, n) => ({ ...port, id: `port-0000-00${n.toString()}`, x: 1 }));
+    const lines = linesOf({ ports });
+    expect([lines.length, lines.at(-1)]).toEqual([21, 't.yaml: ports[].x: 10 more like these']);
+  });
+});
+
+describe('absence', () => {
+  it.each([
+    ['nothing', undefined],
+    ['null', null],
+    ['an empty object', {}],
+    ['a list', []],
+    ['a key without a value', { ports: null }],
+    ['one page of several', { ports: [], ports_links: [{ rel: 'next', href: 'http://x' }] }],
+  ])('(%s) is an error and no empty topology', (_what, content) => {
+    expect(parse(content).problems.map(({ severity }) => severity)).toEqual(['error']);
+  });
+
+  it('is told by empty lists', () => {
+    expect(parse({ ports: [] }).problems).toEqual([]);
+    expect(parse({ ports: [], ports_links: [{ rel: 'previous', href: 'http://x' }] }).problems).toEqual([]);
   });
 });

@@ -1,0 +1,80 @@
+/**
+ * Devices that were ports' once and are none's now. They stay closed, whatever their names, until somebody says otherwise: a port
+ * that leaves the topology must not open its device. To the compiler each is a port that is down.
+ */
+import { parseMac, type Port } from '../src/model/index.js';
+
+/** No id of a topology has a colon. */
+const ID = 'closed:';
+/** What is read of a port that is down is its device. */
+const NO_MAC = parseMac('02:00:00:00:00:00');
+
+export class FormerDevices {
+  /** Names that are or were a local port's. */
+  readonly #known = new Set<string>();
+  /** As they were told last. */
+  #closed = new Map<string, Port>();
+
+  /** @param prefix devices of this prefix are closed without us when they are none's. */
+  constructor(private readonly prefix: string) {}
+
+  /** Devices that are ports', or were before this process began. */
+  remember(devices: Iterable<string>): void {
+    for (const device of devices) if (!device.startsWith(this.prefix)) this.#known.add(device);
+  }
+
+  /**
+   * @param current asks for the devices of the local ports now; they are remembered.
+   * @returns what changes, as ports of the compiler; empty for nothing.
+   */
+  update(current: () => Iterable<string>): ReadonlyMap<string, Port | undefined> {
+    const changes = new Map<string, Port | undefined>();
+    if (this.#known.size + this.#closed.size === 0) return changes;
+    const inUse = new Set(current());
+    const closed = new Map<string, Port>();
+    for (const device of this.#known) {
+      if (inUse.has(device)) continue;
+      const port = this.#closed.get(device) ?? closedPort(device);
+      closed.set(device, port);
+      if (!this.#closed.has(device)) changes.set(port.id, port);
+    }
+    for (const [device, { id }] of this.#closed) if (!closed.has(device)) changes.set(id, undefined);
+    this.#closed = closed;
+    return changes;
+  }
+
+  /** It is no business of ours any more. @returns false when it is none of these. */
+  release(device: string): boolean {
+    return this.#closed.has(device) && this.#known.delete(device);
+  }
+
+  get devices(): readonly string[] {
+    return [...this.#closed.keys()].sort();
+  }
+}
+
+export function isFormerDevice({ id }: Port): boolean {
+  return id.startsWith(ID);
+}
+
+/** A port that closes a device and says nothing else. */
+export function closedPort(device: string): Port {
+  if (NO_MAC === undefined) throw new Error('unreachable: the address is one');
+  return {
+    id: `${ID}${device}`,
+    name: '',
+    projectId: '',
+    // Behind every id, so that no network's zone is another because of it.
+    networkId: '~closed',
+    mac: NO_MAC,
+    fixedIps: [],
+    allowedAddressPairs: [],
+    securityGroupIds: [],
+    filtering: 'down',
+    deviceOwner: '',
+    host: undefined,
+    device,
+    bridge: device,
+    vlan: undefined,
+  };
+}

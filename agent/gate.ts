@@ -1,0 +1,102 @@
+/**
+ * Stands between the source and the enforcement: a whole topology from which this host's ports have gone is not obeyed until somebody
+ * says that it is meant. A source that lost its content looks the same as one that means it; single changes do not.
+ */
+import type { Port, Topology, TopologyChanges } from '../src/model/index.js';
+
+/** So many ports must be known for their going by half to be suspect; fewer only when all are gone. */
+const MANY = 10;
+
+export type Obeyed =
+  | { readonly kind: 'topology'; readonly topology: Topology }
+  | { readonly kind: 'changes'; readonly changes: TopologyChanges };
+
+export type Passage =
+  | Obeyed
+  /** Not obeyed: why, and what would be valid. */
+  | { readonly kind: 'held'; readonly reason: string };
+
+export class SourceGate {
+  /** Devices of this host's ports as they are in force, by id. */
+  #inForce = new Map<string, string>();
+  /** What is not obeyed, as it is by now. */
+  #held: Topology | undefined;
+  #reason = '';
+
+  /** @param mayShrink true where every topology is obeyed, however few of the ports are left. */
+  constructor(
+    private readonly isLocal: (port: Port) => boolean,
+    private readonly mayShrink: boolean,
+  ) {}
+
+  /** Devices that the kernel knows as ports' before the first topology came. */
+  remember(devices: Iterable<string>): void {
+    for (const device of devices) this.#inForce.set(`device ${device}`, device);
+  }
+
+  /** @param doubt why the source itself doubts it; undefined when it does not. */
+  whole(topology: Topology, doubt: string | undefined): Passage {
+    const reason = (this.#inForce.size === 0 ? undefined : doubt) ?? this.#shrinkage(topology);
+    if (reason === undefined) return this.#pass(topology);
+    this.#held = topology;
+    this.#reason = `${reason}: not obeyed without \`portcullis accept\`, or until the next whole that is well`;
+    return { kind: 'held', reason: this.#reason };
+  }
+
+  changes(changes: TopologyChanges): Passage {
+    if (this.#held !== undefined) {
+      this.#held = changed(this.#held, changes);
+      return { kind: 'held', reason: this.#reason };
+    }
+    for (const [id, port] of changes.ports) {
+      if (port !== undefined && this.isLocal(port)) this.#inForce.set(id, port.device);
+      else this.#inForce.delete(id);
+    }
+    return { kind: 'changes', changes };
+  }
+
+  /** Somebody says that what is held is meant. @returns undefined when nothing is held. */
+  accept(): Obeyed | undefined {
+    return this.#held === undefined ? undefined : this.#pass(this.#held);
+  }
+
+  get isHolding(): boolean {
+    return this.#held !== undefined;
+  }
+
+  #pass(topology: Topology): Obeyed {
+    this.#held = undefined;
+    this.#inForce = new Map([...topology.ports.values()].filter(this.isLocal).map(({ id, device }) => [id, device]));
+    return { kind: 'topology', topology };
+  }
+
+  #shrinkage(topology: Topology): string | undefined {
+    if (this.mayShrink) return undefined;
+    const local = [...topology.ports.values()].filter(this.isLocal);
+    const devices = new Set(local.map(({ device }) => device));
+    const ids = new Set(local.map(({ id }) => id));
+    const before = this.#inForce.size;
+    const left = [...this.#inForce].filter(([id, device]) => ids.has(id) || devices.has(device)).length;
+    const gone = before - left;
+    if (gone === 0 || (left > 0 && (before < MANY || 2 * gone <= before))) return undefined;
+    return `${left === 0 ? 'all' : gone.toString()} of this host's ${before.toString()} ports are gone at once (--allow-shrink permits it)`;
+  }
+}
+
+function changed(topology: Topology, changes: TopologyChanges): Topology {
+  return {
+    ...topology,
+    ports: merged(topology.ports, changes.ports),
+    securityGroups: merged(topology.securityGroups, changes.securityGroups),
+    addressGroups: merged(topology.addressGroups, changes.addressGroups),
+  };
+}
+
+function merged<T>(known: ReadonlyMap<string, T>, changes: ReadonlyMap<string, T | undefined>): ReadonlyMap<string, T> {
+  const result = new Map(known);
+  for (const [id, value] of changes) {
+    if (value === undefined) result.delete(id);
+    else result.set(id, value);
+  }
+  return result;
+}

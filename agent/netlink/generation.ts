@@ -1,0 +1,26 @@
+/** The generation of nf_tables (NFT_MSG_GETGEN): it counts the transactions of a network namespace. */
+import { eachAttribute } from './message.js';
+import { NETLINK_NETFILTER } from './nf-tables.js';
+import { NetlinkSocket } from './socket.js';
+
+/** NFNL_SUBSYS_NFTABLES in the high byte, NFT_MSG_GETGEN in the low one. */
+const GET_GENERATION = (10 << 8) | 16;
+const NFGENMSG_LENGTH = 4;
+const NFTA_GEN_ID = 1;
+
+/** The number of the last transaction, 32 bits that begin anew. Rejects with NetlinkError (EPERM without CAP_NET_ADMIN). */
+export async function readGeneration(): Promise<number> {
+  const socket = new NetlinkSocket(NETLINK_NETFILTER);
+  let id: number | undefined;
+  try {
+    await socket.request(GET_GENERATION, Buffer.alloc(NFGENMSG_LENGTH), (payload) => {
+      eachAttribute(payload, NFGENMSG_LENGTH, (type, value) => {
+        if (type === NFTA_GEN_ID) id = value.readUInt32BE(0);
+      });
+    });
+  } finally {
+    socket.close();
+  }
+  if (id === undefined) throw new Error('netlink: the kernel does not say its generation');
+  return id;
+}

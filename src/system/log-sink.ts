@@ -1,0 +1,99 @@
+/**
+ * Where the log goes, for a process that must not wait for whoever reads it: a pipe that is full, a terminal that was stopped. What
+ * does not fit into a bounded buffer is counted, and the count is told when somebody reads again.
+ */
+import { constants, fstatSync, openSync, writeSync } from 'node:fs';
+
+/** Kept while nobody reads; in bytes. */
+const MOST_KEPT = 1024 * 1024;
+/** Between two looks whether somebody reads again, only while nobody does; in milliseconds. */
+const LOOK_EVERY = 200;
+
+export class LogSink {
+  readonly #descriptor: number;
+  #kept: Buffer[] = [];
+  #keptBytes = 0;
+  #timer: NodeJS.Timeout | undefined;
+  /** Lines that were dropped and not told of yet. */
+  #untold = 0;
+  #dropped = 0;
+
+  /** @param descriptor an open file, pipe, terminal or socket. */
+  constructor(descriptor: number) {
+    this.#descriptor = withoutWaiting(descriptor);
+  }
+
+  /** Lines that nobody will read, since the start. */
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  write(line: string): void {
+    if (this.#keptBytes === 0 && this.#untold === 0) {
+      const rest = this.#put(Buffer.from(line));
+      if (rest !== undefined) this.#keep(rest);
+      return;
+    }
+    if (this.#keptBytes + line.length > MOST_KEPT) {
+      this.#dropped++;
+      this.#untold++;
+    } else this.#keep(Buffer.from(line));
+  }
+
+  #keep(bytes: Buffer): void {
+    this.#kept.push(bytes);
+    this.#keptBytes += bytes.length;
+    if (this.#timer !== undefined) return;
+    this.#timer = setInterval(() => {
+      this.#drain();
+    }, LOOK_EVERY);
+    this.#timer.unref();
+  }
+
+  #drain(): void {
+    for (let next = this.#kept.shift(); next !== undefined; next = this.#kept.shift()) {
+      this.#keptBytes -= next.length;
+      const rest = this.#put(next);
+      if (rest === undefined) continue;
+      this.#kept.unshift(rest);
+      this.#keptBytes += rest.length;
+      return;
+    }
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    if (this.#untold === 0) return;
+    const lines = this.#untold;
+    this.#untold = 0;
+    this.write(`${JSON.stringify({ level: 40, lines, msg: 'lines of this log were dropped: nobody read them' })}\n`);
+  }
+
+  /** @returns what was not taken; undefined when all was, or never will be. */
+  #put(bytes: Buffer): Buffer | undefined {
+    let written = 0;
+    try {
+      while (written < bytes.length) written += writeSync(this.#descriptor, bytes, written);
+      return undefined;
+    } catch (error) {
+      const isFull = error instanceof Error && 'code' in error && error.code === 'EAGAIN';
+      if (isFull) return bytes.subarray(written);
+      // The reader is gone, the disk is full: the work goes on.
+      this.#dropped++;
+      return undefined;
+    }
+  }
+}
+
+/** The same pipe or terminal, opened so that writing never waits; others who hold it wait as before. */
+function withoutWaiting(descriptor: number): number {
+  const stats = fstatSync(descriptor);
+  if (stats.isFile()) return descriptor;
+  try {
+    return openSync(
+      `/proc/self/fd/${descriptor.toString()}`,
+      constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY | constants.O_APPEND,
+    );
+  } catch {
+    // A socket cannot be opened so; the journal reads what it is sent.
+    return descriptor;
+  }
+}
