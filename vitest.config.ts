@@ -5,7 +5,7 @@ import { defineConfig } from 'vitest/config';
 const TWO = Math.max(2, availableParallelism() - 1);
 
 /** Tiers, and how many files of each run at once. */
-const WORKERS: Readonly<Record<string, number>> = { unit: TWO, kernel: TWO, client: TWO, container: 1, vm: 1 };
+const WORKERS: Readonly<Record<string, number>> = { unit: TWO, kernel: TWO, client: TWO, container: 1, vm: TWO };
 
 /** A tier is a mode: `vitest run --mode kernel`; without one it is the unit tier. */
 export default defineConfig(({ mode }) => {

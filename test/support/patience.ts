@@ -6,7 +6,7 @@
 /** How many times slower this machine is than a quiet one; `npm test` measures it as it begins. At least 1. */
 const SLOWNESS = Math.max(1, Number(process.env['PORTCULLIS_SLOWNESS'] ?? 1));
 
-/** @param milliseconds what would be ample on a quiet machine */
+/** @param milliseconds what would be ample on a quiet machine; whole ones come back */
 export function patience(milliseconds: number): number {
-  return milliseconds * SLOWNESS;
+  return Math.ceil(milliseconds * SLOWNESS);
 }
