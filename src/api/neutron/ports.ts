@@ -146,7 +146,7 @@ export const ports: Resource<'port', typeof SPEC> = {
   create: (writer, { values, projectId, caller, now, named }) => {
     const { view } = writer;
     const network = view.get('network', values.network_id);
-    if (network === undefined || !canSeeNetwork(network, caller)) throw networkNotFound(values.network_id);
+    if (network === undefined || !canSeeNetwork(network, view, caller)) throw networkNotFound(values.network_id);
     const isNetworkOwner = isAdmin(caller) || isOwn(caller, network);
     for (const name of ['mac_address', 'port_security_enabled', 'allowed_address_pairs']) {
       if (named.has(name) && !isNetworkOwner) throw forbidden(`rule:create_port:${name}`);

@@ -88,7 +88,7 @@ export const subnets: Resource<'subnet', typeof SPEC> = {
   notFound: subnetNotFound,
   canSee: (subnet, view, caller) => {
     const network = view.get('network', subnet.network_id);
-    return isOwn(caller, subnet) || (network !== undefined && canSeeNetwork(network, caller));
+    return isOwn(caller, subnet) || (network !== undefined && canSeeNetwork(network, view, caller));
   },
   show: (subnet) => ({
     id: subnet.id,
@@ -119,7 +119,7 @@ export const subnets: Resource<'subnet', typeof SPEC> = {
   },
   create: (writer, { values, projectId, caller, now }) => {
     const network = writer.view.get('network', values.network_id);
-    if (network === undefined || !canSeeNetwork(network, caller)) throw networkNotFound(values.network_id);
+    if (network === undefined || !canSeeNetwork(network, writer.view, caller)) throw networkNotFound(values.network_id);
     if (!isAdmin(caller) && !isOwn(caller, network)) throw forbidden('rule:create_subnet');
     reserve(writer.view, projectId, { subnet: 1 });
     const prefix = subnetPrefix(values.cidr, values.ip_version);

@@ -2,13 +2,13 @@
 import { StoreError, type Changes, type Json, type Snapshot } from './store.js';
 
 /** To be raised with every change that an older version cannot read; {@link UPGRADES} then says how to go on from the former one. */
-export const SCHEMA = 1;
+export const SCHEMA = 2;
 
 /** What to change in everything that a version stored, so that it is as the next one stores it. */
 export type Upgrade = (entries: ReadonlyMap<string, Json>) => Changes;
 
 /** By the version that is left behind. */
-const UPGRADES: ReadonlyMap<number, Upgrade> = new Map();
+const UPGRADES: ReadonlyMap<number, Upgrade> = new Map([[1, portsOfServers]]);
 
 /** @throws StoreError when the store is of a newer version, which this one would damage. */
 export function checkSchema(name: string, found: number | undefined): void {
@@ -40,4 +40,34 @@ export function upgrade(
     }
   }
   return changes;
+}
+
+/**
+ * A server says which ports are its own. Before, those that named it were: of them, the ones that it was given, and the ones that its
+ * own project has and that look as if it had made them.
+ */
+function portsOfServers(entries: ReadonlyMap<string, Json>): Changes {
+  const changes = new Map<string, Json>();
+  const records = [...entries].flatMap(([key, value]) => (isRecord(value) ? [{ key, value }] : []));
+  const ports = records.filter(({ key }) => key.startsWith('port/')).map(({ value }) => value);
+  for (const { key, value: server } of records) {
+    if (!key.startsWith('server/')) continue;
+    const kept = server['kept_ports'];
+    const own = ports.filter(
+      (port) =>
+        port['device_id'] === server['id'] &&
+        port['project_id'] === server['project_id'] &&
+        ((Array.isArray(kept) && kept.includes(port['id'])) || isCompute(port['device_owner'])),
+    );
+    changes.set(key, { ...server, ports: own.flatMap(({ id }) => id ?? []) });
+  }
+  return changes;
+}
+
+function isRecord(value: Json): value is Readonly<Record<string, Json>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isCompute(owner: Json | undefined): boolean {
+  return typeof owner === 'string' && owner.startsWith('compute:');
 }

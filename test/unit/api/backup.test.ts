@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { upgrade, type Upgrade } from '../../../src/api/store/schema.js';
 import { LmdbStore } from '../../../src/api/store/lmdb.js';
+import type { Json } from '../../../src/api/store/store.js';
 import { backup, restoreBackup } from '../../../src/api/transfer.js';
 import { errorOf, MEMBER, objects, TestApi } from '../../support/api.js';
 
@@ -123,4 +124,18 @@ it('what an older version stored is upgraded, one version after the other', () =
   expect(upgrade('x', { ...stored, schema: 3 }, steps, 3)).toBeUndefined();
   expect(upgrade('x', { ...stored, schema: undefined }, steps, 3)).toBeUndefined();
   expect(() => upgrade('x', stored, new Map(), 2)).toThrow(/cannot be upgraded/);
+});
+
+it('from schema 1 a server gets the ports that were its own, and no others that name it', () => {
+  const port = (id: string, fields: object): [string, Json] => [`port/${id}`, { id, project_id: 'a', ...fields }];
+  const server = { id: 's', project_id: 'a', kept_ports: ['kept'] };
+  const entries = new Map<string, Json>([
+    ['server/s', server],
+    port('made', { device_id: 's', device_owner: 'compute:nova' }),
+    port('kept', { device_id: 's', device_owner: 'anything' }),
+    port('foreign', { device_id: 's', device_owner: 'compute:nova', project_id: 'b' }),
+    port('named', { device_id: 's', device_owner: '' }),
+    port('other', { device_id: 't', device_owner: 'compute:nova' }),
+  ]);
+  expect(upgrade('x', { schema: 1, entries })?.get('server/s')).toEqual({ ...server, ports: ['made', 'kept'] });
 });
