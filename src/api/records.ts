@@ -61,6 +61,13 @@ export interface AddressPair {
   readonly ip_address: string;
 }
 
+export interface DhcpOption {
+  readonly opt_name: string;
+  /** Null, in a request, for one that goes. */
+  readonly opt_value: string | null;
+  readonly ip_version: 4 | 6;
+}
+
 export interface PortRecord extends Standard {
   readonly name: string;
   readonly description: string;
@@ -73,7 +80,7 @@ export interface PortRecord extends Standard {
   readonly security_groups: readonly string[];
   readonly port_security_enabled: boolean;
   readonly allowed_address_pairs: readonly AddressPair[];
-  readonly extra_dhcp_opts: readonly unknown[];
+  readonly extra_dhcp_opts: readonly DhcpOption[];
   readonly 'binding:vnic_type': string;
   /** '' where it is bound to no host. */
   readonly 'binding:host_id': string;

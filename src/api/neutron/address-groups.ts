@@ -4,13 +4,14 @@ import { parsePrefix } from '../../model/index.js';
 import type { Writer } from '../database.js';
 import { badRequest, conflict, invalidInput, notFound, type ApiError } from '../errors.js';
 import type { AddressGroupRecord } from '../records.js';
-import { isAny } from '../state.js';
+import { isAny, type View } from '../state.js';
 import { defaulted, fixed, isObject, list, shown, text, type Parser } from './attributes.js';
 import { checkCompilable } from './compilable.js';
 import { revised, type ChangeRequest, type Resource } from './resource.js';
 import { isShownShared, isUsable } from './sharing.js';
 
-/** In one address group, at most. */
+/** Address groups of one project, at most, and addresses in all of them together: Neutron knows no quota of either. */
+const MOST_GROUPS = 100;
 const MOST_ADDRESSES = 100_000;
 
 function networkForm(value: unknown, name: string): string {
@@ -73,6 +74,10 @@ export const addressGroups: Resource<'address_group', typeof SPEC> = {
       updated_at: now,
       revision_number: 1,
     };
+    if (writer.view.countOf('address_group', projectId) >= MOST_GROUPS) {
+      throw conflict('OverQuota', "Quota exceeded for resources: ['address_group'].");
+    }
+    reserveAddresses(writer.view, projectId, group.addresses.length);
     checkCompilable({ address_groups: [group] });
     writer.put('address_group', group);
     return group;
@@ -90,6 +95,16 @@ export const addressGroups: Resource<'address_group', typeof SPEC> = {
     writer.delete('address_group', group.id);
   },
 };
+
+function reserveAddresses(view: View, projectId: string, more: number): void {
+  let sum = more;
+  for (const { project_id: project, addresses } of view.all('address_group')) {
+    if (project === projectId) sum += addresses.length;
+  }
+  if (sum > MOST_ADDRESSES) {
+    throw conflict('OverQuota', `Quota exceeded for addresses of address groups: ${MOST_ADDRESSES.toString()}.`);
+  }
+}
 
 /** The addresses in the body of `add_addresses` and `remove_addresses`. @throws ApiError (400) */
 export function addressesIn(body: unknown): readonly string[] {
@@ -111,7 +126,7 @@ export function addAddresses(
       'AddressesAlreadyExist',
     );
   }
-  if (group.addresses.length + addresses.length > MOST_ADDRESSES) throw invalidInput('addresses', 'too many addresses');
+  reserveAddresses(writer.view, group.project_id, addresses.length);
   const after = revised(group, { addresses: [...group.addresses, ...addresses] }, now);
   checkCompilable({ address_groups: [{ ...after, addresses }] });
   writer.put('address_group', after);

@@ -8,7 +8,7 @@ export const SCHEMA = 2;
 export type Upgrade = (entries: ReadonlyMap<string, Json>) => Changes;
 
 /** By the version that is left behind. */
-const UPGRADES: ReadonlyMap<number, Upgrade> = new Map([[1, portsOfServers]]);
+const UPGRADES: ReadonlyMap<number, Upgrade> = new Map([[1, fromSchema1]]);
 
 /** @throws StoreError when the store is of a newer version, which this one would damage. */
 export function checkSchema(name: string, found: number | undefined): void {
@@ -38,6 +38,26 @@ export function upgrade(
       if (value === undefined) upgraded.delete(key);
       else upgraded.set(key, value);
     }
+  }
+  return changes;
+}
+
+function fromSchema1(entries: ReadonlyMap<string, Json>): Changes {
+  return new Map([...portsOfServers(entries), ...dhcpOptions(entries)]);
+}
+
+/** Whatever was given was stored; what is no option goes. */
+function dhcpOptions(entries: ReadonlyMap<string, Json>): Changes {
+  const changes = new Map<string, Json>();
+  for (const [key, port] of entries) {
+    if (!key.startsWith('port/') || !isRecord(port)) continue;
+    const given = port['extra_dhcp_opts'];
+    const options = (Array.isArray(given) ? given : []).flatMap((option: Json) => {
+      const { opt_name: name, opt_value: value, ip_version: version } = isRecord(option) ? option : {};
+      const isOption = typeof name === 'string' && typeof value === 'string';
+      return isOption ? [{ opt_name: name, opt_value: value, ip_version: Number(version) === 6 ? 6 : 4 }] : [];
+    });
+    changes.set(key, { ...port, extra_dhcp_opts: options });
   }
   return changes;
 }

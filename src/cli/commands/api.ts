@@ -1,6 +1,7 @@
 /** `portcullis api`: the control API. */
 import type { CommandModule } from 'yargs';
 import { apiOptions, openApi, type ApiArguments } from '../api-options.js';
+import { hashPasswordCommand } from './hash-password.js';
 import { logLevelOption, makeLogger, type LogLevel } from '../logger.js';
 
 interface Arguments extends ApiArguments {
@@ -22,7 +23,6 @@ export const apiCommand: CommandModule<object, Arguments> = {
           describe: 'HOST:PORT, [IPV6]:PORT or unix:/PATH',
         },
         ...apiOptions,
-        store: { ...apiOptions.store, demandOption: true },
         'compute-host': {
           type: 'string',
           requiresArg: true,
@@ -30,6 +30,7 @@ export const apiCommand: CommandModule<object, Arguments> = {
         },
         ...logLevelOption,
       })
+      .command(hashPasswordCommand)
       .example('$0 api --store /var/lib/portcullis', 'for the openstack client on this machine')
       .example(
         '$0 api --store /var/lib/portcullis --listen 0.0.0.0:9696 --auth tokens:/etc/portcullis/users.yaml',
