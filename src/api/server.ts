@@ -11,15 +11,17 @@ import { identityError, identityVersion, registerIdentity } from './auth/identit
 import type { Tokens } from './auth/tokens.js';
 import { parseJsonAlways } from './body.js';
 import { ApiError } from './errors.js';
+import { countAnswers, registerHealth } from './health.js';
 import { errorBody, registerNeutron, versions } from './neutron/routes.js';
 import { registerImages } from './nova/catalog.js';
 import { novaError, novaVersion, registerNova } from './nova/routes.js';
 import { baseUrl, type Service } from './service.js';
 import { StoreError } from './store/store.js';
+import { Followers } from './topology/followers.js';
 import { registerBackup, registerTopology } from './topology/routes.js';
 
 export interface ServerSettings {
-  readonly service: Service;
+  readonly service: Omit<Service, 'followers'>;
   readonly authenticator: Authenticator;
   /** Our own identity service's; undefined where there is another one, or none. */
   readonly tokens: Tokens | undefined;
@@ -70,7 +72,9 @@ export async function buildServer(settings: ServerSettings): Promise<FastifyInst
 }
 
 async function registerServices(app: FastifyInstance, settings: ServerSettings, may: Admission): Promise<void> {
-  const { service, authenticator, tokens } = settings;
+  const { authenticator, tokens } = settings;
+  const answers = countAnswers(app);
+  const service = { ...settings.service, followers: new Followers() };
   const known = (scope: FastifyInstance, first?: Authenticator): void => {
     scope.addHook('onRequest', async (request) => {
       const asked = {
@@ -89,6 +93,11 @@ async function registerServices(app: FastifyInstance, settings: ServerSettings, 
     });
   };
   const anyone = { onRequest: async (request: FastifyRequest) => may.anonymous(request) };
+  await app.register((scope, _options, done) => {
+    scope.addHook('onRequest', anyone.onRequest);
+    registerHealth(scope, service, answers);
+    done();
+  });
   for (const prefix of ['', '/network']) {
     app.get(prefix === '' ? '/' : prefix, anyone, (request) => versions(request, prefix));
     await app.register(

@@ -5,10 +5,8 @@ import { CommandError } from './errors.js';
 import { EXIT } from './exit-codes.js';
 
 /** @param option for messages. @returns undefined where no file is named. @throws CommandError */
-export function readTokenFile(option: string, path: string | readonly string[] | undefined): string | undefined {
+export function readTokenFile(option: string, path: string | undefined): string | undefined {
   if (path === undefined) return undefined;
-  // An option that is given twice is a list, whatever its type says.
-  if (typeof path !== 'string') throw new CommandError(EXIT.usage, `${option}: given more than once: valid is once`);
   try {
     const why = whyNotReachable(path);
     if (why !== undefined) throw new CommandError(EXIT.invalidInput, `${option}: ${path}: ${why}`);

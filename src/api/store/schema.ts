@@ -42,8 +42,9 @@ export function upgrade(
   return changes;
 }
 
+/** Everything is written again: with checksums, which that one did not have. */
 function fromSchema1(entries: ReadonlyMap<string, Json>): Changes {
-  return new Map([...portsOfServers(entries), ...dhcpOptions(entries)]);
+  return new Map([...entries, ...portsOfServers(entries), ...dhcpOptions(entries)]);
 }
 
 /** Whatever was given was stored; what is no option goes. */

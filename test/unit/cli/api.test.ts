@@ -44,11 +44,6 @@ describe('refused', () => {
     [['api', '--store', at('s'), '--rate', '0'], 64, /--rate/],
     [['api', '--store', at('s'), '--agent-token', at('short')], 1, /--agent-token: the token is shorter/],
     [['api', '--store', at('s'), '--agent-token', at('shared/token')], 1, /--agent-token: .*mode 0600/],
-    [
-      ['api', '--store', at('s'), '--agent-token', 'a', '--agent-token', 'b'],
-      64,
-      /--agent-token: given more than once/,
-    ],
     [['api', '--store', at('text')], 1, /text/],
     [['import', '--store', at('s')], 64, /valid is one of them/],
     [['import', '--store', at('s'), '-t', at('nothing')], 1, /nothing/],
