@@ -54,7 +54,7 @@ export class Database {
   readonly #recent = new Recent<AppliedChange>();
   readonly #listeners = new Set<(change: AppliedChange) => void>();
   /** Why the store could not be read again: what is known is of the past, and nothing can be changed. */
-  #broken: unknown;
+  #broken: Error | undefined;
   /** Resolves when a revision newer than the one that was known is applied. */
   #onNewer: (() => void) | undefined;
 
@@ -214,7 +214,7 @@ export class Database {
       },
       onGap: () => {
         this.#reload().catch((error: unknown) => {
-          this.#broken = error;
+          this.#broken = error instanceof Error ? error : new StoreError(String(error));
           this.#onNewer?.();
         });
       },

@@ -168,7 +168,7 @@ function problemsOfOne({ kind, id: key, record }: RecordChange): readonly string
   });
   if (attributes.length > 0) return attributes;
   if (kind === 'security_group_rule' || kind === 'default_security_group_rule') {
-    return refused(where, () => ruleContent(record as Records['security_group_rule']));
+    return refused(where, () => ruleContent(record));
   }
   return [];
 }

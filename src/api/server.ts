@@ -13,6 +13,7 @@ import { parseJsonAlways } from './body.js';
 import { ApiError } from './errors.js';
 import { countAnswers, registerHealth } from './health.js';
 import { errorBody, registerNeutron, versions } from './neutron/routes.js';
+import { notUnderstood } from './neutron/resource.js';
 import { registerImages } from './nova/catalog.js';
 import { novaError, novaVersion, registerNova } from './nova/routes.js';
 import { baseUrl, type Service } from './service.js';
@@ -48,7 +49,7 @@ export async function buildServer(settings: ServerSettings): Promise<FastifyInst
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: MOST_BODY,
     exposeHeadRoutes: false,
-    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 512 },
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 16_384 },
     forceCloseConnections: true,
     genReqId: () => `req-${randomUUID()}`,
     // As Neutron: `.json` behind a path says nothing.
@@ -63,12 +64,28 @@ export async function buildServer(settings: ServerSettings): Promise<FastifyInst
   app.decorateRequest('caller', undefined);
   parseJsonAlways(app);
   answerErrors(app, log);
+  refusePreconditions(app);
   app.addHook('onRequest', (request, reply, done) => {
     reply.header('X-Openstack-Request-Id', request.id);
     done();
   });
   await registerServices(app, settings, await admission(app, settings.rate, log));
   return app;
+}
+
+/** Whoever sends a precondition relies on it: one that the route does not know is not met. */
+function refusePreconditions(app: FastifyInstance): void {
+  const names = ['if-match', 'if-none-match', 'if-unmodified-since'];
+  app.addHook('preValidation', (request, _reply, done) => {
+    const isChange = request.method !== 'GET' && request.method !== 'HEAD';
+    const found = names.find(
+      (name) =>
+        isChange &&
+        request.headers[name] !== undefined &&
+        !(name === 'if-match' && request.routeOptions.config.checksRevision === true),
+    );
+    done(found === undefined ? undefined : notUnderstood(found, String(request.headers[found])));
+  });
 }
 
 async function registerServices(app: FastifyInstance, settings: ServerSettings, may: Admission): Promise<void> {

@@ -13,6 +13,10 @@ export interface Service {
 }
 
 declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** True for routes that know what If-Match says. */
+    checksRevision?: boolean;
+  }
   interface FastifyRequest {
     /** Set where a route is for those who are known. */
     caller: Caller | undefined;

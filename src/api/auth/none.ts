@@ -26,15 +26,24 @@ export const noAuthentication: Authenticator = {
   },
 };
 
+/**
+ * A browser names the address that it thinks it asks, exactly; and it cannot help saying that it is one. Who is none may have come
+ * through a tunnel or a proxy: of his Host no more is asked than that it is no name which somebody's name service gives a meaning.
+ */
 function refuseBrowsers(headers: IncomingHttpHeaders, port: number): void {
   const host = header(headers, 'host') ?? '';
+  if (!isBrowser(headers)) {
+    if (host.includes('.') && !isLoopback(host))
+      throw refused(`Host ${JSON.stringify(host.slice(0, 80))} is another one`);
+    return;
+  }
   if (!isOurs(host, port))
     throw refused(`Host ${JSON.stringify(host.slice(0, 80))} is not the address that this API listens on`);
   const { origin } = headers;
   if (origin !== undefined && origin !== `http://${host}` && origin !== `https://${host}`)
     throw refused(`Origin ${JSON.stringify(origin.slice(0, 80))} is another one`);
   // Neutron takes any type, and clients send many; what a page can make a browser send without asking is never JSON.
-  if (isBrowser(headers) && hasBody(headers) && !isJson(header(headers, 'content-type') ?? ''))
+  if (hasBody(headers) && !isJson(header(headers, 'content-type') ?? ''))
     throw refused('a browser’s request must have the content type application/json');
 }
 
@@ -44,9 +53,13 @@ function refused(why: string): ApiError {
 
 /** The names by which this host is itself, for itself: none that somebody else's name service could give another meaning. */
 function isOurs(host: string, port: number): boolean {
-  const [, name = '', own = '80'] = /^(\[[0-9a-f:.]+\]|[^:]+)(?::(\d{1,5}))?$/i.exec(host) ?? [];
-  const isLoopback = name === 'localhost' || name === '[::1]' || (isIP(name) === 4 && name.startsWith('127.'));
-  return isLoopback && Number(own) === port;
+  const [, own = '80'] = /:(\d{1,5})$/.exec(host) ?? [];
+  return isLoopback(host) && Number(own) === port;
+}
+
+function isLoopback(host: string): boolean {
+  const [, name = ''] = /^(\[[0-9a-f:.]+\]|[^:]+)(?::\d{1,5})?$/i.exec(host) ?? [];
+  return name === 'localhost' || name === '[::1]' || (isIP(name) === 4 && name.startsWith('127.'));
 }
 
 function isBrowser(headers: IncomingHttpHeaders): boolean {

@@ -13,6 +13,8 @@ import { isShownShared, isUsable } from './sharing.js';
 /** Address groups of one project, at most, and addresses in all of them together: Neutron knows no quota of either. */
 const MOST_GROUPS = 100;
 const MOST_ADDRESSES = 100_000;
+/** Addresses in the text of an error. */
+const MOST_NAMED = 100;
 
 function networkForm(value: unknown, name: string): string {
   const prefix = typeof value === 'string' ? parsePrefix(value) : undefined;
@@ -49,6 +51,7 @@ export const addressGroups: Resource<'address_group', typeof SPEC> = {
   spec: SPEC,
   readOnly: ['id', 'shared', 'created_at', 'updated_at', 'revision_number'],
   isOwned: true,
+  isHiddenFromChanges: true,
   notFound: addressGroupNotFound,
   canSee: isUsable,
   show: (group, view, caller) => ({
@@ -119,10 +122,11 @@ export function addAddresses(
   addresses: readonly string[],
   { now }: Pick<ChangeRequest, 'now'>,
 ): AddressGroupRecord {
-  const present = addresses.filter((address) => group.addresses.includes(address));
+  const known = new Set(group.addresses);
+  const present = addresses.filter((address) => known.has(address));
   if (present.length > 0) {
     throw badRequest(
-      `Addresses ${present.join(', ')} already exist in the address group ${group.id}.`,
+      `Addresses ${present.slice(0, MOST_NAMED).join(', ')} already exist in the address group ${group.id}.`,
       'AddressesAlreadyExist',
     );
   }
@@ -139,9 +143,13 @@ export function removeAddresses(
   addresses: readonly string[],
   { now }: Pick<ChangeRequest, 'now'>,
 ): AddressGroupRecord {
-  const absent = addresses.filter((address) => !group.addresses.includes(address));
+  const known = new Set(group.addresses);
+  const absent = addresses.filter((address) => !known.has(address));
   if (absent.length > 0) {
-    throw notFound('AddressesNotFound', `Addresses ${absent.join(', ')} not found in the address group ${group.id}.`);
+    throw notFound(
+      'AddressesNotFound',
+      `Addresses ${absent.slice(0, MOST_NAMED).join(', ')} not found in the address group ${group.id}.`,
+    );
   }
   const gone = new Set(addresses);
   const after = revised(group, { addresses: group.addresses.filter((address) => !gone.has(address)) }, now);

@@ -108,11 +108,17 @@ export function text(most: number): Parser<string> {
 
 /** As Neutron reads one: true and false, 0 and 1, and words for them. */
 export const truth: Parser<boolean> = (value, name) => {
+  const found = asTruth(value);
+  if (found === undefined) throw invalidInput(name, `'${shown(value)}' cannot be converted to boolean`);
+  return found;
+};
+
+export function asTruth(value: unknown): boolean | undefined {
   const word = typeof value === 'string' ? value.toLowerCase() : value;
   if (word === true || word === 1 || ['true', '1', 'yes', 'on', 't', 'y'].includes(String(word))) return true;
   if (word === false || word === 0 || ['false', '0', 'no', 'off', 'f', 'n'].includes(String(word))) return false;
-  throw invalidInput(name, `'${shown(value)}' cannot be converted to boolean`);
-};
+  return undefined;
+}
 
 export function integer(least: number, most: number): Parser<number> {
   return (value, name) => {

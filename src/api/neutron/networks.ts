@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { isAdmin, type Caller } from '../caller.js';
 import type { Writer } from '../database.js';
-import { conflict, forbidden, notFound, type ApiError } from '../errors.js';
+import { badRequest, conflict, forbidden, notFound, type ApiError } from '../errors.js';
 import type { NetworkRecord } from '../records.js';
 import { isAny, type View } from '../state.js';
 import { defaulted, fixed, integer, nullable, oneOf, text, truth } from './attributes.js';
@@ -103,6 +103,7 @@ export const networks: Resource<'network', typeof SPEC> = {
   }),
   create: (writer, { values, projectId, caller, now, named }) => {
     refuseAdminOnly(named, caller, 'create');
+    refuseLargeMtu(values.mtu);
     if (values['provider:network_type'] === 'vlan')
       integer(1, MOST_VLAN)(values['provider:segmentation_id'], 'provider:segmentation_id');
     ensureDefaultGroup(writer, projectId, { now });
@@ -130,6 +131,7 @@ export const networks: Resource<'network', typeof SPEC> = {
   },
   update: (writer, network, { values, caller, now }) => {
     refuseAdminOnly(new Set(Object.keys(values)), caller, 'update');
+    if (values.mtu !== undefined && values.mtu !== network.mtu) refuseLargeMtu(values.mtu);
     const after = revised(network, values, now);
     if (after !== network) writer.put('network', after);
     return after;
@@ -146,6 +148,17 @@ export const networks: Resource<'network', typeof SPEC> = {
     writer.delete('network', network.id);
   },
 };
+
+/** Neutron's `global_physnet_mtu`, as it is where nobody says otherwise. */
+const MOST_MTU = 1500;
+
+function refuseLargeMtu(mtu: number): void {
+  if (mtu <= MOST_MTU) return;
+  throw badRequest(
+    `Invalid input for operation: Requested MTU is too big, maximum is ${MOST_MTU.toString()}.`,
+    'InvalidInput',
+  );
+}
 
 function refuseAdminOnly(named: ReadonlySet<string>, caller: Caller, action: 'create' | 'update'): void {
   const refused = isAdmin(caller) ? undefined : ADMIN_ONLY.find((name) => named.has(name));

@@ -12,6 +12,7 @@ import {
   integer,
   isObject,
   list,
+  nullable,
   object,
   oneOf,
   optional,
@@ -112,6 +113,21 @@ function invalidOption(reason: string): ApiError {
   return badRequest(`Invalid input for extra_dhcp_opts. Reason: ${reason}.`, 'InvalidInput');
 }
 
+/** Neutron's. */
+const VNIC_TYPES = [
+  'normal',
+  'direct',
+  'direct-physical',
+  'macvtap',
+  'baremetal',
+  'virtio-forwarder',
+  'smart-nic',
+  'vdpa',
+  'accelerator-direct',
+  'accelerator-direct-physical',
+  'remote-managed',
+] as const;
+
 /** Of a profile as JSON, in characters (Neutron's column). */
 const MOST_PROFILE = 4095;
 
@@ -127,7 +143,8 @@ const SPEC = {
   name: defaulted(text(255), ''),
   description: defaulted(text(255), ''),
   network_id: fixed(required(uuid)),
-  mac_address: optional(macAddress),
+  /** Null for another one, whichever. */
+  mac_address: optional(nullable(macAddress)),
   admin_state_up: defaulted(truth, true),
   device_id: defaulted(text(255), ''),
   device_owner: defaulted(text(255), ''),
@@ -136,10 +153,7 @@ const SPEC = {
   port_security_enabled: optional(truth),
   allowed_address_pairs: defaulted(pairs, []),
   extra_dhcp_opts: defaulted(list(dhcpOption, MOST_OPTIONS), []),
-  'binding:vnic_type': defaulted(
-    oneOf(['normal', 'direct', 'macvtap', 'baremetal', 'direct-physical'] as const),
-    'normal',
-  ),
+  'binding:vnic_type': defaulted(oneOf(VNIC_TYPES), 'normal'),
   'binding:host_id': defaulted((value, name) => (value === null ? '' : text(255)(value, name)), ''),
   'binding:profile': defaulted(profile, {}),
   tags: fixed(defaulted(list(text(255), 50), [])),
@@ -254,6 +268,7 @@ export const ports: Resource<'port', typeof SPEC> = {
         port,
         {
           ...others,
+          mac_address: mac,
           ...(wantedIps === undefined ? {} : { fixed_ips: allocateAgain(view, network, port, mac, wantedIps) }),
           ...(wantedOptions === undefined
             ? {}
@@ -339,8 +354,8 @@ function refuseTrusted(owner: string, network: NetworkRecord, caller: Caller, ac
   throw forbidden(`rule:${action}_port:device_owner`);
 }
 
-function freeMac(view: View, networkId: string, wanted: string | undefined, portId?: string): string {
-  if (wanted === undefined) return generateMac(view, networkId);
+function freeMac(view: View, networkId: string, wanted: string | null | undefined, portId?: string): string {
+  if (wanted === undefined || wanted === null) return generateMac(view, networkId);
   const owner = view.portWithMac(networkId, wanted);
   if (owner !== undefined && owner.id !== portId) {
     throw conflict(
@@ -351,7 +366,7 @@ function freeMac(view: View, networkId: string, wanted: string | undefined, port
   return wanted;
 }
 
-/** Addresses that the port has and keeps are not looked for. */
+/** Addresses that the port has and keeps are not looked for: those that are named, and of a subnet's those that are not. */
 function allocateAgain(
   view: View,
   network: NetworkRecord,
@@ -359,10 +374,14 @@ function allocateAgain(
   mac: string,
   wanted: readonly WantedIp[],
 ): readonly FixedIp[] {
-  const kept = wanted.map(({ subnet_id: subnet, ip_address: address }) => ({
-    subnet_id: subnet,
-    ip_address: address ?? port.fixed_ips.find(({ subnet_id: id }) => id === subnet)?.ip_address,
-  }));
+  const named = new Set(wanted.map(({ ip_address: address }) => address));
+  const left = port.fixed_ips.filter(({ ip_address: address }) => !named.has(address));
+  const kept = wanted.map(({ subnet_id: subnet, ip_address: address }) => {
+    const index = left.findIndex(({ subnet_id: id }) => id === subnet);
+    if (address !== undefined || index < 0) return { subnet_id: subnet, ip_address: address };
+    const [known] = left.splice(index, 1);
+    return { subnet_id: subnet, ip_address: known?.ip_address };
+  });
   return allocate(view, network, mac, kept, port.id);
 }
 
@@ -402,12 +421,8 @@ function securityRequired(): ApiError {
   );
 }
 
-/** A port whose owner becomes a trusted one has no port security any more, and no groups. */
+/** A port whose owner becomes a trusted one keeps its groups, for the time when it is none any more: nobody filters it meanwhile. */
 function securedAfter(before: PortRecord, after: PortRecord, named: ReadonlySet<string>): PortRecord {
-  const isTrusted = after.device_owner.startsWith(TRUSTED_OWNER);
-  if (isTrusted && !before.device_owner.startsWith(TRUSTED_OWNER)) {
-    return { ...after, port_security_enabled: false, security_groups: [], allowed_address_pairs: [] };
-  }
   if (!after.port_security_enabled && before.port_security_enabled && after.security_groups.length > 0) {
     if (named.has('security_groups')) throw securityRequired();
     throw conflict(

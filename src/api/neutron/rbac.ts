@@ -36,7 +36,6 @@ export const rbacPolicies: Resource<'rbac_policy', typeof SPEC> = {
     action: policy.action,
     object_id: policy.object_id,
     target_tenant: policy.target_tenant,
-    target_project: policy.target_tenant,
     object_type: policy.object_type,
     tenant_id: policy.project_id,
   }),

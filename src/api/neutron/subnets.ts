@@ -13,8 +13,9 @@ import { isAdmin, isOwn } from '../caller.js';
 import { badRequest, conflict, forbidden, invalidInput, notFound, type ApiError } from '../errors.js';
 import type { AllocationPool, SubnetRecord } from '../records.js';
 import type { View } from '../state.js';
-import { bumpNetwork, canSeeNetwork, networkNotFound } from './networks.js';
+import { bumpNetwork, canSeeNetwork, isNetworkShared, networkNotFound } from './networks.js';
 import {
+  asTruth,
   defaulted,
   fixed,
   integer,
@@ -113,6 +114,13 @@ export const subnets: Resource<'subnet', typeof SPEC> = {
     revision_number: subnet.revision_number,
     project_id: subnet.project_id,
   }),
+  hidden: (subnet, view, caller) => {
+    const network = view.get('network', subnet.network_id);
+    return { shared: network !== undefined && isNetworkShared(network, view, caller) };
+  },
+  filters: {
+    shared: (item, values) => values.some((text) => asTruth(text) === item.value('shared')),
+  },
   candidates: (view, filters) => {
     const networks = filters.get('network_id');
     return networks === undefined ? undefined : [...new Set(networks)].flatMap((id) => [...view.subnetsOf(id)]);

@@ -37,7 +37,7 @@ export async function inspect(path: string): Promise<void> {
     const args = ['-e', SCRIPT, lmdb, path, size.toString()];
     execFile(process.execPath, args, { timeout: PATIENCE }, (error, _stdout, stderr) => {
       if (error === null) resolve(undefined);
-      else if (error.signal !== null && error.signal !== undefined) resolve(`who reads it dies by ${error.signal}`);
+      else if (typeof error.signal === 'string') resolve(`who reads it dies by ${error.signal}`);
       else resolve(/Error: (.*)/.exec(stderr)?.[1] ?? 'it cannot be read');
     });
   });

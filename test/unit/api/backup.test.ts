@@ -142,10 +142,10 @@ it('from schema 1 a server gets the ports that were its own, and no others that 
 });
 
 describe('a backup that is not as it was written, or holds what no API makes', () => {
-  type Content = {
+  interface Content {
     readonly portcullis: Record<string, unknown>;
     readonly entries: Record<string, Record<string, unknown>>;
-  };
+  }
 
   async function withBackup(): Promise<{ readonly api: TestApi; readonly good: Content }> {
     const api = await TestApi.open();
@@ -195,7 +195,7 @@ describe('a backup that is not as it was written, or holds what no API makes', (
 
   it.each<[string, (content: Content) => void]>([
     ['a record more', ({ entries }) => (entries['port/x'] = { id: 'x' })],
-    ['a record less', (content) => delete content.entries[first(content, 'port')[0]]],
+    ['a record less', (content) => Reflect.deleteProperty(content.entries, first(content, 'port')[0])],
     ['another value', (content) => (first(content, 'port')[1]['name'] = 'y')],
     ['no checksum', (content) => delete content.portcullis['checksum']],
     ['an older schema', (content) => (content.portcullis['schema'] = 1)],
