@@ -1,5 +1,6 @@
 /** The API: a store, the state, and the server before them. */
-import { rmSync } from 'node:fs';
+import { lstatSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import type { Authenticator } from './auth/authenticator.js';
@@ -26,6 +27,34 @@ export type Address =
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
   | { readonly kind: 'unix'; readonly path: string };
 
+/** An address that cannot be listened on; one line. */
+export class ListenError extends Error {
+  override readonly name = 'ListenError';
+}
+
+/** For a living socket to say so; in milliseconds. */
+const PATIENCE = 2000;
+
+/** Removes a socket that a dead process left; nothing else. @throws ListenError */
+async function makeWay(path: string): Promise<void> {
+  const there = lstatSync(path, { throwIfNoEntry: false });
+  if (there === undefined) return;
+  if (!there.isSocket()) throw new ListenError(`${path}: is there and is no socket: it is left alone`);
+  const isDead = await new Promise<boolean>((resolve) => {
+    const socket = connect(path);
+    socket.setTimeout(PATIENCE, () => socket.destroy(new Error('no answer')));
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(false);
+    });
+    socket.once('error', (error: NodeJS.ErrnoException) => {
+      resolve(error.code === 'ECONNREFUSED');
+    });
+  });
+  if (!isDead) throw new ListenError(`${path}: another process listens there`);
+  rmSync(path, { force: true });
+}
+
 /** Who does what nobody asked for. */
 const OURSELVES: Caller = { userId: 'portcullis', userName: 'portcullis', projectId: '', roles: ['admin'] };
 
@@ -51,13 +80,26 @@ export class Api {
     return new Api(database, app, settings);
   }
 
-  /** @returns the address, with the port that it really has. */
+  /** @returns the address, with the port that it really has. @throws ListenError */
   async listen(): Promise<string> {
     const { listen } = this.settings;
-    if (listen.kind === 'tcp') return this.app.listen({ host: listen.host, port: listen.port });
-    // A socket that a dead process left; a live one has the store's lock, and we would not be here.
-    rmSync(listen.path, { force: true });
-    return this.app.listen({ path: listen.path });
+    if (listen.kind === 'tcp') {
+      try {
+        return await this.app.listen({ host: listen.host, port: listen.port });
+      } catch (error) {
+        throw new ListenError(error instanceof Error ? error.message : String(error));
+      }
+    }
+    await makeWay(listen.path);
+    // Nobody else's from the first moment on.
+    const before = process.umask(0o177);
+    try {
+      return await this.app.listen({ path: listen.path });
+    } catch (error) {
+      throw new ListenError(`${listen.path}: ${error instanceof Error ? error.message : String(error)}`);
+    } finally {
+      process.umask(before);
+    }
   }
 
   async close(): Promise<void> {

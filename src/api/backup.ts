@@ -1,21 +1,27 @@
 /** Everything that a store holds, in one file; and back. */
+import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { Caller } from './caller.js';
 import type { Database } from './database.js';
 import { ImportError } from './import.js';
+import { problemsOf } from './record-check.js';
 import { KINDS, type RecordChange } from './records.js';
 import { kindAndId, keyOf, type View } from './state.js';
 import { checkSchema, SCHEMA, upgrade } from './store/schema.js';
 import { StoreError, type Json } from './store/store.js';
 
 export interface Backup {
-  readonly portcullis: { readonly schema: number; readonly revision: number };
+  readonly portcullis: { readonly schema: number; readonly revision: number; readonly checksum: string };
   /** By the store's key. */
   readonly entries: Readonly<Record<string, unknown>>;
 }
 
 const BACKUP = z.object({
-  portcullis: z.object({ schema: z.number().int().positive(), revision: z.number().int().nonnegative() }),
+  portcullis: z.object({
+    schema: z.number().int().positive(),
+    revision: z.number().int().nonnegative(),
+    checksum: z.string().optional(),
+  }),
   entries: z.record(z.string(), z.record(z.string(), z.json())),
 });
 
@@ -23,10 +29,23 @@ const BACKUP = z.object({
 export function backupOf({ view, revision }: Pick<Database, 'view' | 'revision'>): Backup {
   const entries: Record<string, unknown> = {};
   for (const kind of KINDS) for (const record of view.all(kind)) entries[keyOf(kind, record.id)] = record;
-  return { portcullis: { schema: SCHEMA, revision }, entries };
+  return { portcullis: { schema: SCHEMA, revision, checksum: checksumOf(SCHEMA, revision, entries) }, entries };
 }
 
-/** @throws ImportError for what is no backup, or one of a newer version. */
+/** Over the same content the same, however it is written. */
+export function checksumOf(schema: number, revision: number, entries: unknown): string {
+  const sorted = JSON.stringify([schema, revision, entries], (_key, value: unknown) =>
+    typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : value,
+  );
+  return `sha256:${createHash('sha256').update(sorted).digest('hex')}`;
+}
+
+/** The last schema whose backups have no checksum. */
+const UNSEALED = 1;
+
+/** @throws ImportError for what is no backup, one of a newer version, one that was changed, or one that holds what no API makes. */
 export function recordsOfBackup(content: unknown): readonly RecordChange[] {
   const backup = BACKUP.safeParse(content);
   if (!backup.success) {
@@ -34,18 +53,36 @@ export function recordsOfBackup(content: unknown): readonly RecordChange[] {
     throw new ImportError(`not a backup: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`);
   }
   const { portcullis, entries } = backup.data;
+  checkSchemaOf(portcullis.schema);
+  if (
+    portcullis.checksum !== checksumOf(portcullis.schema, portcullis.revision, entries) &&
+    !(portcullis.schema <= UNSEALED && portcullis.checksum === undefined)
+  ) {
+    throw new ImportError('not a whole backup: its checksum is of another content');
+  }
   const all = upgraded(portcullis.schema, new Map<string, Json>(Object.entries(entries)));
-  return [...all].map(([key, record]) => {
+  const records = [...all].map(([key, record]) => {
     const found = kindAndId(key);
     if (found === undefined) throw new ImportError(`not a backup: ${key} is no key of ours`);
-    // Of this schema, or upgraded to it: what a backup holds was written by this module.
+    // Of this schema, or upgraded to it; what it is in truth is asked below.
     return { ...found, record } as unknown as RecordChange;
   });
+  const problems = problemsOf(records);
+  if (problems.length > 0)
+    throw new ImportError(`not a backup that can be restored: ${problems.slice(0, 20).join('; ')}`);
+  return records;
+}
+
+function checkSchemaOf(schema: number): void {
+  try {
+    checkSchema('backup', schema);
+  } catch (error) {
+    throw error instanceof StoreError ? new ImportError(error.message) : error;
+  }
 }
 
 function upgraded(schema: number, all: Map<string, Json>): ReadonlyMap<string, Json> {
   try {
-    checkSchema('backup', schema);
     for (const [key, value] of upgrade('backup', { schema, entries: all }) ?? []) {
       if (value === undefined) all.delete(key);
       else all.set(key, value);

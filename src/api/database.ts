@@ -10,6 +10,7 @@ import { KINDS, type Kind, type RecordChange, type Records } from './records.js'
 import { keyOf, kindAndId, State, type View } from './state.js';
 import type { Changes, Commit, Json, Store } from './store/store.js';
 import { upgrade } from './store/schema.js';
+import { Recent } from './store/recent.js';
 import { StoreError } from './store/store.js';
 
 /** A state that may be changed; what is changed is seen at once, by this change alone. */
@@ -21,6 +22,8 @@ export interface Writer {
 
 export interface AppliedChange {
   readonly revision: number;
+  /** About; what it costs to remember. */
+  readonly bytes: number;
   readonly changes: readonly RecordChange[];
 }
 
@@ -41,17 +44,17 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-/** Changes that a reader who was away may still ask for. */
-const REMEMBERED_CHANGES = 1000;
-
 export class Database {
   #state = new State();
   #revision = 0;
   #waiting: Waiting[] = [];
   #isFlushing = false;
   #stopWatch: () => void = () => undefined;
-  #recent: AppliedChange[] = [];
+  /** Changes that a reader who was away may still ask for. */
+  readonly #recent = new Recent<AppliedChange>();
   readonly #listeners = new Set<(change: AppliedChange) => void>();
+  /** Why the store could not be read again: what is known is of the past, and nothing can be changed. */
+  #broken: Error | undefined;
   /** Resolves when a revision newer than the one that was known is applied. */
   #onNewer: (() => void) | undefined;
 
@@ -63,8 +66,13 @@ export class Database {
   /** @throws StoreError */
   static async open(store: Store, audit: Audit): Promise<Database> {
     const database = new Database(store, audit);
-    await database.#load();
-    return database;
+    try {
+      await database.#load();
+      return database;
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
   }
 
   get view(): View {
@@ -109,8 +117,12 @@ export class Database {
 
   /** The changes after a revision, in order; undefined when that is too long ago, or of another store. */
   since(revision: number): readonly AppliedChange[] | undefined {
-    const missed = this.#recent.filter((change) => change.revision > revision);
-    return revision <= this.#revision && missed.length === this.#revision - revision ? missed : undefined;
+    return this.#recent.after(revision, this.#revision);
+  }
+
+  /** @throws StoreError when the store cannot be written now. */
+  probe(): void {
+    this.store.probe();
   }
 
   async close(): Promise<void> {
@@ -193,7 +205,7 @@ export class Database {
     }
     const { revision, entries } = snapshot;
     this.#state = new State();
-    this.#recent = [];
+    this.#recent.clear();
     for (const [key, value] of entries) this.#applyEntry(key, value);
     this.#revision = revision;
     this.#stopWatch = this.store.watch(revision, {
@@ -201,7 +213,10 @@ export class Database {
         this.#apply(commit);
       },
       onGap: () => {
-        void this.#reload();
+        this.#reload().catch((error: unknown) => {
+          this.#broken = error instanceof Error ? error : new StoreError(String(error));
+          this.#onNewer?.();
+        });
       },
     });
     this.#onNewer?.();
@@ -212,16 +227,14 @@ export class Database {
     const before = this.#state;
     await this.#load();
     const changes = differences(before, this.#state);
-    for (const listener of [...this.#listeners]) listener({ revision: this.#revision, changes });
+    for (const listener of [...this.#listeners]) listener({ revision: this.#revision, bytes: 0, changes });
   }
 
-  #apply({ revision, changes }: Commit): void {
+  #apply({ revision, changes, bytes }: Commit): void {
     const applied = [...changes].flatMap(([key, value]) => this.#applyEntry(key, value));
     this.#revision = revision;
-    this.#recent.push({ revision, changes: applied });
-    // In batches: to drop the first of a list costs its length.
-    if (this.#recent.length > 2 * REMEMBERED_CHANGES) this.#recent = this.#recent.slice(-REMEMBERED_CHANGES);
-    for (const listener of [...this.#listeners]) listener({ revision, changes: applied });
+    this.#recent.add({ revision, bytes, changes: applied });
+    for (const listener of [...this.#listeners]) listener({ revision, bytes, changes: applied });
     this.#onNewer?.();
   }
 
@@ -236,6 +249,7 @@ export class Database {
 
   async #reached(revision: number): Promise<void> {
     while (this.#revision < revision) {
+      if (this.#broken !== undefined) throw this.#broken;
       await new Promise<void>((resolve) => {
         this.#onNewer = resolve;
       });

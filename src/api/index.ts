@@ -1,9 +1,10 @@
 /** The control API, as the command line uses it. */
 export { readDirectory, DirectoryError } from './auth/directory.js';
 export { Keystone } from './auth/keystone.js';
+export { hashPassword } from './auth/password.js';
 export { noAuthentication } from './auth/none.js';
 export { Tokens } from './auth/tokens.js';
-export { Api, type ApiSettings } from './api.js';
+export { Api, ListenError, type ApiSettings } from './api.js';
 export { backupOf, recordsOfBackup, restore } from './backup.js';
 export { ImportError, recordsOf } from './import.js';
 export {

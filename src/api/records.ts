@@ -61,6 +61,13 @@ export interface AddressPair {
   readonly ip_address: string;
 }
 
+export interface DhcpOption {
+  readonly opt_name: string;
+  /** Null, in a request, for one that goes. */
+  readonly opt_value: string | null;
+  readonly ip_version: 4 | 6;
+}
+
 export interface PortRecord extends Standard {
   readonly name: string;
   readonly description: string;
@@ -73,7 +80,7 @@ export interface PortRecord extends Standard {
   readonly security_groups: readonly string[];
   readonly port_security_enabled: boolean;
   readonly allowed_address_pairs: readonly AddressPair[];
-  readonly extra_dhcp_opts: readonly unknown[];
+  readonly extra_dhcp_opts: readonly DhcpOption[];
   readonly 'binding:vnic_type': string;
   /** '' where it is bound to no host. */
   readonly 'binding:host_id': string;
@@ -142,13 +149,16 @@ export type QuotaName = (typeof QUOTA_NAMES)[number];
 /** A project's own limits; its id is the project's. -1 stands for no limit. */
 export interface QuotaRecord {
   readonly id: string;
-  readonly limits: Readonly<Partial<Record<QuotaName, number>>>;
+  readonly limits: Readonly<Partial<Record<QuotaName | 'instances', number>>>;
 }
+
+/** Kinds of objects that policies share. */
+export const SHARED_TYPES = ['security_group', 'address_group', 'network'] as const satisfies readonly string[];
 
 export interface RbacRecord {
   readonly id: string;
   readonly project_id: string;
-  readonly object_type: 'security_group' | 'address_group';
+  readonly object_type: (typeof SHARED_TYPES)[number];
   readonly object_id: string;
   readonly action: 'access_as_shared';
   /** A project's id, or `*` for all. */
@@ -169,7 +179,9 @@ export interface ServerRecord {
   readonly availability_zone: string;
   readonly key_name: string | null;
   readonly metadata: Readonly<Record<string, string>>;
-  /** Ports that were there before: they stay when it goes. */
+  /** Ports that were made for it or given to it, in order. One that names it otherwise is not its. */
+  readonly ports: readonly string[];
+  /** Those of them that were there before: they stay when it goes. */
   readonly kept_ports: readonly string[];
   /** Why it could not get its ports; null for one that did. */
   readonly fault: string | null;

@@ -1,29 +1,34 @@
 /** The HTTP server: every service below its prefix, who asks, limits, and what is said when something is wrong. */
 import { randomUUID } from 'node:crypto';
+import { createServer as createPlain } from 'node:http';
 import { createServer } from 'node:https';
-import rateLimit from '@fastify/rate-limit';
 import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
+import { admission, type Admission } from './admission.js';
 import { agentAuthenticator } from './auth/agent.js';
 import type { Authenticator } from './auth/authenticator.js';
 import { identityError, identityVersion, registerIdentity } from './auth/identity.js';
 import type { Tokens } from './auth/tokens.js';
-import { ApiError, badRequest } from './errors.js';
+import { parseJsonAlways } from './body.js';
+import { ApiError } from './errors.js';
+import { countAnswers, registerHealth } from './health.js';
 import { errorBody, registerNeutron, versions } from './neutron/routes.js';
+import { notUnderstood } from './neutron/resource.js';
 import { registerImages } from './nova/catalog.js';
 import { novaError, novaVersion, registerNova } from './nova/routes.js';
 import { baseUrl, type Service } from './service.js';
 import { StoreError } from './store/store.js';
+import { Followers } from './topology/followers.js';
 import { registerBackup, registerTopology } from './topology/routes.js';
 
 export interface ServerSettings {
-  readonly service: Service;
+  readonly service: Omit<Service, 'followers'>;
   readonly authenticator: Authenticator;
   /** Our own identity service's; undefined where there is another one, or none. */
   readonly tokens: Tokens | undefined;
-  /** PEM. */
   /** With it an agent may read the topology; undefined where it must be an administrator. */
   readonly agentToken: string | undefined;
+  /** PEM. */
   readonly tls: { readonly cert: Buffer; readonly key: Buffer } | undefined;
   readonly log: Logger;
   /** Requests of one client (by token or address) in a second, at most. */
@@ -34,6 +39,8 @@ export interface ServerSettings {
 const MOST_BODY = 4 * 1024 * 1024;
 /** For a request to arrive; in milliseconds. */
 const ARRIVES_WITHIN = 30_000;
+/** Between looks for requests that did not; in milliseconds. */
+const LOOK_EVERY = 3000;
 
 export async function buildServer(settings: ServerSettings): Promise<FastifyInstance> {
   const { tls, log } = settings;
@@ -41,47 +48,75 @@ export async function buildServer(settings: ServerSettings): Promise<FastifyInst
     loggerInstance: log as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: MOST_BODY,
-    requestTimeout: ARRIVES_WITHIN,
     exposeHeadRoutes: false,
-    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 512 },
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 16_384 },
     forceCloseConnections: true,
     genReqId: () => `req-${randomUUID()}`,
     // As Neutron: `.json` behind a path says nothing.
     rewriteUrl: (request: { readonly url?: string | undefined }) => (request.url ?? '/').replace(/\.json(?=$|\?)/, ''),
   };
-  const app: FastifyInstance = fastify(
-    tls === undefined ? options : { ...options, serverFactory: (handler) => createServer(tls, handler) },
-  );
+  const timeouts = { requestTimeout: ARRIVES_WITHIN, connectionsCheckingInterval: LOOK_EVERY };
+  const app: FastifyInstance = fastify({
+    ...options,
+    serverFactory: (handler) =>
+      tls === undefined ? createPlain(timeouts, handler) : createServer({ ...tls, ...timeouts }, handler),
+  });
   app.decorateRequest('caller', undefined);
   parseJsonAlways(app);
   answerErrors(app, log);
+  refusePreconditions(app);
   app.addHook('onRequest', (request, reply, done) => {
     reply.header('X-Openstack-Request-Id', request.id);
     done();
   });
-  await app.register(rateLimit, {
-    max: settings.rate,
-    timeWindow: 1000,
-    keyGenerator: (request) => String(request.headers['x-auth-token'] ?? request.ip),
-    errorResponseBuilder: () => new ApiError(429, 'TooManyRequests', 'Too many requests: try again in a second.'),
-  });
-  await registerServices(app, settings);
+  await registerServices(app, settings, await admission(app, settings.rate, log));
   return app;
 }
 
-async function registerServices(app: FastifyInstance, settings: ServerSettings): Promise<void> {
-  const { service, authenticator, tokens } = settings;
+/** Whoever sends a precondition relies on it: one that the route does not know is not met. */
+function refusePreconditions(app: FastifyInstance): void {
+  const names = ['if-match', 'if-none-match', 'if-unmodified-since'];
+  app.addHook('preValidation', (request, _reply, done) => {
+    const isChange = request.method !== 'GET' && request.method !== 'HEAD';
+    const found = names.find(
+      (name) =>
+        isChange &&
+        request.headers[name] !== undefined &&
+        !(name === 'if-match' && request.routeOptions.config.checksRevision === true),
+    );
+    done(found === undefined ? undefined : notUnderstood(found, String(request.headers[found])));
+  });
+}
+
+async function registerServices(app: FastifyInstance, settings: ServerSettings, may: Admission): Promise<void> {
+  const { authenticator, tokens } = settings;
+  const answers = countAnswers(app);
+  const service = { ...settings.service, followers: new Followers() };
   const known = (scope: FastifyInstance, first?: Authenticator): void => {
     scope.addHook('onRequest', async (request) => {
-      request.caller =
-        (await first?.authenticate(request.headers)) ?? (await authenticator.authenticate(request.headers));
-      if (request.caller === undefined) {
+      const asked = {
+        headers: request.headers,
+        localPort: request.socket.localPort,
+        admit: async () => may.beforeAsking(request),
+      };
+      const caller = (await first?.authenticate(asked)) ?? (await authenticator.authenticate(asked));
+      if (caller === undefined) {
+        await may.anonymous(request);
+        may.note(request, 'no identity that is known');
         throw new ApiError(401, 'Unauthorized', 'The request you have made requires authentication.');
       }
+      request.caller = caller;
+      await may.known(request, caller);
     });
   };
+  const anyone = { onRequest: async (request: FastifyRequest) => may.anonymous(request) };
+  await app.register((scope, _options, done) => {
+    scope.addHook('onRequest', anyone.onRequest);
+    registerHealth(scope, service, answers);
+    done();
+  });
   for (const prefix of ['', '/network']) {
-    app.get(prefix === '' ? '/' : prefix, (request) => versions(request, prefix));
+    app.get(prefix === '' ? '/' : prefix, anyone, (request) => versions(request, prefix));
     await app.register(
       (scope, _options, done) => {
         known(scope);
@@ -91,8 +126,8 @@ async function registerServices(app: FastifyInstance, settings: ServerSettings):
       { prefix: `${prefix}/v2.0` },
     );
   }
-  app.get('/compute', (request) => ({ versions: [novaVersion(request)] }));
-  app.get('/compute/v2.1', (request) => ({ version: novaVersion(request) }));
+  app.get('/compute', anyone, (request) => ({ versions: [novaVersion(request)] }));
+  app.get('/compute/v2.1', anyone, (request) => ({ version: novaVersion(request) }));
   await app.register(
     (scope, _options, done) => {
       known(scope);
@@ -101,7 +136,7 @@ async function registerServices(app: FastifyInstance, settings: ServerSettings):
     },
     { prefix: '/compute/v2.1' },
   );
-  app.get('/image', async (request, reply) => {
+  app.get('/image', anyone, async (request, reply) => {
     const links = [{ rel: 'self', href: `${baseUrl(request)}/image/v2/` }];
     await reply.code(300).send({ versions: [{ id: 'v2.15', status: 'CURRENT', links }] });
   });
@@ -123,32 +158,17 @@ async function registerServices(app: FastifyInstance, settings: ServerSettings):
     { prefix: '/portcullis/v1' },
   );
   if (tokens === undefined) return;
-  app.get('/identity', async (request, reply) => {
+  app.get('/identity', anyone, async (request, reply) => {
     await reply.code(300).send({ versions: { values: [identityVersion(request)] } });
   });
   await app.register(
     (scope, _options, done) => {
-      registerIdentity(scope, tokens);
+      scope.addHook('onRequest', anyone.onRequest);
+      registerIdentity(scope, tokens, may);
       done();
     },
     { prefix: '/identity/v3' },
   );
-}
-
-/** Whatever the Content-Type says: clients say many things, and mean JSON. */
-function parseJsonAlways(app: FastifyInstance): void {
-  app.removeAllContentTypeParsers();
-  const parse = app.getDefaultJsonParser('remove', 'remove');
-  app.addContentTypeParser('*', { parseAs: 'string' }, (request, body, done) => {
-    if (body === '') {
-      done(null, undefined);
-      return;
-    }
-    void parse(request, body.toString(), (error: Error | null, value: unknown) => {
-      if (error === null) done(null, value);
-      else done(badRequest('Malformed request body', 'MalformedRequestBody'), undefined);
-    });
-  });
 }
 
 function answerErrors(app: FastifyInstance, log: Logger): void {

@@ -3,14 +3,20 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Caller } from './caller.js';
 import type { Database } from './database.js';
 import { ApiError } from './errors.js';
+import type { Followers } from './topology/followers.js';
 
 export interface Service {
   readonly database: Database;
+  readonly followers: Followers;
   /** The host that servers are put on; undefined when it must be said for each. */
   readonly computeHost: string | undefined;
 }
 
 declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** True for routes that know what If-Match says. */
+    checksRevision?: boolean;
+  }
   interface FastifyRequest {
     /** Set where a route is for those who are known. */
     caller: Caller | undefined;

@@ -26,10 +26,7 @@ export interface View {
   /** Policies that share an object. */
   policiesOf(objectId: string): Iterable<RbacRecord>;
   /** How many objects of a kind a project has. */
-  countOf(
-    kind: 'network' | 'subnet' | 'port' | 'security_group' | 'security_group_rule' | 'rbac_policy',
-    projectId: string,
-  ): number;
+  countOf(kind: ProjectIndexed, projectId: string): number;
   /** The port that has an address in a network. */
   portWithAddress(networkId: string, address: string): PortRecord | undefined;
   portWithMac(networkId: string, mac: string): PortRecord | undefined;
@@ -93,7 +90,16 @@ class Index<T extends { readonly id: string }> {
   }
 }
 
-const PROJECT_INDEXED = ['network', 'subnet', 'port', 'security_group', 'security_group_rule', 'rbac_policy'] as const;
+const PROJECT_INDEXED = [
+  'network',
+  'subnet',
+  'port',
+  'security_group',
+  'security_group_rule',
+  'address_group',
+  'rbac_policy',
+  'server',
+] as const;
 type ProjectIndexed = (typeof PROJECT_INDEXED)[number];
 
 interface Owned {
@@ -122,7 +128,9 @@ export class State implements View {
     port: new Index(ownerOf),
     security_group: new Index(ownerOf),
     security_group_rule: new Index(ownerOf),
+    address_group: new Index(ownerOf),
     rbac_policy: new Index(ownerOf),
+    server: new Index(ownerOf),
   };
 
   /** @returns the change that takes it back. */

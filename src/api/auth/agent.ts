@@ -1,10 +1,10 @@
 /** The one token by which agents read the topology, whoever else may ask: it does not expire. */
 import { header, type Authenticator } from './authenticator.js';
-import { isSameSecret } from './directory.js';
+import { isSameSecret } from './secret.js';
 
 export function agentAuthenticator(secret: string | undefined): Authenticator {
   return {
-    authenticate(headers) {
+    authenticate({ headers }) {
       const token = header(headers, 'x-auth-token');
       const isAgent = secret !== undefined && token !== undefined && isSameSecret(token, secret);
       return Promise.resolve(

@@ -1,8 +1,9 @@
 /** Users, projects and static tokens, from a file: for stand-alone use. */
-import { createHash, timingSafeEqual } from 'node:crypto';
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { z } from 'zod';
+import { parseHash } from './password.js';
+import { whyNotPrivate } from './secret.js';
 
 const ROLES = ['admin', 'manager', 'member', 'reader'] as const;
 /** Roles that come with another one (keystone's implied roles). */
@@ -14,6 +15,13 @@ const IMPLIED: Readonly<Record<(typeof ROLES)[number], readonly string[]>> = {
 };
 
 const ID = z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/, 'is not 1-64 of A-Z a-z 0-9 _ . -');
+const checkHash = (password: string, context: z.RefinementCtx): void => {
+  try {
+    parseHash(password);
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: error instanceof Error ? error.message : String(error) });
+  }
+};
 const FILE = z.strictObject({
   projects: z.array(z.strictObject({ id: ID, name: z.string().min(1) })).min(1),
   users: z
@@ -21,7 +29,7 @@ const FILE = z.strictObject({
       z.strictObject({
         id: ID,
         name: z.string().min(1),
-        password: z.string().min(1).optional(),
+        password: z.string().min(1).superRefine(checkHash).optional(),
         roles: z.record(z.string(), z.array(z.enum(ROLES)).min(1)),
       }),
     )
@@ -39,6 +47,7 @@ export interface Project {
 export interface User {
   readonly id: string;
   readonly name: string;
+  /** As it is, or its hash (password.ts). */
   readonly password: string | undefined;
   /** Roles, implied ones too, by project id. */
   readonly roles: ReadonlyMap<string, readonly string[]>;
@@ -62,7 +71,8 @@ export function readDirectory(path: string): Directory {
   };
   let content: unknown;
   try {
-    if ((statSync(path).mode & 0o077) !== 0) fail('others than its owner may read it: valid is mode 0600');
+    const why = whyNotPrivate(path);
+    if (why !== undefined) fail(why);
     content = parse(readFileSync(path, 'utf8'));
   } catch (error) {
     if (error instanceof DirectoryError) throw error;
@@ -108,10 +118,4 @@ export function readDirectory(path: string): Directory {
       return { token, user, project };
     }),
   };
-}
-
-/** Takes the same time whatever differs. */
-export function isSameSecret(a: string, b: string): boolean {
-  const [one, two] = [a, b].map((text) => createHash('sha256').update(text).digest());
-  return one !== undefined && two !== undefined && timingSafeEqual(one, two);
 }

@@ -5,9 +5,11 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { ApiError } from '../errors.js';
 import { baseUrl, empty, parameter, parametersOf } from '../service.js';
-import { isObject, type Fields } from '../neutron/attributes.js';
+import { isObject, shown, type Fields } from '../neutron/attributes.js';
 import { header } from './authenticator.js';
-import { isSameSecret, type Project, type User } from './directory.js';
+import type { Admission } from '../admission.js';
+import type { Project, User } from './directory.js';
+import { isPassword } from './password.js';
 import type { Token, Tokens } from './tokens.js';
 
 const DOMAIN = { id: 'default', name: 'Default' };
@@ -32,7 +34,7 @@ export function identityVersion(request: FastifyRequest): object {
   };
 }
 
-export function registerIdentity(app: FastifyInstance, tokens: Tokens): void {
+export function registerIdentity(app: FastifyInstance, tokens: Tokens, admission: Admission): void {
   const { directory } = tokens;
   const ownToken = (request: FastifyRequest): Token => {
     const token = tokens.find(header(request.headers, 'x-auth-token') ?? '');
@@ -53,7 +55,12 @@ export function registerIdentity(app: FastifyInstance, tokens: Tokens): void {
 
   app.get('/', (request) => ({ version: identityVersion(request) }));
   app.post('/auth/tokens', async (request, reply) => {
-    const token = issued(tokens, request.body);
+    const token = await issued(tokens, request.body).catch((error: unknown) => {
+      if (error instanceof ApiError && error.status === 401) {
+        admission.note(request, `login of ${nameOf(request.body)} failed`);
+      }
+      throw error;
+    });
     await reply.code(201).header('X-Subject-Token', token.id).send(tokenView(token, request));
   });
   app.get('/auth/tokens', async (request, reply) => {
@@ -96,13 +103,13 @@ function isAdminToken({ user, project }: Token): boolean {
   return project !== undefined && user.roles.get(project.id)?.includes('admin') === true;
 }
 
-function issued(tokens: Tokens, body: unknown): Token {
+async function issued(tokens: Tokens, body: unknown): Promise<Token> {
   const auth = within(body, 'auth');
   const identity = within(auth, 'identity');
   const methods = identity?.['methods'];
   const [method] = Array.isArray(methods) ? (methods as readonly unknown[]) : [];
   if (method === 'password') {
-    const user = userByPassword(tokens, within(within(identity, 'password'), 'user'));
+    const user = await userByPassword(tokens, within(within(identity, 'password'), 'user'));
     return tokens.issue(user, scopeOf(tokens, user, auth));
   }
   if (method === 'token') {
@@ -116,15 +123,21 @@ function issued(tokens: Tokens, body: unknown): Token {
   throw new ApiError(400, 'ValidationError', 'auth.identity.methods: valid is one of password, token.');
 }
 
-function userByPassword(tokens: Tokens, given: Fields | undefined): User {
+async function userByPassword(tokens: Tokens, given: Fields | undefined): Promise<User> {
   const password = given?.['password'];
   const user = tokens.directory.users.find(
     ({ id, name }) => id === given?.['id'] || (given?.['id'] === undefined && name === given?.['name']),
   );
   // Compared also when there is no such user: who asks learns nothing from the time it takes.
-  const isRight = isSameSecret(typeof password === 'string' ? password : '', user?.password ?? '\0');
-  if (user?.password === undefined || !isRight) throw unauthorized();
+  const isRight = await isPassword(typeof password === 'string' ? password : '', user?.password);
+  if (user === undefined || !isRight) throw unauthorized();
   return user;
+}
+
+/** For the log: whom a login was for. */
+function nameOf(body: unknown): string {
+  const user = within(within(within(within(body, 'auth'), 'identity'), 'password'), 'user');
+  return shown(user?.['name'] ?? user?.['id'] ?? 'nobody');
 }
 
 /** @throws ApiError (401) for a project that the user has no role in. */

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { Caller } from '../caller.js';
 import { ApiError } from '../errors.js';
-import { header, type Authenticator } from './authenticator.js';
+import { header, type Asked, type Authenticator } from './authenticator.js';
 
 /** For an answer; in milliseconds. */
 const PATIENCE = 5000;
@@ -32,12 +32,13 @@ export class Keystone implements Authenticator {
   /** @param url of the identity service, with or without `/v3`. */
   constructor(private readonly url: string) {}
 
-  async authenticate(headers: Parameters<Authenticator['authenticate']>[0]): Promise<Caller | undefined> {
+  async authenticate({ headers, admit }: Asked): Promise<Caller | undefined> {
     const token = header(headers, 'x-auth-token');
     if (token === undefined) return undefined;
     const digest = createHash('sha256').update(token).digest('base64');
     const known = this.#known.get(digest);
     if (known !== undefined && known.until > Date.now()) return known.caller;
+    await admit();
     const found = await this.#validate(token);
     this.#known.delete(digest);
     if (found === undefined) return undefined;

@@ -1,13 +1,14 @@
 /** Tokens of the users in a directory: static ones, and those that are given for a password. */
 import { randomBytes } from 'node:crypto';
 import type { Caller } from '../caller.js';
-import { header, type Authenticator } from './authenticator.js';
-import { isSameSecret, type Directory, type Project, type User } from './directory.js';
+import { header, type Asked, type Authenticator } from './authenticator.js';
+import type { Directory, Project, User } from './directory.js';
+import { isSameSecret } from './secret.js';
 
 /** Of a token that was given for a password; in milliseconds. */
 const LIFE = 3_600_000;
-/** Live tokens, at most: the oldest go. */
-const MOST_TOKENS = 100_000;
+/** Live tokens of one user, at most: his oldest go. */
+const MOST_TOKENS = 1000;
 
 export interface Token {
   readonly id: string;
@@ -21,7 +22,7 @@ export interface Token {
 
 export class Tokens implements Authenticator {
   readonly #live = new Map<string, Token>();
-  readonly #static: readonly { readonly secret: string; readonly token: Token }[];
+  #static: readonly { readonly secret: string; readonly token: Token }[];
 
   constructor(readonly directory: Directory) {
     this.#static = directory.tokens.map(({ token, user, project }) => ({
@@ -37,7 +38,7 @@ export class Tokens implements Authenticator {
     }));
   }
 
-  authenticate(headers: Parameters<Authenticator['authenticate']>[0]): Promise<Caller | undefined> {
+  authenticate({ headers }: Asked): Promise<Caller | undefined> {
     const id = header(headers, 'x-auth-token');
     const token = id === undefined ? undefined : this.find(id);
     return Promise.resolve(token === undefined ? undefined : callerOfToken(token));
@@ -59,21 +60,26 @@ export class Tokens implements Authenticator {
       expiresAt,
       auditId: randomBytes(16).toString('base64url'),
     };
+    this.#forgetOld(user);
     this.#live.set(token.id, token);
-    this.#forgetOld();
     return token;
   }
 
+  /** One of the file is valid again after a restart, until it is taken out of the file. */
   revoke(id: string): void {
     this.#live.delete(id);
+    this.#static = this.#static.filter(({ secret }) => secret !== id);
   }
 
-  /** In order of issue, so the first are the first to end. */
-  #forgetOld(): void {
-    for (const [id, { expiresAt }] of this.#live) {
-      if (expiresAt.getTime() > Date.now() && this.#live.size <= MOST_TOKENS) return;
-      this.#live.delete(id);
+  #forgetOld(user: User): void {
+    const now = Date.now();
+    const own: string[] = [];
+    for (const [id, token] of this.#live) {
+      if (token.expiresAt.getTime() <= now) this.#live.delete(id);
+      else if (token.user === user) own.push(id);
     }
+    // In order of issue.
+    for (const id of own.slice(0, Math.max(0, own.length + 1 - MOST_TOKENS))) this.#live.delete(id);
   }
 }
 

@@ -4,14 +4,17 @@ import { parsePrefix } from '../../model/index.js';
 import type { Writer } from '../database.js';
 import { badRequest, conflict, invalidInput, notFound, type ApiError } from '../errors.js';
 import type { AddressGroupRecord } from '../records.js';
-import { isAny } from '../state.js';
+import { isAny, type View } from '../state.js';
 import { defaulted, fixed, isObject, list, shown, text, type Parser } from './attributes.js';
 import { checkCompilable } from './compilable.js';
 import { revised, type ChangeRequest, type Resource } from './resource.js';
 import { isShownShared, isUsable } from './sharing.js';
 
-/** In one address group, at most. */
+/** Address groups of one project, at most, and addresses in all of them together: Neutron knows no quota of either. */
+const MOST_GROUPS = 100;
 const MOST_ADDRESSES = 100_000;
+/** Addresses in the text of an error. */
+const MOST_NAMED = 100;
 
 function networkForm(value: unknown, name: string): string {
   const prefix = typeof value === 'string' ? parsePrefix(value) : undefined;
@@ -48,6 +51,7 @@ export const addressGroups: Resource<'address_group', typeof SPEC> = {
   spec: SPEC,
   readOnly: ['id', 'shared', 'created_at', 'updated_at', 'revision_number'],
   isOwned: true,
+  isHiddenFromChanges: true,
   notFound: addressGroupNotFound,
   canSee: isUsable,
   show: (group, view, caller) => ({
@@ -73,6 +77,10 @@ export const addressGroups: Resource<'address_group', typeof SPEC> = {
       updated_at: now,
       revision_number: 1,
     };
+    if (writer.view.countOf('address_group', projectId) >= MOST_GROUPS) {
+      throw conflict('OverQuota', "Quota exceeded for resources: ['address_group'].");
+    }
+    reserveAddresses(writer.view, projectId, group.addresses.length);
     checkCompilable({ address_groups: [group] });
     writer.put('address_group', group);
     return group;
@@ -91,6 +99,16 @@ export const addressGroups: Resource<'address_group', typeof SPEC> = {
   },
 };
 
+function reserveAddresses(view: View, projectId: string, more: number): void {
+  let sum = more;
+  for (const { project_id: project, addresses } of view.all('address_group')) {
+    if (project === projectId) sum += addresses.length;
+  }
+  if (sum > MOST_ADDRESSES) {
+    throw conflict('OverQuota', `Quota exceeded for addresses of address groups: ${MOST_ADDRESSES.toString()}.`);
+  }
+}
+
 /** The addresses in the body of `add_addresses` and `remove_addresses`. @throws ApiError (400) */
 export function addressesIn(body: unknown): readonly string[] {
   const given = isObject(body) ? body['addresses'] : undefined;
@@ -104,14 +122,15 @@ export function addAddresses(
   addresses: readonly string[],
   { now }: Pick<ChangeRequest, 'now'>,
 ): AddressGroupRecord {
-  const present = addresses.filter((address) => group.addresses.includes(address));
+  const known = new Set(group.addresses);
+  const present = addresses.filter((address) => known.has(address));
   if (present.length > 0) {
     throw badRequest(
-      `Addresses ${present.join(', ')} already exist in the address group ${group.id}.`,
+      `Addresses ${present.slice(0, MOST_NAMED).join(', ')} already exist in the address group ${group.id}.`,
       'AddressesAlreadyExist',
     );
   }
-  if (group.addresses.length + addresses.length > MOST_ADDRESSES) throw invalidInput('addresses', 'too many addresses');
+  reserveAddresses(writer.view, group.project_id, addresses.length);
   const after = revised(group, { addresses: [...group.addresses, ...addresses] }, now);
   checkCompilable({ address_groups: [{ ...after, addresses }] });
   writer.put('address_group', after);
@@ -124,9 +143,13 @@ export function removeAddresses(
   addresses: readonly string[],
   { now }: Pick<ChangeRequest, 'now'>,
 ): AddressGroupRecord {
-  const absent = addresses.filter((address) => !group.addresses.includes(address));
+  const known = new Set(group.addresses);
+  const absent = addresses.filter((address) => !known.has(address));
   if (absent.length > 0) {
-    throw notFound('AddressesNotFound', `Addresses ${absent.join(', ')} not found in the address group ${group.id}.`);
+    throw notFound(
+      'AddressesNotFound',
+      `Addresses ${absent.slice(0, MOST_NAMED).join(', ')} not found in the address group ${group.id}.`,
+    );
   }
   const gone = new Set(addresses);
   const after = revised(group, { addresses: group.addresses.filter((address) => !gone.has(address)) }, now);

@@ -1,6 +1,15 @@
 /** Addresses for ports. */
 import { randomInt } from 'node:crypto';
-import { covers, formatAddress, parseAddress, parseMac, parsePrefix, eui64LinkLocalNumber } from '../../model/index.js';
+import {
+  covers,
+  eui64LinkLocalNumber,
+  formatAddress,
+  lastAddress,
+  parseAddress,
+  parseMac,
+  parsePrefix,
+  type Prefix,
+} from '../../model/index.js';
 import { ApiError, badRequest, conflict } from '../errors.js';
 import type { FixedIp, NetworkRecord, SubnetRecord } from '../records.js';
 import type { View } from '../state.js';
@@ -135,7 +144,9 @@ function wantedIp(
   const parsed = parseAddress(address);
   const home = (subnet === undefined ? subnets : [subnet]).find((one) => {
     const prefix = parsePrefix(one.cidr);
-    return parsed !== undefined && prefix !== undefined && covers(prefix, parsed);
+    return (
+      parsed !== undefined && prefix !== undefined && covers(prefix, parsed) && !isReserved(prefix, parsed.network)
+    );
   });
   if (parsed === undefined || home === undefined) {
     throw badRequest(
@@ -149,6 +160,13 @@ function wantedIp(
     throw conflict('IpAddressAlreadyAllocated', `IP address ${parsed.text} already allocated in subnet ${home.id}`);
   }
   return { subnet_id: home.id, ip_address: parsed.text };
+}
+
+/** The network's own address, and IPv4's broadcast (RFC 919), unless the subnet is too small to have them (RFC 3021, RFC 6164). */
+function isReserved(prefix: Prefix, address: bigint): boolean {
+  const last = lastAddress(prefix);
+  if (last - prefix.network < 2n) return false;
+  return address === prefix.network || (prefix.family === 'IPv4' && address === last);
 }
 
 /** Neutron's `base_mac`, and three bytes that no port of the network has. */

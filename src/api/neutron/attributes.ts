@@ -79,23 +79,46 @@ export function projectOf(body: Fields): string | undefined {
 
 // Parsers
 
-/** Text without control characters that no column of a database would take (NUL). @param most characters. */
+/** How long a text is: in characters (code points), as Python and databases count. */
+export function characters(value: string): number {
+  let count = 0;
+  for (let index = 0; index < value.length; index++) {
+    const unit = value.charCodeAt(index);
+    // The second half of a pair is not a character more.
+    if (unit < 0xdc00 || unit > 0xdfff) count++;
+  }
+  return count;
+}
+
+/** True for what every store, database and client can hold: no NUL, and no half of a surrogate pair (what is no valid Unicode). */
+export function isStorable(value: string): boolean {
+  return !value.includes('\0') && !/\p{Surrogate}/u.test(value);
+}
+
+/** @param most characters. */
 export function text(most: number): Parser<string> {
   return (value, name) => {
     if (typeof value !== 'string') throw invalidInput(name, `'${shown(value)}' is not a valid string`);
-    if (value.length > most) throw invalidInput(name, `'${shown(value)}' exceeds maximum length of ${most.toString()}`);
-    if (value.includes('\0')) throw invalidInput(name, 'NUL characters are not allowed');
+    if (characters(value) > most)
+      throw invalidInput(name, `'${shown(value)}' exceeds maximum length of ${most.toString()}`);
+    if (!isStorable(value)) throw invalidInput(name, `'${shown(value)}' holds NUL or is no valid Unicode`);
     return value;
   };
 }
 
 /** As Neutron reads one: true and false, 0 and 1, and words for them. */
 export const truth: Parser<boolean> = (value, name) => {
+  const found = asTruth(value);
+  if (found === undefined) throw invalidInput(name, `'${shown(value)}' cannot be converted to boolean`);
+  return found;
+};
+
+export function asTruth(value: unknown): boolean | undefined {
   const word = typeof value === 'string' ? value.toLowerCase() : value;
   if (word === true || word === 1 || ['true', '1', 'yes', 'on', 't', 'y'].includes(String(word))) return true;
   if (word === false || word === 0 || ['false', '0', 'no', 'off', 'f', 'n'].includes(String(word))) return false;
-  throw invalidInput(name, `'${shown(value)}' cannot be converted to boolean`);
-};
+  return undefined;
+}
 
 export function integer(least: number, most: number): Parser<number> {
   return (value, name) => {

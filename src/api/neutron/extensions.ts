@@ -21,6 +21,7 @@ const EXTENSIONS: readonly (readonly [alias: string, name: string, description: 
   ['net-mtu', 'Network MTU', 'Provides MTU attribute for a network resource.'],
   ['net-mtu-writable', 'Network MTU (writable)', 'Provides a writable MTU attribute for a network resource.'],
   ['pagination', 'Pagination support', 'Extension that indicates that pagination is enabled.'],
+  ['port-mac-address-regenerate', 'Neutron Port MAC address regenerate', 'Network port MAC address regenerate'],
   ['port-security', 'Port Security', 'Provides port security'],
   [
     'port-security-groups-filtering',
@@ -33,11 +34,6 @@ const EXTENSIONS: readonly (readonly [alias: string, name: string, description: 
     'quota-check-limit',
     'Quota engine limit check',
     'Support for checking the resource usage before applying a new quota limit',
-  ],
-  [
-    'quota-check-limit-default',
-    'Quota engine limit check by default',
-    'By default, check the resource usage before applying a new quota limit',
   ],
   ['quota_details', 'Quota details management support', 'Expose functions for quotas usage statistics per project'],
   ['quotas', 'Quota management support', 'Expose functions for quotas management per project'],

@@ -1,14 +1,15 @@
 /** Networks: as much of them as ports need. */
 import { randomUUID } from 'node:crypto';
-import { isAdmin, isOwn, type Caller } from '../caller.js';
+import { isAdmin, type Caller } from '../caller.js';
 import type { Writer } from '../database.js';
-import { conflict, forbidden, notFound, type ApiError } from '../errors.js';
+import { badRequest, conflict, forbidden, notFound, type ApiError } from '../errors.js';
 import type { NetworkRecord } from '../records.js';
-import { isAny } from '../state.js';
+import { isAny, type View } from '../state.js';
 import { defaulted, fixed, integer, nullable, oneOf, text, truth } from './attributes.js';
 import { ensureDefaultGroup } from './default-group.js';
 import { reserve } from './quota.js';
 import { revised, type Resource } from './resource.js';
+import { isSharedWith, isUsable } from './sharing.js';
 
 /** 24 bits, as VXLAN has (RFC 7348); of a network of type vlan 12 (IEEE 802.1Q). */
 const MOST_SEGMENT = 16_777_215;
@@ -41,8 +42,13 @@ export function networkNotFound(id: string): ApiError {
   return notFound('NetworkNotFound', `Network ${id} could not be found.`);
 }
 
-export function canSeeNetwork(network: NetworkRecord, caller: Caller): boolean {
-  return isAdmin(caller) || isOwn(caller, network) || network.shared || network['router:external'];
+export function canSeeNetwork(network: NetworkRecord, view: View, caller: Caller): boolean {
+  return isAdmin(caller) || network.shared || network['router:external'] || isUsable(network, view, caller);
+}
+
+/** What `shared` says of a network, and of its subnets. */
+export function isNetworkShared(network: NetworkRecord, view: View, caller: Caller): boolean {
+  return network.shared || isSharedWith(view, network.id, caller.projectId);
 }
 
 export const networks: Resource<'network', typeof SPEC> = {
@@ -68,8 +74,8 @@ export const networks: Resource<'network', typeof SPEC> = {
   adminOnly: ['provider:network_type', 'provider:physical_network', 'provider:segmentation_id'],
   isOwned: true,
   notFound: networkNotFound,
-  canSee: (network, _view, caller) => canSeeNetwork(network, caller),
-  show: (network, view) => ({
+  canSee: canSeeNetwork,
+  show: (network, view, caller) => ({
     id: network.id,
     name: network.name,
     tenant_id: network.project_id,
@@ -77,7 +83,7 @@ export const networks: Resource<'network', typeof SPEC> = {
     mtu: network.mtu,
     status: network.admin_state_up ? 'ACTIVE' : 'DOWN',
     subnets: [...view.subnetsOf(network.id)].map(({ id }) => id),
-    shared: network.shared,
+    shared: isNetworkShared(network, view, caller),
     availability_zone_hints: [],
     availability_zones: [],
     ipv4_address_scope: null,
@@ -97,6 +103,7 @@ export const networks: Resource<'network', typeof SPEC> = {
   }),
   create: (writer, { values, projectId, caller, now, named }) => {
     refuseAdminOnly(named, caller, 'create');
+    refuseLargeMtu(values.mtu);
     if (values['provider:network_type'] === 'vlan')
       integer(1, MOST_VLAN)(values['provider:segmentation_id'], 'provider:segmentation_id');
     ensureDefaultGroup(writer, projectId, { now });
@@ -124,6 +131,7 @@ export const networks: Resource<'network', typeof SPEC> = {
   },
   update: (writer, network, { values, caller, now }) => {
     refuseAdminOnly(new Set(Object.keys(values)), caller, 'update');
+    if (values.mtu !== undefined && values.mtu !== network.mtu) refuseLargeMtu(values.mtu);
     const after = revised(network, values, now);
     if (after !== network) writer.put('network', after);
     return after;
@@ -136,9 +144,21 @@ export const networks: Resource<'network', typeof SPEC> = {
       );
     }
     for (const { id } of [...writer.view.subnetsOf(network.id)]) writer.delete('subnet', id);
+    for (const policy of [...writer.view.policiesOf(network.id)]) writer.delete('rbac_policy', policy.id);
     writer.delete('network', network.id);
   },
 };
+
+/** Neutron's `global_physnet_mtu`, as it is where nobody says otherwise. */
+const MOST_MTU = 1500;
+
+function refuseLargeMtu(mtu: number): void {
+  if (mtu <= MOST_MTU) return;
+  throw badRequest(
+    `Invalid input for operation: Requested MTU is too big, maximum is ${MOST_MTU.toString()}.`,
+    'InvalidInput',
+  );
+}
 
 function refuseAdminOnly(named: ReadonlySet<string>, caller: Caller, action: 'create' | 'update'): void {
   const refused = isAdmin(caller) ? undefined : ADMIN_ONLY.find((name) => named.has(name));

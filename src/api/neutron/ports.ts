@@ -3,14 +3,16 @@ import { randomUUID } from 'node:crypto';
 import { parseMac, parsePrefix } from '../../model/index.js';
 import { isAdmin, isOwn, type Caller } from '../caller.js';
 import { badRequest, conflict, forbidden, invalidInput, notFound, type ApiError } from '../errors.js';
-import type { AddressPair, FixedIp, NetworkRecord, PortRecord } from '../records.js';
+import type { AddressPair, DhcpOption, FixedIp, NetworkRecord, PortRecord } from '../records.js';
 import type { View } from '../state.js';
 import { allocate, generateMac, type WantedIp } from './allocation.js';
 import {
   defaulted,
   fixed,
+  integer,
   isObject,
   list,
+  nullable,
   object,
   oneOf,
   optional,
@@ -34,6 +36,8 @@ import { isUsable } from './sharing.js';
 const MOST_PAIRS = 10;
 /** Neutron's `max_fixed_ips_per_port`. */
 const MOST_FIXED_IPS = 5;
+/** Of DHCP, of one port. */
+const MOST_OPTIONS = 20;
 /** Ports of the network's own services, which nobody filters. */
 const TRUSTED_OWNER = 'network:';
 
@@ -89,11 +93,58 @@ const groupIds: Parser<readonly string[]> = (value, name) => {
   return ids;
 };
 
+/** Neutron's column takes 64 characters of a name and 255 of a value; null takes an option away. */
+const dhcpOption: Parser<DhcpOption> = (value, name) => {
+  if (!isObject(value)) throw invalidOption(`'${shown(value)}' is not a dictionary`);
+  const unknown = Object.keys(value).find((key) => !['opt_name', 'opt_value', 'ip_version'].includes(key));
+  if (unknown !== undefined) throw invalidOption(`unknown key '${shown(unknown)}'`);
+  const { opt_name: key, opt_value: said, ip_version: version } = value;
+  if (key === undefined || said === undefined) throw invalidOption('opt_name and opt_value are required');
+  const option = text(64)(key, name);
+  if (option.trim() === '') throw invalidOption('opt_name is empty');
+  const own = said === null ? null : text(255)(typeof said === 'number' ? String(said) : said, name);
+  if (own?.trim() === '') throw invalidOption('opt_value is empty');
+  const ip = version === undefined || version === null ? 4 : integer(4, 6)(version, name);
+  if (ip === 5) throw invalidOption("'5' is not in [4, 6]");
+  return { opt_name: option, opt_value: own, ip_version: ip === 6 ? 6 : 4 };
+};
+
+function invalidOption(reason: string): ApiError {
+  return badRequest(`Invalid input for extra_dhcp_opts. Reason: ${reason}.`, 'InvalidInput');
+}
+
+/** Neutron's. */
+const VNIC_TYPES = [
+  'normal',
+  'direct',
+  'direct-physical',
+  'macvtap',
+  'baremetal',
+  'virtio-forwarder',
+  'smart-nic',
+  'vdpa',
+  'accelerator-direct',
+  'accelerator-direct-physical',
+  'remote-managed',
+] as const;
+
+/** Of a profile as JSON, in characters (Neutron's column). */
+const MOST_PROFILE = 4095;
+
+const profile: Parser<PortRecord['binding:profile']> = (value, name) => {
+  const given = value === null ? {} : object(value, name);
+  if (JSON.stringify(given).length > MOST_PROFILE) {
+    throw badRequest(`Invalid input for operation: ${name} value too large.`, 'InvalidInput');
+  }
+  return given;
+};
+
 const SPEC = {
   name: defaulted(text(255), ''),
   description: defaulted(text(255), ''),
   network_id: fixed(required(uuid)),
-  mac_address: optional(macAddress),
+  /** Null for another one, whichever. */
+  mac_address: optional(nullable(macAddress)),
   admin_state_up: defaulted(truth, true),
   device_id: defaulted(text(255), ''),
   device_owner: defaulted(text(255), ''),
@@ -101,16 +152,10 @@ const SPEC = {
   security_groups: optional(groupIds),
   port_security_enabled: optional(truth),
   allowed_address_pairs: defaulted(pairs, []),
-  extra_dhcp_opts: defaulted(
-    list((value, name) => object(value, name), 20),
-    [],
-  ),
-  'binding:vnic_type': defaulted(
-    oneOf(['normal', 'direct', 'macvtap', 'baremetal', 'direct-physical'] as const),
-    'normal',
-  ),
+  extra_dhcp_opts: defaulted(list(dhcpOption, MOST_OPTIONS), []),
+  'binding:vnic_type': defaulted(oneOf(VNIC_TYPES), 'normal'),
   'binding:host_id': defaulted((value, name) => (value === null ? '' : text(255)(value, name)), ''),
-  'binding:profile': defaulted((value, name) => (value === null ? {} : object(value, name)), {}),
+  'binding:profile': defaulted(profile, {}),
   tags: fixed(defaulted(list(text(255), 50), [])),
 };
 
@@ -146,7 +191,7 @@ export const ports: Resource<'port', typeof SPEC> = {
   create: (writer, { values, projectId, caller, now, named }) => {
     const { view } = writer;
     const network = view.get('network', values.network_id);
-    if (network === undefined || !canSeeNetwork(network, caller)) throw networkNotFound(values.network_id);
+    if (network === undefined || !canSeeNetwork(network, view, caller)) throw networkNotFound(values.network_id);
     const isNetworkOwner = isAdmin(caller) || isOwn(caller, network);
     for (const name of ['mac_address', 'port_security_enabled', 'allowed_address_pairs']) {
       if (named.has(name) && !isNetworkOwner) throw forbidden(`rule:create_port:${name}`);
@@ -180,7 +225,7 @@ export const ports: Resource<'port', typeof SPEC> = {
       security_groups: groups,
       port_security_enabled: isSecured,
       allowed_address_pairs: completed(values.allowed_address_pairs, mac),
-      extra_dhcp_opts: values.extra_dhcp_opts,
+      extra_dhcp_opts: optionsAfter([], values.extra_dhcp_opts),
       'binding:vnic_type': values['binding:vnic_type'],
       'binding:host_id': values['binding:host_id'],
       'binding:profile': values['binding:profile'],
@@ -209,7 +254,12 @@ export const ports: Resource<'port', typeof SPEC> = {
     if (values.device_owner !== undefined && values.device_owner !== port.device_owner) {
       refuseTrusted(values.device_owner, network, caller, 'update');
     }
-    const { fixed_ips: wantedIps, allowed_address_pairs: wantedPairs, ...others } = values;
+    const {
+      fixed_ips: wantedIps,
+      allowed_address_pairs: wantedPairs,
+      extra_dhcp_opts: wantedOptions,
+      ...others
+    } = values;
     const mac =
       values.mac_address === undefined ? port.mac_address : freeMac(view, network.id, values.mac_address, port.id);
     const after = securedAfter(
@@ -218,7 +268,11 @@ export const ports: Resource<'port', typeof SPEC> = {
         port,
         {
           ...others,
+          mac_address: mac,
           ...(wantedIps === undefined ? {} : { fixed_ips: allocateAgain(view, network, port, mac, wantedIps) }),
+          ...(wantedOptions === undefined
+            ? {}
+            : { extra_dhcp_opts: optionsAfter(port.extra_dhcp_opts, wantedOptions) }),
           ...(wantedPairs === undefined ? {} : { allowed_address_pairs: completed(wantedPairs, mac) }),
         } as Partial<PortRecord>,
         now,
@@ -300,8 +354,8 @@ function refuseTrusted(owner: string, network: NetworkRecord, caller: Caller, ac
   throw forbidden(`rule:${action}_port:device_owner`);
 }
 
-function freeMac(view: View, networkId: string, wanted: string | undefined, portId?: string): string {
-  if (wanted === undefined) return generateMac(view, networkId);
+function freeMac(view: View, networkId: string, wanted: string | null | undefined, portId?: string): string {
+  if (wanted === undefined || wanted === null) return generateMac(view, networkId);
   const owner = view.portWithMac(networkId, wanted);
   if (owner !== undefined && owner.id !== portId) {
     throw conflict(
@@ -312,7 +366,7 @@ function freeMac(view: View, networkId: string, wanted: string | undefined, port
   return wanted;
 }
 
-/** Addresses that the port has and keeps are not looked for. */
+/** Addresses that the port has and keeps are not looked for: those that are named, and of a subnet's those that are not. */
 function allocateAgain(
   view: View,
   network: NetworkRecord,
@@ -320,10 +374,14 @@ function allocateAgain(
   mac: string,
   wanted: readonly WantedIp[],
 ): readonly FixedIp[] {
-  const kept = wanted.map(({ subnet_id: subnet, ip_address: address }) => ({
-    subnet_id: subnet,
-    ip_address: address ?? port.fixed_ips.find(({ subnet_id: id }) => id === subnet)?.ip_address,
-  }));
+  const named = new Set(wanted.map(({ ip_address: address }) => address));
+  const left = port.fixed_ips.filter(({ ip_address: address }) => !named.has(address));
+  const kept = wanted.map(({ subnet_id: subnet, ip_address: address }) => {
+    const index = left.findIndex(({ subnet_id: id }) => id === subnet);
+    if (address !== undefined || index < 0) return { subnet_id: subnet, ip_address: address };
+    const [known] = left.splice(index, 1);
+    return { subnet_id: subnet, ip_address: known?.ip_address };
+  });
   return allocate(view, network, mac, kept, port.id);
 }
 
@@ -347,6 +405,15 @@ function completed(given: readonly ReturnType<typeof pair>[], mac: string): read
   return complete;
 }
 
+/** As Neutron: an option that is named is set or, without a value, taken away; others stay. @throws ApiError (400) */
+function optionsAfter(before: readonly DhcpOption[], wanted: readonly DhcpOption[]): readonly DhcpOption[] {
+  const key = ({ opt_name: name, ip_version: version }: DhcpOption): string => `${version.toString()} ${name}`;
+  const options = new Map([...before, ...wanted].map((option) => [key(option), option]));
+  const after = [...options.values()].filter(({ opt_value: value }) => value !== null);
+  if (after.length > MOST_OPTIONS) throw invalidOption(`more than ${MOST_OPTIONS.toString()} options`);
+  return after;
+}
+
 function securityRequired(): ApiError {
   return badRequest(
     'Port security must be enabled and port must have an IP address in order to use security groups.',
@@ -354,12 +421,8 @@ function securityRequired(): ApiError {
   );
 }
 
-/** A port whose owner becomes a trusted one has no port security any more, and no groups. */
+/** A port whose owner becomes a trusted one keeps its groups, for the time when it is none any more: nobody filters it meanwhile. */
 function securedAfter(before: PortRecord, after: PortRecord, named: ReadonlySet<string>): PortRecord {
-  const isTrusted = after.device_owner.startsWith(TRUSTED_OWNER);
-  if (isTrusted && !before.device_owner.startsWith(TRUSTED_OWNER)) {
-    return { ...after, port_security_enabled: false, security_groups: [], allowed_address_pairs: [] };
-  }
   if (!after.port_security_enabled && before.port_security_enabled && after.security_groups.length > 0) {
     if (named.has('security_groups')) throw securityRequired();
     throw conflict(

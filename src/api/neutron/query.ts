@@ -1,6 +1,7 @@
 /** The query of a list: filters, fields, order and pages. */
-import { badRequest, notFound } from '../errors.js';
-import type { Fields } from './attributes.js';
+import { parseMac } from '../../model/index.js';
+import { badRequest } from '../errors.js';
+import { asTruth, shown, type Fields } from './attributes.js';
 
 export interface ListQuery {
   /** Attribute -> values, of which one must be met. */
@@ -90,22 +91,61 @@ export function selected<T extends Listed>(
 ): readonly T[] {
   const tests = [...filters].map(([name, values]) => {
     const test = special[name];
-    return test === undefined ? (item: T) => meets(item.value(name), values) : (item: T) => test(item, values);
+    if (test !== undefined) return (item: T) => test(item, values);
+    const wanted = convertedFilter(name, values);
+    return (item: T) => meets(item.value(name), wanted);
   });
   const passed = [...items].filter((item) => tests.every((test) => test(item)));
-  return passed.sort((a, b) => {
-    for (const { key, isDescending } of sort) {
-      const order = compare(a.value(key), b.value(key), key);
-      if (order !== 0) return isDescending ? -order : order;
-    }
-    return a.id < b.id ? -1 : 1;
-  });
+  return passed.sort((a, b) => ordered(a, b, sort));
+}
+
+function ordered(a: Listed, b: Listed, sort: ListQuery['sort']): number {
+  for (const { key, isDescending } of sort) {
+    const order = compare(a.value(key), b.value(key), key);
+    if (order !== 0) return isDescending ? -order : order;
+  }
+  if (a.id === b.id) return 0;
+  return a.id < b.id ? -1 : 1;
+}
+
+/** Attributes that are true or false. */
+const TRUTHS = [
+  'admin_state_up',
+  'enable_dhcp',
+  'port_security_enabled',
+  'router:external',
+  'shared',
+  'stateful',
+  'used_in_default_sg',
+  'used_in_non_default_sg',
+];
+
+/** Values of a filter as Neutron converts them: to what attributes hold. @throws ApiError (400) for those that cannot be */
+function convertedFilter(name: string, values: readonly string[]): readonly string[] {
+  if (TRUTHS.includes(name)) {
+    return values.map((text) => {
+      const value = asTruth(text);
+      if (value !== undefined) return String(value);
+      throw badRequest(
+        `Invalid input for operation: '${shown(text)}' cannot be converted to boolean.`,
+        name === 'stateful' ? 'HTTPBadRequest' : 'InvalidInput',
+      );
+    });
+  }
+  switch (name) {
+    case 'ethertype':
+      return values.map((text) => ['IPv4', 'IPv6'].find((one) => one.toLowerCase() === text.toLowerCase()) ?? text);
+    case 'mac_address':
+      return values.map((text) => parseMac(text) ?? text);
+    default:
+      return values;
+  }
 }
 
 function meets(value: unknown, wanted: readonly string[]): boolean {
   if (Array.isArray(value)) return value.some((entry) => meets(entry, wanted));
-  if (typeof value === 'boolean') return wanted.some((text) => /^(true|1|yes|on)$/i.test(text) === value);
-  if (value === null || value === undefined) return wanted.some((text) => /^(|null|none)$/i.test(text));
+  if (typeof value === 'boolean') return wanted.includes(String(value));
+  if (value === null || value === undefined) return wanted.some((text) => /^(null|none)$/i.test(text));
   return (typeof value === 'string' || typeof value === 'number') && wanted.includes(value.toString());
 }
 
@@ -126,16 +166,16 @@ export interface Page<T> {
   readonly hasLinks: boolean;
 }
 
-/** @throws ApiError (404) when the marker is no object of the list. */
-export function pageOf<T extends Listed>(items: readonly T[], query: ListQuery, collection: string): Page<T> {
-  const { limit, marker, isReverse } = query;
+/** @param marker the object that the page begins after, or in reverse ends before; it need not be among the items. */
+export function pageOf<T extends Listed>(items: readonly T[], query: ListQuery, marker: Listed | undefined): Page<T> {
+  const { limit, isReverse, sort } = query;
   if (limit === undefined) return { items, hasLinks: false };
   let [start, end] = [0, items.length];
-  if (marker !== undefined && marker !== '') {
-    const index = items.findIndex(({ id }) => id === marker);
-    if (index < 0) throw notFound('MarkerNotFound', `marker ${marker.slice(0, 80)} is no object of ${collection}`);
-    if (isReverse) end = index;
-    else start = index + 1;
+  if (marker !== undefined) {
+    const isBeyond = (item: T): boolean => ordered(item, marker, sort) > (isReverse ? -1 : 0);
+    const index = items.findIndex(isBeyond);
+    if (isReverse) end = index < 0 ? items.length : index;
+    else start = index < 0 ? items.length : index;
   }
   const page = isReverse ? items.slice(Math.max(start, end - limit), end) : items.slice(start, start + limit);
   return { items: page, hasLinks: true };
@@ -146,23 +186,23 @@ export interface Link {
   readonly href: string;
 }
 
-/** Links to the pages beside this one. @param url the list's own, with its query. */
+/** Links to the pages beside this one, as Neutron makes them: to what may be there, not to what is. @param url the list's own, with its query. */
 export function pageLinks(items: readonly Listed[], query: ListQuery, url: URL): readonly Link[] {
-  const { limit, marker, isReverse } = query;
-  const [first, last] = [items.at(0), items.at(-1)];
-  if (limit === undefined || first === undefined || last === undefined) return [];
+  const { limit, isReverse } = query;
+  if (limit === undefined) return [];
   const isFull = items.length >= limit;
-  const link = (rel: Link['rel'], id: string): Link => {
+  const link = (rel: Link['rel'], item: Listed | undefined): Link => {
     const to = new URL(url);
-    to.searchParams.set('marker', id);
+    // Beside a page without anything is the last one, or the first.
+    if (item === undefined) to.searchParams.delete('marker');
+    else to.searchParams.set('marker', item.id);
     if (rel === 'previous') to.searchParams.set('page_reverse', 'True');
     else to.searchParams.delete('page_reverse');
     return { rel, href: to.href };
   };
-  const hasMarker = marker !== undefined && marker !== '';
   return [
-    ...((isReverse ? hasMarker : isFull) ? [link('next', last.id)] : []),
-    ...((isReverse ? isFull : hasMarker) ? [link('previous', first.id)] : []),
+    ...(isReverse || isFull ? [link('next', items.at(-1))] : []),
+    ...(!isReverse || isFull ? [link('previous', items.at(0))] : []),
   ];
 }
 

@@ -14,8 +14,18 @@ export const DEFAULT_LIMITS: Readonly<Record<QuotaName, number>> = {
   security_group_rule: 100,
 };
 
+/** Servers of a project. Nova has 10 by default, but its servers cost more than a record. */
+export const DEFAULT_INSTANCES = 100;
+
 export function limitsOf(view: View, projectId: string): Readonly<Record<QuotaName, number>> {
-  return { ...DEFAULT_LIMITS, ...view.get('quota', projectId)?.limits };
+  const own = view.get('quota', projectId)?.limits ?? {};
+  const limits = QUOTA_NAMES.map((name) => [name, own[name] ?? DEFAULT_LIMITS[name]] as const);
+  return Object.fromEntries(limits) as Record<QuotaName, number>;
+}
+
+/** How many servers a project may have; -1 stands for no limit. */
+export function instancesOf(view: View, projectId: string): number {
+  return view.get('quota', projectId)?.limits.instances ?? DEFAULT_INSTANCES;
 }
 
 export function usedBy(view: View, projectId: string, name: QuotaName): number {

@@ -67,10 +67,7 @@ export function registerQuotas(app: FastifyInstance, { database }: Service): voi
     await database.change(callerOf(request), (writer) => {
       for (const [name, value] of Object.entries(limits) as [QuotaName, number][]) {
         if (isChecked && value >= 0 && usedBy(writer.view, project, name) > value) {
-          throw badRequest(
-            `Quota limit of ${name} is below what the project uses already: use force`,
-            'InvalidQuotaLimit',
-          );
+          throw badRequest(`Quota limit of ${name} is below what the project uses already`, 'InvalidQuotaLimit');
         }
       }
       const before = writer.view.get('quota', project)?.limits;
@@ -92,17 +89,18 @@ export function registerQuotas(app: FastifyInstance, { database }: Service): voi
   });
 }
 
-/** `check_limit` (or no `force`): a limit below what is used is refused. */
+/** With `check_limit` a limit below what is used is refused. */
 function readLimits(body: Fields): {
   readonly limits: Partial<Record<QuotaName, number>>;
   readonly isChecked: boolean;
 } {
   const limits: Partial<Record<QuotaName, number>> = {};
-  let isChecked = true;
+  let isChecked = false;
   for (const [name, value] of Object.entries(body)) {
     const known = QUOTA_NAMES.find((one) => one === name);
     if (known !== undefined) limits[known] = limit(value, name);
-    else if (name === 'force') isChecked = !truth(value, name);
+    // What newer Neutrons check unless it is said, is not checked here unless it is said.
+    else if (name === 'force') truth(value, name);
     else if (name === 'check_limit') isChecked = truth(value, name);
     else if (name !== 'project_id' && name !== 'tenant_id')
       throw badRequest(`Unrecognized attribute(s) '${name.slice(0, 80)}'`);

@@ -2,17 +2,18 @@
 import { randomUUID } from 'node:crypto';
 import { isAdmin, isOwn } from '../caller.js';
 import { badRequest, conflict, forbidden, notFound } from '../errors.js';
-import type { RbacRecord } from '../records.js';
+import { SHARED_TYPES, type RbacRecord } from '../records.js';
 import type { View } from '../state.js';
 import { addressGroupNotFound } from './address-groups.js';
 import { defaulted, fixed, oneOf, optional, required, text } from './attributes.js';
+import { networkNotFound } from './networks.js';
 import { reserve } from './quota.js';
 import type { Resource } from './resource.js';
 import { groupNotFound } from './security-groups.js';
 import { isSharedWith } from './sharing.js';
 
 const SPEC = {
-  object_type: fixed(required(oneOf(['security_group', 'address_group'] as const))),
+  object_type: fixed(required(oneOf(SHARED_TYPES))),
   object_id: fixed(required(text(255))),
   action: fixed(defaulted(oneOf(['access_as_shared'] as const), 'access_as_shared')),
   target_tenant: optional(text(255)),
@@ -35,7 +36,6 @@ export const rbacPolicies: Resource<'rbac_policy', typeof SPEC> = {
     action: policy.action,
     object_id: policy.object_id,
     target_tenant: policy.target_tenant,
-    target_project: policy.target_tenant,
     object_type: policy.object_type,
     tenant_id: policy.project_id,
   }),
@@ -47,7 +47,7 @@ export const rbacPolicies: Resource<'rbac_policy', typeof SPEC> = {
     const isVisible =
       record !== undefined &&
       (isAdmin(caller) || isOwn(caller, record) || isSharedWith(view, object, caller.projectId));
-    if (!isVisible) throw type === 'security_group' ? groupNotFound(object) : addressGroupNotFound(object);
+    if (!isVisible) throw NOT_FOUND[type](object);
     if (!isAdmin(caller) && !isOwn(caller, record)) {
       throw badRequest(
         `Invalid input for operation: Only admins can manipulate policies on objects they do not own.`,
@@ -84,6 +84,12 @@ export const rbacPolicies: Resource<'rbac_policy', typeof SPEC> = {
   },
 };
 
+const NOT_FOUND = {
+  security_group: groupNotFound,
+  address_group: addressGroupNotFound,
+  network: networkNotFound,
+} as const;
+
 function targetOf(values: {
   readonly target_tenant: string | undefined;
   readonly target_project: string | undefined;
@@ -105,16 +111,29 @@ function refuseDuplicate(view: View, object: string, target: string): void {
 
 /** Once the policy is gone: what still uses the object must see it by another one. */
 function refuseInUse(view: View, { object_type: type, object_id: object }: RbacRecord): void {
-  const owner = view.get(type, object)?.project_id;
-  const users = [
-    ...[...view.rulesNaming(object)].map(({ project_id: project }) => project),
-    ...(type === 'security_group' ? [...view.portsWith(object)].map(({ project_id: project }) => project) : []),
-  ];
-  const left = users.find((project) => project !== owner && !isSharedWith(view, object, project));
+  const record = view.get(type, object);
+  if (record !== undefined && 'shared' in record && record.shared) return;
+  const left = usersOf(view, type, object).find(
+    (project) => project !== record?.project_id && !isSharedWith(view, object, project),
+  );
   if (left !== undefined) {
     throw conflict(
       'RbacPolicyInUse',
       `RBAC policy on object ${object} cannot be removed because other objects depend on it.\nDetails: in use by project ${left}`,
     );
+  }
+}
+
+/** The projects of what depends on an object. */
+function usersOf(view: View, type: RbacRecord['object_type'], object: string): readonly string[] {
+  const owners = (records: Iterable<{ readonly project_id: string }>): readonly string[] =>
+    [...records].map(({ project_id: project }) => project);
+  switch (type) {
+    case 'security_group':
+      return [...owners(view.rulesNaming(object)), ...owners(view.portsWith(object))];
+    case 'address_group':
+      return owners(view.rulesNaming(object));
+    case 'network':
+      return [...owners(view.portsOf(object)), ...owners(view.subnetsOf(object))];
   }
 }

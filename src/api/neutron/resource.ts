@@ -9,6 +9,7 @@ import {
   projectOf,
   readCreate,
   readUpdate,
+  shown,
   type Created,
   type Fields,
   type Spec,
@@ -42,14 +43,18 @@ export interface Resource<K extends Kind, S extends Spec> {
   readonly update?: (writer: Writer, record: Records[K], request: UpdateRequest<S>) => Records[K];
   readonly remove: (writer: Writer, record: Records[K], request: ChangeRequest) => void;
   /** Before a list is read, and before the first create. */
-  readonly prepare?: (writer: Writer, request: ChangeRequest) => void;
-  readonly needsPreparation?: (view: View, caller: Caller) => boolean;
+  readonly prepare?: (writer: Writer, projects: readonly string[], request: ChangeRequest) => void;
+  readonly needsPreparation?: (view: View, projects: readonly string[]) => boolean;
   /** Fewer than all, where a filter says which. */
   readonly candidates?: (
     view: View,
     filters: ReadonlyMap<string, readonly string[]>,
   ) => Iterable<Records[K]> | undefined;
   readonly filters?: SpecialFilters;
+  /** What filters may ask of and nobody is shown. */
+  readonly hidden?: (record: Records[K], view: View, caller: Caller) => Fields;
+  /** True where a change of what one may see, and may not change, is answered as if it were not there: for Neutron's sake. */
+  readonly isHiddenFromChanges?: boolean;
   /** What all of a bulk must agree in. */
   readonly checkBulk?: (bodies: readonly Fields[]) => void;
 }
@@ -90,7 +95,9 @@ export function* visible<K extends Kind, S extends Spec>(
     yield {
       id: record.id,
       record,
-      value: (name) => shownBy(resource, record, view, caller, (one) => one === name)[name],
+      value: (name) =>
+        resource.hidden?.(record, view, caller)[name] ??
+        shownBy(resource, record, view, caller, (one) => one === name)[name],
     };
   }
 }
@@ -172,6 +179,7 @@ export function changeable<K extends Kind, S extends Spec>(
   const owner = (record as { readonly project_id?: string }).project_id;
   const isAllowed =
     isAdmin(caller) || (isMember(caller) && (resource.canChange?.(record, view, caller) ?? owner === caller.projectId));
+  if (!isAllowed && resource.isHiddenFromChanges === true && isMember(caller)) throw resource.notFound(id);
   if (!isAllowed) throw forbidden(`rule:${action}_${resource.singular}`);
   return record;
 }
@@ -233,15 +241,24 @@ export function checkRevision<K extends Kind, S extends Spec>(
   record: Records[K],
   ifMatch: string | undefined,
 ): void {
-  const [, wanted] = /^revision_number=(\d{1,15})$/.exec(ifMatch ?? '') ?? [];
+  if (ifMatch === undefined) return;
+  const [, wanted] = /^\s*"?revision_number=(\d{1,15})"?\s*$/.exec(ifMatch) ?? [];
   const current = (record as { readonly revision_number?: number }).revision_number;
-  if (wanted !== undefined && Number(wanted) !== current) {
+  if (wanted === undefined || current === undefined) throw notUnderstood('If-Match', ifMatch);
+  if (Number(wanted) !== current) {
     throw new ApiError(
       412,
       'RevisionNumberConstraintFailed',
       `Constrained to ${wanted}, but current revision of ${singular} ${record.id} is ${String(current)}`,
     );
   }
+}
+
+/** A precondition that is not understood is not met: whoever sends one relies on it. */
+export function notUnderstood(name: string, value: string): ApiError {
+  return badRequest(
+    `${name}: '${shown(value)}' is not understood here: valid is If-Match: revision_number=N on an object that has one`,
+  );
 }
 
 /** The object below the one key that the body must have. @throws ApiError (400) */
@@ -252,13 +269,17 @@ export function envelope(body: unknown, singular: string): Fields {
 }
 
 /** The objects of a bulk POST; undefined for a body with one object. @throws ApiError (400) */
-export function bulk(body: unknown, plural: string): readonly Fields[] | undefined {
+export function bulk(body: unknown, singular: string, plural: string): readonly Fields[] | undefined {
   if (!isObject(body) || !Object.hasOwn(body, plural)) return undefined;
   const items = body[plural];
   if (!Array.isArray(items) || items.length === 0 || !items.every(isObject)) {
     throw badRequest(`Resources required: '${plural}' must be a list of objects that is not empty`);
   }
-  return items;
+  // As Neutron, also those that are wrapped like a single one.
+  return items.map((item) => {
+    const inner = item[singular];
+    return Object.keys(item).length === 1 && isObject(inner) ? inner : item;
+  });
 }
 
 /** A changed record: its revision is raised when anything differs, and only then. */

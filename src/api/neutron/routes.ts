@@ -1,8 +1,9 @@
 /** Neutron's `v2.0`, as far as it touches security groups. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { isMember, isReader } from '../caller.js';
+import { isAdmin, isReader, type Caller } from '../caller.js';
 import { forbidden, notFound, type ApiError } from '../errors.js';
 import type { Kind } from '../records.js';
+import type { View } from '../state.js';
 import { baseUrl, callerOf, empty, parameter, parametersOf, type Service } from '../service.js';
 import { addAddresses, addressesIn, addressGroups, removeAddresses } from './address-groups.js';
 import type { Spec } from './attributes.js';
@@ -10,7 +11,16 @@ import { defaultRules } from './default-rules.js';
 import { extension, extensions } from './extensions.js';
 import { networks } from './networks.js';
 import { ports } from './ports.js';
-import { checkQuery, onlyFields, pageLinks, pageOf, readQuery, selected } from './query.js';
+import {
+  checkQuery,
+  onlyFields,
+  pageLinks,
+  pageOf,
+  readQuery,
+  selected,
+  type Listed,
+  type ListQuery,
+} from './query.js';
 import { registerQuotas } from './quotas.js';
 import { rbacPolicies } from './rbac.js';
 import {
@@ -83,6 +93,29 @@ function changeRequest(request: FastifyRequest): ChangeRequest {
   return { caller: callerOf(request), now: timestamp() };
 }
 
+/** Whose objects a list may show: the caller's, or those of the projects that an administrator names. */
+function projectsOf({ filters }: ListQuery, caller: Caller): readonly string[] {
+  const named = isAdmin(caller) ? ['project_id', 'tenant_id'].flatMap((name) => filters.get(name) ?? []) : [];
+  return [...new Set([caller.projectId, ...named])].filter((project) => project !== '' && project.length <= 255);
+}
+
+/** The object after which a page begins, whether the filters let it pass or not. @throws ApiError (404) */
+function markerOf<K extends Kind, S extends Spec>(
+  resource: Resource<K, S>,
+  view: View,
+  caller: Caller,
+  id: string,
+): Listed | undefined {
+  if (id === '') return undefined;
+  const [marker] = visible(resource, view, caller, new Map([['id', [id]]]));
+  if (marker === undefined) {
+    throw notFound('MarkerNotFound', `marker ${id.slice(0, 80)} is no object of ${resource.plural}`);
+  }
+  return marker;
+}
+
+const CHECKS_REVISION = { config: { checksRevision: true } };
+
 function ifMatch(request: FastifyRequest): string | undefined {
   const header = request.headers['if-match'];
   return typeof header === 'string' ? header : undefined;
@@ -102,12 +135,15 @@ function registerResource<K extends Kind, S extends Spec>(
     if (!isReader(caller)) throw forbidden(`rule:get_${singular}`);
     const query = readQuery(parametersOf(request));
     checkQuery(query, attributeNames(resource, caller), filters);
-    if (resource.needsPreparation?.(database.view, caller) === true && isMember(caller)) {
-      await database.change(caller, (writer) => resource.prepare?.(writer, asked));
+    const projects = projectsOf(query, caller);
+    if (resource.needsPreparation?.(database.view, projects) === true) {
+      await database.change(caller, (writer) => resource.prepare?.(writer, projects, asked));
     }
     const { view } = database;
     const items = selected(visible(resource, view, caller, query.filters), query, filters);
-    const page = pageOf(items, query, plural);
+    const { marker: id = '', limit } = query;
+    const marker = limit === undefined ? undefined : markerOf(resource, view, caller, id);
+    const page = pageOf(items, query, marker);
     const links = page.hasLinks ? pageLinks(page.items, query, new URL(request.url, baseUrl(request))) : [];
     return {
       [plural]: page.items.map(({ record }) => shownFields(resource, record, view, caller, query.fields)),
@@ -124,7 +160,7 @@ function registerResource<K extends Kind, S extends Spec>(
 
   app.post(`/${path}`, async (request, reply) => {
     const asked = changeRequest(request);
-    const many = bulk(request.body, plural);
+    const many = bulk(request.body, singular, plural);
     const bodies = many ?? [envelope(request.body, singular)];
     resource.checkBulk?.(bodies);
     const records = await database.change(asked.caller, (writer) => createAll(resource, writer, bodies, asked));
@@ -132,7 +168,7 @@ function registerResource<K extends Kind, S extends Spec>(
     await reply.code(201).send(many === undefined ? { [singular]: shown[0] } : { [plural]: shown });
   });
 
-  app.put(`/${path}/:id`, async (request) => {
+  app.put(`/${path}/:id`, CHECKS_REVISION, async (request) => {
     const asked = { ...changeRequest(request), ifMatch: ifMatch(request) };
     const body = envelope(request.body, singular);
     const id = parameter(request, 'id');
@@ -140,7 +176,7 @@ function registerResource<K extends Kind, S extends Spec>(
     return { [singular]: shownBy(resource, record, database.view, asked.caller) };
   });
 
-  app.delete(`/${path}/:id`, async (request, reply) => {
+  app.delete(`/${path}/:id`, CHECKS_REVISION, async (request, reply) => {
     const asked = changeRequest(request);
     const id = parameter(request, 'id');
     await database.change(asked.caller, (writer) => {

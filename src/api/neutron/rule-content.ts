@@ -1,5 +1,13 @@
 /** What a rule says, as clients write it: Neutron's reading, order of checks, names of errors and texts. */
-import { ICMP, ICMPV6, IPV6_ONLY_PROTOCOLS, parsePrefix, PORT_PROTOCOLS, PROTOCOL_NUMBERS } from '../../model/index.js';
+import {
+  ICMP,
+  ICMPV6,
+  IPV6_ONLY_PROTOCOLS,
+  parseAddress,
+  parsePrefix,
+  PORT_PROTOCOLS,
+  PROTOCOL_NUMBERS,
+} from '../../model/index.js';
 import type { Family } from '../../model/index.js';
 import { badRequest, invalidInput } from '../errors.js';
 import type { RuleContent, RuleDirection } from '../records.js';
@@ -18,7 +26,7 @@ const ethertype: Parser<Family> = (value) => {
 /** Neutron's names, `ip` too, which stands for any protocol and has the number 0. */
 const NUMBERS: ReadonlyMap<string, number> = new Map([...PROTOCOL_NUMBERS, ['ip', 0]]);
 
-const protocol: Parser<string | null> = (value) => {
+export const protocol: Parser<string | null> = (value) => {
   if (value === null) return null;
   const name = typeof value === 'string' || typeof value === 'number' ? String(value).toLowerCase() : '';
   if (name === 'any') return null;
@@ -31,7 +39,7 @@ const protocol: Parser<string | null> = (value) => {
   );
 };
 
-const port: Parser<number | null> = (value) => {
+export const port: Parser<number | null> = (value) => {
   if (value === null) return null;
   const number = typeof value === 'string' && /^-?\d{1,9}$/.test(value) ? Number(value) : value;
   if (typeof number !== 'number' || !Number.isInteger(number) || number < 0 || number > 65535) {
@@ -54,11 +62,23 @@ function cidrOf(value: string): string | undefined {
     short === null
       ? value
       : `${[...(short[1] ?? '').split('.'), '0', '0', '0'].slice(0, 4).join('.')}${short[2] ?? ''}`;
-  const prefix = parsePrefix(written);
-  if (prefix === undefined) return undefined;
-  const [address = '', length = prefix.length.toString()] = written.split('/');
+  const [address = '', suffix, ...more] = written.split('/');
   const exact = parsePrefix(address);
-  return exact === undefined ? undefined : `${exact.text}/${length}`;
+  if (exact === undefined || more.length > 0) return undefined;
+  const length = suffix === undefined ? exact.length : lengthOf(suffix, exact.family);
+  return length === undefined || length > exact.length ? undefined : `${exact.text}/${length.toString()}`;
+}
+
+/** `8`, `08`, and as masks `255.0.0.0`, `ffff::` and `0.255.255.255`. */
+function lengthOf(suffix: string, family: Family): number | undefined {
+  if (/^\d{1,3}$/.test(suffix)) return Number(suffix);
+  const mask = parseAddress(suffix);
+  if (mask?.family !== family) return undefined;
+  const width = mask.length;
+  const bits = mask.network.toString(2).padStart(width, '0');
+  const [, ones, hosts] = /^(1*)0*$|^0*?(1+)$/.exec(bits) ?? [];
+  if (ones !== undefined) return ones.length;
+  return hosts === undefined ? undefined : width - hosts.length;
 }
 
 const remoteId: Parser<string | null> = (value, name) => {
@@ -123,8 +143,7 @@ function canonicalIcmp(values: Values): RuleContent {
 /** All ports are no condition. */
 function wholeRange(content: RuleContent): RuleContent {
   const isWhole =
-    content.protocol !== null &&
-    isPortProtocol(protocolNumber(content.protocol)) &&
+    (content.protocol === null || isPortProtocol(protocolNumber(content.protocol))) &&
     content.port_range_min === 1 &&
     content.port_range_max === 65535;
   return isWhole ? { ...content, port_range_min: null, port_range_max: null } : content;

@@ -10,7 +10,7 @@ import { checkCompilable } from './compilable.js';
 import { ensureDefaultGroup, hasDefaultGroup } from './default-group.js';
 import { reserve } from './quota.js';
 import type { CreateRequest, Resource } from './resource.js';
-import { duplicateKey, RULE_CONTENT, ruleContent } from './rule-content.js';
+import { duplicateKey, port, protocol, RULE_CONTENT, ruleContent } from './rule-content.js';
 import { ruleView } from './rule-view.js';
 import { bumpGroup, groupNotFound, removeRule } from './security-groups.js';
 import { isUsable } from './sharing.js';
@@ -44,9 +44,16 @@ export const rules: Resource<'security_group_rule', typeof SPEC> = {
     return group !== undefined && isOwn(caller, group);
   },
   show: ruleView,
-  needsPreparation: (view, caller) => !hasDefaultGroup(view, caller.projectId),
-  prepare: (writer, request) => {
-    ensureDefaultGroup(writer, request.caller.projectId, request);
+  needsPreparation: (view, projects) => projects.some((project) => !hasDefaultGroup(view, project)),
+  prepare: (writer, projects, request) => {
+    for (const project of projects) ensureDefaultGroup(writer, project, request);
+  },
+  filters: {
+    protocol: (item, values) => values.some((text) => item.value('protocol') === filtered(protocol, text, 'protocol')),
+    port_range_min: (item, values) =>
+      values.some((text) => item.value('port_range_min') === filtered(port, text, 'port_range_min')),
+    port_range_max: (item, values) =>
+      values.some((text) => item.value('port_range_max') === filtered(port, text, 'port_range_max')),
   },
   candidates: (view, filters) => {
     const groups = filters.get('security_group_id');
@@ -91,6 +98,11 @@ export const rules: Resource<'security_group_rule', typeof SPEC> = {
     removeRule(writer, rule, now);
   },
 };
+
+/** As a rule's own value; the words for none stand for none. @throws ApiError (400) */
+function filtered<T>(parse: Parser<T | null>, text: string, name: string): T | null {
+  return /^(null|none)$/i.test(text) ? null : parse(text, name);
+}
 
 function checkReferences(view: View, content: RuleContent, { values, caller }: CreateRequest<typeof SPEC>): void {
   const group = view.get('security_group', values.security_group_id);

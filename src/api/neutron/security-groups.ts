@@ -55,9 +55,9 @@ export const securityGroups: Resource<'security_group', typeof SPEC> = {
     revision_number: group.revision_number,
     project_id: group.project_id,
   }),
-  needsPreparation: (view, caller) => !hasDefaultGroup(view, caller.projectId),
-  prepare: (writer, request) => {
-    ensureDefaultGroup(writer, request.caller.projectId, request);
+  needsPreparation: (view, projects) => projects.some((project) => !hasDefaultGroup(view, project)),
+  prepare: (writer, projects, request) => {
+    for (const project of projects) ensureDefaultGroup(writer, project, request);
   },
   create: (writer, { projectId, values, now }) => {
     refuseDefaultName(values.name);

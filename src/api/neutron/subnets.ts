@@ -13,8 +13,9 @@ import { isAdmin, isOwn } from '../caller.js';
 import { badRequest, conflict, forbidden, invalidInput, notFound, type ApiError } from '../errors.js';
 import type { AllocationPool, SubnetRecord } from '../records.js';
 import type { View } from '../state.js';
-import { bumpNetwork, canSeeNetwork, networkNotFound } from './networks.js';
+import { bumpNetwork, canSeeNetwork, isNetworkShared, networkNotFound } from './networks.js';
 import {
+  asTruth,
   defaulted,
   fixed,
   integer,
@@ -88,7 +89,7 @@ export const subnets: Resource<'subnet', typeof SPEC> = {
   notFound: subnetNotFound,
   canSee: (subnet, view, caller) => {
     const network = view.get('network', subnet.network_id);
-    return isOwn(caller, subnet) || (network !== undefined && canSeeNetwork(network, caller));
+    return isOwn(caller, subnet) || (network !== undefined && canSeeNetwork(network, view, caller));
   },
   show: (subnet) => ({
     id: subnet.id,
@@ -113,13 +114,20 @@ export const subnets: Resource<'subnet', typeof SPEC> = {
     revision_number: subnet.revision_number,
     project_id: subnet.project_id,
   }),
+  hidden: (subnet, view, caller) => {
+    const network = view.get('network', subnet.network_id);
+    return { shared: network !== undefined && isNetworkShared(network, view, caller) };
+  },
+  filters: {
+    shared: (item, values) => values.some((text) => asTruth(text) === item.value('shared')),
+  },
   candidates: (view, filters) => {
     const networks = filters.get('network_id');
     return networks === undefined ? undefined : [...new Set(networks)].flatMap((id) => [...view.subnetsOf(id)]);
   },
   create: (writer, { values, projectId, caller, now }) => {
     const network = writer.view.get('network', values.network_id);
-    if (network === undefined || !canSeeNetwork(network, caller)) throw networkNotFound(values.network_id);
+    if (network === undefined || !canSeeNetwork(network, writer.view, caller)) throw networkNotFound(values.network_id);
     if (!isAdmin(caller) && !isOwn(caller, network)) throw forbidden('rule:create_subnet');
     reserve(writer.view, projectId, { subnet: 1 });
     const prefix = subnetPrefix(values.cidr, values.ip_version);

@@ -7,16 +7,19 @@ import { baseUrl, callerOf, empty, parameter, parametersOf, type Service } from 
 import { isObject, type Fields } from '../neutron/attributes.js';
 import { timestamp, type ChangeRequest } from '../neutron/resource.js';
 import { flavorOf, registerFlavors } from './catalog.js';
-import { groupByText, novaGroup, sortedGroups } from './groups.js';
+import { novaGroup, sortedGroups } from './groups.js';
+import { registerInterfaces } from './interfaces.js';
+import { registerLimits } from './limits.js';
+import { addGroup, removeGroup } from './server-groups.js';
 import {
-  addGroup,
   badRequest,
   createServer,
   deleteServer,
   foundServer,
   groupsOf,
+  portsOfServer,
   PortsRefused,
-  removeGroup,
+  renameServer,
 } from './servers.js';
 import { isUsable } from '../neutron/sharing.js';
 
@@ -48,10 +51,13 @@ export function novaVersion(request: FastifyRequest): object {
   };
 }
 
-export function registerNova(app: FastifyInstance, { database, computeHost }: Service): void {
+export function registerNova(app: FastifyInstance, service: Service): void {
+  const { database, computeHost } = service;
   const change = (request: FastifyRequest): ChangeRequest => ({ caller: callerOf(request), now: timestamp() });
 
   registerFlavors(app);
+  registerInterfaces(app, service);
+  registerLimits(app, service);
 
   const listed = (request: FastifyRequest): readonly ServerRecord[] => {
     const caller = callerOf(request);
@@ -110,6 +116,14 @@ export function registerNova(app: FastifyInstance, { database, computeHost }: Se
         },
       });
   });
+  app.put('/servers/:id', async (request) => {
+    const body = isObject(request.body) ? request.body['server'] : undefined;
+    if (!isObject(body)) throw badRequest('Invalid input for field/attribute server. It must be an object.');
+    const server = await database.change(callerOf(request), (writer) =>
+      renameServer(writer, parameter(request, 'id'), body, change(request)),
+    );
+    return { server: serverView(server, request, database) };
+  });
   app.delete('/servers/:id', async (request, reply) => {
     await database.change(callerOf(request), (writer) => {
       deleteServer(writer, parameter(request, 'id'), change(request));
@@ -126,20 +140,22 @@ export function registerNova(app: FastifyInstance, { database, computeHost }: Se
   app.get('/servers/:id/os-security-groups', (request) => {
     const server = foundServer(database.view, callerOf(request), parameter(request, 'id'));
     return {
-      security_groups: sortedGroups(groupsOf(database.view, server)).map((group) => novaGroup(group, database.view)),
+      security_groups: sortedGroups(groupsOf(database.view, server)).map((group) =>
+        novaGroup(group, database.view, callerOf(request)),
+      ),
     };
   });
-  app.get('/servers/:id/os-interface', (request) => {
+  app.get('/servers/:id/ips', (request) => {
     const server = foundServer(database.view, callerOf(request), parameter(request, 'id'));
-    return {
-      interfaceAttachments: [...database.view.portsOfDevice(server.id)].map((port) => ({
-        port_id: port.id,
-        net_id: port.network_id,
-        mac_addr: port.mac_address,
-        port_state: 'ACTIVE',
-        fixed_ips: port.fixed_ips,
-      })),
-    };
+    return { addresses: plainAddresses(portsOfServer(database.view, server), database.view) };
+  });
+  app.get('/servers/:id/ips/:network', (request) => {
+    const server = foundServer(database.view, callerOf(request), parameter(request, 'id'));
+    const name = parameter(request, 'network');
+    const addresses = plainAddresses(portsOfServer(database.view, server), database.view);
+    if (!Object.hasOwn(addresses, name))
+      throw new ApiError(404, 'itemNotFound', 'Instance is not a member of specified network');
+    return { [name]: addresses[name] };
   });
   app.get('/servers/:id/os-volume_attachments', (request) => {
     foundServer(database.view, callerOf(request), parameter(request, 'id'));
@@ -151,43 +167,16 @@ export function registerNova(app: FastifyInstance, { database, computeHost }: Se
     refuseNewer(request);
     const caller = callerOf(request);
     const groups = [...database.view.all('security_group')].filter((group) => isUsable(group, database.view, caller));
-    return { security_groups: sortedGroups(groups).map((group) => novaGroup(group, database.view)) };
+    return { security_groups: sortedGroups(groups).map((group) => novaGroup(group, database.view, caller)) };
   });
   app.get('/os-security-groups/:id', (request) => {
     refuseNewer(request);
     const id = parameter(request, 'id');
-    const group = groupByText(database.view, callerOf(request), id);
-    if (group.id !== id) throw new ApiError(404, 'itemNotFound', `Security group ${id.slice(0, 255)} not found.`);
-    return { security_group: novaGroup(group, database.view) };
-  });
-  registerQuotaSets(app);
-}
-
-const COMPUTE_QUOTAS = {
-  instances: 10,
-  cores: 20,
-  ram: 51_200,
-  key_pairs: 100,
-  metadata_items: 128,
-  injected_files: 5,
-  injected_file_content_bytes: 10_240,
-  injected_file_path_bytes: 255,
-  server_groups: 10,
-  server_group_members: 10,
-};
-
-/** Nova's own quotas, which `openstack quota show` asks for on its way; nothing here is limited by them. */
-function registerQuotaSets(app: FastifyInstance): void {
-  for (const path of ['/os-quota-sets/:project', '/os-quota-sets/:project/defaults']) {
-    app.get(path, (request) => {
-      callerOf(request);
-      return { quota_set: { id: parameter(request, 'project'), ...COMPUTE_QUOTAS } };
-    });
-  }
-  app.get('/os-quota-sets/:project/detail', (request) => {
-    callerOf(request);
-    const detail = Object.entries(COMPUTE_QUOTAS).map(([name, limit]) => [name, { limit, in_use: 0, reserved: 0 }]);
-    return { quota_set: { id: parameter(request, 'project'), ...(Object.fromEntries(detail) as Fields) } };
+    const caller = callerOf(request);
+    const group = database.view.get('security_group', id);
+    if (group === undefined || !(isAdmin(caller) || isUsable(group, database.view, caller)))
+      throw new ApiError(404, 'itemNotFound', `Security group ${id.slice(0, 255)} not found.`);
+    return { security_group: novaGroup(group, database.view, caller) };
   });
 }
 
@@ -231,7 +220,7 @@ function links({ id }: ServerRecord, request: FastifyRequest): readonly object[]
 function serverView(server: ServerRecord, request: FastifyRequest, { view }: Service['database']): object {
   const caller = callerOf(request);
   const flavor = flavorOf(server.flavor);
-  const owned = [...view.portsOfDevice(server.id)];
+  const owned = portsOfServer(view, server);
   const groups = [...server.requested_groups, ...owned.flatMap(({ security_groups: ids }) => ids)].flatMap(
     (id) => view.get('security_group', id) ?? [],
   );
@@ -302,4 +291,14 @@ function addressesOf(owned: readonly PortRecord[], view: Service['database']['vi
     byNetwork.set(name, [...(byNetwork.get(name) ?? []), ...shown]);
   }
   return Object.fromEntries(byNetwork);
+}
+
+/** As `ips` shows them: less than the server does. */
+function plainAddresses(owned: readonly PortRecord[], view: Service['database']['view']): Fields {
+  return Object.fromEntries(
+    Object.entries(addressesOf(owned, view)).map(([name, list]) => [
+      name,
+      (list as readonly Fields[]).map(({ version, addr }) => ({ version, addr })),
+    ]),
+  );
 }

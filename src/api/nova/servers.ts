@@ -5,10 +5,11 @@ import type { Writer } from '../database.js';
 import { ApiError } from '../errors.js';
 import type { GroupRecord, NetworkRecord, PortRecord, ServerRecord } from '../records.js';
 import type { View } from '../state.js';
-import { isObject, isUuid, type Fields } from '../neutron/attributes.js';
-import { ensureDefaultGroup } from '../neutron/default-group.js';
+import { characters, isObject, isStorable, isUuid, shown, type Fields } from '../neutron/attributes.js';
+import { DEFAULT_NAME, ensureDefaultGroup } from '../neutron/default-group.js';
 import { canSeeNetwork } from '../neutron/networks.js';
 import { ports } from '../neutron/ports.js';
+import { instancesOf } from '../neutron/quota.js';
 import { createOne, updateOne, type ChangeRequest } from '../neutron/resource.js';
 import { flavorOf, isImage } from './catalog.js';
 import { groupByText } from './groups.js';
@@ -28,24 +29,36 @@ export function foundServer(view: View, caller: Caller, id: string): ServerRecor
   return server;
 }
 
-function changeableServer(view: View, caller: Caller, id: string): ServerRecord {
+export function changeableServer(view: View, caller: Caller, id: string): ServerRecord {
   const server = foundServer(view, caller, id);
   if (!isMember(caller)) throw new ApiError(403, 'forbidden', "Policy doesn't allow this action to be performed.");
   return server;
+}
+
+/**
+ * The ports of a server: those that were made for it or given to it, as long as they are its project's and name it. Anybody may
+ * write any server's id into `device_id` of a port of his own: that alone makes it nobody's port but his.
+ */
+export function portsOfServer(view: View, server: ServerRecord): readonly PortRecord[] {
+  return server.ports
+    .flatMap((id) => view.get('port', id) ?? [])
+    .filter((port) => port.device_id === server.id && port.project_id === server.project_id);
 }
 
 /** The groups of all ports together. */
 export function groupsOf(view: View, server: ServerRecord): readonly GroupRecord[] {
   const ids = new Set([
     ...server.requested_groups,
-    ...[...view.portsOfDevice(server.id)].flatMap(({ security_groups: groups }) => groups),
+    ...portsOfServer(view, server).flatMap(({ security_groups: groups }) => groups),
   ]);
   return [...ids].flatMap((id) => view.get('security_group', id) ?? []);
 }
 
 // Create
 
-const MOST_NAME = 255;
+/** Nova's: characters of a name, and of the names and values of metadata; and how many of those. */
+const MOST_TEXT = 255;
+const MOST_METADATA = 128;
 
 /** What Neutron said to one of a server's ports: the server is made without any, and says so, as Nova's are. */
 export class PortsRefused extends Error {
@@ -73,9 +86,8 @@ export function createServer(
   const { caller, now } = request;
   if (!isMember(caller))
     throw new ApiError(403, 'forbidden', "Policy doesn't allow os_compute_api:servers:create to be performed.");
-  const name = textIn(body, 'name');
-  if (name === '' || name.length > MOST_NAME)
-    throw badRequest(`Invalid input for field/attribute name. Value: ${name.slice(0, 40)}. 1 to 255 characters.`);
+  const name = nameIn(body);
+  reserveServer(writer.view, caller.projectId);
   const flavor = flavorOf(textIn(body, 'flavorRef'));
   if (flavor === undefined) throw badRequest(`Flavor ${textIn(body, 'flavorRef').slice(0, 40)} could not be found.`);
   const image = body['imageRef'] === undefined || body['imageRef'] === null ? '' : textIn(body, 'imageRef');
@@ -96,8 +108,9 @@ export function createServer(
     image,
     host,
     availability_zone: zone,
-    key_name: typeof body['key_name'] === 'string' ? body['key_name'] : null,
+    key_name: body['key_name'] === undefined || body['key_name'] === null ? null : boundedText(body, 'key_name'),
     metadata: metadataIn(body['metadata']),
+    ports: [],
     kept_ports: [],
     fault,
     requested_groups: [],
@@ -109,8 +122,11 @@ export function createServer(
     writer.put('server', failed);
     return failed;
   }
-  for (const nic of nics) attach(writer, server, nic, groups, request);
-  const after = { ...server, kept_ports: nics.flatMap((nic) => (nic.kind === 'port' ? [nic.port.id] : [])) };
+  const after = {
+    ...server,
+    ports: nics.map((nic) => attach(writer, server, nic, groups, request).id),
+    kept_ports: nics.flatMap((nic) => (nic.kind === 'port' ? [nic.port.id] : [])),
+  };
   writer.put('server', after);
   return after;
 }
@@ -121,12 +137,47 @@ function textIn(body: Fields, name: string): string {
   return value;
 }
 
-function metadataIn(value: unknown): Readonly<Record<string, string>> {
-  if (value === undefined) return {};
-  if (!isObject(value) || !Object.values(value).every((one) => typeof one === 'string')) {
-    throw badRequest('Invalid input for field/attribute metadata. It must hold strings.');
+function boundedText(body: Fields, name: string): string {
+  const value = textIn(body, name);
+  if (characters(value) > MOST_TEXT || !isStorable(value)) {
+    throw badRequest(
+      `Invalid input for field/attribute ${name}. Value: ${shown(value)}. It must be text of at most ${MOST_TEXT.toString()} characters.`,
+    );
   }
-  return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, String(one)]));
+  return value;
+}
+
+function nameIn(body: Fields): string {
+  const name = boundedText(body, 'name').trim();
+  if (name === '') throw badRequest('Invalid input for field/attribute name. Value: . 1 to 255 characters.');
+  return name;
+}
+
+/** @throws ApiError (403) when a project would have more servers than it may. */
+function reserveServer(view: View, projectId: string): void {
+  const [limit, used] = [instancesOf(view, projectId), view.countOf('server', projectId)];
+  if (limit >= 0 && used + 1 > limit) {
+    throw new ApiError(
+      403,
+      'forbidden',
+      `Quota exceeded for instances: Requested 1, but already used ${used.toString()} of ${limit.toString()} instances`,
+    );
+  }
+}
+
+function metadataIn(value: unknown): Readonly<Record<string, string>> {
+  if (value === undefined || value === null) return {};
+  if (!isObject(value)) throw badRequest('Invalid input for field/attribute metadata. It must hold strings.');
+  const names = Object.keys(value);
+  if (names.length > MOST_METADATA) {
+    throw new ApiError(403, 'forbidden', `Maximum number of metadata items exceeds ${MOST_METADATA.toString()}`);
+  }
+  return Object.fromEntries(
+    names.map((name) => {
+      if (name === '') throw badRequest('Invalid input for field/attribute metadata. A name is empty.');
+      return [boundedText({ [`metadata.${shown(name)}`]: name }, `metadata.${shown(name)}`), boundedText(value, name)];
+    }),
+  );
 }
 
 const ZONE = 'nova';
@@ -138,8 +189,9 @@ function placement(
   computeHost: string | undefined,
   caller: Caller,
 ): { readonly zone: string; readonly host: string } {
-  const [zone = ZONE, zoneHost] = typeof zoneText === 'string' ? zoneText.split(':') : [];
-  const wanted = typeof hostText === 'string' ? hostText : zoneHost;
+  const named = { availability_zone: zoneText ?? '', host: hostText ?? '' };
+  const [zone = '', zoneHost] = boundedText(named, 'availability_zone').split(':');
+  const wanted = boundedText(named, 'host') === '' ? zoneHost : boundedText(named, 'host');
   if (wanted !== undefined && wanted !== '' && !isAdmin(caller)) {
     throw new ApiError(
       403,
@@ -157,9 +209,9 @@ function groupsIn(writer: Writer, value: unknown, { caller, now }: ChangeRequest
     throw badRequest('Invalid input for field/attribute security_groups.');
   const ids = value.map((entry) => {
     const text = textIn(entry, 'name');
-    if (text === 'default') return ensureDefaultGroup(writer, caller.projectId, { now });
+    if (text === DEFAULT_NAME) return ensureDefaultGroup(writer, caller.projectId, { now });
     try {
-      return groupByText(writer.view, caller, text).id;
+      return groupByText(writer.view, caller, caller.projectId, text).id;
     } catch (error) {
       throw error instanceof ApiError && error.status === 404 ? badRequest(error.message) : error;
     }
@@ -167,60 +219,87 @@ function groupsIn(writer: Writer, value: unknown, { caller, now }: ChangeRequest
   return [...new Set(ids)];
 }
 
-type Nic =
+export type Nic =
   | { readonly kind: 'port'; readonly port: PortRecord }
   | { readonly kind: 'network'; readonly network: NetworkRecord; readonly address: string | undefined };
 
 function nicsIn(view: View, value: unknown, caller: Caller): readonly Nic[] {
   if (value === 'none') return [];
-  if (value === undefined || value === 'auto') {
-    const own = [...view.all('network')].filter((network) => isOwn(caller, network));
-    const [only, ...others] = own;
-    if (only === undefined) return [];
-    if (others.length > 0) {
-      throw new ApiError(
-        409,
-        'conflictingRequest',
-        'Multiple possible networks found, use a Network ID to be more specific.',
-      );
-    }
-    return [{ kind: 'network', network: only, address: undefined }];
-  }
+  if (value === undefined || value === 'auto') return automaticNics(view, caller.projectId);
   if (!Array.isArray(value) || !value.every(isObject)) throw badRequest('Invalid input for field/attribute networks.');
-  return value.map((entry): Nic => {
-    const portId = entry['port'];
-    if (isUuid(portId)) {
-      const port = view.get('port', portId);
-      if (port === undefined || !(isAdmin(caller) || isOwn(caller, port)))
-        throw badRequest(`Port id ${portId} could not be found.`);
-      if (port.device_id !== '') throw new ApiError(409, 'conflictingRequest', `Port ${portId} is still in use.`);
-      return { kind: 'port', port };
+  const nics = value.map((entry) => nicIn(view, entry, 'uuid', 'port', caller, caller.projectId));
+  const given = nics.flatMap((nic) => (nic.kind === 'port' ? [nic.port.id] : []));
+  const repeated = given.find((id, index) => given.indexOf(id) !== index);
+  if (repeated !== undefined) throw badRequest(`Port ${repeated} is named twice.`);
+  return nics;
+}
+
+/** The one network that the project itself has: what others share with it is not chosen for it. */
+export function automaticNics(view: View, projectId: string): readonly Nic[] {
+  const [only, ...others] = [...view.all('network')].filter((network) => network.project_id === projectId);
+  if (only === undefined) return [];
+  if (others.length > 0) {
+    throw new ApiError(
+      409,
+      'conflictingRequest',
+      'Multiple possible networks found, use a Network ID to be more specific.',
+    );
+  }
+  return [{ kind: 'network', network: only, address: undefined }];
+}
+
+/**
+ * A port or a network in a request.
+ * @param projectId of the server: a port of another project is refused, whoever asks.
+ * @throws ApiError
+ */
+export function nicIn(
+  view: View,
+  entry: Fields,
+  networkKey: string,
+  portKey: string,
+  caller: Caller,
+  projectId: string,
+): Nic {
+  const portId = entry[portKey];
+  if (portId !== undefined && portId !== null) {
+    const port = isUuid(portId) ? view.get('port', portId.toLowerCase()) : undefined;
+    if (port === undefined || !(isAdmin(caller) || isOwn(caller, port))) {
+      throw badRequest(`Port id ${shown(portId)} could not be found.`);
     }
-    const networkId = entry['uuid'];
-    const network = isUuid(networkId) ? view.get('network', networkId) : undefined;
-    if (network === undefined || !canSeeNetwork(network, caller)) {
-      throw badRequest(`Network ${String(networkId ?? portId).slice(0, 80)} could not be found.`);
-    }
-    const address = entry['fixed_ip'];
-    if (typeof address === 'string' && !isAdmin(caller) && !isOwn(caller, network)) {
-      throw new ApiError(403, 'forbidden', 'An address is chosen by the owner of the network.');
-    }
-    return { kind: 'network', network, address: typeof address === 'string' ? address : undefined };
-  });
+    if (port.project_id !== projectId)
+      throw badRequest(`Port ${port.id} not usable for instance: it is another project's.`);
+    if (port.device_id !== '') throw new ApiError(409, 'conflictingRequest', `Port ${port.id} is still in use.`);
+    return { kind: 'port', port };
+  }
+  const networkId = entry[networkKey];
+  const network = isUuid(networkId) ? view.get('network', networkId.toLowerCase()) : undefined;
+  if (network === undefined || !canSeeNetwork(network, view, caller)) {
+    throw badRequest(`Network ${shown(networkId)} could not be found.`);
+  }
+  if (network['router:external'] && !network.shared && !isAdmin(caller) && !isOwn(caller, network)) {
+    throw new ApiError(403, 'forbidden', `It is not allowed to create an interface on external network ${network.id}`);
+  }
+  const address = entry['fixed_ip'];
+  if (typeof address === 'string' && !isAdmin(caller) && !isOwn(caller, network)) {
+    throw new ApiError(403, 'forbidden', 'An address is chosen by the owner of the network.');
+  }
+  return { kind: 'network', network, address: typeof address === 'string' ? address : undefined };
 }
 
 /** Nova speaks to Neutron as itself: it may bind ports, whoever asks. */
-function asNova(request: ChangeRequest): ChangeRequest {
+export function asNova(request: ChangeRequest): ChangeRequest {
   return { ...request, caller: { ...request.caller, roles: [...request.caller.roles, 'admin'] } };
 }
 
-function attach(
+/** @returns the port. @throws PortsRefused */
+export function attach(
   writer: Writer,
   server: ServerRecord,
   nic: Nic,
   groups: readonly string[],
   request: ChangeRequest,
-): void {
+): PortRecord {
   const owned = {
     device_id: server.id,
     device_owner: `compute:${server.availability_zone}`,
@@ -228,15 +307,15 @@ function attach(
   };
   try {
     if (nic.kind === 'port') {
-      updateOne(ports, writer, nic.port.id, owned, { ...asNova(request), ifMatch: undefined });
-      return;
+      return updateOne(ports, writer, nic.port.id, owned, { ...asNova(request), ifMatch: undefined });
     }
     const isSecured = nic.network.port_security_enabled;
-    createOne(
+    return createOne(
       ports,
       writer,
       {
         ...owned,
+        project_id: server.project_id,
         network_id: nic.network.id,
         ...(isSecured ? { security_groups: groups } : {}),
         ...(nic.address === undefined ? {} : { fixed_ips: [{ ip_address: nic.address }] }),
@@ -248,66 +327,39 @@ function attach(
   }
 }
 
-// Delete
+// Change and delete
+
+/** @throws ApiError */
+export function renameServer(writer: Writer, id: string, body: Fields, request: ChangeRequest): ServerRecord {
+  const server = changeableServer(writer.view, request.caller, id);
+  const unknown = Object.keys(body).find((name) => !UPDATABLE.includes(name));
+  if (unknown !== undefined) {
+    throw badRequest(
+      `Additional properties are not allowed ('${shown(unknown)}' was unexpected): valid is ${UPDATABLE.join(', ')}`,
+    );
+  }
+  if (body['name'] === undefined) return server;
+  const after = { ...server, name: nameIn(body), updated: request.now };
+  writer.put('server', after);
+  return after;
+}
+
+/** What clients send with a new name; nothing but the name is kept. */
+const UPDATABLE = ['name', 'description', 'hostname', 'accessIPv4', 'accessIPv6', 'OS-DCF:diskConfig'];
 
 /** The ports that were made for it go with it; others are let go. */
 export function deleteServer(writer: Writer, id: string, request: ChangeRequest): void {
   const server = changeableServer(writer.view, request.caller, id);
-  for (const port of [...writer.view.portsOfDevice(server.id)]) {
-    if (!server.kept_ports.includes(port.id)) writer.delete('port', port.id);
-    else {
-      const free = { device_id: '', device_owner: '', 'binding:host_id': '' };
-      updateOne(ports, writer, port.id, free, { ...asNova(request), ifMatch: undefined });
-    }
-  }
+  for (const port of portsOfServer(writer.view, server)) letGo(writer, server, port, request);
   writer.delete('server', server.id);
 }
 
-// Groups
-
-/** Adds a group to every port of a server, or to none. @throws ApiError */
-export function addGroup(writer: Writer, id: string, text: string, request: ChangeRequest): void {
-  const server = changeableServer(writer.view, request.caller, id);
-  const group = groupByText(writer.view, request.caller, text);
-  if (server.fault !== null) {
-    writer.put('server', { ...server, requested_groups: [...new Set([...server.requested_groups, group.id])] });
+/** Deletes a port that was made for the server; one that was given is its owner's again. */
+export function letGo(writer: Writer, server: ServerRecord, port: PortRecord, request: ChangeRequest): void {
+  if (!server.kept_ports.includes(port.id)) {
+    writer.delete('port', port.id);
     return;
   }
-  for (const port of [...writer.view.portsOfDevice(server.id)]) {
-    if (!port.port_security_enabled || port.fixed_ips.length === 0) {
-      throw badRequest(
-        'Network requires port_security_enabled and subnet associated in order to apply security groups.',
-      );
-    }
-    if (port.security_groups.includes(group.id)) {
-      throw badRequest(`Duplicate items in the list: '${group.id}'`);
-    }
-    setGroups(writer, port, [...port.security_groups, group.id], request);
-  }
-}
-
-/** @throws ApiError (404) when no port had it. */
-export function removeGroup(writer: Writer, id: string, text: string, request: ChangeRequest): void {
-  const server = changeableServer(writer.view, request.caller, id);
-  const group = groupByText(writer.view, request.caller, text);
-  if (server.requested_groups.includes(group.id)) {
-    writer.put('server', { ...server, requested_groups: server.requested_groups.filter((one) => one !== group.id) });
-    return;
-  }
-  const having = [...writer.view.portsOfDevice(server.id)].filter(({ security_groups: ids }) => ids.includes(group.id));
-  if (having.length === 0) {
-    throw new ApiError(404, 'itemNotFound', `Security group ${group.id} not associated with the instance ${server.id}`);
-  }
-  for (const port of having) {
-    setGroups(
-      writer,
-      port,
-      port.security_groups.filter((one) => one !== group.id),
-      request,
-    );
-  }
-}
-
-function setGroups(writer: Writer, port: PortRecord, groups: readonly string[], request: ChangeRequest): void {
-  updateOne(ports, writer, port.id, { security_groups: groups }, { ...asNova(request), ifMatch: undefined });
+  const free = { device_id: '', device_owner: '', 'binding:host_id': '' };
+  updateOne(ports, writer, port.id, free, { ...asNova(request), ifMatch: undefined });
 }

@@ -3,8 +3,9 @@
  *
  * A commit is synchronous and durable (fdatasync) when it returns: the reasons are in docs/decisions/store.md.
  */
-import { statSync } from 'node:fs';
+import { chmodSync, mkdirSync, statSync } from 'node:fs';
 import type { Server } from 'node:net';
+import { join } from 'node:path';
 import { open, type Database, type RootDatabase } from 'lmdb';
 import { takeLock } from '../../system/lock.js';
 import {
@@ -17,23 +18,30 @@ import {
   type WatchListener,
 } from './store.js';
 import { hasRoom } from './room.js';
+import { damaged, inspect } from './inspect.js';
+import { Recent } from './recent.js';
 import { checkSchema, SCHEMA } from './schema.js';
-
-/** Of those that a watcher may ask for again. */
-const REMEMBERED_COMMITS = 1000;
+import { digestIn, EMPTY_SUM, isSealed, seal, toggled, unseal } from './sealed.js';
 
 const REVISION = 'revision';
 const SCHEMA_KEY = 'schema';
+/** Of the digests of all records: that none is missing. */
+const SUM = 'sum';
+/** Written by nobody but {@link LmdbStore.probe}. */
+const PROBE = 'probe';
+/** The last schema whose records have no checksum. */
+const UNSEALED = 1;
 
 export class LmdbStore implements Store {
   readonly name: string;
   readonly #root: RootDatabase;
-  readonly #entries: Database<Json, string>;
-  readonly #meta: Database<number, string>;
+  /** Sealed records. */
+  readonly #entries: Database<string, string>;
+  readonly #meta: Database<number | string, string>;
   readonly #lock: Server | undefined;
   /** The newest that this process read or wrote. */
   #known = 0;
-  #recent: Commit[] = [];
+  readonly #recent = new Recent<Commit>();
   readonly #watchers = new Set<WatchListener>();
 
   private constructor(
@@ -44,8 +52,8 @@ export class LmdbStore implements Store {
     this.name = `lmdb:${path}`;
     this.#root = root;
     this.#lock = lock;
-    this.#entries = root.openDB<Json, string>({ name: 'entries', encoding: 'json' });
-    this.#meta = root.openDB<number, string>({ name: 'meta', encoding: 'json' });
+    this.#entries = root.openDB<string, string>({ name: 'entries', encoding: 'string' });
+    this.#meta = root.openDB<number | string, string>({ name: 'meta', encoding: 'json' });
   }
 
   /**
@@ -54,27 +62,50 @@ export class LmdbStore implements Store {
    * @throws StoreError when it is served by another process, is of a newer version, or cannot be opened.
    */
   static async open(path: string, use: 'serve' | 'read' = 'serve'): Promise<LmdbStore> {
+    await inspect(path);
     const root = opened(path, use);
     const lock = use === 'serve' ? await lockOf(path) : undefined;
     if (use === 'serve' && lock === undefined) {
       await root.close();
       throw new StoreError(`${path}: another process serves this store`);
     }
+    if (use === 'serve') makePrivate(path);
     const store = new LmdbStore(path, root, lock);
-    checkSchema(store.name, store.#meta.get(SCHEMA_KEY));
-    return store;
+    try {
+      checkSchema(store.name, store.#number(SCHEMA_KEY));
+      return store;
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
   }
 
   load(): Promise<Snapshot> {
     // One read transaction: a commit of another process cannot come in between.
     const transaction = this.#root.useReadTransaction();
-    this.#recent = [];
+    this.#recent.clear();
     try {
-      const revision = this.#meta.get(REVISION, { transaction }) ?? 0;
+      const revision = this.#number(REVISION, transaction) ?? 0;
+      const schema = this.#number(SCHEMA_KEY, transaction);
       const entries = new Map<string, Json>();
-      for (const { key, value } of this.#entries.getRange({ transaction })) entries.set(key, value);
+      let sum = EMPTY_SUM;
+      for (const { key, value } of this.#entries.getRange({ transaction })) {
+        const opened = unseal(key, value);
+        if (opened === undefined) throw damaged(this.path, `${key} is not as it was written`);
+        entries.set(key, opened.value);
+        sum = toggled(sum, opened.digest);
+      }
+      if (schema !== undefined && schema > UNSEALED && this.#meta.get(SUM, { transaction }) !== sum) {
+        throw damaged(this.path, 'records are missing, or of another time');
+      }
       this.#known = revision;
-      return Promise.resolve({ schema: this.#meta.get(SCHEMA_KEY, { transaction }), revision, entries });
+      return Promise.resolve({ schema, revision, entries });
+    } catch (error) {
+      return Promise.reject(
+        error instanceof StoreError
+          ? error
+          : damaged(this.path, error instanceof Error ? error.message : String(error)),
+      );
     } finally {
       transaction.done();
     }
@@ -82,14 +113,24 @@ export class LmdbStore implements Store {
 
   commit(base: number, changes: Changes): Promise<number | 'conflict'> {
     const revision = base + 1;
+    let bytes = 0;
     try {
       if (!hasRoom(this.path, sizeOf(changes))) throw new Error('no room is left on the disk');
       const isApplied = this.#root.transactionSync(() => {
-        if ((this.#meta.get(REVISION) ?? 0) !== base) return false;
+        if ((this.#number(REVISION) ?? 0) !== base) return false;
+        let sum = this.#sum();
         for (const [key, value] of changes) {
+          const before = this.#entries.get(key);
+          if (before !== undefined && isSealed(before)) sum = toggled(sum, digestIn(before));
           if (value === undefined) this.#entries.removeSync(key);
-          else this.#entries.putSync(key, value);
+          else {
+            const sealed = seal(key, value);
+            bytes += sealed.length;
+            sum = toggled(sum, digestIn(sealed));
+            this.#entries.putSync(key, sealed);
+          }
         }
+        this.#meta.putSync(SUM, sum);
         this.#meta.putSync(REVISION, revision);
         this.#meta.putSync(SCHEMA_KEY, SCHEMA);
         return true;
@@ -101,14 +142,35 @@ export class LmdbStore implements Store {
     } catch (error) {
       return Promise.reject(new StoreError(`${this.name}: ${error instanceof Error ? error.message : String(error)}`));
     }
-    this.#remember({ revision, changes });
+    this.#remember({ revision, changes, bytes });
     return Promise.resolve(revision);
   }
 
+  /** @throws StoreError */
+  probe(): void {
+    try {
+      if (!hasRoom(this.path, 0)) throw new Error('no room is left on the disk');
+      this.#root.transactionSync(() => {
+        this.#meta.putSync(PROBE, (this.#number(PROBE) ?? 0) + 1);
+      });
+    } catch (error) {
+      throw new StoreError(`${this.name}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+
+  #sum(): string {
+    const sum = this.#meta.get(SUM);
+    return typeof sum === 'string' ? sum : EMPTY_SUM;
+  }
+
+  #number(name: string, transaction?: ReturnType<RootDatabase['useReadTransaction']>): number | undefined {
+    const value = transaction === undefined ? this.#meta.get(name) : this.#meta.get(name, { transaction });
+    return typeof value === 'number' ? value : undefined;
+  }
+
   watch(revision: number, listener: WatchListener): () => void {
-    const current = this.#meta.get(REVISION) ?? 0;
-    const missed = this.#recent.filter((commit) => commit.revision > revision);
-    if (revision > current || missed.length !== current - revision) {
+    const missed = this.#recent.after(revision, this.#number(REVISION) ?? 0);
+    if (missed === undefined) {
       listener.onGap();
       return () => undefined;
     }
@@ -125,7 +187,7 @@ export class LmdbStore implements Store {
 
   /** A process that our lock does not keep out (of another network namespace) wrote: what was told is not all there is. */
   #heardOfStranger(): void {
-    if ((this.#meta.get(REVISION) ?? 0) === this.#known) return;
+    if ((this.#number(REVISION) ?? 0) === this.#known) return;
     const watchers = [...this.#watchers];
     this.#watchers.clear();
     for (const { onGap } of watchers) onGap();
@@ -133,9 +195,7 @@ export class LmdbStore implements Store {
 
   #remember(commit: Commit): void {
     this.#known = commit.revision;
-    this.#recent.push(commit);
-    // In batches: to drop the first of a list costs its length.
-    if (this.#recent.length > 2 * REMEMBERED_COMMITS) this.#recent = this.#recent.slice(-REMEMBERED_COMMITS);
+    this.#recent.add(commit);
     for (const { onCommit } of [...this.#watchers]) onCommit(commit);
   }
 }
@@ -147,12 +207,18 @@ function sizeOf(changes: Changes): number {
 
 function opened(path: string, use: 'serve' | 'read'): RootDatabase {
   try {
+    if (use === 'serve') mkdirSync(path, { recursive: true, mode: 0o700 });
     return open({ path, noSubdir: false, readOnly: use === 'read', maxDbs: 2 });
   } catch (error) {
     throw new StoreError(
       `${path}: cannot be opened as a store: ${error instanceof Error ? error.message : String(error)}`,
     );
   }
+}
+
+/** Its owner's alone, as a backup is: it holds all projects' rules. The folder may be somebody else's, and stays as it is. */
+function makePrivate(path: string): void {
+  for (const name of ['data.mdb', 'lock.mdb']) chmodSync(join(path, name), 0o600);
 }
 
 /** By what the folder is, not by its name, which may be one of several. */

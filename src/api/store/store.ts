@@ -22,12 +22,14 @@ export type Changes = ReadonlyMap<string, Json | undefined>;
 export interface Commit {
   readonly revision: number;
   readonly changes: Changes;
+  /** About; of what came, as it is stored. */
+  readonly bytes: number;
 }
 
 export interface Store {
   /** For people. */
   readonly name: string;
-  /** Everything, at one revision. What is committed later is of this version's schema. */
+  /** Everything, at one revision. What is committed later is of this version's schema. @throws StoreError when it is damaged */
   load(): Promise<Snapshot>;
   /**
    * Applies all changes or none, and returns when nothing but the loss of the medium can lose them.
@@ -42,6 +44,8 @@ export interface Store {
    * @returns ends it.
    */
   watch(revision: number, listener: WatchListener): () => void;
+  /** Writes something that nobody reads. @throws StoreError when that cannot be done now */
+  probe(): void;
   close(): Promise<void>;
 }
 

@@ -8,6 +8,7 @@ import { backupOf, recordsOfBackup, restore } from '../backup.js';
 import { badRequest, forbidden } from '../errors.js';
 import { ImportError } from '../import.js';
 import { callerOf, parametersOf, type Service } from '../service.js';
+import type { Followers } from './followers.js';
 import { changeLine, topologyDocument, wholeLine } from './lines.js';
 
 /** Between signs of life, in milliseconds. The reader gives up after three that did not come. */
@@ -15,13 +16,13 @@ const SIGN_OF_LIFE = 10_000;
 /** What a reader may leave unread, in bytes, before it is cut off: it may come again. */
 const MOST_UNREAD = 64 * 1024 * 1024;
 
-export function registerTopology(app: FastifyInstance, { database }: Service): void {
+export function registerTopology(app: FastifyInstance, { database, followers }: Service): void {
   app.get('/topology', async (request, reply) => {
     const caller = callerOf(request);
     if (!isAdmin(caller) && !isAgent(caller)) throw forbidden('rule:get_topology');
     const parameters = parametersOf(request);
     if (parameters.has('watch')) {
-      watch(database, parameters.get('from'), reply);
+      watch(database, followers, parameters.get('from'), reply);
       return reply;
     }
     return topologyDocument(database.view);
@@ -49,12 +50,15 @@ export function registerBackup(app: FastifyInstance, { database }: Service): voi
   });
 }
 
-function watch(database: Service['database'], from: string | null, reply: FastifyReply): void {
+function watch(database: Service['database'], followers: Followers, from: string | null, reply: FastifyReply): void {
   reply.hijack();
   const { raw } = reply;
   raw.writeHead(200, { 'Content-Type': 'application/x-ndjson', 'X-Portcullis-Revision': database.revision });
-  const send = (line: object): void => {
-    raw.write(`${JSON.stringify(line)}\n`);
+  let taken = 0;
+  const send = (line: { readonly revision: number }): void => {
+    raw.write(`${JSON.stringify(line)}\n`, (error) => {
+      if (error === null || error === undefined) taken = line.revision;
+    });
     if (raw.writableLength > MOST_UNREAD) raw.destroy();
   };
   const missed = from !== null && /^\d{1,15}$/.test(from) ? database.since(Number(from)) : undefined;
@@ -63,9 +67,11 @@ function watch(database: Service['database'], from: string | null, reply: Fastif
   const stop = database.listen((change) => {
     send(changeLine(database.view, change) ?? { revision: change.revision });
   });
+  const unfollow = followers.add({ revision: () => taken });
   const life = setInterval(() => raw.write('\n'), SIGN_OF_LIFE);
   raw.once('close', () => {
     clearInterval(life);
+    unfollow();
     stop();
   });
 }

@@ -317,11 +317,13 @@ function withoutDuplicates(rules: readonly Parsed<SecurityGroupRule>[]): readonl
   for (const { object, place } of rules) {
     const key = duplicateKey(object);
     const other = first.get(key);
-    if (other === undefined) first.set(key, object);
-    else if (other.id !== object.id) {
-      place.error(
+    // The same one whatever their order: that with the smaller id.
+    if (other === undefined || object.id < other.id) first.set(key, object);
+    if (other !== undefined && other.id !== object.id) {
+      place.report(
+        'notice',
         'duplicate',
-        `rule ${quoteValue(object.id)} says the same as rule ${quoteValue(other.id)}: rules of a group must differ`,
+        `rule ${quoteValue(object.id)} means the same as rule ${quoteValue(other.id)}: one of them is used`,
       );
     }
   }

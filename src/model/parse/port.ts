@@ -52,7 +52,7 @@ export function parsePort(fields: Fields, place: Place, context: PortContext): P
   const adminStateUp = booleanIn(fields, 'admin_state_up', place) ?? true;
   const trusted = deviceOwner.startsWith(TRUSTED_OWNER_PREFIX);
   const secured = !trusted && (explicitSecurity ?? context.networksById.get(networkId)?.portSecurityEnabled ?? true);
-  const securityGroupIds = parseGroups(fields, projectId, secured, place, context);
+  const securityGroupIds = parseGroups(fields, projectId, { secured, trusted }, place, context);
   if (!secured && pairs.length > 0 && !trusted) {
     place
       .key('allowed_address_pairs')
@@ -132,7 +132,7 @@ function parsePairs(fields: Fields, portMac: Mac, place: Place): readonly Allowe
 function parseGroups(
   fields: Fields,
   projectId: string,
-  secured: boolean,
+  { secured, trusted }: { readonly secured: boolean; readonly trusted: boolean },
   place: Place,
   context: PortContext,
 ): readonly string[] {
@@ -141,7 +141,7 @@ function parseGroups(
   if (value === undefined) return secured ? [context.defaultGroup(projectId)] : [];
   const references = listIn(value, at);
   if (!secured) {
-    if (references.length > 0) {
+    if (references.length > 0 && !trusted) {
       at.error('conflict', `${quoteValue(references)} on a port without port security: valid is an empty list`);
     }
     return [];

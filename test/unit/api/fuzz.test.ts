@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { parseTopology } from '../../../src/model/index.js';
 import { topologyDocument } from '../../../src/api/topology/lines.js';
-import { idOf, MEMBER, OTHER, READER, TestApi, type As } from '../../support/api.js';
+import { idOf, MEMBER, objects, OTHER, READER, TestApi, type As } from '../../support/api.js';
 
 const SINGULARS: Readonly<Record<string, string>> = {
   networks: 'network',
@@ -249,6 +249,10 @@ it('any requests', async () => {
         await api.call('PUT', `/quotas/${project}`, { quota });
         await api.get('/security-groups', { project, roles: 'member' });
       }
+      // A project has so many address groups and no more.
+      for (const group of objects(await api.get('/address-groups'), 'address_groups')) {
+        await api.call('DELETE', `/address-groups/${idOf(group)}`);
+      }
       const ids = await world(api);
       const placed = (text: string): string =>
         text.replaceAll(
@@ -270,5 +274,5 @@ it('any requests', async () => {
   expect((statuses.get(200) ?? 0) + (statuses.get(201) ?? 0) + (statuses.get(204) ?? 0)).toBeGreaterThan(300);
   // Whatever the API took, the compiler takes.
   const { problems } = parseTopology([{ file: 'api', content: topologyDocument(api.database.view) }]);
-  expect(problems.filter(({ severity, code }) => severity === 'error' && code !== 'duplicate')).toEqual([]);
+  expect(problems.filter(({ severity }) => severity !== 'notice')).toEqual([]);
 });

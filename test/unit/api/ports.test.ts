@@ -314,3 +314,53 @@ it('ports are found by what they have', async () => {
   expect(await found('device_id=')).toHaveLength(1);
   expect((await api.get('/ports?fixed_ips=nonsense')).status).toBe(400);
 });
+
+describe('DHCP options and profiles', () => {
+  it('options are set by name, stay when others are set, and go with null', async () => {
+    const api = await TestApi.open();
+    const network = await api.subnetted();
+    const options = [
+      { opt_name: 'bootfile-name', opt_value: 'a' },
+      { opt_name: 'server-ip-address', opt_value: '1.2.3.4', ip_version: '4' },
+    ];
+    const port = idOf(await api.port(network, { extra_dhcp_opts: options }));
+    const put = async (given: unknown): Promise<unknown> => {
+      const answer = await api.call('PUT', `/ports/${port}`, { port: { extra_dhcp_opts: given } });
+      return (answer.body['port'] as Answer)['extra_dhcp_opts'];
+    };
+    expect(
+      await put([
+        { opt_name: 'bootfile-name', opt_value: null },
+        { opt_name: 'tftp-server', opt_value: 'b', ip_version: 6 },
+      ]),
+    ).toEqual([
+      { opt_name: 'server-ip-address', opt_value: '1.2.3.4', ip_version: 4 },
+      { opt_name: 'tftp-server', opt_value: 'b', ip_version: 6 },
+    ]);
+    expect(await put([])).toHaveLength(2);
+  });
+
+  it.each<[string, object]>([
+    ['an option without a name', { extra_dhcp_opts: [{ opt_value: 'x' }] }],
+    ['an option without a value', { extra_dhcp_opts: [{ opt_name: 'x' }] }],
+    ['an empty name', { extra_dhcp_opts: [{ opt_name: ' ', opt_value: 'x' }] }],
+    ['an empty value', { extra_dhcp_opts: [{ opt_name: 'x', opt_value: '' }] }],
+    ['a long name', { extra_dhcp_opts: [{ opt_name: 'x'.repeat(65), opt_value: 'x' }] }],
+    ['a long value', { extra_dhcp_opts: [{ opt_name: 'x', opt_value: 'x'.repeat(256) }] }],
+    ['a list as a value', { extra_dhcp_opts: [{ opt_name: 'x', opt_value: ['x'] }] }],
+    ['a version', { extra_dhcp_opts: [{ opt_name: 'x', opt_value: 'x', ip_version: 5 }] }],
+    ['another key', { extra_dhcp_opts: [{ opt_name: 'x', opt_value: 'x', extra: 'x' }] }],
+    [
+      'many options',
+      { extra_dhcp_opts: Array.from({ length: 21 }, (_, n) => ({ opt_name: `o${n.toString()}`, opt_value: 'x' })) },
+    ],
+    ['a profile of megabytes', { 'binding:profile': { x: 'x'.repeat(1_000_000) } }],
+  ])('refused, and nothing is stored: %s', async (_what, fields) => {
+    const api = await TestApi.open();
+    const network = await api.subnetted();
+    const before = api.database.revision;
+    const answer = await api.call('POST', '/ports', { port: { network_id: network, ...fields } });
+    expect(answer.status).toBe(400);
+    expect(api.database.revision).toBe(before);
+  });
+});

@@ -1,6 +1,10 @@
 /** Rules: what is taken, what is refused, and how. */
+import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { errorOf, idOf, MEMBER, objects, OTHER, TestApi } from '../../support/api.js';
+import { recordsOf } from '../../../src/api/import.js';
+import { topologyDocument } from '../../../src/api/topology/lines.js';
+import { parseTopology } from '../../../src/model/index.js';
+import { errorOf, idOf, MEMBER, objects, OTHER, TestApi, type Answer } from '../../support/api.js';
 
 const NO_GROUP = '00000000-0000-4000-8000-000000000000';
 
@@ -311,4 +315,100 @@ it('a member makes rules in groups of the own project only; the owner sees an ad
   expect(objects(await api.get('/security-group-rules', OTHER), 'security_group_rules').map(idOf)).not.toContain(
     idOf(made),
   );
+});
+
+describe('what the API takes, every command takes', () => {
+  const pick = (...values: readonly unknown[]): fc.Arbitrary<unknown> => fc.constantFrom(...values);
+  /** Many ways to say few things. */
+  const arbitraryRule = fc.record(
+    {
+      direction: pick('ingress', 'egress'),
+      ethertype: pick('IPv4', 'ipv4', 'IPv6', 'IPV6'),
+      protocol: pick(
+        null,
+        'any',
+        'ip',
+        '0',
+        0,
+        'tcp',
+        '6',
+        6,
+        'TCP',
+        'icmp',
+        '1',
+        'icmpv6',
+        'ipv6-icmp',
+        58,
+        'hopopt',
+        '006',
+      ),
+      ports: fc.constantFrom(
+        [null, null],
+        [null, null],
+        [null, null],
+        [null, null],
+        [1, 65535],
+        [80, 80],
+        ['80', 80],
+        [0, 0],
+        [8, null],
+        [80, 81],
+      ),
+      remote_ip_prefix: pick(
+        null,
+        '',
+        '0.0.0.0/0',
+        '::/0',
+        '10.0.0.1/8',
+        '10.0.0.0/8',
+        '10/8',
+        '10.0.0.0/255.0.0.0',
+        '10.0.0.0/08',
+        '192.0.2.1',
+        '192.0.2.1/32',
+        '2001:db8::1/32',
+        '2001:DB8::/32',
+        '2001:db8::1',
+        '2001:db8::1/128',
+      ),
+      remote: pick('none', 'self'),
+    },
+    { requiredKeys: ['direction'] },
+  );
+
+  it('two rules of a group, however they are written, mean what one does or two do', { timeout: 120_000 }, async () => {
+    const test = await TestApi.open();
+    await test.call('PUT', '/quotas/a', { quota: { security_group: -1, security_group_rule: -1 } });
+    let [pairs, same] = [0, 0];
+    await fc.assert(
+      fc.asyncProperty(fc.array(arbitraryRule, { minLength: 8, maxLength: 16 }), async (rules) => {
+        const group = await test.group('g');
+        let taken = 0;
+        for (const { ports = [null, null], remote, ...rule } of rules) {
+          const body = {
+            ...rule,
+            security_group_id: group,
+            port_range_min: ports[0],
+            port_range_max: ports[1],
+            ...(remote === 'self' ? { remote_group_id: group, remote_ip_prefix: null } : {}),
+          };
+          const { status } = await test.call('POST', '/security-group-rules', { security_group_rule: body });
+          expect(status).toBeLessThan(500);
+          if (status === 201) taken++;
+        }
+        if (taken > 1) pairs++;
+        const { security_groups: groups = [] } = topologyDocument(test.database.view) as {
+          security_groups?: readonly Answer[];
+        };
+        const content = { security_groups: groups.filter(({ id }) => id === group) };
+        const { problems } = parseTopology([{ file: 'export', content }]);
+        expect(problems.filter(({ severity }) => severity !== 'notice')).toEqual([]);
+        if (problems.length > 0) same++;
+        expect(() => recordsOf([{ file: 'export', content }])).not.toThrow();
+      }),
+      { numRuns: 150 },
+    );
+    // It came to what it is about.
+    expect(Math.min(pairs, same)).toBeGreaterThan(20);
+  });
 });

@@ -240,3 +240,94 @@ it('errors have Nova’s shape; old routes end with 2.36', async () => {
   });
   expect(newer.statusCode).toBe(404);
 });
+
+describe('interfaces', () => {
+  const path = (server: string, port = ''): string => `${SERVERS}/${server}/os-interface${port}`;
+
+  it('are attached by network or port, and detached: what was made goes, what was given stays', async () => {
+    const server = await made({ networks: 'none' });
+    const given = idOf(await api.port(network, {}, MEMBER));
+    for (const wanted of [{ net_id: network, fixed_ips: [{ ip_address: '10.0.0.77' }] }, { port_id: given }]) {
+      const attached = await api.call('POST', path(server), { interfaceAttachment: wanted }, MEMBER);
+      expect([attached.status, attached.body['interfaceAttachment']]).toMatchObject([200, { port_state: 'ACTIVE' }]);
+    }
+    const ids = (await portsOf(server)).map(idOf);
+    expect(ids).toContain(given);
+    const ips = await api.get(`${SERVERS}/${server}/ips`, MEMBER);
+    expect(ips.body['addresses']).toMatchObject({ net: [{ version: 4, addr: '10.0.0.77' }, { version: 4 }] });
+    expect((await api.get(`${SERVERS}/${server}/ips/net`, MEMBER)).body['net']).toHaveLength(2);
+    expect((await api.get(`${SERVERS}/${server}/ips/nothing`, MEMBER)).status).toBe(404);
+    for (const id of ids) {
+      expect((await api.get(path(server, `/${id}`), MEMBER)).status).toBe(200);
+      expect((await api.call('DELETE', path(server, `/${id}`), undefined, MEMBER)).status).toBe(202);
+      expect((await api.call('DELETE', path(server, `/${id}`), undefined, MEMBER)).status).toBe(404);
+    }
+    expect(await portsOf(server)).toEqual([]);
+    expect((await api.get(`/ports/${given}`, MEMBER)).body['port']).toMatchObject({ device_id: '' });
+  });
+
+  it.each<[string, Fields, number]>([
+    ['both', { net_id: '00000000-0000-4000-8000-000000000000', port_id: '00000000-0000-4000-8000-000000000000' }, 400],
+    ['a port that is none', { port_id: '00000000-0000-4000-8000-000000000000' }, 400],
+    ['an address without a network', { fixed_ips: [{ ip_address: '10.0.0.9' }] }, 400],
+    ['an address elsewhere', { net_id: 'NETWORK', fixed_ips: [{ ip_address: '192.0.2.1' }] }, 400],
+  ])('refused: %s', async (_what, wanted, status) => {
+    const server = await made();
+    const interfaceAttachment = Object.fromEntries(
+      Object.entries(wanted).map(([name, value]) => [name, value === 'NETWORK' ? network : value]),
+    );
+    const before = api.database.revision;
+    expect((await api.call('POST', path(server), { interfaceAttachment }, MEMBER)).status).toBe(status);
+    expect(api.database.revision).toBe(before);
+  });
+});
+
+it('a server is renamed, and nothing else of it changes', async () => {
+  const server = await made();
+  const put = async (fields: Fields, as = MEMBER): Promise<Response> =>
+    api.call('PUT', `${SERVERS}/${server}`, { server: fields }, as);
+  expect((await put({ name: 'other' })).body['server']).toMatchObject({ id: server, name: 'other' });
+  expect((await put({ name: '' })).status).toBe(400);
+  expect((await put({ host: 'h' })).status).toBe(400);
+  expect((await put({ name: 'theirs' }, OTHER)).status).toBe(404);
+  expect((await put({ name: 'theirs' }, READER)).status).toBe(403);
+});
+
+describe('what a server may hold is limited', () => {
+  it.each<[string, Fields, number]>([
+    ['metadata, a value of 256', { metadata: { k: '🔥'.repeat(256) } }, 400],
+    ['metadata, a name of 256', { metadata: { ['k'.repeat(256)]: '' } }, 400],
+    [
+      'metadata, 129',
+      { metadata: Object.fromEntries(Array.from({ length: 129 }, (_, n) => [`k${n.toString()}`, ''])) },
+      403,
+    ],
+    ['a name of 256', { name: '🔥'.repeat(256) }, 400],
+    ['a key', { key_name: 'k'.repeat(256) }, 400],
+    ['a zone', { availability_zone: 'z'.repeat(256) }, 400],
+    ['text that is no Unicode', { name: 'a\ud800' }, 400],
+  ])('refused: %s', async (_what, fields, status) => {
+    expect((await create({ networks: 'none', ...fields })).status).toBe(status);
+  });
+
+  it('as long as the limit is taken', async () => {
+    const most = '🔥'.repeat(255);
+    const server = await made({ networks: 'none', name: most, metadata: { [most]: most } });
+    expect(await show(server)).toMatchObject({ name: most, metadata: { [most]: most } });
+  });
+
+  it('a project has as many servers as its quota says', async () => {
+    const set = '/compute/v2.1/os-quota-sets/a';
+    expect((await api.call('PUT', set, { quota_set: { instances: 2 } }, MEMBER)).status).toBe(403);
+    expect((await api.call('PUT', set, { quota_set: { cores: 2 } })).status).toBe(400);
+    expect((await api.call('PUT', set, { quota_set: { instances: 2 } })).status).toBe(200);
+    for (const status of [202, 202, 403]) expect((await create({ networks: 'none' })).status).toBe(status);
+    expect((await api.get('/compute/v2.1/limits', MEMBER)).body['limits']).toMatchObject({
+      absolute: { maxTotalInstances: 2, totalInstancesUsed: 2 },
+    });
+    // Neutron's own limits, and its answer, are as they were.
+    expect((await api.get('/quotas/a')).body['quota']).not.toHaveProperty('instances');
+    expect((await api.call('DELETE', set)).status).toBe(202);
+    expect((await create({ networks: 'none' })).status).toBe(202);
+  });
+});

@@ -1,13 +1,15 @@
 /** The embedded store, and the database before it. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { open } from 'lmdb';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Database } from '../../../src/api/database.js';
 import { LmdbStore } from '../../../src/api/store/lmdb.js';
+import { digestIn, seal, toggled } from '../../../src/api/store/sealed.js';
+import { Recent } from '../../../src/api/store/recent.js';
 import { checkSchema, SCHEMA } from '../../../src/api/store/schema.js';
-import { StoreError, type Changes, type Commit, type Json, type Store } from '../../../src/api/store/store.js';
+import { StoreError, type Changes, type Commit, type Store } from '../../../src/api/store/store.js';
 
 let folder: string;
 let store: LmdbStore;
@@ -109,6 +111,10 @@ function putName(database: Database, group: AddressGroup): Promise<void> {
 
 /** Commits are refused as often as is said, or fail. */
 class Unwilling implements Store {
+  probe(): void {
+    return;
+  }
+
   readonly name = 'unwilling';
   conflicts = 0;
   isFull = false;
@@ -149,16 +155,30 @@ it('a process that the lock does not keep out is noticed by its revision, and ev
     heard.push(...told.map(({ id }) => id));
   });
   const stranger = open({ path: folder, noSubdir: false, maxDbs: 2 });
+  const sealed = seal('address_group/theirs', { ...addressGroup('theirs') });
   stranger.transactionSync(() => {
-    stranger
-      .openDB<Json, string>({ name: 'entries', encoding: 'json' })
-      .putSync('address_group/theirs', { ...addressGroup('theirs') });
-    stranger.openDB<number, string>({ name: 'meta', encoding: 'json' }).putSync('revision', 2);
+    stranger.openDB<string, string>({ name: 'entries', encoding: 'string' }).putSync('address_group/theirs', sealed);
+    const meta = stranger.openDB<number | string, string>({ name: 'meta', encoding: 'json' });
+    meta.putSync('sum', toggled(String(meta.get('sum')), digestIn(sealed)));
+    meta.putSync('revision', 2);
   });
   await putName(database, addressGroup('y'));
   expect([...database.view.all('address_group')].map(({ id }) => id).sort()).toEqual(['theirs', 'x', 'y']);
   expect(database.revision).toBe(3);
   expect(heard).toEqual(['theirs', 'y']);
+  await stranger.close();
+});
+
+it('when what another process wrote is no store any more, changes are refused, and what was known stays', async () => {
+  const database = await Database.open(store, () => undefined);
+  await putName(database, addressGroup('x'));
+  const stranger = open({ path: folder, noSubdir: false, maxDbs: 2 });
+  stranger.transactionSync(() => {
+    stranger.openDB<string, string>({ name: 'entries', encoding: 'string' }).putSync('address_group/theirs', '{}');
+    stranger.openDB<number, string>({ name: 'meta', encoding: 'json' }).putSync('revision', 2);
+  });
+  await expect(putName(database, addressGroup('y'))).rejects.toThrow(/damaged/);
+  expect([...database.view.all('address_group')].map(({ id }) => id)).toEqual(['x']);
   await stranger.close();
 });
 
@@ -196,4 +216,89 @@ it('nobody sees a change before the store has it', async () => {
   expect(database.view.count('address_group')).toBe(0);
   await made;
   expect(database.view.count('address_group')).toBe(1);
+});
+
+describe('a file that is not as it was written', () => {
+  /** A store with many records, closed. */
+  async function written(): Promise<string> {
+    await store.commit(
+      0,
+      changes(
+        Object.fromEntries(Array.from({ length: 3000 }, (_, number) => [`k${number.toString()}`, 'x'.repeat(200)])),
+      ),
+    );
+    await store.close();
+    return join(folder, 'data.mdb');
+  }
+  const opened = async (): Promise<unknown> => {
+    try {
+      store = await LmdbStore.open(folder);
+      await Database.open(store, () => undefined);
+      return 'opened';
+    } catch (error) {
+      return error;
+    }
+  };
+  const renew = async (): Promise<void> => {
+    rmSync(folder, { recursive: true });
+    store = await LmdbStore.open(folder);
+  };
+
+  it.each<[string, (file: string) => void]>([
+    ['empty', (file) => truncateSync(file, 0)],
+    ['cut in the middle', (file) => truncateSync(file, Math.floor(statSync(file).size / 2))],
+    ['cut after its head', (file) => truncateSync(file, 8192)],
+    ['short of a page', (file) => truncateSync(file, statSync(file).size - 4096)],
+    ['of text', (file) => writeFileSync(file, 'not a store '.repeat(4000))],
+    ['with another byte in a record', (file) => overwrite(file, 'xxxxxxxx', 'xxxxyxxx')],
+    ['with another key', (file) => overwrite(file, 'k1234', 'k9234')],
+  ])('%s, is one clear line', async (_what, damage) => {
+    damage(await written());
+    const found = await opened();
+    expect(found).toBeInstanceOf(StoreError);
+    expect(String(found)).toMatch(/damaged|cannot be opened/);
+    expect(String(found)).not.toContain('\n');
+    await renew();
+  });
+
+  it('as it was written, is opened', async () => {
+    await written();
+    await store.close().catch(() => undefined);
+    store = await LmdbStore.open(folder);
+    expect((await store.load()).entries.size).toBe(3000);
+  });
+
+  it('a record that is missing, or of an older time, is noticed', async () => {
+    await store.commit(0, changes({ a: '1', b: '2' }));
+    await store.close();
+    const raw = open({ path: folder, noSubdir: false, maxDbs: 2 });
+    const entries = raw.openDB<string, string>({ name: 'entries', encoding: 'string' });
+    entries.removeSync('a');
+    await raw.close();
+    store = await LmdbStore.open(folder);
+    await expect(store.load()).rejects.toThrow(/records are missing/);
+  });
+});
+
+function overwrite(file: string, old: string, by: string): void {
+  const content = readFileSync(file);
+  for (let at = content.indexOf(old); at >= 0; at = content.indexOf(old, at + 1)) content.write(by, at);
+  writeFileSync(file, content);
+}
+
+it('is for its owner alone, also one that was not', async () => {
+  const mode = (name: string): number => statSync(join(folder, name)).mode & 0o777;
+  expect([mode('data.mdb'), mode('lock.mdb')]).toEqual([0o600, 0o600]);
+  await store.close();
+  chmodSync(join(folder, 'data.mdb'), 0o644);
+  store = await LmdbStore.open(folder);
+  expect(mode('data.mdb')).toBe(0o600);
+});
+
+it('remembers changes only as far as they are not too large together', () => {
+  const recent = new Recent<{ readonly revision: number; readonly bytes: number }>();
+  for (let revision = 1; revision <= 100; revision++) recent.add({ revision, bytes: 1024 * 1024 });
+  expect(recent.after(99, 100)).toHaveLength(1);
+  expect(recent.after(50, 100)).toBeUndefined();
+  expect(recent.after(100, 100)).toEqual([]);
 });

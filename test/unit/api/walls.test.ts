@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { DirectoryError, readDirectory } from '../../../src/api/auth/directory.js';
+import { hashPassword } from '../../../src/api/auth/password.js';
 import { Keystone } from '../../../src/api/auth/keystone.js';
 import { Tokens } from '../../../src/api/auth/tokens.js';
 import {
@@ -294,7 +295,50 @@ describe('identity', () => {
     expect((await api.get('/security-groups', { token })).status).toBe(401);
   });
 
+  it('a token of the file is given back, too', async () => {
+    const api = await withUsers();
+    const token = '0123456789abcdef0123';
+    const revoked = await api.app.inject({
+      method: 'DELETE',
+      url: '/identity/v3/auth/tokens',
+      headers: { 'x-auth-token': token, 'x-subject-token': token },
+    });
+    expect(revoked.statusCode).toBe(204);
+    expect((await api.get('/security-groups', { token })).status).toBe(401);
+  });
+
+  it('a password may be a hash: it lets in who knows the password, not who knows the hash', async () => {
+    const hash = await hashPassword('a secret');
+    const tokens = new Tokens(readDirectory(usersFile(USERS.replace('password: secret', `password: "${hash}"`))));
+    const api = await TestApi.open(tokens, tokens);
+    for (const [given, status] of [
+      ['a secret', 201],
+      ['a secre', 401],
+      [hash, 401],
+      ['', 401],
+    ] as const) {
+      expect((await tokenFor(api, 'alice', given, 'demo')).status).toBe(status);
+    }
+    expect(await hashPassword('a secret')).not.toBe(hash);
+  });
+
+  it('one user’s logins do not end another one’s', () => {
+    const tokens = new Tokens(readDirectory(usersFile(USERS)));
+    const [alice, root] = tokens.directory.users;
+    if (alice === undefined || root === undefined) throw new Error('two users');
+    const kept = tokens.issue(root, undefined);
+    const first = tokens.issue(alice, undefined);
+    for (let number = 0; number < 1000; number++) tokens.issue(alice, undefined);
+    expect([tokens.find(kept.id) !== undefined, tokens.find(first.id)]).toEqual([true, undefined]);
+  });
+
   it.each<[string, string, RegExp]>([
+    ['a hash', USERS.replace('password: secret', 'password: scrypt$1$1$1$x$y'), /users\.0\.password.*hash-password/],
+    [
+      'a hash that costs too much',
+      USERS.replace('password: secret', `password: scrypt$16777216$8$1$${'A'.repeat(22)}==$${'A'.repeat(43)}=`),
+      /users\.0\.password/,
+    ],
     ['a role', USERS.replace('[member]', '[king]'), /users\.0\.roles/],
     ['a project', USERS.replace('{ demo: [member] }', '{ nowhere: [member] }'), /alice.*nowhere/],
     ['a short token', USERS.replace('0123456789abcdef0123', 'short'), /tokens\.0\.token/],

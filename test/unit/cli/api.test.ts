@@ -1,12 +1,12 @@
 /** `portcullis api` and its kin as they are typed: what is refused, and how. */
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { eventually } from '../../support/waiting.js';
+import { isPassword } from '../../../src/api/auth/password.js';
 import { LmdbStore } from '../../../src/api/store/lmdb.js';
 
 const MAIN = 'dist/src/cli/main.js';
@@ -24,6 +24,8 @@ async function run(...args: readonly string[]): Promise<{ readonly exit: number;
 describe('refused', () => {
   beforeAll(() => {
     writeFileSync(at('open.yaml'), 'projects: [{ id: p, name: p }]', { mode: 0o644 });
+    mkdirSync(at('shared'), { mode: 0o755 });
+    writeFileSync(at('shared/token'), '0123456789abcdef', { mode: 0o644 });
     writeFileSync(at('short'), 'short', { mode: 0o600 });
     writeFileSync(at('text'), 'text');
   });
@@ -40,7 +42,8 @@ describe('refused', () => {
     [['api', '--store', at('s'), '--tls-cert', at('text')], 64, /both or none/],
     [['api', '--store', at('s'), '--tls-cert', at('text'), '--tls-key', at('nothing')], 1, /--tls-key/],
     [['api', '--store', at('s'), '--rate', '0'], 64, /--rate/],
-    [['api', '--store', at('s'), '--agent-token', at('short')], 1, /--agent-token/],
+    [['api', '--store', at('s'), '--agent-token', at('short')], 1, /--agent-token: the token is shorter/],
+    [['api', '--store', at('s'), '--agent-token', at('shared/token')], 1, /--agent-token: .*mode 0600/],
     [['api', '--store', at('text')], 1, /text/],
     [['import', '--store', at('s')], 64, /valid is one of them/],
     [['import', '--store', at('s'), '-t', at('nothing')], 1, /nothing/],
@@ -66,7 +69,23 @@ describe('refused', () => {
   });
 });
 
-it('on a unix socket; backed up while it is at work; ended by SIGTERM with 0', async () => {
+it('hash-password: prints what the file of users takes, and nothing for nothing', { timeout: 30_000 }, async () => {
+  const hash = async (input: string): Promise<readonly [number | null, string]> =>
+    new Promise((resolve) => {
+      const child = spawn(process.execPath, [MAIN, 'api', 'hash-password'], { stdio: ['pipe', 'pipe', 'ignore'] });
+      let output = '';
+      child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+      child.once('close', (code) => {
+        resolve([code, output.trim()]);
+      });
+      child.stdin.end(input);
+    });
+  const [code, printed] = await hash('a secret\n');
+  expect([code, await isPassword('a secret', printed)]).toEqual([0, true]);
+  expect(await hash('')).toEqual([1, '']);
+});
+
+it('on a unix socket; backed up while it is at work; ended by SIGTERM with 0', { timeout: 30_000 }, async () => {
   const socket = at('api.sock');
   const start = async (store: string): Promise<ReturnType<typeof spawn>> => {
     const child = spawn(process.execPath, [MAIN, 'api', '--store', at(store), '--listen', `unix:${socket}`], {

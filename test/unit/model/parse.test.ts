@@ -158,14 +158,19 @@ describe('a rule', () => {
     expect(topology.securityGroups.get('g')?.rules.map(({ id }) => id)).toEqual(['good']);
   });
 
-  it('that repeats another of its group is refused', () => {
+  it('that repeats another of its group is noticed, and one of them is used', () => {
     const rules = [
       { id: 'a', direction: 'ingress', protocol: 'tcp' },
       { id: 'b', direction: 'ingress', protocol: 6 },
     ];
-    expect(linesOf({ security_groups: [{ id: 'g', security_group_rules: rules }] })).toEqual([
-      't.yaml: security_groups[0].security_group_rules[1]: rule "b" says the same as rule "a": rules of a group must differ',
-    ]);
+    const noticed =
+      't.yaml: security_groups[0].security_group_rules[1]: rule "b" means the same as rule "a": one of them is used';
+    expect(linesOf({ security_groups: [{ id: 'g', security_group_rules: rules }] })).toEqual([noticed]);
+    for (const order of [rules, rules.toReversed()]) {
+      const { topology, problems } = parse({ security_groups: [{ id: 'g', security_group_rules: order }] });
+      expect(problems.map(({ severity }) => severity)).toEqual(['notice']);
+      expect(topology.securityGroups.get('g')?.rules.map(({ id }) => id)).toEqual(['a']);
+    }
   });
 });
 

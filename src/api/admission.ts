@@ -1,0 +1,57 @@
+/**
+ * How often one may ask: an identity that is known by itself, everybody else by address. Wrong identities count by address, so that
+ * a new made-up token each time is no way around it.
+ */
+import rateLimit from '@fastify/rate-limit';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { Logger } from 'pino';
+import type { Caller } from './caller.js';
+import { ApiError } from './errors.js';
+
+/** In milliseconds. */
+const WINDOW = 1000;
+
+export interface Admission {
+  /** Counts a request of somebody who need not be known. @throws ApiError (429) */
+  readonly anonymous: (request: FastifyRequest) => Promise<void>;
+  /** Counts nothing. @throws ApiError (429) where the address has asked too often without being known */
+  readonly beforeAsking: (request: FastifyRequest) => Promise<void>;
+  /** Logs a wrong identity. */
+  readonly note: (request: FastifyRequest, who: string) => void;
+  /** @throws ApiError (429) */
+  readonly known: (request: FastifyRequest, caller: Caller) => Promise<void>;
+}
+
+/** @param rate requests in a second, at most. */
+export async function admission(app: FastifyInstance, rate: number, log: Logger): Promise<Admission> {
+  await app.register(rateLimit, { global: false });
+  const options = { max: rate, timeWindow: WINDOW };
+  const byAddress = app.createRateLimit({ ...options, keyGenerator: ({ ip }) => ip });
+  const byCaller = app.createRateLimit({ ...options, keyGenerator: ({ caller }) => keyOf(caller) });
+  const anonymous = async (request: FastifyRequest): Promise<void> => {
+    const { isExceeded } = { isExceeded: false, ...(await byAddress(request)) };
+    if (isExceeded) throw tooMany();
+  };
+  return {
+    anonymous,
+    beforeAsking: async (request) => {
+      const { remaining } = { remaining: rate, ...(await byAddress(request, { increment: false })) };
+      if (remaining === 0) throw tooMany();
+    },
+    note: (request, who) => {
+      log.warn({ address: request.ip, path: request.url.split('?')[0] }, `unauthorized: ${who}`);
+    },
+    known: async (request) => {
+      const { isExceeded } = { isExceeded: false, ...(await byCaller(request)) };
+      if (isExceeded) throw tooMany();
+    },
+  };
+}
+
+function keyOf(caller: Caller | undefined): string {
+  return caller === undefined ? '' : `${caller.userId} ${caller.projectId}`;
+}
+
+function tooMany(): ApiError {
+  return new ApiError(429, 'TooManyRequests', 'Too many requests: try again in a second.');
+}

@@ -1,0 +1,24 @@
+/** Secrets: how they are compared, and what a file that holds them must be. */
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { statSync } from 'node:fs';
+import { dirname } from 'node:path';
+
+/** Takes the same time whatever differs. */
+export function isSameSecret(a: string, b: string): boolean {
+  const [one, two] = [a, b].map((text) => createHash('sha256').update(text).digest());
+  return one !== undefined && two !== undefined && timingSafeEqual(one, two);
+}
+
+/** @returns why a file is no place for a secret; undefined when it is one. @throws when there is no such file */
+export function whyNotPrivate(path: string): string | undefined {
+  return isForOwner(path) ? undefined : 'others than its owner may read it: valid is mode 0600';
+}
+
+/** The same, where a folder that only its owner may enter keeps others out as well. */
+export function whyNotReachable(path: string): string | undefined {
+  return isForOwner(dirname(path)) ? undefined : whyNotPrivate(path);
+}
+
+function isForOwner(path: string): boolean {
+  return (statSync(path).mode & 0o077) === 0;
+}

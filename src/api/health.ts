@@ -1,0 +1,106 @@
+/** `/health` and `/metrics`: whether the API can do its work, and how much there is. For those who watch over it, not for clients. */
+import type { FastifyInstance } from 'fastify';
+import { KINDS } from './records.js';
+import { StoreError } from './store/store.js';
+import type { Service } from './service.js';
+import type { Followers } from './topology/followers.js';
+
+/** A write is asked of the store at most so often; in milliseconds. */
+const PROBE_EVERY = 1000;
+
+interface Health {
+  readonly store: { readonly readable: boolean; readonly writable: boolean; readonly reason?: string };
+  readonly revision: number;
+  /** How many read the feed, and how far the slowest is from the newest revision. */
+  readonly followers: { readonly count: number; readonly behind: number };
+}
+
+/** Counts the answers of an API by status. */
+export function countAnswers(app: FastifyInstance): ReadonlyMap<number, number> {
+  const answers = new Map<number, number>();
+  app.addHook('onResponse', (_request, reply, done) => {
+    answers.set(reply.statusCode, (answers.get(reply.statusCode) ?? 0) + 1);
+    done();
+  });
+  return answers;
+}
+
+export function registerHealth(
+  app: FastifyInstance,
+  { database, followers }: Service,
+  answers: ReadonlyMap<number, number>,
+): void {
+  let [last, reason]: [number, string | undefined] = [0, undefined];
+  const health = (): Health => {
+    if (Date.now() - last >= PROBE_EVERY) {
+      reason = whyNotWritable(database);
+      last = Date.now();
+    }
+    return {
+      // What is served is in memory; it was read whole, or the API would not be there.
+      store: { readable: true, writable: reason === undefined, ...(reason === undefined ? {} : { reason }) },
+      revision: database.revision,
+      followers: followersOf(followers, database.revision),
+    };
+  };
+  app.get('/health', async (_request, reply) => {
+    const found = health();
+    const { readable, writable } = found.store;
+    const isWell = readable && writable;
+    await reply.code(isWell ? 200 : 503).send({ status: isWell ? 'ok' : 'failing', ...found });
+  });
+  app.get('/metrics', async (_request, reply) => {
+    const { store, revision, followers: behind } = health();
+    const lines = [
+      ...metric('portcullis_api_store_writable', 'gauge', 'Whether the store takes changes.', [
+        ['', Number(store.writable)],
+      ]),
+      ...metric('portcullis_api_revision', 'counter', 'Revision of the newest change.', [['', revision]]),
+      ...metric('portcullis_api_followers', 'gauge', 'Readers of the feed.', [['', behind.count]]),
+      ...metric('portcullis_api_follower_lag_revisions', 'gauge', 'Of the slowest reader of the feed.', [
+        ['', behind.behind],
+      ]),
+      ...metric(
+        'portcullis_api_objects',
+        'gauge',
+        'Objects by kind.',
+        KINDS.map((kind) => [`{kind="${kind}"}`, database.view.count(kind)]),
+      ),
+      ...metric(
+        'portcullis_api_answers_total',
+        'counter',
+        'Answers by status.',
+        [...answers].map(([code, count]) => [`{code="${code.toString()}"}`, count]),
+      ),
+    ];
+    await reply.type('text/plain; version=0.0.4').send(`${lines.join('\n')}\n`);
+  });
+}
+
+function metric(
+  name: string,
+  type: 'gauge' | 'counter',
+  help: string,
+  values: readonly (readonly [labels: string, value: number])[],
+): readonly string[] {
+  return [
+    `# HELP ${name} ${help}`,
+    `# TYPE ${name} ${type}`,
+    ...values.map(([labels, value]) => `${name}${labels} ${value.toString()}`),
+  ];
+}
+
+function whyNotWritable(database: Service['database']): string | undefined {
+  try {
+    database.probe();
+    return undefined;
+  } catch (error) {
+    if (error instanceof StoreError) return error.message;
+    throw error;
+  }
+}
+
+function followersOf(followers: Followers, revision: number): Health['followers'] {
+  const told = followers.revisions();
+  return { count: told.length, behind: told.length === 0 ? 0 : revision - Math.min(...told) };
+}

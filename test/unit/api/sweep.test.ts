@@ -1,0 +1,241 @@
+/**
+ * The walls, attribute by attribute: whatever another project writes into any attribute of any object of its own, nothing of ours
+ * changes, nothing of theirs appears among ours, and what we do to ours does nothing to theirs.
+ */
+import { beforeEach, expect, it } from 'vitest';
+import type { Spec } from '../../../src/api/neutron/attributes.js';
+import { addressGroups } from '../../../src/api/neutron/address-groups.js';
+import { networks } from '../../../src/api/neutron/networks.js';
+import { ports } from '../../../src/api/neutron/ports.js';
+import { rbacPolicies } from '../../../src/api/neutron/rbac.js';
+import { rules } from '../../../src/api/neutron/rules.js';
+import { securityGroups } from '../../../src/api/neutron/security-groups.js';
+import { subnets } from '../../../src/api/neutron/subnets.js';
+import { KINDS, QUOTA_NAMES } from '../../../src/api/records.js';
+import { idOf, MEMBER, objects, OTHER, TestApi, type Answer } from '../../support/api.js';
+
+interface Swept {
+  readonly singular: string;
+  readonly path: string;
+  readonly spec: Spec;
+}
+
+const SWEPT: readonly Swept[] = [networks, subnets, ports, securityGroups, rules, addressGroups, rbacPolicies];
+const SERVERS = '/compute/v2.1/servers';
+
+let api: TestApi;
+let open: string;
+let server: string;
+beforeEach(async () => {
+  api = await TestApi.open();
+  for (const project of ['a', 'b']) {
+    const quota = Object.fromEntries(QUOTA_NAMES.map((name) => [name, -1]));
+    await api.call('PUT', `/quotas/${project}`, { quota });
+  }
+  open = await api.network({ shared: true }, { project: 'x' });
+  await api.make('/subnets', 'subnet', { network_id: open, cidr: '10.1.0.0/16' }, { project: 'x' });
+  server = await oursMade();
+});
+
+/** One of everything, of project a. @returns the id of its server. */
+async function oursMade(): Promise<string> {
+  const network = idOf(await api.make('/networks', 'network', { name: 'our-net' }, MEMBER));
+  await api.make('/subnets', 'subnet', { network_id: network, cidr: '10.0.0.0/24', name: 'our-subnet' }, MEMBER);
+  const group = await api.group('our-web', {}, MEMBER);
+  await api.group('our-db', {}, MEMBER);
+  const addresses = await api.make(
+    '/address-groups',
+    'address_group',
+    { name: 'our-addresses', addresses: ['192.0.2.0/24'] },
+    MEMBER,
+  );
+  await api.rule(group, { protocol: 'tcp', remote_address_group_id: idOf(addresses) }, MEMBER);
+  await api.make(
+    '/rbac-policies',
+    'rbac_policy',
+    { object_type: 'security_group', object_id: group, target_tenant: 'c' },
+    MEMBER,
+  );
+  await api.port(network, { name: 'our-port', security_groups: [group] }, MEMBER);
+  await api.call('PUT', `/security-groups/${group}/tags`, { tags: ['our-tag'] }, MEMBER);
+  const given = await api.port(open, { name: 'our-given', security_groups: [group] }, MEMBER);
+  const made = await api.call(
+    'POST',
+    SERVERS,
+    { server: { name: 'our-server', flavorRef: '1', networks: [{ uuid: open }, { port: idOf(given) }] } },
+    MEMBER,
+  );
+  return idOf(made.body['server'] as Answer);
+}
+
+/** Objects of project b that the attributes are written into, with what else a new one needs. */
+async function theirs(): Promise<readonly { readonly swept: Swept; readonly id: string; readonly base: Answer }[]> {
+  const network = await api.network({ name: 'their-net' }, OTHER);
+  const subnet = await api.make('/subnets', 'subnet', { network_id: network, cidr: '10.9.0.0/24' }, OTHER);
+  const group = await api.group('their-group', {}, OTHER);
+  const rule = await api.rule(group, { protocol: 'udp' }, OTHER);
+  const addresses = await api.make('/address-groups', 'address_group', {}, OTHER);
+  const policy = { object_type: 'security_group', object_id: group, target_tenant: 'd' };
+  const port = await api.port(open, {}, OTHER);
+  const ids: Readonly<Record<string, readonly [id: string, base: Answer]>> = {
+    network: [network, {}],
+    subnet: [idOf(subnet), { network_id: network, cidr: '10.9.1.0/24' }],
+    port: [idOf(port), { network_id: open }],
+    security_group: [group, { name: 'another' }],
+    security_group_rule: [idOf(rule), { security_group_id: group, direction: 'ingress' }],
+    address_group: [idOf(addresses), {}],
+    rbac_policy: [idOf(await api.make('/rbac-policies', 'rbac_policy', policy, OTHER)), policy],
+  };
+  return SWEPT.map((swept) => {
+    const [id, base] = ids[swept.singular] ?? ['', {}];
+    return { swept, id, base };
+  });
+}
+
+/** Every text in the records of a project. */
+function textsOf(project: string): readonly string[] {
+  const texts = new Set<string>([project, 'default']);
+  const collect = (value: unknown): void => {
+    if (typeof value === 'string' && value !== '' && !/^\d{4}-\d\d-\d\dT/.test(value)) texts.add(value);
+    else if (typeof value === 'object' && value !== null) Object.values(value).forEach(collect);
+  };
+  recordsOf(project).forEach(collect);
+  return [...texts];
+}
+
+function recordsOf(project: string): ReadonlyMap<string, unknown> {
+  return new Map(
+    KINDS.flatMap((kind) =>
+      [...api.database.view.all(kind)]
+        .filter((record) => 'project_id' in record && record.project_id === project)
+        .map((record) => [`${kind} ${record.id}`, record] as const),
+    ),
+  );
+}
+
+const forms = (text: string): readonly unknown[] => [
+  text,
+  [text],
+  [{ ip_address: text }],
+  [{ subnet_id: text }],
+  [{ start: text, end: text }],
+  { name: text },
+];
+
+/** All that project a is shown of its own. */
+async function shownToUs(): Promise<unknown> {
+  const shown: unknown[] = [];
+  for (const path of ['', '/os-security-groups', '/os-interface', '/ips']) {
+    shown.push((await api.get(`${SERVERS}/${server}${path}`, MEMBER)).body);
+  }
+  shown.push((await api.get(`${SERVERS}/detail`, MEMBER)).body);
+  for (const { path } of SWEPT) {
+    const [[, listed] = []] = Object.entries((await api.get(`/${path}`, MEMBER)).body);
+    shown.push((listed as readonly Answer[]).filter(({ project_id: project }) => project === 'a'));
+  }
+  return JSON.parse(JSON.stringify(shown));
+}
+
+it('nothing that another project writes changes or joins what is ours', { timeout: 240_000 }, async () => {
+  const vehicles = await theirs();
+  const texts = textsOf('a');
+  const [before, shown] = [recordsOf('a'), await shownToUs()];
+  const taken: string[] = [];
+  for (const { swept, id, base } of vehicles) {
+    for (const name of Object.keys(swept.spec)) {
+      for (const value of texts.flatMap(forms)) {
+        const created = await api.call(
+          'POST',
+          `/${swept.path}`,
+          { [swept.singular]: { ...base, [name]: value } },
+          OTHER,
+        );
+        const changed = await api.call('PUT', `/${swept.path}/${id}`, { [swept.singular]: { [name]: value } }, OTHER);
+        expect([swept.path, name, value, created.status < 500, changed.status < 500]).toEqual([
+          swept.path,
+          name,
+          value,
+          true,
+          true,
+        ]);
+        if (created.status < 300 || changed.status < 300) taken.push(`${swept.singular}.${name}`);
+      }
+    }
+    // By identity: a record that was written again, equal or not, is another one.
+    for (const [key, record] of recordsOf('a')) expect([key, before.get(key) === record]).toEqual([key, true]);
+  }
+  // The sweep reached what it is about.
+  for (const name of ['port.device_id', 'security_group.name', 'rbac_policy.target_tenant', 'network.name']) {
+    expect(taken).toContain(name);
+  }
+  expect(await shownToUs()).toEqual(shown);
+
+  const theirRecords = recordsOf('b');
+  const act = async (body: unknown): Promise<number> =>
+    (await api.call('POST', `${SERVERS}/${server}/action`, body, MEMBER)).status;
+  expect(await act({ addSecurityGroup: { name: 'our-db' } })).toBe(202);
+  expect(await act({ removeSecurityGroup: { name: 'our-db' } })).toBe(202);
+  expect((await api.call('PUT', `${SERVERS}/${server}`, { server: { name: 'renamed' } }, MEMBER)).status).toBe(200);
+  expect((await api.call('DELETE', `${SERVERS}/${server}`, undefined, MEMBER)).status).toBe(204);
+  for (const [key, record] of recordsOf('b')) expect([key, theirRecords.get(key) === record]).toEqual([key, true]);
+  expect(recordsOf('b').size).toBe(theirRecords.size);
+});
+
+it('a name finds what the project has, never what another one shares with it', async () => {
+  for (const name of ['web', 'our-web']) {
+    const group = await api.group(name, {}, OTHER);
+    const policy = { object_type: 'security_group', object_id: group, target_tenant: 'a' };
+    await api.make('/rbac-policies', 'rbac_policy', policy, OTHER);
+  }
+  const act = async (name: string): Promise<number> =>
+    (await api.call('POST', `${SERVERS}/${server}/action`, { addSecurityGroup: { name } }, MEMBER)).status;
+  expect(await act('web')).toBe(404);
+  const body = { server: { name: 'vm', flavorRef: '1', networks: 'none', security_groups: [{ name: 'web' }] } };
+  expect((await api.call('POST', SERVERS, body, MEMBER)).status).toBe(400);
+  // By its id, who means it says it.
+  const [shared] = objects(await api.get('/security-groups?name=web', MEMBER), 'security_groups');
+  expect(await act(idOf(shared ?? {}))).toBe(202);
+});
+
+it('an administrator’s command on a server looks names up in the server’s project', async () => {
+  const foreign = await api.group('web', {}, { project: 'x' });
+  const act = async (name: string): Promise<number> =>
+    (await api.call('POST', `${SERVERS}/${server}/action`, { addSecurityGroup: { name } }, { project: 'x' })).status;
+  expect(await act('web')).toBe(404);
+  expect(await act('our-db')).toBe(202);
+  expect(await act(foreign)).toBe(202);
+});
+
+it('a port of another project is not given to a server, not even by an administrator', async () => {
+  const port = await api.port(open, {}, OTHER);
+  const body = { server: { name: 'vm', flavorRef: '1', networks: [{ port: idOf(port) }] } };
+  expect((await api.call('POST', SERVERS, body, { project: 'a' })).status).toBe(400);
+  const attached = await api.call(
+    'POST',
+    `${SERVERS}/${server}/os-interface`,
+    { interfaceAttachment: { port_id: idOf(port) } },
+    { project: 'a' },
+  );
+  expect(attached.status).toBe(400);
+  expect((await api.get(`/ports/${idOf(port)}`)).body['port']).toMatchObject({ device_id: '' });
+});
+
+it('a port that Nova did not make or get is not the server’s, though it is the project’s and names it', async () => {
+  const group = await api.group('lonely', {}, MEMBER);
+  const port = idOf(await api.port(open, { device_id: server, security_groups: [group] }, MEMBER));
+  const interfaces = await api.get(`${SERVERS}/${server}/os-interface`, MEMBER);
+  expect(objects(interfaces, 'interfaceAttachments').map((one) => one['port_id'])).not.toContain(port);
+  await api.call('DELETE', `${SERVERS}/${server}`, undefined, MEMBER);
+  expect((await api.get(`/ports/${port}`, MEMBER)).status).toBe(200);
+});
+
+it('a rule of a shared group does not tell the name of a group that is not shared', async () => {
+  const hidden = await api.group('hidden-name', {}, OTHER);
+  const group = await api.group('shared', {}, OTHER);
+  await api.rule(group, { remote_group_id: hidden }, OTHER);
+  const policy = { object_type: 'security_group', object_id: group, target_tenant: 'a' };
+  await api.make('/rbac-policies', 'rbac_policy', policy, OTHER);
+  const shown = await api.get(`/compute/v2.1/os-security-groups/${group}`, MEMBER);
+  expect(shown.status).toBe(200);
+  expect(JSON.stringify(shown.body)).not.toContain('hidden-name');
+});
