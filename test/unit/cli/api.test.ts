@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { eventually } from '../../support/waiting.js';
 import { isPassword } from '../../../src/api/auth/password.js';
 import { LmdbStore } from '../../../src/api/store/lmdb.js';
 
