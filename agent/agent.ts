@@ -1,7 +1,7 @@
 /** The agent: a source, the links, the reconcile loop and the flows, put together. */
 import type { Server } from 'node:http';
 import type { Logger } from 'pino';
-import type { CompileOptions } from '../compiler/index.js';
+import { flowBits, type CompileOptions } from '../compiler/index.js';
 import { formatProblem, type Port, type Problem } from '../src/model/index.js';
 import type { Source, SourceEvent } from '../src/sources/source.js';
 import { SourceGate, type Obeyed, type Passage } from './gate.js';
@@ -71,6 +71,7 @@ export class Agent {
       onApplied: (applied) => {
         this.#applied(applied);
       },
+      onFirstLoad: async () => this.#seed(),
       onTouched: (touched, isGrowth) => {
         this.#sweeper.touched(touched, isGrowth);
       },
@@ -104,7 +105,7 @@ export class Agent {
     this.#sweeper = new Sweeper({
       conntrack: this.#conntrack,
       compiler: this.#enforcer.compiler,
-      revokedMark: options.revokedMark,
+      bits: flowBits(options),
       widestPairLength: options.widestPairLength,
       onResult: (result) => {
         this.#swept(result);
@@ -341,6 +342,15 @@ export class Agent {
     if (!this.#isReady) {
       this.#isReady = true;
       void notify('READY=1', 'STATUS=enforcing');
+    }
+  }
+
+  /** A host whose flows cannot be listed is enforced all the same; what answers from there must begin anew. */
+  async #seed(): Promise<void> {
+    try {
+      await this.#sweeper.seed();
+    } catch (error) {
+      this.#log.error(`live flows cannot be taken over: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
 

@@ -51,11 +51,17 @@ export const datapathOption = {
     default: hexMark(DEFAULT_OPTIONS.revokedMark),
     describe: 'the bit of the conntrack mark that says "revoked"',
   },
+  'admitted-mark': {
+    type: 'string',
+    requiresArg: true,
+    default: hexMark(DEFAULT_OPTIONS.admittedMark),
+    describe: 'the lower of the two bits of the conntrack mark that say which end admitted a flow',
+  },
   'state-mark': {
     type: 'string',
     requiresArg: true,
     default: hexMark(DEFAULT_OPTIONS.stateMark),
-    describe: 'the lower of the two bits of the packet mark that bridge-netfilter uses',
+    describe: 'the lowest of the three bits of the packet mark that bridge-netfilter uses',
   },
 } as const satisfies Record<string, Options>;
 
@@ -79,6 +85,7 @@ export interface DatapathArguments {
   readonly datapath: Datapath;
   readonly 'device-prefix': string;
   readonly 'revoked-mark': string;
+  readonly 'admitted-mark': string;
   readonly 'state-mark': string;
 }
 
@@ -126,12 +133,21 @@ const DEVICE_PREFIX = /^[A-Za-z0-9_.-]{1,14}$/;
 
 /** @param datapath where it was found out. */
 export function compileOptions(args: Omit<DatapathArguments, 'datapath'>, datapath: Datapath): CompileOptions {
+  const revokedMark = bitOf('--revoked-mark', args['revoked-mark'], 0x8000_0000);
+  const admittedMark = bitOf('--admitted-mark', args['admitted-mark'], 0x4000_0000);
+  if (revokedMark === admittedMark || revokedMark === 2 * admittedMark) {
+    throw new CommandError(
+      EXIT.usage,
+      `--admitted-mark: ${hexMark(admittedMark)} and the bit above it are not both free of --revoked-mark ${hexMark(revokedMark)}`,
+    );
+  }
   return {
     ...DEFAULT_OPTIONS,
     datapath,
     devicePrefix: devicePrefixOf(args['device-prefix']),
-    revokedMark: bitOf('--revoked-mark', args['revoked-mark'], 0x8000_0000),
-    stateMark: bitOf('--state-mark', args['state-mark'], 0x4000_0000),
+    revokedMark,
+    admittedMark,
+    stateMark: bitOf('--state-mark', args['state-mark'], 0x2000_0000),
   };
 }
 

@@ -66,7 +66,7 @@ export const explainCommand: CommandModule<object, ExplainArguments> = {
         'icmp-code': { type: 'number', requiresArg: true, describe: 'ICMP code (0 if absent)' },
         family: { choices: FAMILIES, describe: 'only this family; both, where both ends have addresses, if absent' },
         state: {
-          choices: ['new', 'established', 'related', 'invalid', 'revoked'] as const,
+          choices: ['new', 'established', 'related', 'unadmitted', 'invalid', 'revoked'] as const,
           default: 'new' as const,
           describe: 'what connection tracking says of the packet',
         },
