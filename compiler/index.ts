@@ -13,7 +13,7 @@ export { besideIptables, compileRuleset } from './ruleset/compile.js';
 export { TABLE_NAME } from './ruleset/closed.js';
 export { tallySetName } from './ruleset/build.js';
 export { ADMIT, flowBits, type FlowBits } from './ruleset/admission.js';
-export { overlapText } from './zones.js';
+export { overlapsByHost, overlapText, type NetworkOverlap } from './zones.js';
 export { holdsAdmission } from './nftables/state.js';
 export * from './ruleset/types.js';
 export { HostCompiler, type Touched } from './incremental/host-compiler.js';

@@ -96,6 +96,22 @@ export function overlapText({ bridge, address, networkIds, holder }: NetworkOver
   return `${where}: the second is kept apart, and answers from outside the host do not reach it; the bridge datapath has no such limit`;
 }
 
+/** What the overlaps of a topology would cost on each of its hosts, when routed. Without a host's name: of ports that have none. */
+export function overlapsByHost(ports: Iterable<Port>): ReadonlyMap<string, readonly NetworkOverlap[]> {
+  const byHost = new Map<string, Port[]>();
+  for (const port of ports) {
+    const host = port.host ?? '';
+    const same = byHost.get(host);
+    if (same === undefined) byHost.set(host, [port]);
+    else same.push(port);
+  }
+  return new Map(
+    [...byHost]
+      .map(([host, some]) => [host, assignZones(some, 'routed').overlaps] as const)
+      .filter(([, found]) => found.length > 0),
+  );
+}
+
 /** Bridges with ports of several networks. */
 function sharedBridges(ports: readonly Port[]): ReadonlySet<string> {
   const networks = new Map<string, string>();

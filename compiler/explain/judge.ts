@@ -237,6 +237,8 @@ function flowState(context: JudgeContext, port: Port, packet: IpPacket, state: F
     case 'related':
       return accept(state);
     case 'invalid':
+      // Linux calls UDP-Lite invalid as it is sent.
+      return packet.transport.protocol === 136 ? undefined : drop(state);
     case 'revoked':
       return drop(state);
   }
@@ -281,8 +283,9 @@ export function ruleMismatches(
   return mismatches;
 }
 
-function serviceMismatch({ service }: SecurityGroupRule, { transport }: IpPacket): Mismatch | undefined {
+function serviceMismatch({ family, service }: SecurityGroupRule, { transport }: IpPacket): Mismatch | undefined {
   if (service.kind === 'any') return undefined;
+  if (isExtensionHeader(family, service.protocol)) return 'protocol';
   if (service.protocol !== transport.protocol) return 'protocol';
   switch (service.kind) {
     case 'protocol':
@@ -297,6 +300,11 @@ function serviceMismatch({ service }: SecurityGroupRule, { transport }: IpPacket
       return service.code === undefined || service.code === transport.code ? undefined : 'icmp';
     }
   }
+}
+
+/** IPv6 has these as headers before its protocol (RFC 8200): no packet is of such a protocol. */
+function isExtensionHeader(family: Family, protocol: number): boolean {
+  return family === 'IPv6' && [0, 43, 44, 51, 60].includes(protocol);
 }
 
 function remoteMatches(context: JudgeContext, { remote, family }: SecurityGroupRule, address: Prefix): boolean {

@@ -226,7 +226,8 @@ function stateRules(
     `${carries(answers, revoked)} ${runs('REPLY')} ${ACCEPT}`,
     '-m conntrack --ctstate NEW -j RETURN',
     `-m conntrack --ctstate RELATED,ESTABLISHED ${carries(revoked)} ${DROP}`,
-    `-m conntrack --ctstate INVALID ${DROP}`,
+    // Linux calls UDP-Lite invalid as it is sent.
+    `! -p udplite -m conntrack --ctstate INVALID ${DROP}`,
     ...[originator, responder].map(
       (bit) => `${notIcmp} -m conntrack --ctstate RELATED ${carries(bit)} -g ${ADMIT_CHAIN[direction]}`,
     ),

@@ -8,7 +8,7 @@ import type { Direction } from '../../src/model/index.js';
 import type { CompileOptions } from '../options.js';
 import { ACCEPT, act, chain, ctState, dropped, goTo, inSet, is, isNot, jump, RETURN, rule } from './build.js';
 import { ETHERTYPE } from './ethertype.js';
-import type { Chain, Field, FlowDirection, Match, Rule } from './types.js';
+import type { Chain, Field, FlowDirection, Hook, Match, Rule } from './types.js';
 
 /** Bits of the conntrack mark. */
 export interface FlowBits {
@@ -60,6 +60,8 @@ export const SERVICES: Readonly<Record<Direction, string>> = { egress: 'services
 
 const ICMP = 1;
 const ICMPV6 = 58;
+/** Linux calls it invalid whenever it has a checksum, as long as checksums are looked at, which is the default: it has no flows, then. */
+const UDPLITE = 136;
 const UDP_TO_DHCP_SERVER = [
   [is('meta protocol', ETHERTYPE.IPv4), is('udp sport', 68), is('udp dport', 67)],
   [is('meta protocol', ETHERTYPE.IPv6), is('udp sport', 546), is('udp dport', 547)],
@@ -146,7 +148,7 @@ export function connectionState(direction: Direction, options: CompileOptions): 
     rule([ctState('new')], RETURN, 'to be judged'),
     ...admittedRules,
     ...refuse([carries(bits.revoked, 0)], 'flow whose permission was revoked'),
-    ...refuse([ctState('invalid')], 'invalid to connection tracking'),
+    ...refuse([ctState('invalid'), isNot('meta l4proto', UDPLITE)], 'invalid to connection tracking'),
     ...announced(bits).map((flow) => rule(flow, goTo(ADMIT[direction]), 'flow that an admitted one announced')),
   ];
 }
@@ -187,6 +189,22 @@ export function admitChains(options: CompileOptions): readonly Chain[] {
   ];
 }
 
+/**
+ * Chains of table inet that say of each packet that br_netfilter shows it to iptables, which stands at the same hooks: what it
+ * does not see table bridge drops.
+ */
+export function seenChains({ stateMark: bit }: CompileOptions): readonly Chain[] {
+  const seen = act({ kind: 'packet-mark', mask: bit, value: bit }, 'shown to iptables');
+  const base = (name: string, hook: Hook['hook'], priority: number): Chain =>
+    chain(name, 'tells table bridge what iptables sees', [seen], { hook, priority });
+  // Others write whole packet marks in forward.
+  return [base('seen_in', 'prerouting', 0), base('seen_out', 'output', 0), base('seen_forward', 'forward', LAST)];
+}
+
+/** Before and behind what others have in a hook (linux/netfilter_ipv4.h names -450 to INT_MAX). */
+const FIRST = -500;
+const LAST = 500;
+
 /** Sets of table inet beside table bridge: bridges of ports, and the same by both devices of what crosses one. */
 export const BRIDGE_SETS = { bridges: 'bridges', crossings: 'crossings' } as const;
 
@@ -209,18 +227,19 @@ export function tellingChains(options: CompileOptions): readonly Chain[] {
     matches: [{ kind: 'ct-direction', direction: 'original' }, ...matches],
   });
   const refused = (bits.egress | bits.ingress) >>> 0;
-  const base = (
-    name: string,
-    hook: 'prerouting' | 'input' | 'forward' | 'output' | 'postrouting',
-    to: readonly string[],
-    comment: string,
-  ): Chain =>
+  type Step = Rule | 'state' | 'remember' | 'to_bridge';
+  const base = (name: string, hook: Hook['hook'], priority: number, steps: readonly Step[], comment: string): Chain =>
     chain(
       name,
       comment,
-      to.map((target) => rule([], jump(target), 'see there')),
-      { hook, priority: 0 },
+      steps.map((step) => (typeof step === 'string' ? rule([], jump(step), 'see there') : step)),
+      { hook, priority },
     );
+  const erased: Rule = rule(
+    [{ kind: 'packet-mark', mask: bits.seen, value: 0 }],
+    jump('state'),
+    'told again, if somebody erased it',
+  );
   return [
     chain('state', 'tells table bridge of flows', [
       tell([], bits.seen, 'seen'),
@@ -236,7 +255,7 @@ export function tellingChains(options: CompileOptions): readonly Chain[] {
       ),
       ...announced(flow).map((matches) => tell(matches, mask, 'flow that an admitted one announced')),
       tell([ctState('established', 'related'), carries(flow.revoked, 0)], refused, 'flow whose permission was revoked'),
-      tell([ctState('invalid')], refused, 'invalid to connection tracking'),
+      tell([ctState('invalid'), isNot('meta l4proto', UDPLITE)], refused, 'invalid to connection tracking'),
     ]),
     chain('remember', 'what table bridge let pass', [
       remember([told(bits, 'seen', 'egress')], flow.originator, 'the sender admits the flow'),
@@ -254,10 +273,12 @@ export function tellingChains(options: CompileOptions): readonly Chain[] {
         ),
       },
     ]),
-    base('state_in', 'prerouting', ['state'], 'packets that arrive'),
-    base('state_out', 'output', ['state', 'to_bridge'], 'packets that the host makes'),
-    base('remember_forward', 'forward', ['to_bridge'], 'packets that the host forwards'),
-    base('remember_in', 'input', ['remember'], 'packets to the host'),
-    base('remember_out', 'postrouting', ['remember'], 'packets that leave'),
+    base('state_in', 'prerouting', 0, ['state'], 'packets that arrive'),
+    base('state_out', 'output', 0, ['state', 'to_bridge'], 'packets that the host makes'),
+    // Others write whole packet marks in forward: what the mark says is remembered before them, and told again behind them.
+    base('remember_forward', 'forward', FIRST, ['remember'], 'packets that the host or a bridge forwards'),
+    base('state_forward', 'forward', LAST, [erased, 'to_bridge'], 'packets that the host or a bridge forwards'),
+    base('remember_in', 'input', FIRST, ['remember'], 'packets to the host'),
+    base('remember_out', 'postrouting', FIRST, ['remember'], 'packets that leave'),
   ];
 }

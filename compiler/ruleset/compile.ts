@@ -3,7 +3,7 @@ import type { Direction, Family, Port, Prefix } from '../../src/model/index.js';
 import type { HostPolicy, MemberSet } from '../host-policy.js';
 import { shortNames } from '../names.js';
 import type { CompileOptions } from '../options.js';
-import { BRIDGE_SETS } from './admission.js';
+import { BRIDGE_SETS, seenChains } from './admission.js';
 import { audited } from './audit.js';
 import { ACCEPT, DROP, goTo, intervalSet, namedSet, plainSet, tallySet } from './build.js';
 import { closedTable, TABLE_NAME } from './closed.js';
@@ -121,7 +121,9 @@ function besideBridge(policy: HostPolicy, options: CompileOptions): Table {
 export function besideIptables(policy: HostPolicy, options: CompileOptions): readonly Table[] {
   const sources = sourceSets(policy.ports, profilesOf(policy.ports, policy.groups), options.datapath);
   if (isBridged(options.datapath)) {
-    return [linkTable(policy, sources, options), closedTable('inet', options), closedTable('arp', options)];
+    const closed = closedTable('inet', options);
+    const inet = table('inet', [...closed.sets.values()], [...seenChains(options), ...closed.chains.values()]);
+    return [linkTable(policy, sources, options), inet, closedTable('arp', options)];
   }
   return [arpTable(policy, sources, options), closedTable('bridge', options)];
 }
@@ -134,7 +136,7 @@ function linkTable(policy: HostPolicy, sources: SourceSets, options: CompileOpti
       ...DIRECTIONS.map((direction) => portMap(policy.ports, direction, () => goTo(LINK_ONLY[direction]))),
       ...DIRECTIONS.map(tallySet),
     ],
-    [...linkOnlyChains(), ...baseChains(options.datapath, options)],
+    [...linkOnlyChains(options), ...baseChains(options.datapath, options)],
   );
 }
 

@@ -21,6 +21,7 @@ import {
   type Hook,
   type Key,
   type MapElement,
+  type Match,
   type Rule,
   type TableFamily,
   type Verdict,
@@ -296,11 +297,13 @@ function arpGuard(): readonly Chain[] {
 export const LINK_ONLY: Readonly<Record<Direction, string>> = { egress: 'link_out', ingress: 'link_in' };
 
 /** The chains of such a table; IP passes on to whoever judges it. */
-export function linkOnlyChains(): readonly Chain[] {
+export function linkOnlyChains({ stateMark }: CompileOptions): readonly Chain[] {
   const isIp = is('ether type', ETHERTYPE.IPv4, ETHERTYPE.IPv6);
+  const seen: Match = { kind: 'packet-mark', mask: stateMark, value: stateMark };
   const only = (direction: Direction, target: string): Chain =>
     chain(LINK_ONLY[direction], 'IP is judged elsewhere', [
-      rule([isIp], ACCEPT, 'judged by iptables'),
+      rule([isIp, seen], ACCEPT, 'judged by iptables'),
+      ...dropped(direction, [isIp], 'br_netfilter did not show it to iptables'),
       rule([], goTo(target), 'not IP, or tagged'),
     ]);
   return [...arpGuard(), ...linkLayerChains(), only('egress', 'egress_link'), only('ingress', 'ingress_link')];

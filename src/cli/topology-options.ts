@@ -4,7 +4,7 @@ import type { BackendName, Wanted } from '../../agent/index.js';
 import { besideIptables, iptablesProgram, type Compiled } from '../../compiler/index.js';
 import { DEFAULT_OPTIONS, type CompileOptions } from '../../compiler/options.js';
 import { DATAPATHS, type Datapath } from '../../compiler/ruleset/types.js';
-import type { Port, Topology } from '../model/index.js';
+import { isOnHost, type Port, type Topology } from '../model/index.js';
 import { CommandError } from './errors.js';
 import { EXIT } from './exit-codes.js';
 import { sayProblems } from './output.js';
@@ -179,14 +179,16 @@ function hexMark(bit: number): string {
  * device of the machine.
  */
 export function portsOfHost(topology: Topology, host: string): (port: Port) => boolean {
-  const hosts = new Set([...topology.ports.values()].flatMap((port) => port.host ?? []));
+  const hosts = new Set(
+    [...topology.ports.values()].flatMap((port) => [port.host ?? [], port.migratingTo ?? []].flat()),
+  );
   if (!hosts.has(host)) {
     const known = [...hosts].sort();
     const shown = known.slice(0, 5).join(', ') + (known.length > 5 ? ` and ${(known.length - 5).toString()} more` : '');
     const valid = known.length === 0 ? 'no port has a binding:host_id' : `ports are bound to ${shown}`;
     throw new CommandError(EXIT.invalidInput, `--host: no port is bound to ${JSON.stringify(host)}: ${valid}`);
   }
-  return (port) => port.host === host;
+  return (port) => isOnHost(port, host);
 }
 
 /** The ports named by id or, where unique, by name. */

@@ -157,6 +157,36 @@ export function admissionSuite(datapath: Datapath, backend: LabBackend = 'nftabl
       expect(await reach(answer)).toEqual([VICTIM.device]);
       expect(await reach({ ...answer, frame: { ...answer.frame, vlanTags: [7] } })).not.toContain(VICTIM.device);
     });
+
+    it('who erases the marks of packets on their way changes nothing', async () => {
+      await load([...EGRESS, allow('udp', ASKED)], UNSECURED);
+      await lab.load(
+        'table inet pctest_marks { chain c { type filter hook forward priority -150; meta mark set 0x5; }; }',
+      );
+      expect(await reach(asked('v4'))).toEqual([VICTIM.device]);
+      expect(await reach(own('v4'))).toContain(UPLINK);
+      expect(await reach(asked('v6'))).toEqual([]);
+      expect(await reach(own('v6'))).toContain(UPLINK);
+      expect(await reach(asked('v6'))).toEqual([VICTIM.device]);
+      await lab.load('delete table inet pctest_marks');
+    });
+
+    it('what br_netfilter does not show to the rules is closed, until it shows it again', async () => {
+      const shows = async (value: string): Promise<void> => {
+        for (const name of ['iptables', 'ip6tables']) {
+          const { exitCode } = await lab.exec('sysctl', ['-qw', `net.bridge.bridge-nf-call-${name}=${value}`]);
+          expect(exitCode).toBe(0);
+        }
+      };
+      await load([...EGRESS, allow('udp', ASKED), allow('udp', ASKED, { ethertype: 'IPv6' })], UNSECURED);
+      for (const family of FAMILIES) {
+        expect(await reach(asked(family))).toEqual([VICTIM.device]);
+        await shows('0');
+        expect([await reach(asked(family)), await reach(own(family))]).toEqual([[], []]);
+        await shows('1');
+        expect(await reach(asked(family))).toEqual([VICTIM.device]);
+      }
+    });
     return;
   }
 

@@ -71,7 +71,7 @@ it('names fit, are ours, and are never of two things; every chain and set that i
         expect(new Set(names).size).toBe(names.length);
         expect(names.filter((name) => name.length > 28)).toEqual([]);
         for (const rule of chains.flatMap(({ rules }) => rules)) {
-          if (/-j CONNMARK --set-xmark 0x[0-9a-f]+\/0x[0-9a-f]+$/.test(rule)) continue;
+          if (/-j (CONNMARK|MARK) --set-xmark 0x[0-9a-f]+\/0x[0-9a-f]+$/.test(rule)) continue;
           const target = / -[gj] (\S+)$|^-[gj] (\S+)$/.exec(rule);
           expect([...names, 'ACCEPT', 'DROP', 'RETURN']).toContain(target?.[1] ?? target?.[2]);
           const set = /--match-set (\S+)/.exec(rule)?.[1];
