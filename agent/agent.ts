@@ -1,8 +1,8 @@
 /** The agent: a source, the links, the reconcile loop and the flows, put together. */
 import type { Server } from 'node:http';
 import type { Logger } from 'pino';
-import type { CompileOptions } from '../compiler/index.js';
-import { formatProblem, type Port, type Problem } from '../src/model/index.js';
+import { flowBits, type CompileOptions } from '../compiler/index.js';
+import { formatProblem, isOnHost, type Port, type Problem } from '../src/model/index.js';
 import type { Source, SourceEvent } from '../src/sources/source.js';
 import { SourceGate, type Obeyed, type Passage } from './gate.js';
 import type { BackendName } from './backends/backend.js';
@@ -15,6 +15,7 @@ import { serveMetrics, serveSocket } from './server.js';
 import { notify, startWatchdog } from './service-manager.js';
 import type { AgentStatus, PortState, PortStatus } from './status.js';
 import type { WatchEvent } from './watch/events.js';
+import { SwitchWatch } from './watch/switches.js';
 import { Watcher } from './watch/watcher.js';
 
 export interface AgentSettings {
@@ -44,6 +45,7 @@ export class Agent {
   readonly #sweeper: Sweeper;
   readonly #watcher: Watcher;
   readonly #gate: SourceGate;
+  readonly #switches: SwitchWatch;
   readonly #metrics = new Metrics();
   readonly #conntrack = new Conntrack();
   readonly #startedAt = new Date();
@@ -61,16 +63,18 @@ export class Agent {
   #lastTransaction: AgentStatus['lastTransaction'];
   #drift = { foreign: 0, found: 0, last: undefined as string | undefined };
   #flows = { revoked: 0, restored: 0 };
+  #saidOverlaps: ReadonlySet<string> = new Set();
 
   constructor(private readonly settings: AgentSettings) {
     const { options, backend, host, log } = settings;
     this.#log = log;
-    const isLocal = (port: Port): boolean => port.host === host;
+    const isLocal = (port: Port): boolean => isOnHost(port, host);
     this.#gate = new SourceGate(isLocal, settings.allowShrink);
     this.#enforcer = new Enforcer(isLocal, options, backend, {
       onApplied: (applied) => {
         this.#applied(applied);
       },
+      onFirstLoad: async () => this.#seed(),
       onTouched: (touched, isGrowth) => {
         this.#sweeper.touched(touched, isGrowth);
       },
@@ -104,7 +108,7 @@ export class Agent {
     this.#sweeper = new Sweeper({
       conntrack: this.#conntrack,
       compiler: this.#enforcer.compiler,
-      revokedMark: options.revokedMark,
+      bits: flowBits(options),
       widestPairLength: options.widestPairLength,
       onResult: (result) => {
         this.#swept(result);
@@ -112,6 +116,10 @@ export class Agent {
       onError: (error) => {
         log.error(`flows cannot be looked at: ${error instanceof Error ? error.message : String(error)}`);
       },
+    });
+    this.#switches = new SwitchWatch((fault) => {
+      if (fault === undefined) log.info('what enforcement hangs on is right again');
+      else log.error(fault);
     });
     this.#watcher = new Watcher({
       onEvent: (event) => {
@@ -144,6 +152,7 @@ export class Agent {
       await this.#serve('metrics', metrics, async () => serveMetrics(metrics, answers));
     }
     this.#watcher.start();
+    if (options.datapath === 'bridge-netfilter') this.#switches.start();
     source.start((event) => {
       this.#sourceSays(event);
     });
@@ -185,6 +194,7 @@ export class Agent {
     await notify('STOPPING=1');
     this.settings.source.stop();
     this.#watcher.stop();
+    this.#switches.stop();
     clearTimeout(this.#verifyTimer);
     this.#stopWatchdog();
     await this.#enforcer.stop();
@@ -208,11 +218,12 @@ export class Agent {
       backend,
       audit: options.audit,
       loaded: isLoaded,
-      enforced: isLoaded && !options.audit,
+      enforced: isLoaded && !options.audit && this.#switches.fault === undefined,
       settled: isLoaded && this.#enforcer.isIdle && this.#sweeper.hasLooked,
       lateSince: lateFor === undefined ? undefined : new Date(Date.now() - lateFor).toISOString(),
-      lastError: this.#enforcer.lastError,
+      lastError: this.#switches.fault ?? this.#enforcer.lastError,
       leftover: this.#enforcer.leftover,
+      overlaps: this.#enforcer.compiler.overlaps(),
       source: {
         name: source.name,
         readAt: this.#readAt?.toISOString(),
@@ -338,10 +349,26 @@ export class Agent {
       changes === 0 ? 'nothing to change' : 'applied',
     );
     if (way === 'everything') this.#sweeper.all();
+    this.#sayOverlaps();
     if (!this.#isReady) {
       this.#isReady = true;
       void notify('READY=1', 'STATUS=enforcing');
     }
+  }
+
+  /** A host whose flows cannot be listed is enforced all the same; what answers from there must begin anew. */
+  async #seed(): Promise<void> {
+    try {
+      await this.#sweeper.seed();
+    } catch (error) {
+      this.#log.error(`live flows cannot be taken over: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+
+  #sayOverlaps(): void {
+    const overlaps = this.#enforcer.compiler.overlaps();
+    for (const overlap of overlaps) if (!this.#saidOverlaps.has(overlap)) this.#log.warn(overlap);
+    this.#saidOverlaps = new Set(overlaps);
   }
 
   #swept({ revoked, restored, looked, milliseconds }: SweepResult): void {

@@ -55,6 +55,8 @@ export interface AppliedTransaction {
 
 export interface EnforcerListener {
   readonly onApplied: (applied: AppliedTransaction) => void;
+  /** Before rules are loaded where none are that live flows carry the bits of. */
+  readonly onFirstLoad: () => Promise<void>;
   /** After a transaction of changes: the addresses whose live flows may be judged otherwise now. */
   readonly onTouched: (touched: Touched, isGrowth: boolean) => void;
   readonly onFailed: (error: Error, retryIn: number) => void;
@@ -417,6 +419,7 @@ export class Enforcer {
       const plan = await this.#backend.plan(this.#failures >= FAILURES_BEFORE_REPLACING);
       if (reason === VERIFICATION && plan.changes > 0) this.listener.onDrift(plan.changes);
       if (!plan.areBodiesKnown) this.listener.onBlind();
+      if (plan.isFirst === true) await this.listener.onFirstLoad();
       try {
         await plan.apply();
       } catch (error) {

@@ -73,6 +73,7 @@ export function closedPort(device: string): Port {
     filtering: 'down',
     deviceOwner: '',
     host: undefined,
+    migratingTo: undefined,
     device,
     bridge: device,
     vlan: undefined,

@@ -3,6 +3,7 @@ export type { BackendName } from './backends/backend.js';
 export { Agent, type AgentSettings } from './agent.js';
 export { readCounters, type Counters, type PortDrops, type RuleCounter } from './kernel/counters.js';
 export { startConfirmation, type ConfirmOutcome, type PendingConfirmation } from './kernel/confirm.js';
+export { takeOverFlows } from './flows/take-over.js';
 export { KernelError, type KernelErrorCode } from './kernel/errors.js';
 export { removeIptables } from './kernel/iptables.js';
 export { isNoDifference, load, loadBaseline, planLoad, type Difference, type Wanted } from './kernel/load.js';

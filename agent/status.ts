@@ -46,6 +46,8 @@ export interface AgentStatus {
   readonly lastError: string | undefined;
   /** What of a former packet filter's rules could not be removed, and why. They only take away; it is tried again. */
   readonly leftover: string | undefined;
+  /** Addresses that networks of this host share, and who pays for it. */
+  readonly overlaps: readonly string[];
   readonly source: {
     readonly name: string;
     readonly readAt: string | undefined;

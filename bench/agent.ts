@@ -17,6 +17,7 @@ import type { BackendName } from '../agent/index.js';
 import {
   compile,
   DEFAULT_OPTIONS,
+  flowBits,
   HostCompiler,
   hostPolicy,
   iptablesProgram,
@@ -114,6 +115,7 @@ class Reports {
     onApplied: (applied: AppliedTransaction): void => {
       this.#resolve(applied);
     },
+    onFirstLoad: async (): Promise<void> => Promise.resolve(),
     onTouched: (): void => undefined,
     onFailed: (error: Error): void => {
       throw error;
@@ -264,9 +266,11 @@ async function sweep(): Promise<void> {
   const all = await time(async () => {
     flows = await conntrack.flows(() => true);
   });
-  const check = new AdmissionCheck(compiler, DEFAULT_OPTIONS.widestPairLength);
+  const bits = flowBits(DEFAULT_OPTIONS);
+  const check = new AdmissionCheck(compiler, bits, DEFAULT_OPTIONS.widestPairLength);
   const judged = await time(() => {
-    for (const flow of flows) check.judge(flow);
+    // As flows that both ends let in.
+    for (const flow of flows) check.judge({ ...flow, mark: bits.originator | bits.responder });
     return Promise.resolve();
   });
   const marked = await time(async () => conntrack.mark(flows.slice(0, 1000), DEFAULT_OPTIONS.revokedMark, true));

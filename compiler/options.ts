@@ -8,9 +8,11 @@ export interface CompileOptions {
   readonly devicePrefix: string;
   /** The conntrack mark bit that says "this flow's permission was revoked". One bit of 32, ours alone. */
   readonly revokedMark: number;
+  /** The lower of two neighbouring bits of the conntrack mark, ours alone, that say which end admitted a flow. */
+  readonly admittedMark: number;
   /**
-   * The lower of two neighbouring bits of the packet mark, ours alone, that tell table bridge what connection tracking says
-   * of a packet. Used by the datapath `bridge-netfilter`.
+   * The lowest of three neighbouring bits of the packet mark, ours alone, that tell table bridge what is known of a packet's
+   * flow. Used by the datapath `bridge-netfilter`.
    */
   readonly stateMark: number;
   /**
@@ -26,7 +28,8 @@ export const DEFAULT_OPTIONS: CompileOptions = {
   datapath: 'routed',
   devicePrefix: 'tap',
   revokedMark: 0x1000_0000,
-  stateMark: 0x0400_0000,
+  admittedMark: 0x2000_0000,
+  stateMark: 0x0200_0000,
   widestPairLength: { IPv4: 8, IPv6: 32 },
   audit: false,
 };

@@ -66,7 +66,7 @@ export const ALL_CODES: NumberRange = { first: 0, last: 255 };
 
 /** Merges the rules of one direction. Rules of the other direction are passed over; unknown remotes match nothing. */
 export function mergeRules(rules: readonly SecurityGroupRule[], direction: Direction): Permits {
-  const mine = rules.filter((rule) => rule.direction === direction);
+  const mine = rules.filter((rule) => rule.direction === direction && !isOfNoPacket(rule));
   const anywhere = { IPv4: servicesAnywhere(mine, 'IPv4'), IPv6: servicesAnywhere(mine, 'IPv6') };
   return {
     anywhere,
@@ -76,6 +76,13 @@ export function mergeRules(rules: readonly SecurityGroupRule[], direction: Direc
       IPv6: prefixPermits(mine, 'IPv6', anywhere.IPv6),
     },
   };
+}
+
+/** IPv6 extension headers (RFC 8200) stand before a packet's protocol: none is of that protocol. */
+const EXTENSION_HEADERS = [0, 43, 44, 51, 60];
+
+function isOfNoPacket({ family, service }: SecurityGroupRule): boolean {
+  return family === 'IPv6' && service.kind !== 'any' && EXTENSION_HEADERS.includes(service.protocol);
 }
 
 function servicesAnywhere(rules: readonly SecurityGroupRule[], family: Family): Services {

@@ -23,6 +23,8 @@ export interface Plan {
   readonly changes: number;
   /** False where only comments of rules could be compared with what is loaded, and not what the rules do. */
   readonly areBodiesKnown: boolean;
+  /** True when nothing that is loaded gives live flows the bits that these rules ask for. */
+  readonly isFirst?: boolean;
   /** @throws KernelError; then the former rules stand. */
   apply(): Promise<void>;
 }

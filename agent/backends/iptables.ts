@@ -9,6 +9,7 @@ import {
   EMPTY_PROGRAM,
   hostPolicy,
   IptablesMemory,
+  iptablesHoldsAdmission,
   iptablesProgram,
   iptablesRules,
   memberChanges,
@@ -59,6 +60,7 @@ export class IptablesBackend implements Backend {
     return {
       changes: plan.changes,
       areBodiesKnown: judged.areBodiesKnown,
+      isFirst: !iptablesHoldsAdmission(loaded),
       apply: async () => {
         await plan.apply();
         if (!this.#isMoved) await this.#removeOther();

@@ -1,6 +1,7 @@
 /** nftables: each change is one transaction. */
 import {
   compile,
+  holdsAdmission,
   planTransaction,
   printTables,
   printTransaction,
@@ -41,6 +42,7 @@ export class NftablesBackend implements Backend {
     return {
       changes: plan.changes,
       areBodiesKnown: judged.areBodiesKnown,
+      isFirst: !holdsAdmission(loaded),
       apply: async () => {
         await plan.apply();
         // The new rules are in force: what iptables has of a former backend only takes away.

@@ -1,9 +1,10 @@
 /**
- * Would the policy let a live flow begin now? Asked of the oracle's semantics, for the flow's first packet: egress of the
- * local port that began it, ingress of the local port that it was for.
+ * Would the policy let a live flow go on? Asked of the oracle's semantics, for the flow's first packet: egress of the local
+ * port that began it, ingress of the local port that it was for. Whether an end is a port of this host at all is what the
+ * bits of the flow's mark say: an address alone says nothing, since ports have address pairs that cover anybody's.
  */
 import { groupsOf, judgeEgress, judgeIngress, macFor, type JudgeContext } from '../../compiler/explain/index.js';
-import type { HostCompiler } from '../../compiler/index.js';
+import type { FlowBits, HostCompiler } from '../../compiler/index.js';
 import {
   covers,
   PORT_PROTOCOLS,
@@ -15,17 +16,18 @@ import {
 } from '../../src/model/index.js';
 import type { Flow, FlowTuple } from '../netlink/conntrack.js';
 
-/** `elsewhere`: neither end is a port of this host. */
+/** `elsewhere`: no end of it is a port of this host that let it in. */
 export type Admission = 'admitted' | 'refused' | 'elsewhere';
 
 /** An index of the host's ports by address, for one pass over many flows. */
 export class AdmissionCheck {
-  readonly #exact = new Map<string, Port[]>();
-  readonly #wide: { readonly prefix: Prefix; readonly port: Port }[] = [];
+  readonly #fixed = new Map<string, Port[]>();
+  readonly #pairs: { readonly prefix: Prefix; readonly port: Port }[] = [];
   readonly #context: JudgeContext;
 
   constructor(
     private readonly compiler: HostCompiler,
+    private readonly bits: FlowBits,
     widestPairLength: JudgeContext['widestPairLength'],
   ) {
     this.#context = {
@@ -35,33 +37,59 @@ export class AdmissionCheck {
     };
     for (const port of compiler.localPorts()) {
       for (const { text } of port.fixedIps) this.#add(text, port);
-      for (const { prefix } of port.allowedAddressPairs) {
-        if (prefix.text.includes('/')) this.#wide.push({ prefix, port });
-        else this.#add(prefix.text, port);
-      }
+      for (const { prefix } of port.allowedAddressPairs) this.#pairs.push({ prefix, port });
     }
   }
 
+  /** By the ends that admitted the flow. */
   judge(flow: Flow): Admission {
+    const { originator, responder } = this.bits;
+    const senders = (flow.mark & originator) === 0 ? [] : this.#portsAt(flow.original.source, flow.zone);
+    const receivers = (flow.mark & responder) === 0 ? [] : this.#portsAt(flow.reply.source, flow.zone);
+    if (senders.length + receivers.length === 0) return 'elsewhere';
+    const mayLeave = senders.length === 0 || this.#mayLeave(flow, senders);
+    return mayLeave && (receivers.length === 0 || this.#mayEnter(flow, receivers)) ? 'admitted' : 'refused';
+  }
+
+  /**
+   * The bits that a flow without any would have, had these rules been there when it began; 0 where they would not have let it
+   * begin. Only for flows that nobody can have made to deceive: see Sweeper.seed.
+   */
+  bitsFor(flow: Flow): number {
+    const filtered = (address: Prefix): readonly Port[] =>
+      this.#portsAt(address, flow.zone).filter(({ filtering }) => filtering === 'filtered');
+    const [senders, receivers] = [filtered(flow.original.source), filtered(flow.reply.source)];
+    if (senders.length > 0 && !this.#mayLeave(flow, senders)) return 0;
+    if (receivers.length > 0 && !this.#mayEnter(flow, receivers)) return 0;
+    const isMet = receivers.length > 0 && !isToDhcpServer(flow);
+    return ((senders.length > 0 ? this.bits.originator : 0) | (isMet ? this.bits.responder : 0)) >>> 0;
+  }
+
+  /** By the destination that the sender wrote, or by what the host's own translation made of it before it was judged. */
+  #mayLeave(flow: Flow, senders: readonly Port[]): boolean {
     const transport = transportOf(flow);
-    const [sender, receiver] = [flow.original.source, flow.reply.source];
-    const [senders, receivers] = [this.#portsAt(sender, flow.zone), this.#portsAt(receiver, flow.zone)];
-    if (senders.length === 0 && receivers.length === 0) return 'elsewhere';
     // Flows that another one announced were let in as related, and flows that tracking knows no ports of cannot be told.
-    if (flow.isExpected || transport === undefined) return 'admitted';
-    const outgoing: IpPacket = { kind: 'ip', source: sender, destination: flow.original.destination, transport };
+    if (flow.isExpected || transport === undefined) return true;
+    const { source, destination } = flow.original;
+    const written: IpPacket = { kind: 'ip', source, destination, transport };
+    const made: IpPacket = { ...written, destination: flow.reply.source, transport: translated(flow, transport) };
+    return senders.some((port) =>
+      (this.compiler.isTranslatedBefore ? [written, made] : [written]).some((packet) =>
+        this.#passes(judgeEgress, port, frameOf(packet, macFor(port, source))),
+      ),
+    );
+  }
+
+  #mayEnter(flow: Flow, receivers: readonly Port[]): boolean {
+    const transport = transportOf(flow);
+    if (flow.isExpected || transport === undefined) return true;
     const incoming: IpPacket = {
       kind: 'ip',
-      source: sender,
-      destination: receiver,
+      source: flow.original.source,
+      destination: flow.reply.source,
       transport: translated(flow, transport),
     };
-    const mayLeave =
-      senders.length === 0 ||
-      senders.some((port) => this.#passes(judgeEgress, port, frameOf(outgoing, macFor(port, sender))));
-    const mayEnter =
-      receivers.length === 0 || receivers.some((port) => this.#passes(judgeIngress, port, frameOf(incoming, NO_MAC)));
-    return mayLeave && mayEnter ? 'admitted' : 'refused';
+    return receivers.some((port) => this.#passes(judgeIngress, port, frameOf(incoming, NO_MAC)));
   }
 
   /** Stateless ports judge every packet by itself: their half never depends on a flow. */
@@ -70,19 +98,28 @@ export class AdmissionCheck {
     return isStateless || judge(this.#context, port, frame, 'new').verdict === 'accept';
   }
 
-  /** Ports that may have the address, in the zone; several where they share it. */
+  /** Ports whose own the address is, in the zone; where it is nobody's, those that have it by a pair. */
   #portsAt(address: Prefix, zone: number): readonly Port[] {
-    const wide = this.#wide.filter(({ prefix }) => covers(prefix, address)).map(({ port }) => port);
-    const exact = this.#exact.get(address.text) ?? [];
-    // An address of its own is stronger than a wide pair of another port.
-    return (exact.length > 0 ? exact : wide).filter((port) => this.compiler.zoneOf(port) === zone);
+    const isInZone = (port: Port): boolean => this.compiler.zoneOf(port, address) === zone;
+    const owners = (this.#fixed.get(address.text) ?? []).filter(isInZone);
+    if (owners.length > 0) return owners;
+    return this.#pairs
+      .filter(({ prefix }) => covers(prefix, address))
+      .map(({ port }) => port)
+      .filter(isInZone);
   }
 
   #add(address: string, port: Port): void {
-    const ports = this.#exact.get(address);
-    if (ports === undefined) this.#exact.set(address, [port]);
+    const ports = this.#fixed.get(address);
+    if (ports === undefined) this.#fixed.set(address, [port]);
     else if (!ports.includes(port)) ports.push(port);
   }
+}
+
+/** No port admits a DHCP client's flow: its server's answers are judged (compiler/ruleset/admission.ts). */
+function isToDhcpServer({ family, original: { protocol, sourcePort, destinationPort } }: Flow): boolean {
+  const [client, server] = family === 'IPv4' ? [68, 67] : [546, 547];
+  return protocol === 17 && sourcePort === client && destinationPort === server;
 }
 
 const NO_MAC = '02:00:00:00:00:01';

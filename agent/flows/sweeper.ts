@@ -7,7 +7,7 @@
  */
 import { setTimeout as startTimer } from 'node:timers';
 import { setImmediate, setTimeout } from 'node:timers/promises';
-import type { HostCompiler, Touched } from '../../compiler/index.js';
+import type { FlowBits, HostCompiler, Touched } from '../../compiler/index.js';
 import type { JudgeContext } from '../../compiler/explain/index.js';
 import { covers, isExact, type Prefix } from '../../src/model/index.js';
 import { addressKey, type AddressKey, type Conntrack, type Flow } from '../netlink/conntrack.js';
@@ -28,7 +28,7 @@ export interface SweepResult {
 export interface SweeperOptions {
   readonly conntrack: Conntrack;
   readonly compiler: HostCompiler;
-  readonly revokedMark: number;
+  readonly bits: FlowBits;
   readonly widestPairLength: JudgeContext['widestPairLength'];
   readonly onResult: (result: SweepResult) => void;
   readonly onError: (error: unknown) => void;
@@ -39,11 +39,13 @@ interface Scope {
   readonly isAll: boolean;
   readonly prefixes: readonly Prefix[];
   readonly gone: readonly Prefix[];
+  /** Of ports that were not filtered before. */
+  readonly filtered: readonly Prefix[];
   /** Everything in it was looked at before. */
   readonly isSecondLook: boolean;
 }
 
-const NOTHING: Scope = { isAll: false, prefixes: [], gone: [], isSecondLook: true };
+const NOTHING: Scope = { isAll: false, prefixes: [], gone: [], filtered: [], isSecondLook: true };
 
 export class Sweeper {
   #next: Scope = NOTHING;
@@ -62,9 +64,9 @@ export class Sweeper {
   }
 
   /** @param isGrowth true when the change took no permission away. */
-  touched({ prefixes, gone }: Touched, isGrowth: boolean): void {
+  touched({ prefixes, gone, filtered }: Touched, isGrowth: boolean): void {
     if (prefixes.length + gone.length === 0 || (isGrowth && !this.#mayBeMarked)) return;
-    this.#request({ isAll: false, prefixes, gone, isSecondLook: false });
+    this.#request({ isAll: false, prefixes, gone, filtered, isSecondLook: false });
   }
 
   /** True when every look that was asked for is done, second looks aside. */
@@ -77,6 +79,14 @@ export class Sweeper {
     while (this.#running !== undefined || this.#timer !== undefined) {
       await (this.#running ?? setTimeout(SECOND_LOOK / 10));
     }
+  }
+
+  /**
+   * Gives flows that are there before the rules the bits that these would have given them. At the first load alone: later,
+   * a flow without bits is one that no port admitted.
+   */
+  async seed(): Promise<void> {
+    await seedFlows(this.options);
   }
 
   stop(): void {
@@ -130,17 +140,20 @@ export class Sweeper {
   }
 
   async #sweep(scope: Scope): Promise<void> {
-    const { conntrack, compiler, revokedMark, widestPairLength, onResult } = this.options;
+    const { conntrack, compiler, bits, widestPairLength, onResult } = this.options;
+    const { revoked: revokedMark } = bits;
+    if (scope.filtered.length > 0) await seedFlows(this.options, scope.filtered);
     const startedAt = performance.now();
     const flows = await conntrack.flows(filterOf(scope, compiler));
-    const check = new AdmissionCheck(compiler, widestPairLength);
+    const check = new AdmissionCheck(compiler, bits, widestPairLength);
     const [toRevoke, toRestore]: [Flow[], Flow[]] = [[], []];
     let marked = 0;
     for (const [index, flow] of flows.entries()) {
       if (index % AT_ONCE === AT_ONCE - 1) await setImmediate();
       const isMarked = (flow.mark & revokedMark) !== 0;
       const admission = check.judge(flow);
-      const isRefused = admission === 'refused' || (admission === 'elsewhere' && wasOurs(flow, scope.gone));
+      const isOurs = (flow.mark & (bits.originator | bits.responder)) !== 0;
+      const isRefused = admission === 'refused' || (admission === 'elsewhere' && isOurs && wasOurs(flow, scope.gone));
       if (isRefused && !isMarked) toRevoke.push(flow);
       if (admission === 'admitted' && isMarked) toRestore.push(flow);
       if (isRefused || (isMarked && admission !== 'admitted')) marked++;
@@ -153,11 +166,44 @@ export class Sweeper {
   }
 }
 
+/**
+ * Gives flows without our bits those that the rules would have given them, had these been there when the flows began.
+ * @param among their addresses; absent for those of every port.
+ * @returns how many flows got some.
+ */
+export async function seedFlows(
+  {
+    conntrack,
+    compiler,
+    bits,
+    widestPairLength,
+  }: Pick<SweeperOptions, 'conntrack' | 'compiler' | 'bits' | 'widestPairLength'>,
+  among?: readonly Prefix[],
+): Promise<number> {
+  const scope = among === undefined ? { ...NOTHING, isAll: true } : { ...NOTHING, prefixes: among };
+  const any = bits.originator | bits.responder | bits.revoked;
+  const flows = (await conntrack.flows(filterOf(scope, compiler))).filter(({ mark }) => (mark & any) === 0);
+  const check = new AdmissionCheck(compiler, bits, widestPairLength);
+  const byBits = new Map<number, Flow[]>();
+  for (const [index, flow] of flows.entries()) {
+    if (index % AT_ONCE === AT_ONCE - 1) await setImmediate();
+    const wanted = check.bitsFor(flow);
+    if (wanted === 0) continue;
+    const same = byBits.get(wanted);
+    if (same === undefined) byBits.set(wanted, [flow]);
+    else same.push(flow);
+  }
+  let seeded = 0;
+  for (const [wanted, some] of byBits) seeded += await conntrack.mark(some, wanted, true);
+  return seeded;
+}
+
 function merged(a: Scope, b: Scope): Scope {
   return {
     isAll: a.isAll || b.isAll,
     prefixes: [...a.prefixes, ...b.prefixes],
     gone: [...a.gone, ...b.gone],
+    filtered: [...a.filtered, ...b.filtered],
     isSecondLook: a.isSecondLook && b.isSecondLook,
   };
 }

@@ -1,8 +1,9 @@
 /** What the running kernel can do, asked before anything is loaded. */
-import { access, readFile } from 'node:fs/promises';
+import { access } from 'node:fs/promises';
 import type { Datapath } from '../../compiler/index.js';
 import type { BackendName } from '../backends/backend.js';
 import { listLinks } from '../netlink/links.js';
+import { readBridgeCalls } from './bridge-calls.js';
 import { KernelError } from './errors.js';
 import { readLoadedIptables } from './iptables.js';
 import { wouldApply } from './nft.js';
@@ -14,9 +15,6 @@ ct state established accept
 }
 }
 `;
-
-/** What makes br_netfilter show table inet the packets of bridges, in each network namespace (ip-sysctl.rst). */
-const BRIDGE_CALLS = ['bridge-nf-call-iptables', 'bridge-nf-call-ip6tables'];
 
 /**
  * @throws KernelError `unsupported` when the kernel cannot enforce that; the message says what to load, to install or to set.
@@ -36,15 +34,14 @@ export async function probeDatapath(datapath: Datapath, backend: BackendName): P
           '--datapath bridge-netfilter',
       );
     case 'bridge-netfilter':
-      for (const setting of BRIDGE_CALLS) {
-        const value = await readFile(`/proc/sys/net/bridge/${setting}`, 'utf8').catch(() => undefined);
-        if (value?.trim() === '1') continue;
+      for (const { name, state } of await readBridgeCalls()) {
+        if (state === 'on') continue;
         throw new KernelError(
           'unsupported',
-          value === undefined
+          state === 'missing'
             ? '--datapath bridge-netfilter: the kernel lacks br_netfilter: load it (modprobe br_netfilter)'
-            : `--datapath bridge-netfilter: net.bridge.${setting} is off, so that table inet sees no packet of a bridge: ` +
-                `set it (sysctl -w net.bridge.${setting}=1)`,
+            : `--datapath bridge-netfilter: ${name} is off, so that table inet sees no packet of a bridge: ` +
+                `set it (sysctl -w ${name}=1)`,
         );
       }
   }

@@ -194,9 +194,9 @@ function becauseOf({ reason }: Judgement, direction: Direction): string {
     case 'neighbour-discovery':
       return 'service traffic: neighbour discovery or MLD';
     case 'established':
-      return 'it belongs to an established flow';
+      return 'it belongs to a flow that the port admitted';
     case 'related':
-      return 'it is related to an established flow';
+      return 'it is related to a flow that the port admitted';
     case 'invalid':
       return 'connection tracking calls it invalid';
     case 'revoked':

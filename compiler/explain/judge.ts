@@ -27,6 +27,11 @@ export interface JudgeContext {
   readonly topology: Topology;
   /** Allowed address pairs with a shorter prefix are no members of remote groups. */
   readonly widestPairLength: Readonly<Record<Family, number>>;
+  /**
+   * Where the host routes: the fixed IPs of its filtered ports, as text. A port without port security may not send from them,
+   * unless they are its own.
+   */
+  readonly addressesOfPorts?: ReadonlySet<string>;
   /** A faster answer than a walk over all ports, for who judges many packets; undefined: not known. */
   readonly isMember?: (kind: 'security-group' | 'address-group', id: string, address: Prefix) => boolean | undefined;
 }
@@ -69,7 +74,12 @@ export type ReasonKind =
 
 /** Judges a frame that the device of `port` sends; `port` undefined is a managed device that no port is known for. */
 export function judgeEgress(context: JudgeContext, port: Port | undefined, frame: Frame, state: FlowState): Judgement {
+  if (port?.filtering === 'port-security-off' && sendsAsOther(context, frame)) return drop('spoofed-source');
   return unfiltered(port) ?? (port === undefined ? drop('unknown-device') : egress(context, port, frame, state));
+}
+
+function sendsAsOther({ addressesOfPorts }: JudgeContext, { payload }: Frame): boolean {
+  return payload.kind === 'ip' && addressesOfPorts?.has(payload.source.text) === true;
 }
 
 /** Judges a frame that is about to be given to the device of `port`. */
@@ -214,18 +224,21 @@ function ingressService(packet: IpPacket): Judgement | undefined {
 
 // State and rules
 
-/** Undefined for new packets, for those that the kernel does not track, and for stateless ports. */
+/** Undefined for packets of flows that the port did not admit, for those that the kernel does not track, and for stateless ports. */
 function flowState(context: JudgeContext, port: Port, packet: IpPacket, state: FlowState): Judgement | undefined {
   const type = icmpv6Type(packet);
   if (type !== undefined && ((type >= 130 && type <= 136) || type === 143)) return undefined;
   if (!groupsOf(context, port).every((group) => group.stateful)) return undefined;
   switch (state) {
     case 'new':
+    case 'unadmitted':
       return undefined;
     case 'established':
     case 'related':
       return accept(state);
     case 'invalid':
+      // Linux calls UDP-Lite invalid as it is sent.
+      return packet.transport.protocol === 136 ? undefined : drop(state);
     case 'revoked':
       return drop(state);
   }
@@ -270,8 +283,9 @@ export function ruleMismatches(
   return mismatches;
 }
 
-function serviceMismatch({ service }: SecurityGroupRule, { transport }: IpPacket): Mismatch | undefined {
+function serviceMismatch({ family, service }: SecurityGroupRule, { transport }: IpPacket): Mismatch | undefined {
   if (service.kind === 'any') return undefined;
+  if (isExtensionHeader(family, service.protocol)) return 'protocol';
   if (service.protocol !== transport.protocol) return 'protocol';
   switch (service.kind) {
     case 'protocol':
@@ -286,6 +300,11 @@ function serviceMismatch({ service }: SecurityGroupRule, { transport }: IpPacket
       return service.code === undefined || service.code === transport.code ? undefined : 'icmp';
     }
   }
+}
+
+/** IPv6 has these as headers before its protocol (RFC 8200): no packet is of such a protocol. */
+function isExtensionHeader(family: Family, protocol: number): boolean {
+  return family === 'IPv6' && [0, 43, 44, 51, 60].includes(protocol);
 }
 
 function remoteMatches(context: JudgeContext, { remote, family }: SecurityGroupRule, address: Prefix): boolean {

@@ -33,15 +33,16 @@ import {
   portMapName,
   portVerdict,
   tableFamilies,
+  unfilteredVerdict,
   zonePart,
 } from '../ruleset/compile.js';
 import { TABLE_NAME } from '../ruleset/closed.js';
 import { groupProgram, type GroupProgram, type MemberSetNames } from '../ruleset/group-chain.js';
-import { OWN_SETS, ownKeys } from '../ruleset/own-sets.js';
+import { ownKeys, ownSets, type OwnKeys, type OwnSet } from '../ruleset/own-sets.js';
 import { profileChain, profileChainName, profileContent, profileOf } from '../ruleset/profiles.js';
-import { CHAINS } from '../ruleset/skeleton.js';
+import { CHAINS, SETS } from '../ruleset/skeleton.js';
 import { isBridged, type Chain, type Ruleset, type Verdict } from '../ruleset/types.js';
-import { zoneOfPort, type ZoneAssignment } from '../zones.js';
+import { overlapText, zoneOfPort, type ZoneAssignment } from '../zones.js';
 import { ZoneTracker } from './zone-tracker.js';
 import { elementText, WantedTable, type ObjectCount } from './wanted-table.js';
 
@@ -80,6 +81,8 @@ export interface Touched {
   readonly prefixes: readonly Prefix[];
   /** Those among them that a port of this host had, and may have no more. */
   readonly gone: readonly Prefix[];
+  /** Addresses of ports of this host that were not filtered before: none of their flows can be told to be admitted. */
+  readonly filtered: readonly Prefix[];
 }
 
 export class HostCompiler {
@@ -92,6 +95,11 @@ export class HostCompiler {
   readonly #portsOfGroup = new Map<string, Set<string>>();
   /** Ids of this host's filtered ports that have a group. */
   readonly #localPortsOfGroup = new Map<string, Set<string>>();
+  readonly #ownSets: readonly OwnSet[];
+  /** What this host's ports have added to the sets of own addresses, by id. */
+  readonly #own = new Map<string, OwnKeys>();
+  /** How many ports give an address that is nobody else's. */
+  readonly #addressUses = new Map<string, number>();
   readonly #profiles = new Map<string, ProfileState>();
   readonly #profilesOfGroup = new Map<string, Set<string>>();
   readonly #programs = new Map<string, ProgramState>();
@@ -114,6 +122,7 @@ export class HostCompiler {
   readonly #dirtyMembers = new Set<string>();
   #touched: Prefix[] = [];
   #gone: Prefix[] = [];
+  #filtered: Prefix[] = [];
 
   /**
    * @param isLocal the ports of the host. Must give the same answer for the same port.
@@ -126,6 +135,7 @@ export class HostCompiler {
     this.#main = new WantedTable(policy);
     this.#beside = new WantedTable(beside);
     this.#zones = new ZoneTracker(options.datapath);
+    this.#ownSets = ownSets(options.datapath);
     const tables = [this.#main, this.#beside];
     for (const table of this.#fromScratch().tables) {
       const known = tables.find(({ family }) => family === table.family);
@@ -155,9 +165,19 @@ export class HostCompiler {
     return this.#local.values();
   }
 
-  /** The connection tracking zone of a port's packets. */
-  zoneOf(port: Port): number {
-    return zoneOfPort(this.#zoneAssignment, port, this.options.datapath);
+  /** The connection tracking zone of a port's packets from an address. */
+  zoneOf(port: Port, source: Prefix): number {
+    return zoneOfPort(this.#zoneAssignment, port, this.options.datapath, source);
+  }
+
+  /** True when the host's translation of destinations stands before egress rules: they see what it made. */
+  get isTranslatedBefore(): boolean {
+    return this.options.datapath === 'bridge-netfilter';
+  }
+
+  /** What an operator is to know of addresses that networks of this host share. */
+  overlaps(): readonly string[] {
+    return this.#zoneAssignment.overlaps.map(overlapText);
   }
 
   /** What the host needs, as {@link hostPolicy} selects it. */
@@ -206,11 +226,17 @@ export class HostCompiler {
   update(changes: TopologyChanges): void {
     const before = [...changes.ports.keys()].map((id) => this.#ports.get(id));
     for (const port of before) if (port !== undefined) this.#retractPort(port);
+    for (const port of before) {
+      if (port === undefined || !this.isLocal(port) || !isUnfiltered(port)) continue;
+      const after = changes.ports.get(port.id);
+      if (after?.filtering === 'filtered') this.#filtered.push(...prefixesOf(after));
+    }
     for (const [id, group] of changes.securityGroups) {
       if (group === undefined) this.#groups.delete(id);
       else this.#groups.set(id, group);
       this.#dirtyGroups.add(id);
       this.#touchGroup(id);
+      this.#restate(id);
     }
     for (const [id, port] of changes.ports) {
       if (port === undefined) this.#ports.delete(id);
@@ -230,9 +256,10 @@ export class HostCompiler {
       if (changes.length === 0) return [];
       return [{ kind: 'update', family: table.family, name: TABLE_NAME, changes }];
     });
-    const touched = { prefixes: this.#touched, gone: this.#gone };
+    const touched = { prefixes: this.#touched, gone: this.#gone, filtered: this.#filtered };
     this.#touched = [];
     this.#gone = [];
+    this.#filtered = [];
     return { transaction, touched };
   }
 
@@ -260,8 +287,10 @@ export class HostCompiler {
     this.#local.set(port.id, port);
     this.#touched.push(...prefixesOf(port));
     this.#zones.add(port);
-    this.#portElements(port, (table, set, { key, data }) => {
-      table.addElement(set, key, data);
+    const own = this.#ownKeys(port);
+    this.#own.set(port.id, own);
+    this.#portElements(port, own, (table, set, { key, data }) => {
+      if (this.#count(set, key, 1) === 1) table.addElement(set, key, data);
     });
     if (port.filtering !== 'filtered') return;
     for (const id of port.securityGroupIds) {
@@ -284,9 +313,10 @@ export class HostCompiler {
     this.#touched.push(...prefixesOf(port));
     this.#gone.push(...prefixesOf(port));
     this.#zones.delete(port);
-    this.#portElements(port, (table, set, { key }) => {
-      table.deleteElement(set, key);
+    this.#portElements(port, this.#own.get(port.id) ?? this.#ownKeys(port), (table, set, { key }) => {
+      if (this.#count(set, key, -1) === 0) table.deleteElement(set, key);
     });
+    this.#own.delete(port.id);
     if (port.filtering !== 'filtered') return;
     for (const id of port.securityGroupIds) {
       if (removeFrom(this.#localPortsOfGroup, id, port.id) === 0) this.#dirtyGroups.add(id);
@@ -298,13 +328,29 @@ export class HostCompiler {
     if (profile.ports === 0) this.#dirtyProfiles.add(content);
   }
 
+  /** Of keys that several ports may give, how many do now; of others, whether the port does. */
+  #count(set: string, key: string, by: 1 | -1): number {
+    if (set !== SETS.addresses4 && set !== SETS.addresses6) return by === 1 ? 1 : 0;
+    const count = (this.#addressUses.get(key) ?? 0) + by;
+    if (count === 0) this.#addressUses.delete(key);
+    else this.#addressUses.set(key, count);
+    return count;
+  }
+
   #portElements(
     port: Port,
+    own: OwnKeys,
     visit: (table: WantedTable, set: string, element: { readonly key: string; readonly data: string }) => void,
   ): void {
     for (const direction of DIRECTIONS) {
       const name = profileName(port);
-      const verdict = this.#audited(portVerdict(port, () => goTo(profileChainName({ name }, direction))));
+      const verdict = this.#audited(
+        portVerdict(
+          port,
+          () => goTo(profileChainName({ name }, direction)),
+          unfilteredVerdict(this.options.datapath, direction),
+        ),
+      );
       visit(this.#main, portMapName(direction), elementText([portMapField(direction)], [port.device], verdict));
     }
     const arp = isBridged(this.options.datapath) ? undefined : this.#beside;
@@ -313,12 +359,33 @@ export class HostCompiler {
       visit(arp, portMapName('egress'), elementText(['iifname'], [port.device], verdict));
     }
     if (port.filtering !== 'filtered') return;
-    const own = ownKeys(port);
-    for (const set of OWN_SETS) {
+    for (const set of this.#ownSets) {
       for (const key of set.keys(own)) {
         const element = elementText(set.fields, key);
         visit(this.#main, set.name, element);
         if (set.forArp && arp !== undefined) visit(arp, set.name, element);
+      }
+    }
+  }
+
+  /** What a filtered port adds to the sets of own addresses, by its groups as they are now. */
+  #ownKeys(port: Port): OwnKeys {
+    return ownKeys(port, profileOf(port, this.#groups).stateful);
+  }
+
+  /** Ports of a group that became stateful or stateless come to the fast path, or leave it. */
+  #restate(groupId: string): void {
+    for (const id of this.#localPortsOfGroup.get(groupId) ?? []) {
+      const [port, before] = [this.#local.get(id), this.#own.get(id)];
+      if (port === undefined || before === undefined) continue;
+      const after = this.#ownKeys(port);
+      if (after.isStateful === before.isStateful) continue;
+      this.#own.set(id, after);
+      for (const set of this.#ownSets) {
+        const [old, wanted] = [set.keys(before), set.keys(after)];
+        if (old.length === wanted.length) continue;
+        for (const key of old) this.#main.deleteElement(set.name, elementText(set.fields, key).key);
+        for (const key of wanted) this.#main.addElement(set.name, elementText(set.fields, key).key);
       }
     }
   }
@@ -556,6 +623,10 @@ export class HostCompiler {
       for (const chain of wanted.chains) this.#setChain(chain, table);
     }
   }
+}
+
+function isUnfiltered({ filtering }: Port): boolean {
+  return filtering === 'port-security-off' || filtering === 'trusted';
 }
 
 function profileName(port: Port): string {

@@ -4,7 +4,7 @@ import { memberKey } from '../host-policy.js';
 import type { NumberRange } from '../ruleset/types.js';
 import type { IcmpRange, Permits, PortRange, PrefixPermits, Services } from '../permits.js';
 import { digest } from '../names.js';
-import { setName } from './names.js';
+import { ADMIT_CHAIN, setName } from './names.js';
 import { ruleText } from './rule.js';
 import type { IpSet } from './types.js';
 
@@ -43,7 +43,7 @@ export function groupRules(
             ...(direction === 'ingress' ? { source: prefix } : { destination: prefix }),
             protocol,
             matches: [...(set === undefined ? [] : [`-m set --match-set ${set} ${side}`]), ...(match ?? [])],
-            target: '-j ACCEPT',
+            target: `-g ${ADMIT_CHAIN[direction]}`,
           }),
         );
       }

@@ -26,6 +26,9 @@ function fitting(name: string, longest: number): string {
   return OURS + (name.length <= room && SAFE.test(name) ? name : digest(name, room));
 }
 
+/** Where groups lead what they let pass: see ruleset/admission.ts. */
+export const ADMIT_CHAIN = { egress: chainName('admit_out'), ingress: chainName('admit_in') } as const;
+
 /** A word of iptables-restore(8): quoted where it must be. */
 export function word(text: string): string {
   return PLAIN.test(text) ? text : `"${text.replaceAll(/["\\]/g, '\\$&')}"`;

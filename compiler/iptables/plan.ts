@@ -153,11 +153,19 @@ function sameRules(a: readonly string[], b: readonly string[]): boolean {
 function withZonesOf(before: readonly IptablesChain[], after: readonly IptablesChain[]): readonly IptablesChain[] {
   const [old, wanted] = [zonesOf(before), zonesOf(after)];
   const all = new Map([...old, ...wanted]);
-  if (all.size === wanted.size) return after;
+  const [oldSources, sources] = [sourcesOf(before), sourcesOf(after)];
+  const allSources = [...new Set([...sources, ...oldSources])];
+  if (all.size === wanted.size && allSources.length === sources.length) return after;
   const untracked = after.flatMap(({ name, rules }) =>
     name === RAW_ENTRY ? rules.filter((rule) => rule.endsWith('--notrack')) : [],
   );
-  return rawChains(new Map([...all].sort(([a], [b]) => compareText(a, b))), untracked, true);
+  return rawChains(new Map([...all].sort(([a], [b]) => compareText(a, b))), allSources, untracked, true);
+}
+
+function sourcesOf(chains: readonly IptablesChain[]): readonly string[] {
+  return chains.flatMap(({ name, rules }) =>
+    name === RAW_ENTRY ? rules.filter((rule) => /^-s \S+ -i .* -j CT --zone \d+$/.test(rule)) : [],
+  );
 }
 
 function zonesOf(chains: readonly IptablesChain[]): ReadonlyMap<string, number> {

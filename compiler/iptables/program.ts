@@ -21,13 +21,15 @@ import { compareText, memberKey, ownAddresses, type HostPolicy, type MemberSet }
 import { shortNames } from '../names.js';
 import type { CompileOptions } from '../options.js';
 import { mergeRules } from '../permits.js';
+import { flowBits, type FlowBits } from '../ruleset/admission.js';
 import { memberSetNames } from '../ruleset/compile.js';
 import { groupChainName, type MemberSetNames } from '../ruleset/group-chain.js';
+import type { ZoneAssignment } from '../zones.js';
 import { profileChainName, profilesOf, type Profile } from '../ruleset/profiles.js';
 import { isBridged } from '../ruleset/types.js';
 import { dispatchTree } from './dispatch.js';
 import { groupRules, netEntries, type MemberNames } from './group.js';
-import { chainName, setName, word } from './names.js';
+import { ADMIT_CHAIN, chainName, setName, word } from './names.js';
 import { egressChains, fromPortName, SPOOFED } from './port.js';
 import { ruleText } from './rule.js';
 import type { FamilyTables, IpSet, IptablesChain, IptablesProgram } from './types.js';
@@ -71,11 +73,13 @@ export function iptablesRules(policy: HostPolicy, options: CompileOptions, memor
   const tables = (family: Family): FamilyTables => ({
     raw: rawChains(
       policy.zones.zones,
+      sourceRules(policy.zones, family),
       stateless.filter((set) => set.family === family).flatMap(untrackedRules),
       isBridged(options.datapath),
     ),
     mangle: [
       ...fixedChains(family, options),
+      ...unfilteredChains(family, options),
       ...groups.flatMap(({ chains }) => chains[family]),
       ...profileChains(profiles, family, groupNames),
       ...ports.flatMap((chains) => chains[family]),
@@ -83,7 +87,7 @@ export function iptablesRules(policy: HostPolicy, options: CompileOptions, memor
     ],
   });
   return {
-    sets: [...stateless, ...groups.flatMap(({ sets }) => sets)],
+    sets: [...stateless, ...addressSets(policy.ports, options), ...groups.flatMap(({ sets }) => sets)],
     families: { IPv4: tables('IPv4'), IPv6: tables('IPv6') },
   };
 }
@@ -180,7 +184,7 @@ function profileChains(
         rules: [
           ...(direction === 'ingress' && !profile.families.includes(family) ? closedFamily(family) : []),
           `-j ${SERVICE[direction]}`,
-          ...(profile.stateful ? [`-j ${STATE}`] : []),
+          ...(profile.stateful ? [`-j ${STATE[direction]}`] : []),
           ...profile.groups.map(
             (group) => `-j ${chainName(groupChainName(groupNames.get(group.id) ?? group.id, direction))}`,
           ),
@@ -197,26 +201,61 @@ function closedFamily(family: Family): readonly string[] {
 
 // The fixed part
 
-const STATE = chainName('state');
+const STATE: Readonly<Record<Direction, string>> = { egress: chainName('state_out'), ingress: chainName('state_in') };
 const LINK_LOCAL_ONLY = chainName('link_local_only');
 const SERVICE: Readonly<Record<Direction, string>> = {
   egress: chainName('service_out'),
   ingress: chainName('service_in'),
 };
 
-function fixedChains(family: Family, { revokedMark }: CompileOptions): readonly IptablesChain[] {
-  const bit = `0x${revokedMark.toString(16)}`;
-  const tracked = '-m conntrack --ctstate RELATED,ESTABLISHED';
+const hex = (value: number): string => `0x${value.toString(16)}`;
+const carries = (set: number, unset = 0): string => `-m connmark --mark ${hex(set)}/${hex((set | unset) >>> 0)}`;
+const runs = (direction: 'ORIGINAL' | 'REPLY'): string => `-m conntrack --ctdir ${direction}`;
+const gives = (bit: number): string => `-j CONNMARK --set-xmark ${hex(bit)}/${hex(bit)}`;
+
+/** As in ruleset/admission.ts. */
+function stateRules(
+  direction: Direction,
+  family: Family,
+  { originator, responder, revoked }: FlowBits,
+): readonly string[] {
+  const [began, answers] = direction === 'egress' ? [originator, responder] : [responder, originator];
+  const notIcmp = `! -p ${family === 'IPv4' ? 'icmp' : 'ipv6-icmp'}`;
+  return [
+    `${carries(began, revoked)} ${runs('ORIGINAL')} ${ACCEPT}`,
+    `${carries(answers, revoked)} ${runs('REPLY')} ${ACCEPT}`,
+    '-m conntrack --ctstate NEW -j RETURN',
+    `-m conntrack --ctstate RELATED,ESTABLISHED ${carries(revoked)} ${DROP}`,
+    // Linux calls UDP-Lite invalid as it is sent.
+    `! -p udplite -m conntrack --ctstate INVALID ${DROP}`,
+    ...[originator, responder].map(
+      (bit) => `${notIcmp} -m conntrack --ctstate RELATED ${carries(bit)} -g ${ADMIT_CHAIN[direction]}`,
+    ),
+  ];
+}
+
+function admitChains(family: Family, { originator, responder }: FlowBits): readonly IptablesChain[] {
+  const toServer = family === 'IPv4' ? udp(68, 67) : udp(546, 547);
+  return [
+    { name: ADMIT_CHAIN.egress, rules: [`${runs('ORIGINAL')} ${gives(originator)}`, ACCEPT] },
+    {
+      name: ADMIT_CHAIN.ingress,
+      rules: [`${toServer} ${ACCEPT}`, `${runs('ORIGINAL')} ${gives(responder)}`, ACCEPT],
+    },
+  ];
+}
+
+/** True when these rules, or such ones, tell flows that ports admitted from others: then live flows carry the bits. */
+export function iptablesHoldsAdmission({ families }: IptablesProgram): boolean {
+  return families.IPv4.mangle.some(({ name }) => name === ADMIT_CHAIN.egress);
+}
+
+function fixedChains(family: Family, options: CompileOptions): readonly IptablesChain[] {
+  const bits = flowBits(options);
   return [
     { name: SPOOFED, rules: [DROP] },
-    {
-      name: STATE,
-      rules: [
-        `${tracked} -m connmark ! --mark ${bit}/${bit} ${ACCEPT}`,
-        `${tracked} ${DROP}`,
-        `-m conntrack --ctstate INVALID ${DROP}`,
-      ],
-    },
+    ...admitChains(family, bits),
+    ...DIRECTIONS.map((direction) => ({ name: STATE[direction], rules: stateRules(direction, family, bits) })),
     {
       name: LINK_LOCAL_ONLY,
       rules: family === 'IPv6' ? ['-d fe80::/10 -j RETURN', '-d ff02::/16 -j RETURN', DROP] : [DROP],
@@ -264,8 +303,10 @@ function portChains(
 function entryChains(
   ports: readonly Port[],
   profiles: ReadonlyMap<string, Profile>,
-  { datapath, devicePrefix }: CompileOptions,
+  options: CompileOptions,
 ): readonly IptablesChain[] {
+  const { datapath, devicePrefix } = options;
+  const policyBridges = [...new Set(ports.map(({ bridge }) => bridge))].sort(compareText);
   return DIRECTIONS.flatMap((direction) => {
     const ask = DEVICE_RULE[isBridged(datapath) ? 'bridged' : 'routed'][direction];
     const [entry, tree, hook] =
@@ -273,7 +314,8 @@ function entryChains(
     const targetOf = (port: Port): string => {
       const profile = profiles.get(port.id);
       const own = profile === undefined ? undefined : ownTarget(port, profile, direction);
-      return portTarget(port, own ?? DROP);
+      const unfiltered = direction === 'egress' && !isBridged(datapath) ? `-g ${UNFILTERED_OUT}` : ACCEPT;
+      return portTarget(port, own ?? DROP, unfiltered);
     };
     const [plain, wild] = [ports.filter(isExactName), ports.filter((port) => !isExactName(port))];
     return [
@@ -287,13 +329,51 @@ function entryChains(
         rules: [
           // A name that ends in + would stand for all that start so: closed.
           ...wild.map((port) => ask(port.device, DROP)),
+          ...(direction === 'ingress' && isBridged(datapath) ? fromHost(policyBridges, options) : []),
           `-j ${chainName(tree)}`,
           ask(`${devicePrefix}+`, DROP),
+          ...(direction === 'egress' && !isBridged(datapath) ? [`-j ${OTHERS_OUT}`] : []),
         ],
       },
       { name: hook, rules: [`-j ${chainName(entry)}`] },
     ];
   });
+}
+
+/** Where the host routes, an address of a port comes from that port alone. */
+const UNFILTERED_OUT = chainName('unfiltered_out');
+const OTHERS_OUT = chainName('others_out');
+const addressesName = (family: Family): string => setName(family === 'IPv4' ? 'addresses4' : 'addresses6');
+
+function addressSets(ports: readonly Port[], { datapath }: CompileOptions): readonly IpSet[] {
+  if (isBridged(datapath)) return [];
+  const fixed = ports.filter(({ filtering }) => filtering === 'filtered').flatMap(({ fixedIps }) => fixedIps);
+  return FAMILIES.map((family) => ({
+    name: addressesName(family),
+    type: 'hash:ip',
+    family,
+    entries: [...new Set(fixed.filter((prefix) => prefix.family === family).map(({ text }) => text))].sort(compareText),
+  }));
+}
+
+function unfilteredChains(family: Family, { datapath }: CompileOptions): readonly IptablesChain[] {
+  if (isBridged(datapath)) return [];
+  const foreign = `-m set --match-set ${addressesName(family)} src ${DROP}`;
+  return [
+    { name: UNFILTERED_OUT, rules: [foreign, ACCEPT] },
+    { name: OTHERS_OUT, rules: [foreign] },
+  ];
+}
+
+/** What the host itself sends to a bridge is not judged (docs/datapaths.md): its answers pass. */
+function fromHost(bridges: readonly string[], options: CompileOptions): readonly string[] {
+  return bridges.map((output) =>
+    ruleText({
+      output,
+      matches: ['-m physdev ! --physdev-is-bridged', runs('ORIGINAL')],
+      target: gives(flowBits(options).responder),
+    }),
+  );
 }
 
 function isExactName(port: Port): boolean {
@@ -305,11 +385,12 @@ function ownTarget(port: Port, profile: Profile, direction: Direction): string {
   return `-g ${chain}`;
 }
 
-function portTarget(port: Port, filtered: string): string {
+function portTarget(port: Port, filtered: string, unfiltered: string): string {
   switch (port.filtering) {
     case 'filtered':
       return filtered;
     case 'port-security-off':
+      return unfiltered;
     case 'trusted':
       return ACCEPT;
     case 'down':
@@ -340,15 +421,17 @@ export const RAW_ENTRY = chainName('raw_in');
 /**
  * The chains that give packets their zone, or keep them from being tracked.
  * @param zones by device; on bridges by bridge, which is the device of their packets where iptables sees them.
+ * @param sources rules for sources that leave the zone of their device.
  * @param untracked rules that stand before: a packet that has a zone cannot be kept from tracking any more (xt_CT.c).
  * @param isAlways whether there are chains when there is nothing to say.
  */
 export function rawChains(
   zones: ReadonlyMap<string, number>,
+  sources: readonly string[],
   untracked: readonly string[],
   isAlways: boolean,
 ): readonly IptablesChain[] {
-  if (zones.size === 0 && untracked.length === 0 && !isAlways) return [];
+  if (zones.size + sources.length + untracked.length === 0 && !isAlways) return [];
   const destinations = [...zones].map(([device, zone]) => ({ device, target: `-j CT --zone ${zone.toString()}` }));
   const tree = (way: 'in' | 'out'): readonly IptablesChain[] => {
     const side = way === 'in' ? 'input' : 'output';
@@ -356,11 +439,18 @@ export function rawChains(
   };
   return [
     ...tree('in'),
-    { name: RAW_ENTRY, rules: [...untracked, `-j ${chainName('zone_in')}`] },
+    { name: RAW_ENTRY, rules: [...untracked, ...sources, `-j ${chainName('zone_in')}`] },
     { name: 'PREROUTING', rules: [`-j ${RAW_ENTRY}`] },
     ...tree('out'),
     { name: 'OUTPUT', rules: [`-j ${chainName('zone_out')}`] },
   ];
+}
+
+function sourceRules({ sources }: ZoneAssignment, family: Family): readonly string[] {
+  return sources
+    .filter(({ source }) => source.family === family)
+    .filter(({ device }) => !device.endsWith('+'))
+    .map(({ device, source, zone }) => ruleText({ source, input: device, target: `-j CT --zone ${zone.toString()}` }));
 }
 
 /**

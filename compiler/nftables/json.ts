@@ -19,7 +19,6 @@ import type {
 } from '../ruleset/types.js';
 import { harmless, ruleComment } from './comment.js';
 import { FIELD_SYNTAX, type JsonExpression, type JsonValue } from './fields.js';
-import { packetStateMask, packetStateValue } from './packet-state.js';
 import { ruleText, setKind, TALLY } from './text.js';
 
 /**
@@ -120,22 +119,12 @@ function matchJson(match: Match): JsonExpression {
       return { match: { op: '==', left: FIELD_SYNTAX[match.field].json, right: `${match.prefix}*` } };
     case 'ct-state':
       return { match: { op: 'in', left: { ct: { key: 'state' } }, right: match.states } };
+    case 'ct-direction':
+      return { match: { op: '==', left: { ct: { key: 'direction' } }, right: match.direction } };
     case 'ct-mark':
-      return {
-        match: {
-          op: '==',
-          left: { '&': [{ ct: { key: 'mark' } }, match.bit] },
-          right: match.present ? match.bit : 0,
-        },
-      };
-    case 'packet-state':
-      return {
-        match: {
-          op: '==',
-          left: { '&': [{ meta: { key: 'mark' } }, packetStateMask(match.bit)] },
-          right: packetStateValue(match),
-        },
-      };
+      return { match: { op: '==', left: { '&': [{ ct: { key: 'mark' } }, match.mask] }, right: match.value } };
+    case 'packet-mark':
+      return { match: { op: '==', left: { '&': [{ meta: { key: 'mark' } }, match.mask] }, right: match.value } };
   }
 }
 
@@ -157,10 +146,13 @@ function actionJson(action: Action): JsonExpression {
       const value = { map: { key: fieldsJson(action.fields), data: `@${action.map}` } };
       return { mangle: { key: { ct: { key: 'zone' } }, value } };
     }
-    case 'packet-state': {
+    case 'ct-mark': {
+      const mark = { ct: { key: 'mark' } };
+      return { mangle: { key: mark, value: { '|': [mark, action.bits] } } };
+    }
+    case 'packet-mark': {
       const mark = { meta: { key: 'mark' } };
-      const others = (~packetStateMask(action.bit) & 0xffff_ffff) >>> 0;
-      return { mangle: { key: mark, value: { '|': [{ '&': [mark, others] }, packetStateValue(action)] } } };
+      return { mangle: { key: mark, value: { '|': [{ '&': [mark, ~action.mask >>> 0] }, action.value] } } };
     }
   }
 }

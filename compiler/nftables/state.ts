@@ -4,6 +4,7 @@
  * comments are equal rules.
  */
 import type { NamedSet, Table, TableFamily } from '../ruleset/types.js';
+import { ADMIT } from '../ruleset/admission.js';
 import { FIELD_SYNTAX } from './fields.js';
 import { ruleComment } from './comment.js';
 import { keyText, ruleText, setKind, TALLY, verdictText } from './text.js';
@@ -30,6 +31,11 @@ export interface ChainState {
   readonly hook: string;
   /** In order. A rule without a comment, which cannot be ours, is ''. */
   readonly comments: readonly string[];
+}
+
+/** True when these tables, or such ones, tell flows that ports admitted from others: then live flows carry the bits. */
+export function holdsAdmission(tables: readonly TableState[]): boolean {
+  return tables.some(({ chains }) => chains.has(ADMIT.egress));
 }
 
 /** The state that a table of a ruleset will have once loaded. */

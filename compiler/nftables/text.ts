@@ -16,7 +16,6 @@ import type {
   Verdict,
 } from '../ruleset/types.js';
 import { harmless, ruleComment } from './comment.js';
-import { packetStateMask, packetStateValue } from './packet-state.js';
 import { FIELD_SYNTAX } from './fields.js';
 
 /**
@@ -175,12 +174,12 @@ function matchText(match: Match): string {
       return `${FIELD_SYNTAX[match.field].text} "${match.prefix}*"`;
     case 'ct-state':
       return `ct state ${match.states.join(',')}`;
-    case 'ct-mark': {
-      const bit = hex(match.bit, 8);
-      return `ct mark & ${bit} ${match.present ? `== ${bit}` : '== 0'}`;
-    }
-    case 'packet-state':
-      return `meta mark & ${hex(packetStateMask(match.bit), 8)} == ${hex(packetStateValue(match), 8)}`;
+    case 'ct-direction':
+      return `ct direction ${match.direction}`;
+    case 'ct-mark':
+      return `ct mark & ${hex(match.mask, 8)} == ${hex(match.value, 8)}`;
+    case 'packet-mark':
+      return `meta mark & ${hex(match.mask, 8)} == ${hex(match.value, 8)}`;
   }
 }
 
@@ -198,9 +197,11 @@ function actionText(action: Action): string {
     }
     case 'zone':
       return `ct zone set ${fieldsText(action.fields)} map @${action.map}`;
-    case 'packet-state': {
-      const others = hex((~packetStateMask(action.bit) & 0xffff_ffff) >>> 0, 8);
-      return `meta mark set meta mark & ${others} | ${hex(packetStateValue(action), 8)}`;
+    case 'ct-mark':
+      return `ct mark set ct mark | ${hex(action.bits, 8)}`;
+    case 'packet-mark': {
+      const others = hex(~action.mask >>> 0, 8);
+      return `meta mark set meta mark & ${others} | ${hex(action.value, 8)}`;
     }
   }
 }

@@ -55,7 +55,8 @@ function auditedAction(action: Action): Action {
     case 'tally':
     case 'verdict-map':
     case 'zone':
-    case 'packet-state':
+    case 'ct-mark':
+    case 'packet-mark':
       return action;
   }
 }

@@ -1,13 +1,14 @@
 /** Stage 3: host policy -> ruleset. Puts the fixed part, the group chains, the profiles and the ports together. */
-import type { Direction, Port, Prefix } from '../../src/model/index.js';
+import type { Direction, Family, Port, Prefix } from '../../src/model/index.js';
 import type { HostPolicy, MemberSet } from '../host-policy.js';
 import { shortNames } from '../names.js';
 import type { CompileOptions } from '../options.js';
+import { BRIDGE_SETS, seenChains } from './admission.js';
 import { audited } from './audit.js';
 import { ACCEPT, DROP, goTo, intervalSet, namedSet, plainSet, tallySet } from './build.js';
 import { closedTable, TABLE_NAME } from './closed.js';
 import { groupProgram, type GroupProgram, type MemberSetNames } from './group-chain.js';
-import { OWN_SETS, ownKeys } from './own-sets.js';
+import { distinctKeys, ownKeys, ownSets } from './own-sets.js';
 import { profileChain, profileChainName, profilesOf, type Profile } from './profiles.js';
 import {
   arpBaseChain,
@@ -17,6 +18,7 @@ import {
   CHAINS,
   LINK_ONLY,
   linkOnlyChains,
+  policyBaseChains,
   policyChains,
   SETS,
   zonePrograms,
@@ -45,7 +47,7 @@ export function compileRuleset(policy: HostPolicy, options: CompileOptions): Rul
 
 function enforcing(policy: HostPolicy, options: CompileOptions): Ruleset {
   const profiles = profilesOf(policy.ports, policy.groups);
-  const sources = sourceSets(policy.ports);
+  const sources = sourceSets(policy.ports, profiles, options.datapath);
   const policyTable = mainTable(policy, profiles, sources, options);
   const { datapath } = options;
   // Who takes a tap off its bridge, or plugs a routed one into a bridge, takes its packets past the policy: there it is closed.
@@ -81,7 +83,12 @@ function mainTable(
       ...memberSets(policy),
       ...programs.flatMap((program) => program.sets),
       ...DIRECTIONS.map((direction) =>
-        portMap(policy.ports, direction, (port) => toProfile(profiles, port, direction)),
+        portMap(
+          policy.ports,
+          direction,
+          (port) => toProfile(profiles, port, direction),
+          unfilteredVerdict(datapath, direction),
+        ),
       ),
       ...zones.sets,
       ...DIRECTIONS.map(tallySet),
@@ -91,7 +98,7 @@ function mainTable(
       ...programs.map((program) => program.chain),
       ...distinct.flatMap((profile) => DIRECTIONS.map((direction) => profileChain(profile, direction, names))),
       ...zones.chains,
-      ...baseChains(datapath, options),
+      ...policyBaseChains(datapath, options),
     ],
   );
 }
@@ -112,9 +119,11 @@ function besideBridge(policy: HostPolicy, options: CompileOptions): Table {
  * pass by it, on a bridge where the host routes, and off it where ports are on bridges.
  */
 export function besideIptables(policy: HostPolicy, options: CompileOptions): readonly Table[] {
-  const sources = sourceSets(policy.ports);
+  const sources = sourceSets(policy.ports, profilesOf(policy.ports, policy.groups), options.datapath);
   if (isBridged(options.datapath)) {
-    return [linkTable(policy, sources, options), closedTable('inet', options), closedTable('arp', options)];
+    const closed = closedTable('inet', options);
+    const inet = table('inet', [...closed.sets.values()], [...seenChains(options), ...closed.chains.values()]);
+    return [linkTable(policy, sources, options), inet, closedTable('arp', options)];
   }
   return [arpTable(policy, sources, options), closedTable('bridge', options)];
 }
@@ -127,7 +136,7 @@ function linkTable(policy: HostPolicy, sources: SourceSets, options: CompileOpti
       ...DIRECTIONS.map((direction) => portMap(policy.ports, direction, () => goTo(LINK_ONLY[direction]))),
       ...DIRECTIONS.map(tallySet),
     ],
-    [...linkOnlyChains(), ...baseChains(options.datapath, options)],
+    [...linkOnlyChains(options), ...baseChains(options.datapath, options)],
   );
 }
 
@@ -158,10 +167,15 @@ function uniqueByName<T extends { readonly name: string }>(items: readonly T[]):
 
 // Ports
 
-function portMap(ports: readonly Port[], direction: Direction, filtered: (port: Port) => Verdict): NamedSet {
+function portMap(
+  ports: readonly Port[],
+  direction: Direction,
+  filtered: (port: Port) => Verdict,
+  unfiltered: Verdict = ACCEPT,
+): NamedSet {
   const elements: readonly MapElement<Verdict>[] = ports.map((port) => ({
     key: [port.device],
-    data: portVerdict(port, filtered),
+    data: portVerdict(port, filtered, unfiltered),
   }));
   return namedSet(portMapName(direction), [portMapField(direction)], false, { data: 'verdict', elements });
 }
@@ -175,12 +189,18 @@ export function portMapField(direction: Direction): 'iifname' | 'oifname' {
   return direction === 'egress' ? 'iifname' : 'oifname';
 }
 
-/** What a port's device leads to; `filtered` says it for ports that are filtered. */
-export function portVerdict(port: Port, filtered: (port: Port) => Verdict): Verdict {
+/** Where the host routes, who is not filtered may not send as another port all the same. */
+export function unfilteredVerdict(datapath: Datapath, direction: Direction): Verdict {
+  return datapath === 'routed' && direction === 'egress' ? goTo(CHAINS.unfilteredOut) : ACCEPT;
+}
+
+/** What a port's device leads to; `filtered` says it for ports that are filtered, `unfiltered` is for those without port security. */
+export function portVerdict(port: Port, filtered: (port: Port) => Verdict, unfiltered: Verdict = ACCEPT): Verdict {
   switch (port.filtering) {
     case 'filtered':
       return filtered(port);
     case 'port-security-off':
+      return unfiltered;
     case 'trusted':
       return ACCEPT;
     case 'down':
@@ -203,15 +223,20 @@ interface SourceSets {
   readonly link: readonly NamedSet[];
 }
 
-function sourceSets(ports: readonly Port[]): SourceSets {
-  const own = ports.filter((port) => port.filtering === 'filtered').map((port) => ownKeys(port));
-  const all = OWN_SETS.map((set) => ({
+function sourceSets(ports: readonly Port[], profiles: ReadonlyMap<string, Profile>, datapath: Datapath): SourceSets {
+  const own = ports
+    .filter((port) => port.filtering === 'filtered')
+    .map((port) => ownKeys(port, profiles.get(port.id)?.stateful ?? false));
+  const all = ownSets(datapath).map((set) => ({
     forArp: set.forArp,
     forLink: set.forArp || set.name === SETS.macs,
     set: (set.interval ? intervalSet : plainSet)(
       set.name,
       set.fields,
-      own.flatMap((keys) => set.keys(keys)),
+      distinctKeys(
+        set.fields,
+        own.flatMap((keys) => set.keys(keys)),
+      ),
     ),
   }));
   return {
@@ -284,32 +309,60 @@ function groupPrograms(policy: HostPolicy, names: ReadonlyMap<string, string>): 
 
 // Zones
 
-/** The map of zones and its chains, in one table; none on a routed host where every port is in zone 0. */
+/** The maps of zones and their chains, in one table; none where every port is in zone 0. Beside table bridge, what is a bridge. */
 export function zonePart(
   family: TableFamily,
   { zones }: Pick<HostPolicy, 'zones'>,
   datapath: Datapath,
 ): { readonly sets: readonly NamedSet[]; readonly chains: readonly Chain[] } {
+  const bridges = family === 'inet' && datapath === 'bridge-netfilter' ? bridgeSets(zones.bridges) : [];
   const isShared = zones.devices.size > 0;
   const program = zonePrograms(datapath, isShared).find((one) => one.family === family);
-  const elements = [...zones.zones].map(([name, zone]) => ({ key: [name], data: zone }));
-  if (program === undefined || (!isBridged(datapath) && elements.length === 0)) return { sets: [], chains: [] };
+  if (program === undefined || zones.zones.size + zones.devices.size + zones.sources.length === 0) {
+    return { sets: bridges, chains: [] };
+  }
   const zoneMap = (name: string, fields: readonly Field[], content: readonly MapElement<number>[]): NamedSet =>
     namedSet(name, fields, false, { data: 'zone', elements: content });
+  const byName = (named: ReadonlyMap<string, number>): readonly MapElement<number>[] =>
+    [...named].map(([name, zone]) => ({ key: [name], data: zone }));
+  const bySource = (family: Family): readonly MapElement<number>[] =>
+    zones.sources
+      .filter(({ source }) => source.family === family)
+      .map(({ device, source, zone }) => ({ key: [device, source], data: zone }));
   const ofSharedBridges = [
-    zoneMap(
-      SETS.zonesOfDevices,
-      ['iifname'],
-      [...zones.devices].map(([device, zone]) => ({ key: [device], data: zone })),
-    ),
+    zoneMap(SETS.zonesOfDevices, ['iifname'], byName(zones.devices)),
     zoneMap(
       SETS.zonesOfVlans,
       ['ibrname', 'vlan id'],
       zones.vlans.map(({ bridge, vlan, zone }) => ({ key: [bridge, vlan], data: zone })),
     ),
   ];
+  const ofSources = [
+    zoneMap(SETS.zonesOfSources4, ['iifname', 'ip saddr'], bySource('IPv4')),
+    zoneMap(SETS.zonesOfSources6, ['iifname', 'ip6 saddr'], bySource('IPv6')),
+  ];
   return {
-    sets: [...(isShared && family === 'bridge' ? ofSharedBridges : []), zoneMap(SETS.zones, [program.field], elements)],
+    sets: [
+      ...bridges,
+      ...(isShared && family === 'bridge' ? ofSharedBridges : []),
+      ...(datapath === 'routed' ? ofSources : []),
+      zoneMap(SETS.zones, [program.field], byName(zones.zones)),
+    ],
     chains: program.chains,
   };
+}
+
+function bridgeSets(bridges: readonly string[]): readonly NamedSet[] {
+  return [
+    plainSet(
+      BRIDGE_SETS.bridges,
+      ['oifname'],
+      bridges.map((bridge) => [bridge]),
+    ),
+    plainSet(
+      BRIDGE_SETS.crossings,
+      ['iifname', 'oifname'],
+      bridges.map((bridge) => [bridge, bridge]),
+    ),
+  ];
 }

@@ -26,7 +26,8 @@ import {
   type PrefixPermits,
   type Services,
 } from '../permits.js';
-import { ACCEPT, chain, counted, inSet, intervalSet, is, plainSet } from './build.js';
+import { ADMIT } from './admission.js';
+import { chain, counted, goTo, inSet, intervalSet, is, plainSet } from './build.js';
 import { ETHERTYPE } from './ethertype.js';
 import type { Chain, Component, Field, Key, Match, NamedSet, NumberRange, Rule } from './types.js';
 
@@ -265,7 +266,7 @@ class GroupWriter {
       .filter(({ remote }) => remote.kind === origin.remote)
       .filter(({ remote }) => origin.id === undefined || ('id' in remote && remote.id === origin.id))
       .map((rule) => rule.id);
-    this.rules.push(counted(matches, ACCEPT, `${this.group.name}: ${summariseIds(ids)}`));
+    this.rules.push(counted(matches, goTo(ADMIT[this.direction]), `${this.group.name}: ${summariseIds(ids)}`));
   }
 
   #addressField(family: Family): Field {

@@ -1,9 +1,10 @@
 /** The sets of own addresses: what anti-spoofing lets each filtered port send from. */
-import { isExact, type Mac, type Port, type Prefix } from '../../src/model/index.js';
+import { FAMILIES, isExact, type Family, type Mac, type Port, type Prefix } from '../../src/model/index.js';
 import { hasFamily, linkLocalAddress, ownAddresses, ownMacs } from '../host-policy.js';
 import { aggregatePrefixes } from '../prefixes.js';
+import { ETHERTYPE } from './ethertype.js';
 import { MAC_FIELDS, ND_TARGET_FIELDS, SETS, SOURCE4_FIELDS, SOURCE6_FIELDS } from './skeleton.js';
-import type { Field, Key } from './types.js';
+import type { Datapath, Field, Key } from './types.js';
 
 export interface OwnSet {
   readonly name: string;
@@ -12,12 +13,14 @@ export interface OwnSet {
   readonly interval: boolean;
   /** True when the ARP guard of the routed datapath needs it, too. */
   readonly forArp: boolean;
+  /** Absent: in every datapath. */
+  readonly only?: Datapath;
   /** What one port adds. */
   readonly keys: (own: OwnKeys) => readonly Key[];
 }
 
 /** In order of creation. */
-export const OWN_SETS: readonly OwnSet[] = [
+const OWN_SETS: readonly OwnSet[] = [
   { name: SETS.sources4, fields: SOURCE4_FIELDS, interval: false, forArp: true, keys: (own) => own.sources4 },
   {
     name: SETS.sourcePrefixes4,
@@ -44,7 +47,36 @@ export const OWN_SETS: readonly OwnSet[] = [
     forArp: false,
     keys: (own) => own.ndTargetPrefixes,
   },
+  stateful(SETS.statefulSources4, SOURCE4_FIELDS, (own) => own.sources4),
+  stateful(SETS.statefulSources6, SOURCE6_FIELDS, (own) => own.sources6),
+  stateful(SETS.statefulPorts, ['oifname', 'meta protocol'], (own) => own.families),
+  fixed(SETS.addresses4, 'ip saddr', (own) => own.addresses4),
+  fixed(SETS.addresses6, 'ip6 saddr', (own) => own.addresses6),
 ];
+
+/** What the fast path asks: of ports whose groups are stateful. */
+function stateful(name: string, fields: readonly Field[], keys: OwnSet['keys']): OwnSet {
+  return { name, fields, interval: false, forArp: false, keys: (own) => (own.isStateful ? keys(own) : []) };
+}
+
+/** Addresses that no other device may send from, where the host routes. Several ports may give one. */
+function fixed(name: string, field: Field, keys: OwnSet['keys']): OwnSet {
+  return { name, fields: [field], interval: false, forArp: false, only: 'routed', keys };
+}
+
+/** Those of a datapath. */
+export function ownSets(datapath: Datapath): readonly OwnSet[] {
+  return OWN_SETS.filter(({ only }) => only === undefined || only === datapath);
+}
+
+/** Each key once. */
+export function distinctKeys(fields: readonly Field[], keys: readonly Key[]): readonly Key[] {
+  return fields.length > 1 ? keys : [...new Map(keys.map((key) => [componentText(key[0]), key])).values()];
+}
+
+function componentText(component: Key[number] | undefined): string {
+  return typeof component === 'object' && 'text' in component ? component.text : JSON.stringify(component);
+}
 
 /** What one port adds to the sets of own addresses. */
 export interface OwnKeys {
@@ -59,10 +91,19 @@ export interface OwnKeys {
   /** Device and IPv6 address, whatever the MAC. */
   readonly ndTargets: readonly Key[];
   readonly ndTargetPrefixes: readonly Key[];
+  /** Device and family. */
+  readonly families: readonly Key[];
+  /** Fixed IPs alone. */
+  readonly addresses4: readonly Key[];
+  readonly addresses6: readonly Key[];
+  readonly isStateful: boolean;
 }
 
-/** The keys of one filtered port. */
-export function ownKeys(port: Port): OwnKeys {
+/**
+ * The keys of one filtered port.
+ * @param isStateful whether all its groups are.
+ */
+export function ownKeys(port: Port, isStateful: boolean): OwnKeys {
   const { device } = port;
   const byMac = new Map<Mac, Prefix[]>(ownMacs(port).map((mac) => [mac, [linkLocalAddress(mac)]]));
   for (const { mac, prefix } of ownAddresses(port)) byMac.get(mac)?.push(prefix);
@@ -86,7 +127,15 @@ export function ownKeys(port: Port): OwnKeys {
     ndTargetPrefixes: exactAndPrefixes(targets)
       .filter((prefix) => !isExact(prefix))
       .map((prefix) => [device, prefix]),
+    families: FAMILIES.filter((family) => hasFamily(port, family)).map((family) => [device, ETHERTYPE[family]]),
+    addresses4: fixedKeys(port, 'IPv4'),
+    addresses6: fixedKeys(port, 'IPv6'),
+    isStateful,
   };
+}
+
+function fixedKeys(port: Port, family: Family): readonly Key[] {
+  return port.fixedIps.filter((prefix) => prefix.family === family).map((prefix) => [prefix]);
 }
 
 /** Distinct exact addresses, then the prefixes, aggregated. Sorted. */

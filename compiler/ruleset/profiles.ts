@@ -5,6 +5,7 @@
 import { FAMILIES, type Direction, type Family, type Port, type SecurityGroup } from '../../src/model/index.js';
 import { hasFamily } from '../host-policy.js';
 import { digest } from '../names.js';
+import { SERVICES } from './admission.js';
 import { chain, dropped, is, jump, rule } from './build.js';
 import { ETHERTYPE } from './ethertype.js';
 import { groupChainName } from './group-chain.js';
@@ -73,6 +74,7 @@ export function profileChain(profile: Profile, direction: Direction, groupNames:
     ...profile.groups.map((group) =>
       rule([], jump(groupChainName(groupNames.get(group.id) ?? group.id, direction)), group.name),
     ),
+    rule([], jump(SERVICES[direction]), 'service traffic'),
     ...dropped(direction, [], 'no rule allows it'),
   ]);
 }

@@ -2,7 +2,9 @@
  * Runs a packet through a ruleset, without a kernel: the same hooks, lookups and verdicts. For tests, and for tools that
  * ask where a packet ends up.
  */
-import { covers, isExact, type FlowState, type Frame, type Prefix } from '../../src/model/index.js';
+import { covers, isExact, type Direction, type FlowState, type Frame, type Prefix } from '../../src/model/index.js';
+import { DEFAULT_OPTIONS, type CompileOptions } from '../options.js';
+import { flowBits } from './admission.js';
 import { ETHERTYPE, ETHERTYPE_ARP, ETHERTYPE_RARP } from './ethertype.js';
 import {
   isBridged,
@@ -11,11 +13,11 @@ import {
   type Component,
   type CtState,
   type Field,
+  type FlowDirection,
   type Hook,
   type Key,
   type Match,
   type NamedSet,
-  type PacketState,
   type Rule,
   type Ruleset,
   type Table,
@@ -29,14 +31,30 @@ export interface Passage {
   readonly decidedBy: { readonly chain: string; readonly comment: string } | undefined;
 }
 
+/** How the packet runs in its flow, and the marks that say what is known of that. */
+export interface FlowOptions {
+  readonly direction: FlowDirection;
+  readonly options: CompileOptions;
+}
+
+const PLAIN: FlowOptions = { direction: 'original', options: DEFAULT_OPTIONS };
+
 /** A packet that the device sends into the host. */
-export function runEgress(ruleset: Ruleset, device: string, frame: Frame, state: FlowState): Passage {
-  if (isBridged(ruleset.datapath)) return runHook(ruleset, 'bridge', 'prerouting', { iifname: device }, frame, state);
+export function runEgress(
+  ruleset: Ruleset,
+  device: string,
+  frame: Frame,
+  state: FlowState,
+  flow: FlowOptions = PLAIN,
+): Passage {
+  const run = (family: Table['family'], hook: Hook['hook']): Passage =>
+    runHook(ruleset, { family, hook }, { iifname: device }, { frame, state, flow, end: 'egress' });
+  if (isBridged(ruleset.datapath)) return run('bridge', 'prerouting');
   switch (frame.payload.kind) {
     case 'ip':
-      return isPlain(frame) ? runHook(ruleset, 'inet', 'prerouting', { iifname: device }, frame, state) : UNSEEN;
+      return isPlain(frame) ? run('inet', 'prerouting') : UNSEEN;
     case 'arp':
-      return isPlain(frame) ? runHook(ruleset, 'arp', 'input', { iifname: device }, frame, state) : UNSEEN;
+      return isPlain(frame) ? run('arp', 'input') : UNSEEN;
     case 'rarp':
     case 'other':
       return UNSEEN;
@@ -44,10 +62,18 @@ export function runEgress(ruleset: Ruleset, device: string, frame: Frame, state:
 }
 
 /** A packet that the host is about to give to the device. */
-export function runIngress(ruleset: Ruleset, device: string, frame: Frame, state: FlowState): Passage {
-  if (isBridged(ruleset.datapath)) return runHook(ruleset, 'bridge', 'postrouting', { oifname: device }, frame, state);
+export function runIngress(
+  ruleset: Ruleset,
+  device: string,
+  frame: Frame,
+  state: FlowState,
+  flow: FlowOptions = PLAIN,
+): Passage {
+  const run = (family: Table['family']): Passage =>
+    runHook(ruleset, { family, hook: 'postrouting' }, { oifname: device }, { frame, state, flow, end: 'ingress' });
+  if (isBridged(ruleset.datapath)) return run('bridge');
   if (frame.payload.kind !== 'ip' || !isPlain(frame)) return UNSEEN;
-  return runHook(ruleset, 'inet', 'postrouting', { oifname: device }, frame, state);
+  return run('inet');
 }
 
 const UNSEEN: Passage = { verdict: 'unseen', decidedBy: undefined };
@@ -61,20 +87,36 @@ interface Devices {
   readonly oifname?: string;
 }
 
-function runHook(
-  ruleset: Ruleset,
-  family: Table['family'],
-  hook: Hook['hook'],
-  devices: Devices,
-  frame: Frame,
-  state: FlowState,
-): Passage {
-  const packet: Packet = {
-    fields: fieldsOf(frame, devices),
-    states: ctStates(frame, state),
-    revoked: state === 'revoked',
-    state: packetState(frame, state),
-  };
+interface Sent {
+  readonly frame: Frame;
+  readonly state: FlowState;
+  readonly flow: FlowOptions;
+  /** The direction of policy that is judged. */
+  readonly end: Direction;
+}
+
+interface Place {
+  readonly family: Table['family'];
+  readonly hook: Hook['hook'];
+}
+
+function runHook(ruleset: Ruleset, place: Place, devices: Devices, sent: Sent): Passage {
+  const packet: Packet = { fields: fieldsOf(sent.frame, devices), flow: flowOf(sent), mark: 0 };
+  if (ruleset.datapath === 'bridge-netfilter' && isShown(sent.frame)) {
+    // br_netfilter shows it to table inet before table bridge: as a packet of the bridge.
+    const shown: Packet = { ...packet, fields: fieldsOf(sent.frame, {}) };
+    runTables(ruleset, { family: 'inet', hook: 'prerouting' }, shown);
+    packet.mark = shown.mark;
+  }
+  return runTables(ruleset, place, packet);
+}
+
+/** Untagged IP. */
+function isShown(frame: Frame): boolean {
+  return frame.payload.kind === 'ip' && isPlain(frame);
+}
+
+function runTables(ruleset: Ruleset, { family, hook }: Place, packet: Packet): Passage {
   for (const table of ruleset.tables) {
     if (table.family !== family) continue;
     for (const base of baseChainsOf(table, hook)) {
@@ -98,10 +140,14 @@ type Value = string | number | Prefix;
 
 interface Packet {
   readonly fields: ReadonlyMap<Field, Value>;
+  readonly flow: Tracked;
+  mark: number;
+}
+
+interface Tracked {
   readonly states: readonly CtState[];
-  readonly revoked: boolean;
-  /** As table inet tells it to table bridge. */
-  readonly state: PacketState;
+  /** Undefined where there is no entry: then no rule that asks for one of these matches. */
+  readonly entry: { readonly direction: FlowDirection; readonly mark: number } | undefined;
 }
 
 /** Types that nf_conntrack_icmpv6 never tracks: 130-136 and 143. A redirect (137) is related to its flow, or invalid. */
@@ -112,32 +158,41 @@ function isUntracked(frame: Frame): boolean {
   return (type >= 130 && type <= 136) || type === 143;
 }
 
-function packetState(frame: Frame, state: FlowState): PacketState {
-  if (isUntracked(frame)) return 'new';
+/** The entry that a packet of such a flow would have. */
+function flowOf({ frame, state, flow: { direction, options }, end }: Sent): Tracked {
+  if (isUntracked(frame)) return { states: [], entry: undefined };
+  const { originator, responder, revoked } = flowBits(options);
+  const isOriginator = (end === 'egress') === (direction === 'original');
+  const [own, other] = isOriginator ? [originator, responder] : [responder, originator];
   switch (state) {
     case 'new':
-      return 'new';
+      return { states: ['new'], entry: { direction: 'original', mark: 0 } };
     case 'established':
+      // No port admits the flow that such a packet would answer.
+      return { states: ['established'], entry: { direction, mark: end === 'egress' && isServer(frame) ? 0 : own } };
     case 'related':
-      return 'established';
+      return isIcmp(frame)
+        ? { states: ['related'], entry: { direction, mark: own } }
+        : { states: ['related'], entry: { direction, mark: other } };
+    case 'unadmitted':
+      return { states: ['established'], entry: { direction, mark: other } };
     case 'invalid':
+      return { states: ['invalid'], entry: undefined };
     case 'revoked':
-      return 'refused';
+      return { states: ['established'], entry: { direction, mark: (own | other | revoked) >>> 0 } };
   }
 }
 
-function ctStates(frame: Frame, state: FlowState): readonly CtState[] {
-  if (isUntracked(frame)) return [];
-  switch (state) {
-    case 'new':
-      return [];
-    case 'established':
-    case 'related':
-    case 'invalid':
-      return [state];
-    case 'revoked':
-      return ['established'];
-  }
+/** From a DHCP or DHCPv6 server to a client. */
+function isServer({ payload }: Frame): boolean {
+  if (payload.kind !== 'ip' || payload.transport.kind !== 'ports' || payload.transport.protocol !== 17) return false;
+  const { sourcePort, destinationPort } = payload.transport;
+  const [server, client] = payload.source.family === 'IPv4' ? [67, 68] : [547, 546];
+  return sourcePort === server && destinationPort === client;
+}
+
+function isIcmp({ payload }: Frame): boolean {
+  return payload.kind === 'ip' && (payload.transport.protocol === 1 || payload.transport.protocol === 58);
 }
 
 function fieldsOf(frame: Frame, devices: Devices): ReadonlyMap<Field, Value> {
@@ -281,8 +336,11 @@ function verdictOf({ table, packet }: Machine, action: Action): Verdict | undefi
     }
     case 'inline-verdict-map':
       return action.elements.find(({ key }) => keyMatches(packet, action.fields, key))?.data;
+    case 'packet-mark':
+      packet.mark = ((packet.mark & ~action.mask) | action.value) >>> 0;
+      return undefined;
     case 'zone':
-    case 'packet-state':
+    case 'ct-mark':
       return undefined;
   }
 }
@@ -300,11 +358,13 @@ function matches({ table, packet }: Machine, match: Match): boolean {
       return typeof device === 'string' && device.startsWith(match.prefix);
     }
     case 'ct-state':
-      return match.states.some((state) => packet.states.includes(state));
+      return match.states.some((state) => packet.flow.states.includes(state));
+    case 'ct-direction':
+      return packet.flow.entry?.direction === match.direction;
     case 'ct-mark':
-      return packet.revoked === match.present;
-    case 'packet-state':
-      return packet.state === match.state;
+      return packet.flow.entry !== undefined && (packet.flow.entry.mark & match.mask) >>> 0 === match.value;
+    case 'packet-mark':
+      return (packet.mark & match.mask) >>> 0 === match.value;
   }
 }
 

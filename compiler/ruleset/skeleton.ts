@@ -8,9 +8,10 @@
  * Source checks are written as "known: go on; else: drop". The other way round a packet whose header the kernel cannot
  * read would fall through.
  */
-import { parsePrefix, type Direction, type Prefix } from '../../src/model/index.js';
+import { parsePrefix, type Direction, type Family, type Prefix } from '../../src/model/index.js';
 import type { CompileOptions } from '../options.js';
-import { ACCEPT, act, chain, ctState, dispatch, dropped, goTo, inSet, is, isNot, jump, RETURN, rule } from './build.js';
+import { admitChains, connectionState, fastPath, SERVICES, tellingChains, type OwnLookup } from './admission.js';
+import { ACCEPT, act, chain, dispatch, dropped, goTo, inSet, is, isNot, jump, RETURN, rule } from './build.js';
 import { ETHERTYPE, ETHERTYPE_ARP, ETHERTYPE_RARP } from './ethertype.js';
 import {
   isBridged,
@@ -21,7 +22,6 @@ import {
   type Key,
   type MapElement,
   type Match,
-  type PacketState,
   type Rule,
   type TableFamily,
   type Verdict,
@@ -42,6 +42,13 @@ export const SETS = {
   macs4: 'macs4',
   ndTargets: 'nd_targets',
   ndTargetPrefixes: 'nd_target_prefixes',
+  statefulSources4: 'stateful_sources4',
+  statefulSources6: 'stateful_sources6',
+  statefulPorts: 'stateful_ports',
+  addresses4: 'addresses4',
+  addresses6: 'addresses6',
+  zonesOfSources4: 'zones_of_sources4',
+  zonesOfSources6: 'zones_of_sources6',
 } as const;
 
 /** Chains of the fixed part that profile chains lead to. */
@@ -52,6 +59,7 @@ export const CHAINS = {
   ingressStateless: 'ingress_stateless',
   linkLocalOnly: 'link_local_only',
   arpGuard: 'arp_guard',
+  unfilteredOut: 'unfiltered_out',
 } as const;
 
 export const SOURCE4_FIELDS: readonly Field[] = ['iifname', 'ether saddr', 'ip saddr'];
@@ -60,7 +68,6 @@ export const MAC_FIELDS: readonly Field[] = ['iifname', 'ether saddr'];
 export const ND_TARGET_FIELDS: readonly Field[] = ['iifname', 'nd target'];
 
 /** IANA protocol numbers and ports. */
-const UDP = 17;
 const ICMPV6 = 58;
 const DHCP = { server: 67, client: 68 };
 const DHCPV6 = { server: 547, client: 546 };
@@ -100,17 +107,23 @@ export function policyChains(datapath: Datapath, options: CompileOptions): reado
     ...sourceGuards(),
     ...egressServices(),
     ...(isBridged(datapath) ? [...arpGuard(), ...linkLayerChains()] : []),
+    ...services(),
+    ...admitChains(options),
     chain(CHAINS.egressStateful, 'egress of every port with stateful groups', [
       ...egressPrologue(datapath),
       ...connectionState('egress', options),
     ]),
     chain(CHAINS.egressStateless, 'egress of every port with stateless groups', egressPrologue(datapath)),
-    ...ingressServices(),
     chain(CHAINS.ingressStateful, 'ingress of every port with stateful groups', [
-      ...ingressPrologue(datapath),
+      ...linkLayerRule(datapath, 'ingress_link'),
       ...connectionState('ingress', options),
     ]),
-    chain(CHAINS.ingressStateless, 'ingress of every port with stateless groups', ingressPrologue(datapath)),
+    chain(
+      CHAINS.ingressStateless,
+      'ingress of every port with stateless groups',
+      linkLayerRule(datapath, 'ingress_link'),
+    ),
+    ...(datapath === 'routed' ? [unfiltered()] : []),
     chain(CHAINS.linkLocalOnly, 'IPv6 to a port without an IPv6 address', [
       rule([is('ip6 daddr', LINK_LOCAL6, LINK_MULTICAST6)], RETURN, 'on the link'),
       ...dropped('ingress', [], 'the port has no IPv6 address'),
@@ -163,18 +176,6 @@ function egressServices(): readonly Chain[] {
       ...dropped('egress', [], 'spoofed neighbour discovery target'),
     ]),
     chain('server', 'what only servers and routers send', dropped('egress', [], 'acts as DHCP server or router')),
-    chain('egress_udp', 'DHCP client, never server', [
-      dispatch(
-        ['meta protocol', 'udp sport', 'udp dport'],
-        [
-          entry([ETHERTYPE.IPv4, DHCP.client, DHCP.server], ACCEPT),
-          entry([ETHERTYPE.IPv4, DHCP.server, DHCP.client], goTo('server')),
-          entry([ETHERTYPE.IPv6, DHCPV6.client, DHCPV6.server], ACCEPT),
-          entry([ETHERTYPE.IPv6, DHCPV6.server, DHCPV6.client], goTo('server')),
-        ],
-        'DHCP and DHCPv6',
-      ),
-    ]),
     chain('egress_icmpv6', 'neighbour discovery and MLD, never router', [
       dispatch(
         ['icmpv6 type'],
@@ -194,101 +195,40 @@ function egressServices(): readonly Chain[] {
   ];
 }
 
+/** What no port may send is refused here; what it may send without a rule stands behind the groups. */
 function egressPrologue(datapath: Datapath): readonly Rule[] {
+  const [ip4, ip6] = [is('meta protocol', ETHERTYPE.IPv4), is('meta protocol', ETHERTYPE.IPv6)];
   return [
     ...linkLayerRule(datapath, 'egress_link'),
-    rule([is('meta protocol', ETHERTYPE.IPv4)], jump('source4'), 'anti-spoofing'),
-    rule([is('meta protocol', ETHERTYPE.IPv6)], jump('source6'), 'anti-spoofing'),
-    dispatch(
-      ['meta protocol', 'meta l4proto'],
-      [
-        entry([ETHERTYPE.IPv4, UDP], jump('egress_udp')),
-        entry([ETHERTYPE.IPv6, UDP], jump('egress_udp')),
-        entry([ETHERTYPE.IPv6, ICMPV6], jump('egress_icmpv6')),
-      ],
-      'service traffic',
-    ),
+    rule([ip4], jump('source4'), 'anti-spoofing'),
+    rule([ip6], jump('source6'), 'anti-spoofing'),
+    rule([is('udp sport', DHCP.server), is('udp dport', DHCP.client), ip4], goTo('server'), 'DHCP server'),
+    rule([is('udp sport', DHCPV6.server), is('udp dport', DHCPV6.client), ip6], goTo('server'), 'DHCPv6 server'),
+    rule([is('meta l4proto', ICMPV6), ip6], jump('egress_icmpv6'), 'neighbour discovery and MLD'),
   ];
 }
 
-/** Service traffic to a port. */
-function ingressServices(): readonly Chain[] {
+/** Service traffic that passes without a rule, behind the groups: a packet of a flow pays nothing for it. */
+function services(): readonly Chain[] {
+  const udp = (family: Family, from: number, to: number, comment: string): Rule =>
+    rule([is('udp sport', from), is('udp dport', to), is('meta protocol', ETHERTYPE[family])], ACCEPT, comment);
   return [
-    chain('ingress_udp', 'answers of DHCP servers', [
-      dispatch(
-        ['meta protocol', 'udp sport', 'udp dport'],
-        [
-          entry([ETHERTYPE.IPv4, DHCP.server, DHCP.client], ACCEPT),
-          entry([ETHERTYPE.IPv6, DHCPV6.server, DHCPV6.client], ACCEPT),
-        ],
-        'DHCP and DHCPv6',
-      ),
+    chain(SERVICES.egress, 'what ports send without a rule', [
+      udp('IPv4', DHCP.client, DHCP.server, 'DHCP client'),
+      udp('IPv6', DHCPV6.client, DHCPV6.server, 'DHCPv6 client'),
     ]),
-    chain('ingress_icmpv6', 'neighbour discovery and MLD queries', [
+    chain(SERVICES.ingress, 'what ports get without a rule', [
+      udp('IPv4', DHCP.server, DHCP.client, 'answers of DHCP servers'),
+      udp('IPv6', DHCPV6.server, DHCPV6.client, 'answers of DHCPv6 servers'),
       rule(
-        [is('icmpv6 type', ND.query, ND.routerAdvertisement, ND.neighbourSolicitation, ND.neighbourAdvertisement)],
+        [
+          is('icmpv6 type', ND.query, ND.routerAdvertisement, ND.neighbourSolicitation, ND.neighbourAdvertisement),
+          is('meta protocol', ETHERTYPE.IPv6),
+        ],
         ACCEPT,
         'neighbour discovery and MLD',
       ),
     ]),
-  ];
-}
-
-function ingressPrologue(datapath: Datapath): readonly Rule[] {
-  return [
-    ...linkLayerRule(datapath, 'ingress_link'),
-    dispatch(
-      ['meta protocol', 'meta l4proto'],
-      [
-        entry([ETHERTYPE.IPv4, UDP], jump('ingress_udp')),
-        entry([ETHERTYPE.IPv6, UDP], jump('ingress_udp')),
-        entry([ETHERTYPE.IPv6, ICMPV6], jump('ingress_icmpv6')),
-      ],
-      'service traffic',
-    ),
-  ];
-}
-
-/** Established flows pass unless revoked; invalid packets never; new and untracked ones go on to the groups. */
-function connectionState(direction: Direction, options: CompileOptions): readonly Rule[] {
-  if (options.datapath === 'bridge-netfilter') return toldState(direction, options);
-  const revoked = (present: boolean): Match => ({ kind: 'ct-mark', bit: options.revokedMark, present });
-  return [
-    rule([ctState('established', 'related'), revoked(false)], ACCEPT, 'flow that policy let in'),
-    ...dropped(direction, [ctState('established', 'related')], 'flow whose permission was revoked'),
-    ...dropped(direction, [ctState('invalid')], 'invalid to connection tracking'),
-  ];
-}
-
-/** The same by what table inet wrote into the packet's mark. A packet that it did not see is closed. */
-function toldState(direction: Direction, { stateMark: bit }: CompileOptions): readonly Rule[] {
-  const told = (state: PacketState): readonly Match[] => [{ kind: 'packet-state', bit, state }];
-  return [
-    rule(told('established'), ACCEPT, 'flow that policy let in'),
-    ...dropped(direction, told('refused'), 'flow whose permission was revoked, or invalid to connection tracking'),
-    ...dropped(direction, told('unknown'), 'br_netfilter did not show it to table inet'),
-  ];
-}
-
-/** Chains of table inet that write into each packet's mark what connection tracking says of it. */
-function tellingChains({ stateMark: bit, revokedMark }: CompileOptions): readonly Chain[] {
-  const tell = (matches: readonly Match[], state: PacketState, comment: string): Rule => ({
-    ...act({ kind: 'packet-state', bit, state }, comment),
-    matches,
-  });
-  const revoked: Match = { kind: 'ct-mark', bit: revokedMark, present: true };
-  const priority = 0;
-  const base = (name: string, hook: Hook['hook'], comment: string): Chain =>
-    chain(name, comment, [rule([], jump('state'), 'what is known of its connection')], { hook, priority });
-  return [
-    chain('state', 'tells table bridge of connections', [
-      tell([], 'new', 'new or untracked'),
-      tell([ctState('established', 'related')], 'established', 'flow that policy let in'),
-      tell([ctState('established', 'related'), revoked], 'refused', 'flow whose permission was revoked'),
-      tell([ctState('invalid')], 'refused', 'invalid to connection tracking'),
-    ]),
-    base('state_in', 'prerouting', 'packets that arrive'),
-    base('state_out', 'output', 'packets that the host makes'),
   ];
 }
 
@@ -357,11 +297,13 @@ function arpGuard(): readonly Chain[] {
 export const LINK_ONLY: Readonly<Record<Direction, string>> = { egress: 'link_out', ingress: 'link_in' };
 
 /** The chains of such a table; IP passes on to whoever judges it. */
-export function linkOnlyChains(): readonly Chain[] {
+export function linkOnlyChains({ stateMark }: CompileOptions): readonly Chain[] {
   const isIp = is('ether type', ETHERTYPE.IPv4, ETHERTYPE.IPv6);
+  const seen: Match = { kind: 'packet-mark', mask: stateMark, value: stateMark };
   const only = (direction: Direction, target: string): Chain =>
     chain(LINK_ONLY[direction], 'IP is judged elsewhere', [
-      rule([isIp], ACCEPT, 'judged by iptables'),
+      rule([isIp, seen], ACCEPT, 'judged by iptables'),
+      ...dropped(direction, [isIp], 'br_netfilter did not show it to iptables'),
       rule([], goTo(target), 'not IP, or tagged'),
     ]);
   return [...arpGuard(), ...linkLayerChains(), only('egress', 'egress_link'), only('ingress', 'ingress_link')];
@@ -377,14 +319,58 @@ export function arpChains(): readonly Chain[] {
  * is also connection tracking's own, hence a place just behind it, and br_netfilter's is 0 (linux/netfilter_bridge.h).
  */
 export function baseChains(datapath: Datapath, options: CompileOptions): readonly Chain[] {
-  const priority = BASE_PRIORITY[datapath];
+  const { egress, ingress } = BASE_PRIORITY[datapath];
   return [
-    portDispatch('egress', 'packets from ports', { hook: 'prerouting', priority }, options),
-    portDispatch('ingress', 'packets to ports', { hook: 'postrouting', priority }, options),
+    portDispatch('egress', 'packets from ports', { hook: 'prerouting', priority: egress }, options),
+    portDispatch('ingress', 'packets to ports', { hook: 'postrouting', priority: ingress }, options),
   ];
 }
 
-const BASE_PRIORITY: Readonly<Record<Datapath, number>> = { routed: 0, bridge: -200 + 10, 'bridge-netfilter': 0 + 10 };
+/** The base chains of the table that judges IP packets: with the fast path, and with what other devices may not send. */
+export function policyBaseChains(datapath: Datapath, options: CompileOptions): readonly Chain[] {
+  const [egress, ingress] = (['egress', 'ingress'] as const).map((direction) =>
+    fastPath(direction, ownLookup(datapath), options),
+  );
+  const others = datapath === 'routed' ? addressesOfPorts() : [];
+  return baseChains(datapath, options).map((base) =>
+    base.name === 'egress'
+      ? { ...base, rules: [...(egress ?? []), ...base.rules, ...others] }
+      : { ...base, rules: [...(ingress ?? []), ...base.rules] },
+  );
+}
+
+/** Egress when routed stands before destination translation (-100): it judges what the guest wrote. */
+const BASE_PRIORITY: Readonly<Record<Datapath, Readonly<Record<Direction, number>>>> = {
+  routed: { egress: -150, ingress: 0 },
+  bridge: { egress: -200 + 10, ingress: -200 + 10 },
+  'bridge-netfilter': { egress: 0 + 10, ingress: 0 + 10 },
+};
+
+/** Sets that the fast path asks: own sources of stateful ports, and families in which their devices have an address. */
+function ownLookup(datapath: Datapath): OwnLookup {
+  return {
+    egress: {
+      IPv4: { fields: SOURCE4_FIELDS, set: SETS.statefulSources4 },
+      IPv6: { fields: SOURCE6_FIELDS, set: SETS.statefulSources6 },
+    },
+    ingress: { fields: ['oifname', isBridged(datapath) ? 'ether type' : 'meta protocol'], set: SETS.statefulPorts },
+  };
+}
+
+/** Where the host routes, an address of a port comes from that port alone: it was let through before this. */
+function addressesOfPorts(): readonly Rule[] {
+  return [
+    ...dropped('egress', [inSet(['ip saddr'], SETS.addresses4)], 'address of a port from another device'),
+    ...dropped('egress', [inSet(['ip6 saddr'], SETS.addresses6)], 'address of a port from another device'),
+  ];
+}
+
+function unfiltered(): Chain {
+  return chain(CHAINS.unfilteredOut, 'from ports without port security', [
+    ...addressesOfPorts(),
+    rule([], ACCEPT, 'not filtered'),
+  ]);
+}
 
 /** The base chain of the arp table: ARP that the host receives. */
 export function arpBaseChain(options: CompileOptions): Chain {
@@ -446,7 +432,25 @@ export function zonePrograms(datapath: Datapath, isShared: boolean): readonly Zo
       ];
     case 'bridge-netfilter':
       return [{ family: 'inet', field: 'iifname', chains: [zonesIn('iifname', 'zone by bridge'), zonesOut] }];
-    case 'routed':
-      return [{ family: 'inet', field: 'iifname', chains: [zonesIn('iifname', 'zone by device'), zonesOut] }];
+    case 'routed': {
+      const bySource = [
+        act(
+          { kind: 'zone', fields: ['iifname', 'ip saddr'], map: SETS.zonesOfSources4 },
+          'an address of another network',
+        ),
+        act(
+          { kind: 'zone', fields: ['iifname', 'ip6 saddr'], map: SETS.zonesOfSources6 },
+          'an address of another network',
+        ),
+      ];
+      const byDevice = zonesIn('iifname', 'zone by device');
+      return [
+        {
+          family: 'inet',
+          field: 'iifname',
+          chains: [{ ...byDevice, rules: [...bySource, ...byDevice.rules] }, zonesOut],
+        },
+      ];
+    }
   }
 }

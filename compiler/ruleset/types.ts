@@ -112,7 +112,7 @@ export interface Chain {
 }
 
 export interface Hook {
-  readonly hook: 'prerouting' | 'postrouting' | 'input' | 'output';
+  readonly hook: 'prerouting' | 'postrouting' | 'input' | 'forward' | 'output';
   /** Netfilter priority; lower runs first. */
   readonly priority: number;
 }
@@ -139,18 +139,16 @@ export type Match =
   | { readonly kind: 'device-prefix'; readonly field: 'iifname' | 'oifname'; readonly prefix: string }
   /** The packet's connection tracking state is one of these. */
   | { readonly kind: 'ct-state'; readonly states: readonly CtState[] }
-  /** The connection's mark has (or has not) the bit. */
-  | { readonly kind: 'ct-mark'; readonly bit: number; readonly present: boolean }
-  /** The packet's mark says this of its connection, in two bits of which `bit` is the lower one. */
-  | { readonly kind: 'packet-state'; readonly bit: number; readonly state: PacketState };
+  /** The packet runs as its flow's first one did, or the other way. A packet without a flow is neither. */
+  | { readonly kind: 'ct-direction'; readonly direction: FlowDirection }
+  /** Bits of the flow's mark. A packet without a flow has no such mark, and no value of it. */
+  | { readonly kind: 'ct-mark'; readonly mask: number; readonly value: number }
+  /** Bits of the packet's mark. */
+  | { readonly kind: 'packet-mark'; readonly mask: number; readonly value: number };
 
-/**
- * What table inet tells table bridge of a packet, where the bridge family knows no connections. `unknown`: table inet did
- * not see the packet. `refused`: invalid, or of a flow whose permission was revoked.
- */
-export type PacketState = 'unknown' | 'established' | 'refused' | 'new';
+export type FlowDirection = 'original' | 'reply';
 
-export type CtState = 'established' | 'related' | 'invalid';
+export type CtState = 'new' | 'established' | 'related' | 'invalid';
 
 export type Action =
   | { readonly kind: 'verdict'; readonly verdict: Verdict }
@@ -171,5 +169,7 @@ export type Action =
    * with the next rule, and at last zone 0.
    */
   | { readonly kind: 'zone'; readonly fields: readonly Field[]; readonly map: string }
-  /** Write what is known of the packet's connection into its mark: see {@link PacketState}. */
-  | { readonly kind: 'packet-state'; readonly bit: number; readonly state: PacketState };
+  /** Set bits of the flow's mark, if the packet has a flow, and go on. */
+  | { readonly kind: 'ct-mark'; readonly bits: number }
+  /** Give bits of the packet's mark a value, and go on. */
+  | { readonly kind: 'packet-mark'; readonly mask: number; readonly value: number };

@@ -4,7 +4,7 @@ import type { BackendName, Wanted } from '../../agent/index.js';
 import { besideIptables, iptablesProgram, type Compiled } from '../../compiler/index.js';
 import { DEFAULT_OPTIONS, type CompileOptions } from '../../compiler/options.js';
 import { DATAPATHS, type Datapath } from '../../compiler/ruleset/types.js';
-import type { Port, Topology } from '../model/index.js';
+import { isOnHost, type Port, type Topology } from '../model/index.js';
 import { CommandError } from './errors.js';
 import { EXIT } from './exit-codes.js';
 import { sayProblems } from './output.js';
@@ -51,11 +51,17 @@ export const datapathOption = {
     default: hexMark(DEFAULT_OPTIONS.revokedMark),
     describe: 'the bit of the conntrack mark that says "revoked"',
   },
+  'admitted-mark': {
+    type: 'string',
+    requiresArg: true,
+    default: hexMark(DEFAULT_OPTIONS.admittedMark),
+    describe: 'the lower of the two bits of the conntrack mark that say which end admitted a flow',
+  },
   'state-mark': {
     type: 'string',
     requiresArg: true,
     default: hexMark(DEFAULT_OPTIONS.stateMark),
-    describe: 'the lower of the two bits of the packet mark that bridge-netfilter uses',
+    describe: 'the lowest of the three bits of the packet mark that bridge-netfilter uses',
   },
 } as const satisfies Record<string, Options>;
 
@@ -79,6 +85,7 @@ export interface DatapathArguments {
   readonly datapath: Datapath;
   readonly 'device-prefix': string;
   readonly 'revoked-mark': string;
+  readonly 'admitted-mark': string;
   readonly 'state-mark': string;
 }
 
@@ -126,12 +133,21 @@ const DEVICE_PREFIX = /^[A-Za-z0-9_.-]{1,14}$/;
 
 /** @param datapath where it was found out. */
 export function compileOptions(args: Omit<DatapathArguments, 'datapath'>, datapath: Datapath): CompileOptions {
+  const revokedMark = bitOf('--revoked-mark', args['revoked-mark'], 0x8000_0000);
+  const admittedMark = bitOf('--admitted-mark', args['admitted-mark'], 0x4000_0000);
+  if (revokedMark === admittedMark || revokedMark === 2 * admittedMark) {
+    throw new CommandError(
+      EXIT.usage,
+      `--admitted-mark: ${hexMark(admittedMark)} and the bit above it are not both free of --revoked-mark ${hexMark(revokedMark)}`,
+    );
+  }
   return {
     ...DEFAULT_OPTIONS,
     datapath,
     devicePrefix: devicePrefixOf(args['device-prefix']),
-    revokedMark: bitOf('--revoked-mark', args['revoked-mark'], 0x8000_0000),
-    stateMark: bitOf('--state-mark', args['state-mark'], 0x4000_0000),
+    revokedMark,
+    admittedMark,
+    stateMark: bitOf('--state-mark', args['state-mark'], 0x2000_0000),
   };
 }
 
@@ -163,14 +179,16 @@ function hexMark(bit: number): string {
  * device of the machine.
  */
 export function portsOfHost(topology: Topology, host: string): (port: Port) => boolean {
-  const hosts = new Set([...topology.ports.values()].flatMap((port) => port.host ?? []));
+  const hosts = new Set(
+    [...topology.ports.values()].flatMap((port) => [port.host ?? [], port.migratingTo ?? []].flat()),
+  );
   if (!hosts.has(host)) {
     const known = [...hosts].sort();
     const shown = known.slice(0, 5).join(', ') + (known.length > 5 ? ` and ${(known.length - 5).toString()} more` : '');
     const valid = known.length === 0 ? 'no port has a binding:host_id' : `ports are bound to ${shown}`;
     throw new CommandError(EXIT.invalidInput, `--host: no port is bound to ${JSON.stringify(host)}: ${valid}`);
   }
-  return (port) => port.host === host;
+  return (port) => isOnHost(port, host);
 }
 
 /** The ports named by id or, where unique, by name. */

@@ -66,7 +66,11 @@ export interface OtherPayload {
 }
 
 /**
- * What connection tracking says of a packet (nf_conntrack): `new`, `established` and `related` as nft(8) has them,
- * `invalid` too. `revoked` is an established packet of a flow that carries our mark.
+ * What is known of a packet's flow where a port judges it.
+ *
+ * `new`: it begins one. `established`: the port's end admitted the flow, and the packet is of it. `related`: an ICMP error
+ * about such a flow, or the beginning of a flow that an admitted one announced to a helper of the host. `unadmitted`:
+ * connection tracking has an entry for it, but the port's end did not admit that flow, whoever made the entry. `revoked`: of a
+ * flow whose permission was taken away. `invalid`: to connection tracking.
  */
-export type FlowState = 'new' | 'established' | 'related' | 'invalid' | 'revoked';
+export type FlowState = 'new' | 'established' | 'related' | 'unadmitted' | 'invalid' | 'revoked';

@@ -91,6 +91,7 @@ function printPort(port: Port): Fields {
     device_owner: port.deviceOwner,
     device: port.device,
     'binding:host_id': port.host ?? '',
+    ...(port.migratingTo === undefined ? {} : { 'binding:profile': { migrating_to: port.migratingTo } }),
     'binding:vif_type': 'bridge',
     'binding:vif_details': { bridge_name: port.bridge, ...(port.vlan === undefined ? {} : { vlan: port.vlan }) },
   };

@@ -41,6 +41,8 @@ export interface Port {
   readonly deviceOwner: string;
   /** `binding:host_id`; undefined when the port is unbound or the field is absent. */
   readonly host: string | undefined;
+  /** `binding:profile.migrating_to`: the host that it is on the way to, where its device may be before the binding is. */
+  readonly migratingTo: string | undefined;
   /** The network device: explicit `device`, or `tap` + first 11 characters of the id. At most 15 bytes. */
   readonly device: string;
   /** The Linux bridge that the device is plugged into: explicit, or `brq` + first 11 characters of the network's id. */
@@ -123,4 +125,9 @@ export interface Subnet {
   readonly name: string;
   readonly networkId: string;
   readonly cidr: Prefix;
+}
+
+/** True when a host enforces the port: it is bound there, or on the way there. */
+export function isOnHost({ host, migratingTo }: Port, name: string): boolean {
+  return host === name || migratingTo === name;
 }

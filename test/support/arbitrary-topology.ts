@@ -233,5 +233,5 @@ export function frameOf(port: Port, frame: Frame): Frame {
 }
 
 export function arbitraryState(): fc.Arbitrary<FlowState> {
-  return fc.constantFrom('new', 'new', 'new', 'established', 'related', 'invalid', 'revoked');
+  return fc.constantFrom('new', 'new', 'new', 'established', 'related', 'unadmitted', 'invalid', 'revoked');
 }

@@ -7,7 +7,7 @@ type TableName = keyof FamilyTables;
 
 const TABLES: readonly TableName[] = ['raw', 'mangle'];
 const OF_THE_KERNEL = ['PREROUTING', 'OUTPUT', 'POSTROUTING'];
-const VERDICTS = ['ACCEPT', 'DROP', 'RETURN', 'CT'];
+const VERDICTS = ['ACCEPT', 'DROP', 'RETURN', 'CT', 'CONNMARK'];
 
 export interface IptablesState {
   /** Declaration and entries of each set, by name. */

@@ -1,5 +1,6 @@
 /** `portcullis check`: is a topology valid? */
 import type { CommandModule } from 'yargs';
+import { overlapsByHost, overlapText } from '../../../compiler/index.js';
 import { formatProblem } from '../../model/index.js';
 import { EXIT } from '../exit-codes.js';
 import { printLine, say, sayProblems } from '../output.js';
@@ -33,7 +34,13 @@ export const checkCommand: CommandModule<object, CheckArguments> = {
           2,
         ),
       );
-    else sayProblems(problems);
+    else {
+      sayProblems(problems);
+      for (const [host, overlaps] of overlapsByHost(topology.ports.values())) {
+        for (const overlap of overlaps)
+          say(`notice: ${host === '' ? 'no host' : host}, where it routes: ${overlapText(overlap)}`);
+      }
+    }
     say(
       `${topology.ports.size.toString()} ports, ${topology.securityGroups.size.toString()} security groups, ` +
         `${topology.addressGroups.size.toString()} address groups: ` +

@@ -3,6 +3,7 @@ import type { CommandModule } from 'yargs';
 import {
   besideIptables,
   compile,
+  overlapText,
   iptablesProgram,
   printIpsets,
   printIptables,
@@ -92,14 +93,8 @@ export const compileCommand: CommandModule<object, CompileArguments> = {
     const topology = await readTopology(args.topology, args['skip-invalid']);
     const options = compileOptions(args, args.datapath);
     const compiled = compile(topology, localPorts(topology, args), options);
-    for (const { bridge, address, networkIds } of compiled.policy.zones.overlaps) {
-      const what =
-        bridge === undefined
-          ? 'the second is kept apart, and answers from outside the host do not reach it; the bridge datapath has no such limit'
-          : `both are on bridge ${bridge} and share its conntrack zone; --datapath bridge with the VLANs of both (provider:segmentation_id) keeps them apart`;
-      say(`notice: ${address} is used in networks ${networkIds.join(' and ')}: ${what}`);
-    }
-    if (!args['dry-run']) await loadOnce(args, compiled, options);
+    for (const overlap of compiled.policy.zones.overlaps) say(`notice: ${overlapText(overlap)}`);
+    if (!args['dry-run']) await loadOnce(args, topology, compiled, options);
     else if (args.backend === 'iptables') printForIptables(compiled, options, args.part);
     else dryRun(compiled, options, args.format);
   },
@@ -175,12 +170,21 @@ function printForIptables({ policy }: Compiled, options: CompileOptions, only: I
 }
 
 async function loadOnce(
-  { backend, confirm }: CompileArguments,
+  args: CompileArguments,
+  topology: Topology,
   compiled: Compiled,
   options: CompileOptions,
 ): Promise<void> {
-  const { isNoDifference, load, probeDatapath, startConfirmation } = await import('../../../agent/index.js');
+  const { isNoDifference, load, probeDatapath, startConfirmation, takeOverFlows } =
+    await import('../../../agent/index.js');
+  const { backend, confirm } = args;
   await probeDatapath(options.datapath, backend);
+  try {
+    await takeOverFlows(topology, localPorts(topology, args), options);
+  } catch (error) {
+    // The host is enforced all the same; what answers in such flows must begin anew.
+    say(`live flows cannot be taken over: ${error instanceof Error ? error.message : String(error)}`);
+  }
   const wanted = wantedBy(backend, compiled, options);
   if (confirm === undefined) {
     reportLoaded(await load(wanted));

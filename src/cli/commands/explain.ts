@@ -1,6 +1,7 @@
 /** `portcullis explain`: would a packet pass, and which rule decides? */
 import type { CommandModule } from 'yargs';
 import { EPHEMERAL_PORT, explain, firstAddress, renderExplanation, type End } from '../../../compiler/explain/index.js';
+import { overlapsByHost, overlapText } from '../../../compiler/index.js';
 import { DEFAULT_OPTIONS } from '../../../compiler/options.js';
 import {
   FAMILIES,
@@ -66,7 +67,7 @@ export const explainCommand: CommandModule<object, ExplainArguments> = {
         'icmp-code': { type: 'number', requiresArg: true, describe: 'ICMP code (0 if absent)' },
         family: { choices: FAMILIES, describe: 'only this family; both, where both ends have addresses, if absent' },
         state: {
-          choices: ['new', 'established', 'related', 'invalid', 'revoked'] as const,
+          choices: ['new', 'established', 'related', 'unadmitted', 'invalid', 'revoked'] as const,
           default: 'new' as const,
           describe: 'what connection tracking says of the packet',
         },
@@ -86,12 +87,29 @@ export const explainCommand: CommandModule<object, ExplainArguments> = {
     );
     if (args.json) printLine(JSON.stringify(explanations, null, 2));
     else {
+      sayOverlaps(topology, args);
       const paint = { good: colours.green, bad: colours.red, dim: colours.dim };
       for (const line of explanations.flatMap((one) => renderExplanation(one, paint))) printLine(line);
     }
     if (explanations.some(({ verdict }) => verdict === 'drop')) process.exitCode = EXIT.dropped;
   },
 };
+
+/** Addresses of either end that another network's port has, too, by which the state of flows is kept apart. */
+function sayOverlaps(topology: Topology, args: ExplainArguments): void {
+  const ends = [endNamed(topology, args.from, '--from', false), endNamed(topology, args.to, '--to', false)];
+  for (const overlaps of overlapsByHost(topology.ports.values()).values()) {
+    for (const overlap of overlaps) {
+      const concerns = ends.some(
+        ({ port, address }) =>
+          (overlap.holder !== undefined && port?.id === overlap.holder.id) ||
+          address?.text === overlap.address ||
+          port?.fixedIps.some(({ text }) => text === overlap.address) === true,
+      );
+      if (concerns) say(`notice: ${overlapText(overlap)}`);
+    }
+  }
+}
 
 /** `address` undefined stands for the port's first one of each family; `port` undefined for an address that no port has. */
 type Named =
@@ -119,7 +137,7 @@ function endOf(named: Named, family: Family): End | undefined {
   return address?.family === family ? { port: named.port, address } : undefined;
 }
 
-function endNamed(topology: Topology, text: string, option: string): Named {
+function endNamed(topology: Topology, text: string, option: string, isSaid = true): Named {
   const byId = topology.ports.get(text);
   if (byId !== undefined) return { port: byId, address: undefined };
   const address = parseAddress(text);
@@ -132,7 +150,8 @@ function endNamed(topology: Topology, text: string, option: string): Named {
     );
   }
   if (only !== undefined) {
-    if (address !== undefined) say(`${option}: ${address.text} is port ${quoteValue(only.name)} (${only.id})`);
+    if (address !== undefined && isSaid)
+      say(`${option}: ${address.text} is port ${quoteValue(only.name)} (${only.id})`);
     return { port: only, address };
   }
   if (address !== undefined) return { port: undefined, address };

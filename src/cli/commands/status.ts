@@ -76,6 +76,7 @@ function render(status: AgentStatus, isEveryPortShown: boolean): readonly string
     `drift: ${drift.foreign.toString()} foreign changes, ${drift.found.toString()} found${drift.last === undefined ? '' : `, last by ${drift.last}`}`,
     `watching process: ${watching.losses === 0 ? 'never away' : `away ${watching.losses.toString()} times, last: ${watching.lastReason ?? ''}`}`,
     `live flows: ${flows.revoked.toString()} cut, ${flows.restored.toString()} let go on`,
+    ...status.overlaps.map((overlap) => colours.red(`overlap: ${overlap}`)),
     summaryOf(status.ports),
     ...portTable(isEveryPortShown ? status.ports : shownPorts(status.ports)),
   ];

@@ -75,10 +75,18 @@ export function parsePort(fields: Fields, place: Place, context: PortContext): P
     filtering: filteringOf(adminStateUp, trusted, secured),
     deviceOwner,
     host: textIn(fields, 'binding:host_id', place) || undefined,
+    migratingTo: migrationTarget(fields),
     device,
     bridge,
     vlan,
   };
+}
+
+/** What Nova writes there is not for us to refuse. */
+function migrationTarget(fields: Fields): string | undefined {
+  const profile = field(fields, 'binding:profile');
+  const target = isFields(profile) ? field(profile, 'migrating_to') : undefined;
+  return typeof target === 'string' && target !== '' ? target : undefined;
 }
 
 function filteringOf(adminStateUp: boolean, trusted: boolean, secured: boolean): Filtering {

@@ -225,8 +225,9 @@ export function flowsSuite(datapath: Datapath, backend: LabBackend = 'nftables')
       await plug('master', 'pctbridge');
       const direct = { ...forth('v4', 17, 54), destinationMac: SERVER.mac };
       expect(await reach(direct)).toEqual([[]]);
+      // It is that table which closes it. What br_netfilter shows to the rules of routed ports, they refuse, too.
+      await lab.exec('sysctl', ['-qw', 'net.bridge.bridge-nf-call-iptables=0']);
       await lab.load('delete table bridge portcullis');
-      // It is that table which closes it.
       expect(await reach(direct)).toEqual([[SERVER.device]]);
       await plug('nomaster');
       await lab.exec('ip', ['link', 'delete', 'pctbridge']);

@@ -15,7 +15,7 @@ import {
   type IptablesProgram,
   type Table,
 } from '../../../compiler/index.js';
-import { judgeEgress, judgeIngress } from '../../../compiler/explain/index.js';
+import { judgeEgress, judgeIngress, type JudgeContext } from '../../../compiler/explain/index.js';
 import {
   parseTopology,
   type FlowState,
@@ -106,6 +106,21 @@ function isHere(port: Port): boolean {
   return port.host === 'host-1';
 }
 
+function contextOf(topology: Topology, datapath: Datapath): JudgeContext {
+  const fixed = [...topology.ports.values()]
+    .filter((port) => isHere(port) && port.filtering === 'filtered')
+    .flatMap(({ fixedIps }) => fixedIps.map(({ text }) => text));
+  return {
+    topology,
+    widestPairLength: DEFAULT_OPTIONS.widestPairLength,
+    ...(datapath === 'routed' ? { addressesOfPorts: new Set(fixed) } : {}),
+  };
+}
+
+function sendsAsPort({ addressesOfPorts }: JudgeContext, { payload }: Frame): boolean {
+  return payload.kind === 'ip' && addressesOfPorts?.has(payload.source.text) === true;
+}
+
 function portOfDevice(topology: Topology, name: string): Port | undefined {
   return [...topology.ports.values()].find((port) => isHere(port) && port.device === name);
 }
@@ -166,7 +181,7 @@ export function policySuite(datapath: Datapath, { topologies, frames }: Size, ba
       const options = { ...DEFAULT_OPTIONS, datapath };
       await lab.loadPolicy(hostPolicy(topology, isHere, options), options);
       await lab.forgetFlows();
-      const context = { topology, widestPairLength: DEFAULT_OPTIONS.widestPairLength };
+      const context = contextOf(topology, datapath);
       const portOf = (name: string): Port | undefined => portOfDevice(topology, name);
       const shots = shotsFor(topology, known, take(frameSource, frames));
       const hits = await lab.shoot(shots);
@@ -181,6 +196,14 @@ export function policySuite(datapath: Datapath, { topologies, frames }: Size, ba
           const judged = judgeEgress(context, portOf(shot.device), frame, state);
           counts[judged.verdict]++;
           expect(hit.passedEgress ? 'accept' : 'drop', says(judged)).toBe(judged.verdict);
+        }
+        // Whoever else sends from a port's address, where the host routes.
+        if (shot.device === undefined && sendsAsPort(context, frame)) {
+          counts.drop++;
+          expect({ passed: hit.passedEgress, arrived: hit.arrived }, says('as a port')).toEqual({
+            passed: false,
+            arrived: [],
+          });
         }
         // What is tagged, wrapped or foreign gets nowhere past a filter; a host that routes strips priority tags.
         const isForeign = isBridged(datapath)
@@ -250,7 +273,7 @@ export function instantsSuite(datapath: Datapath, { topologies, frames }: Size, 
     };
     /** Whether a policy lets a packet through to a port. */
     const lets = ({ topology }: World, { device: from, frame }: Shot, to: string, state: FlowState): boolean => {
-      const context = { topology, widestPairLength: DEFAULT_OPTIONS.widestPairLength };
+      const context = contextOf(topology, datapath);
       const out =
         from === undefined || judgeEgress(context, portOfDevice(topology, from), frame, state).verdict === 'accept';
       return out && judgeIngress(context, portOfDevice(topology, to), frame, state).verdict === 'accept';

@@ -86,7 +86,7 @@ it.each<[string, readonly string[], string]>([
   [
     'two bits for a mark',
     ['compile', '--dry-run', '-t', EXAMPLE, '--state-mark', '0x3'],
-    '--state-mark: "0x3" is not one bit, from 0x1 to 0x40000000',
+    '--state-mark: "0x3" is not one bit, from 0x1 to 0x20000000',
   ],
   [
     'a device prefix that is syntax',

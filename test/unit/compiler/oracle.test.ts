@@ -8,6 +8,7 @@ import {
   runEgress,
   runIngress,
   type Datapath,
+  type FlowDirection,
 } from '../../../compiler/index.js';
 import { judgeEgress, judgeIngress } from '../../../compiler/explain/index.js';
 import { parseTopology, type Frame, type Port } from '../../../src/model/index.js';
@@ -34,21 +35,34 @@ it.each<Datapath>(['routed', 'bridge', 'bridge-netfilter'])(
     const verdicts = { accept: 0, drop: 0 };
     const property = fc.property(
       arbitraryTopology(),
-      fc.array(fc.tuple(arbitraryFrame(), arbitraryState(), fc.boolean()), { minLength: FRAMES, maxLength: FRAMES }),
+      fc.array(
+        fc.tuple(arbitraryFrame(), arbitraryState(), fc.constantFrom<FlowDirection>('original', 'reply'), fc.boolean()),
+        { minLength: FRAMES, maxLength: FRAMES },
+      ),
       (topology, frames) => {
         const options = { ...DEFAULT_OPTIONS, datapath };
         const { ruleset } = compile(topology, (port) => port.host === 'host-1', options);
-        const context = { topology, widestPairLength: options.widestPairLength };
+        const addressesOfPorts = new Set(
+          [...topology.ports.values()]
+            .filter((port) => port.host === 'host-1' && port.filtering === 'filtered')
+            .flatMap((port) => port.fixedIps.map(({ text }) => text)),
+        );
+        const context = {
+          topology,
+          widestPairLength: options.widestPairLength,
+          ...(datapath === 'routed' ? { addressesOfPorts } : {}),
+        };
         const locals: readonly (Port | undefined)[] = [
           ...[...topology.ports.values()].filter((port) => port.host === 'host-1'),
           undefined,
         ];
         for (const port of locals) {
           const device = port?.device ?? 'tapnobody';
-          for (const [random, state, own] of frames) {
+          for (const [random, state, direction, own] of frames) {
+            const flow = { direction, options };
             const frame = own && port !== undefined ? frameOf(port, random) : random;
             const egress = judgeEgress(context, port, frame, state);
-            const ranEgress = runEgress(ruleset, device, frame, state);
+            const ranEgress = runEgress(ruleset, device, frame, state, flow);
             if (ranEgress.verdict !== 'unseen') {
               verdicts[egress.verdict]++;
               expect({ egress: ranEgress.verdict, device, frame, state }).toEqual({
@@ -59,7 +73,7 @@ it.each<Datapath>(['routed', 'bridge', 'bridge-netfilter'])(
               });
             } else expect(datapath === 'routed' && isUnseenWhenRouted(frame)).toBe(true);
             const ingress = judgeIngress(context, port, random, state);
-            const ranIngress = runIngress(ruleset, device, random, state);
+            const ranIngress = runIngress(ruleset, device, random, state, flow);
             if (ranIngress.verdict !== 'unseen') {
               verdicts[ingress.verdict]++;
               expect({ ingress: ranIngress.verdict, device, random, state }).toEqual({

@@ -1,0 +1,38 @@
+/** Watches settings of the kernel that enforcement hangs on: nothing tells of their changes, so they are read again and again. */
+import { readBridgeCalls } from '../kernel/bridge-calls.js';
+
+/** In milliseconds. */
+const EVERY = 1000;
+
+export class SwitchWatch {
+  #timer: NodeJS.Timeout | undefined;
+  #fault: string | undefined;
+
+  /** @param onChange what is wrong now; undefined when it is right again. */
+  constructor(private readonly onChange: (fault: string | undefined) => void) {}
+
+  /** What is wrong; undefined when nothing is. */
+  get fault(): string | undefined {
+    return this.#fault;
+  }
+
+  start(): void {
+    void this.#look();
+    this.#timer = setInterval(() => void this.#look(), EVERY);
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  async #look(): Promise<void> {
+    const off = (await readBridgeCalls()).filter(({ state }) => state !== 'on').map(({ name }) => name);
+    const fault =
+      off.length === 0
+        ? undefined
+        : `${off.join(' and ')} ${off.length === 1 ? 'is' : 'are'} off: packets of bridges are not shown to our rules, and are closed; set to 1`;
+    if (fault === this.#fault) return;
+    this.#fault = fault;
+    this.onChange(fault);
+  }
+}
