@@ -6,6 +6,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { lastLines, until, within } from '../support/waiting.js';
 
+/** Without authentication nothing else is taken: a browser cannot send it for another site. */
+const JSON_BODY = { 'content-type': 'application/json' };
+
 const MAIN = 'dist/src/cli/main.js';
 
 const disk = mkdtempSync(join(tmpdir(), 'portcullis-disk-'));
@@ -63,7 +66,11 @@ afterAll(async () => {
 /** Asks the API; it has to answer. */
 async function ask(path: string, init: RequestInit = {}): Promise<Response> {
   try {
-    return await within(`${init.method ?? 'GET'} ${path} to be answered`, fetch(`${url}${path}`, init), said);
+    return await within(
+      `${init.method ?? 'GET'} ${path} to be answered`,
+      fetch(`${url}${path}`, { headers: JSON_BODY, ...init }),
+      said,
+    );
   } catch (error) {
     throw new Error(`the API does not answer; it said last:\n${said()}`, { cause: error });
   }

@@ -55,6 +55,7 @@ async function post(url: string, path: string, body: object): Promise<boolean> {
   try {
     const response = await fetch(`${url}/v2.0/${path}`, {
       method: path.startsWith('quotas') ? 'PUT' : 'POST',
+      headers: { 'content-type': 'application/json' },
       body: JSON.stringify(body),
     });
     await response.text();
