@@ -14,6 +14,7 @@ import { Network } from '../src/cli/demo/network.js';
 import { parseTopology, type Port } from '../src/model/index.js';
 import { median } from './document.js';
 
+const JSON_BODY = { 'content-type': 'application/json' };
 const MAIN = fileURLToPath(new URL('../src/cli/main.js', import.meta.url));
 const GROUPS = 1000;
 const CONNECTIONS = [1, 32];
@@ -39,7 +40,7 @@ class Client {
   async ask(method: string, path: string, body?: object): Promise<Answer> {
     return new Promise((resolve, reject) => {
       const asked = request(
-        { host: '127.0.0.1', port: this.port, method, path: `/v2.0/${path}`, agent: this.#agent },
+        { host: '127.0.0.1', port: this.port, method, path: `/v2.0/${path}`, agent: this.#agent, headers: JSON_BODY },
         (answer) => {
           const chunks: Buffer[] = [];
           answer.on('data', (chunk: Buffer) => chunks.push(chunk));
