@@ -210,7 +210,7 @@ export class Agent {
       loaded: isLoaded,
       enforced: isLoaded && !options.audit,
       settled: isLoaded && this.#enforcer.isIdle && this.#sweeper.hasLooked,
-      lateSince: lateFor === undefined ? undefined : new Date(Date.now() - lateFor).toISOString(),
+      lateSince: lateFor === undefined ? undefined : agoInSeconds(lateFor),
       lastError: this.#enforcer.lastError,
       leftover: this.#enforcer.leftover,
       source: {
@@ -448,4 +448,9 @@ export class Agent {
 
 function round(milliseconds: number): number {
   return Math.round(10 * milliseconds) / 10;
+}
+
+/** The same instant says the same, whenever it is asked for: to the second. */
+function agoInSeconds(milliseconds: number): string {
+  return new Date(1000 * Math.round((Date.now() - milliseconds) / 1000)).toISOString();
 }

@@ -91,7 +91,7 @@ export const compileCommand: CommandModule<object, CompileArguments> = {
     refuseWhatDoesNotFit(args);
     const topology = await readTopology(args.topology, args['skip-invalid']);
     const options = compileOptions(args, args.datapath);
-    const compiled = compile(topology, localPorts(topology, args), options);
+    const compiled = await compiledFor(args, topology, options);
     for (const { bridge, address, networkIds } of compiled.policy.zones.overlaps) {
       const what =
         bridge === undefined
@@ -104,6 +104,16 @@ export const compileCommand: CommandModule<object, CompileArguments> = {
     else dryRun(compiled, options, args.format);
   },
 };
+
+/** What is loaded keeps devices closed that were ports' once; what is only printed knows of none. */
+async function compiledFor(args: CompileArguments, topology: Topology, options: CompileOptions): Promise<Compiled> {
+  const isLocal = localPorts(topology, args);
+  if (args['dry-run']) return compile(topology, isLocal, options);
+  const { readLoadedDevices, withFormerDevices } = await import('../../../agent/index.js');
+  const loaded = await readLoadedDevices(args.backend);
+  const local = withFormerDevices(topology, isLocal, loaded, options.devicePrefix);
+  return compile(local.topology, local.isLocal, options);
+}
 
 function refuseWhatDoesNotFit(args: CompileArguments): void {
   const refuse = (message: string): never => {
