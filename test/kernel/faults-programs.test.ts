@@ -112,7 +112,9 @@ describe('the watching process', () => {
     const pid = agent.watcher();
     process.kill(pid, 'SIGSTOP');
     await lab.load('flush ruleset');
-    const { watching } = await agent.until((status) => status.watching.losses > 0 && status.settled);
+    const { watching } = await agent.until(
+      ({ watching: now, settled }) => now.losses > 0 && now.awaySince === undefined && settled,
+    );
     expect(watching.lastReason).toContain('said nothing for too long');
     expect(agent.watcher()).not.toBe(pid);
     expect((await lab.exec('nft', ['list', 'tables'])).stdout).toContain('table inet portcullis');
