@@ -220,7 +220,7 @@ export class Agent {
       loaded: isLoaded,
       enforced: isLoaded && !options.audit && this.#switches.fault === undefined,
       settled: isLoaded && this.#enforcer.isIdle && this.#sweeper.hasLooked,
-      lateSince: lateFor === undefined ? undefined : new Date(Date.now() - lateFor).toISOString(),
+      lateSince: lateFor === undefined ? undefined : agoInSeconds(lateFor),
       lastError: this.#switches.fault ?? this.#enforcer.lastError,
       leftover: this.#enforcer.leftover,
       overlaps: this.#enforcer.compiler.overlaps(),
@@ -475,4 +475,9 @@ export class Agent {
 
 function round(milliseconds: number): number {
   return Math.round(10 * milliseconds) / 10;
+}
+
+/** The same instant says the same, whenever it is asked for: to the second. */
+function agoInSeconds(milliseconds: number): string {
+  return new Date(1000 * Math.round((Date.now() - milliseconds) / 1000)).toISOString();
 }

@@ -107,8 +107,11 @@ export class Enforcer {
   /** The same, of the transaction under way. */
   #runningSince: number | undefined;
   readonly #commits = new Commits(() => {
+    this.#isUnconfirmed = true;
     this.doubt('no notice of our own transaction came');
   });
+  /** Nobody told of a transaction of ours: what is loaded must be seen before anything is called enforced. */
+  #isUnconfirmed = false;
   readonly #former: FormerDevices;
   /** Somebody changed our tables while a transaction of ours was under way. */
   #isDisturbed = false;
@@ -229,7 +232,7 @@ export class Enforcer {
 
   /** True when the kernel holds the policy, as far as is known. */
   get isEnforced(): boolean {
-    return this.#isEnforced && this.lateFor === undefined;
+    return this.#isEnforced && !this.#isUnconfirmed && this.lateFor === undefined;
   }
 
   /** For how long the oldest change has waited that is not in force, in milliseconds; undefined while none has waited for long. */
@@ -428,11 +431,26 @@ export class Enforcer {
         this.#doubt = 'ports that the kernel refuses were closed';
         return;
       }
+      if (this.#isUnconfirmed) await this.#confirm(plan);
       this.#report(plan, 'everything', reason, startedAt, changedAt);
     } catch (error) {
       this.#doubt ??= reason;
       throw error;
     }
+  }
+
+  /**
+   * Looks whether what a plan was to bring is there.
+   * @throws KernelError `ineffective` when it is not, whatever the program said.
+   */
+  async #confirm(plan: Plan): Promise<void> {
+    if (plan.changes > 0 && (await this.#backend.plan(false)).changes > 0) {
+      throw new KernelError(
+        'ineffective',
+        'nft said that it had applied a transaction, and what is loaded is not that',
+      );
+    }
+    this.#isUnconfirmed = false;
   }
 
   /** Closes the ports without which the kernel takes the rest. Throws the error when no port is at fault. */

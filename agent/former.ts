@@ -2,7 +2,7 @@
  * Devices that were ports' once and are none's now. They stay closed, whatever their names, until somebody says otherwise: a port
  * that leaves the topology must not open its device. To the compiler each is a port that is down.
  */
-import { parseMac, type Port } from '../src/model/index.js';
+import { parseMac, type Port, type Topology } from '../src/model/index.js';
 
 /** No id of a topology has a colon. */
 const ID = 'closed:';
@@ -78,4 +78,23 @@ export function closedPort(device: string): Port {
     bridge: device,
     vlan: undefined,
   };
+}
+
+/**
+ * A topology that closes the devices which are loaded as ports' and are none's now, for who loads once and has no memory.
+ * @param loaded as {@link readLoadedDevices} gives them.
+ * @param prefix devices of this prefix are closed without us.
+ */
+export function withFormerDevices(
+  topology: Topology,
+  isLocal: (port: Port) => boolean,
+  loaded: Iterable<string>,
+  prefix: string,
+): { readonly topology: Topology; readonly isLocal: (port: Port) => boolean } {
+  const former = new FormerDevices(prefix);
+  former.remember(loaded);
+  const devices = [...topology.ports.values()].filter(isLocal).map(({ device }) => device);
+  const ports = new Map(topology.ports);
+  for (const [id, port] of former.update(() => devices)) if (port !== undefined) ports.set(id, port);
+  return { topology: { ...topology, ports }, isLocal: (port) => isFormerDevice(port) || isLocal(port) };
 }

@@ -5,6 +5,8 @@ export { readCounters, type Counters, type PortDrops, type RuleCounter } from '.
 export { startConfirmation, type ConfirmOutcome, type PendingConfirmation } from './kernel/confirm.js';
 export { takeOverFlows } from './flows/take-over.js';
 export { KernelError, type KernelErrorCode } from './kernel/errors.js';
+export { withFormerDevices } from './former.js';
+export { readLoadedDevices } from './kernel/loaded-devices.js';
 export { removeIptables } from './kernel/iptables.js';
 export { isNoDifference, load, loadBaseline, planLoad, type Difference, type Wanted } from './kernel/load.js';
 export { applyText, deletionOfLoadedTables, nftVersion, readLoadedTables, saveLoadedTables } from './kernel/nft.js';

@@ -4,10 +4,11 @@
  * nft never translates its messages (it sets no locale), so matching their text in one place is safe.
  */
 import { TABLE_NAME, type Table, type TableFamily, type TableState } from '../../compiler/index.js';
+import { OWNED } from '../netlink/nf-tables.js';
 import { NetlinkError } from '../netlink/socket.js';
 import { listTables } from '../netlink/tables.js';
 import { KernelError } from './errors.js';
-import { readLoadedTable, textToCheck, withTrueBodies, type LoadedTable } from './loaded.js';
+import { readLoadedTable, tableOfAnother, textToCheck, withTrueBodies, type LoadedTable } from './loaded.js';
 import { runProgram, type ProgramOptions, type ProgramResult } from './program.js';
 
 const EPERM = 1;
@@ -19,6 +20,7 @@ const FAMILIES: readonly TableFamily[] = ['inet', 'arp', 'bridge'];
 export async function readLoadedTables(): Promise<readonly LoadedTable[]> {
   return Promise.all(
     (await ownTables()).map(async ({ family, flags }) => {
+      if ((flags & OWNED) !== 0) return tableOfAnother(family);
       // The listing says what is there in words; the debug output says what it is to the kernel.
       const args = ['--json', '--numeric', '--stateless', '--debug=netlink', 'list', 'table', family, TABLE_NAME];
       return parseListing(family, flags, await runNft(args));

@@ -37,7 +37,7 @@ const oneGroup = (rules: readonly Fields[], fields: Fields = {}): Fields => ({
 });
 
 export const NAMED_TOPOLOGIES: Readonly<Record<string, Named>> = {
-  empty: { about: 'nothing at all: every tap is closed', document: {} },
+  empty: { about: 'nothing at all: every tap is closed', document: { ports: [] } },
   'no-groups': {
     about: 'a port in no group passes service traffic only',
     document: { ports: [port(1, { security_groups: [] })] },

@@ -92,13 +92,23 @@ export const compileCommand: CommandModule<object, CompileArguments> = {
     refuseWhatDoesNotFit(args);
     const topology = await readTopology(args.topology, args['skip-invalid']);
     const options = compileOptions(args, args.datapath);
-    const compiled = compile(topology, localPorts(topology, args), options);
+    const compiled = await compiledFor(args, topology, options);
     for (const overlap of compiled.policy.zones.overlaps) say(`notice: ${overlapText(overlap)}`);
     if (!args['dry-run']) await loadOnce(args, topology, compiled, options);
     else if (args.backend === 'iptables') printForIptables(compiled, options, args.part);
     else dryRun(compiled, options, args.format);
   },
 };
+
+/** What is loaded keeps devices closed that were ports' once; what is only printed knows of none. */
+async function compiledFor(args: CompileArguments, topology: Topology, options: CompileOptions): Promise<Compiled> {
+  const isLocal = localPorts(topology, args);
+  if (args['dry-run']) return compile(topology, isLocal, options);
+  const { readLoadedDevices, withFormerDevices } = await import('../../../agent/index.js');
+  const loaded = await readLoadedDevices(args.backend);
+  const local = withFormerDevices(topology, isLocal, loaded, options.devicePrefix);
+  return compile(local.topology, local.isLocal, options);
+}
 
 function refuseWhatDoesNotFit(args: CompileArguments): void {
   const refuse = (message: string): never => {

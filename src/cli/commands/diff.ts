@@ -42,8 +42,10 @@ export const diffCommand: CommandModule<object, DiffArguments> = {
     checkBackend(args);
     const topology = await readTopology(args.topology, args['skip-invalid']);
     const options = compileOptions(args, args.datapath);
-    const compiled = compile(topology, portsOfHost(topology, args.host), options);
-    const { isNoDifference, planLoad } = await import('../../../agent/index.js');
+    const { isNoDifference, planLoad, readLoadedDevices, withFormerDevices } = await import('../../../agent/index.js');
+    const loaded = await readLoadedDevices(args.backend);
+    const local = withFormerDevices(topology, portsOfHost(topology, args.host), loaded, options.devicePrefix);
+    const compiled = compile(local.topology, local.isLocal, options);
     const difference = await planLoad(wantedBy(args.backend, compiled, options));
     for (const line of renderDifference(difference, colours)) printLine(line);
     if (isNoDifference(difference)) say('what is loaded is what the topology says');

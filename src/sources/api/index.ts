@@ -103,19 +103,17 @@ export class ApiSource implements Source {
   #take(text: string): void {
     // A sign of life; it also says that we have everything.
     if (text === '') return;
-    let event: SourceEvent;
     try {
       const line = parseFeedLine(text);
-      event = this.#feed.take(line);
+      this.#listener?.(this.#feed.take(line));
       this.#revision = line.revision;
     } catch (error) {
-      // Whatever it was is lost to us: everything must be told anew.
+      // Whatever it was is lost to us, or to who listens: everything must be told anew.
       this.#revision = undefined;
       throw error;
     }
     this.#backoff = BACKOFF.first;
     this.#lastReason = undefined;
-    this.#listener?.(event);
   }
 
   /** Told once for each distinct reason. */

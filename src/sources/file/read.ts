@@ -95,6 +95,7 @@ function jsonErrorAt(content: string, error: unknown): TextPosition | undefined 
 }
 
 async function parseYaml(file: string, content: string): Promise<ReadResult> {
+  if (mayBeTooDeep(content)) return failure(file, 'syntax', TOO_DEEP);
   const { isNode, LineCounter, parseAllDocuments } = await import('yaml');
   const documents: SourceDocument[] = [];
   const problems: Problem[] = [];
@@ -105,7 +106,7 @@ async function parseYaml(file: string, content: string): Promise<ReadResult> {
       if (error === undefined) {
         const value = document.toJS({ maxAliasCount: MAX_ALIAS_COUNT }) as unknown;
         if (isTooDeep(value)) {
-          problems.push(...failure(file, 'syntax', `is nested deeper than ${MOST_NESTED.toString()} levels`).problems);
+          problems.push(...failure(file, 'syntax', TOO_DEEP).problems);
           continue;
         }
         const locate = (path: string): TextPosition | undefined => {
@@ -137,7 +138,31 @@ async function parseYaml(file: string, content: string): Promise<ReadResult> {
   return { documents, problems };
 }
 
-/** Without a stack of calls: that is what depth would end. */
+const TOO_DEEP = `is nested deeper than ${MOST_NESTED.toString()} levels`;
+
+/**
+ * Before it is parsed: the parser calls itself at each level, and where the stack ends within a regular expression V8 ends the
+ * process. What is counted is never less than the depth; brackets and indentation within texts count, too.
+ */
+function mayBeTooDeep(yaml: string): boolean {
+  const indents: number[] = [];
+  let brackets = 0;
+  for (const line of yaml.split('\n')) {
+    const [start = '', spaces = ''] = /^( *)(?:[-?:][ \t]+)*/.exec(line) ?? [];
+    if (line.length === start.length) continue;
+    while ((indents.at(-1) ?? -1) >= spaces.length) indents.pop();
+    indents.push(spaces.length);
+    const compact = start.length === spaces.length ? 0 : start.slice(spaces.length).split(/[ \t]+/).length - 1;
+    for (const character of line) {
+      if (character === '[' || character === '{') brackets++;
+      else if ((character === ']' || character === '}') && brackets > 0) brackets--;
+      if (indents.length + compact + brackets > MOST_NESTED) return true;
+    }
+  }
+  return false;
+}
+
+/** Through aliases, without a stack of calls: that is what depth would end. */
 function isTooDeep(value: unknown): boolean {
   let level: readonly unknown[] = [value];
   for (let depth = 0; level.length > 0; depth++) {

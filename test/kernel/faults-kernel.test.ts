@@ -1,0 +1,167 @@
+/** A kernel that is not what its comments say: whatever somebody made of our tables is found, by each comparison, and mended. */
+import { execa } from 'execa';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { eventually } from '../support/waiting.js';
+import { Lab } from './lab/lab.js';
+import { allow, CLIENT, forth, HOST, PAIR, pairDocument, reachIn, SERVER } from './lab/pair.js';
+import { TestAgent } from './lab/test-agent.js';
+
+const DOCUMENT = pairDocument([allow('udp', 53), allow('tcp', 80)]);
+/** What passes with it, and what does not. */
+const SHOTS = [forth('v4', 17, 53), forth('v4', 17, 54)];
+const ENFORCED = [[SERVER.device], []];
+
+let lab: Lab;
+let agent: TestAgent;
+beforeAll(async () => {
+  lab = await Lab.create(PAIR);
+});
+afterAll(async () => {
+  await lab.destroy();
+});
+beforeEach(async () => {
+  await lab.forgetFlows();
+  await lab.restoreProbe();
+  for (const family of ['inet', 'arp', 'bridge']) {
+    await lab.load(`table ${family} portcullis\ndelete table ${family} portcullis`);
+  }
+  agent = new TestAgent(lab.host);
+  agent.write(DOCUMENT);
+});
+afterEach(async () => {
+  await agent.destroy();
+});
+
+async function diff(): Promise<{ readonly exitCode: number | undefined; readonly stdout: string }> {
+  return lab.exec(process.execPath, ['dist/src/cli/main.js', 'diff', '-t', agent.path, '--host', HOST]);
+}
+
+async function differs(): Promise<boolean> {
+  return (await diff()).exitCode !== 0;
+}
+
+/** A command with the handle of the first rule that a pattern finds: `$chain` and `$handle` stand for it. */
+async function ofRule(pattern: RegExp, command: string): Promise<string> {
+  const listing = (await lab.exec('nft', ['--handle', 'list', 'table', 'inet', 'portcullis'])).stdout;
+  let chain = '';
+  for (const line of listing.split('\n')) {
+    chain = /^\s*chain (\S+) \{/.exec(line)?.[1] ?? chain;
+    const handle = pattern.test(line) ? / # handle (\d+)/.exec(line)?.[1] : undefined;
+    if (handle !== undefined) {
+      const comment = /comment "([^"]*)"/.exec(line)?.[1] ?? '';
+      return command.replace('$chain', chain).replace('$handle', handle).replace('$comment', comment);
+    }
+  }
+  throw new Error(`no rule is like ${String(pattern)}`);
+}
+
+const NOT_ALLOWED = /drop comment ".*no rule allows it"/;
+
+const LIES: readonly (readonly [string, () => Promise<string> | string])[] = [
+  ['a table made dormant', () => 'add table inet portcullis { flags dormant; }'],
+  [
+    'a drop made an accept under its own comment',
+    async () =>
+      ofRule(NOT_ALLOWED, 'replace rule inet portcullis $chain handle $handle counter accept comment "$comment"'),
+  ],
+  [
+    'a match that is wider under its own comment',
+    async () =>
+      ofRule(
+        /@sg_servers_in_ports /,
+        'replace rule inet portcullis $chain handle $handle meta l4proto udp accept comment "$comment"',
+      ),
+  ],
+  [
+    'a rule twice, the second time with another body',
+    async () => ofRule(NOT_ALLOWED, 'insert rule inet portcullis $chain accept comment "$comment"'),
+  ],
+  [
+    'a jump to a chain of somebody',
+    () => 'add chain inet portcullis x; add rule inet portcullis x accept; insert rule inet portcullis egress jump x',
+  ],
+  [
+    'a base chain of somebody in our table',
+    () => 'add chain inet portcullis x { type filter hook forward priority 0; policy accept; }',
+  ],
+  ['the policy of a base chain', () => 'add chain inet portcullis ingress { policy drop; }'],
+  ['an object of somebody', () => 'add counter inet portcullis x'],
+  [
+    'the verdict of a device',
+    () =>
+      `delete element inet portcullis to_port { "${SERVER.device}" }; add element inet portcullis to_port { "${SERVER.device}" : accept }`,
+  ],
+  ['a set of the same name with another flag', () => 'add set inet portcullis foreign { type ifname; flags timeout; }'],
+];
+
+describe.each(LIES)('%s', (_what, lie) => {
+  it('is shown by diff, and mended at the start, and while the agent runs', async () => {
+    await agent.run();
+    expect(await reachIn(lab, ...SHOTS)).toEqual(ENFORCED);
+    await agent.end();
+    await lab.load(await lie());
+    expect(await differs()).toBe(true);
+    await agent.run();
+    expect([await differs(), await reachIn(lab, ...SHOTS)]).toEqual([false, ENFORCED]);
+
+    const { drift } = await agent.status();
+    await lab.load(await lie());
+    await agent.until((status) => status.drift.foreign > drift.foreign && status.settled);
+    await eventually(async () => !(await differs()));
+    await lab.forgetFlows();
+    expect(await reachIn(lab, ...SHOTS)).toEqual(ENFORCED);
+  });
+});
+
+it('a comparison that finds the kernel as it should be writes nothing', async () => {
+  await agent.run();
+  const generation = async (): Promise<string> =>
+    (await lab.exec(process.execPath, ['dist/test/kernel/lab/generation.js'])).stdout;
+  const before = await generation();
+  expect((await diff()).exitCode).toBe(0);
+  const { readAt } = (await agent.status()).source;
+  process.kill((await agent.status()).pid, 'SIGHUP');
+  await agent.until((status) => status.source.readAt !== readAt && status.settled);
+  expect(await generation()).toBe(before);
+});
+
+it('a foreign flush is answered by what closes, before anything is read back, and then by the policy', async () => {
+  await agent.run();
+  await lab.load('flush ruleset');
+  await agent.until(({ drift, settled }) => drift.foreign > 0 && settled);
+  const told = agent.log().map(({ msg, way }) => (msg === 'applied' ? `applied ${String(way)}` : msg));
+  const closedAt = told.indexOf('closed until what is loaded is known');
+  expect(closedAt).toBeGreaterThan(0);
+  expect(told.slice(closedAt)).toContain('applied everything');
+  await lab.restoreProbe();
+  await lab.forgetFlows();
+  expect([await differs(), await reachIn(lab, ...SHOTS)]).toEqual([false, ENFORCED]);
+});
+
+it('flushed again and again it is closed again and again, and heals when that ends', async () => {
+  await agent.run();
+  for (let round = 0; round < 20; round++) {
+    const before = (await agent.status()).drift.foreign;
+    await eventually(async () => (await lab.exec('nft', ['list', 'tables'])).stdout.includes('inet portcullis'));
+    await lab.load('flush ruleset');
+    await agent.until(({ drift }) => drift.foreign > before);
+  }
+  await agent.until(({ settled }) => settled);
+  await lab.restoreProbe();
+  await lab.forgetFlows();
+  expect([await differs(), await reachIn(lab, ...SHOTS)]).toEqual([false, ENFORCED]);
+});
+
+it('a table that another program owns is named, the others are enforced, and it is tried again when that program is gone', async () => {
+  const owner = execa('ip', ['netns', 'exec', lab.host, 'nft', '-i'], { stdin: 'pipe', reject: false });
+  owner.stdin.write('add table arp portcullis { flags owner; }\n');
+  await eventually(async () => (await lab.exec('nft', ['list', 'tables'])).stdout.includes('table arp portcullis'));
+  agent.start();
+  const status = await agent.until(({ lastError }) => lastError?.includes('owns it') === true);
+  expect([status.enforced, status.lastError]).toEqual([false, expect.stringContaining('table arp portcullis')]);
+  expect(await reachIn(lab, ...SHOTS)).toEqual(ENFORCED);
+  owner.stdin.end();
+  await owner;
+  await agent.until(({ enforced }) => enforced);
+  expect([await differs(), CLIENT.device]).toEqual([false, CLIENT.device]);
+});

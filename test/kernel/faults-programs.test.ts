@@ -1,0 +1,173 @@
+/** Programs that hang or lie, children that do not start, hang or die: doubt, and said; and nothing of it lasts. */
+import { execa } from 'execa';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { eventually } from '../support/waiting.js';
+import { Lab } from './lab/lab.js';
+import { allow, forth, PAIR, pairDocument, reachIn, SERVER } from './lab/pair.js';
+import { TestAgent } from './lab/test-agent.js';
+import { WrappedNft } from './lab/wrapped-nft.js';
+
+const OPEN = pairDocument([allow('udp', 53)]);
+const CLOSED = pairDocument([]);
+
+let lab: Lab;
+let agent: TestAgent;
+beforeAll(async () => {
+  lab = await Lab.create(PAIR);
+});
+afterAll(async () => {
+  await lab.destroy();
+});
+beforeEach(async () => {
+  await lab.forgetFlows();
+  await lab.restoreProbe();
+  for (const family of ['inet', 'arp', 'bridge']) {
+    await lab.load(`table ${family} portcullis\ndelete table ${family} portcullis`);
+  }
+  agent = new TestAgent(lab.host);
+  agent.write(OPEN);
+});
+afterEach(async () => {
+  await agent.destroy();
+});
+
+const isOpen = async (): Promise<boolean> => {
+  const [reached = []] = await reachIn(lab, forth('v4', 17, 53));
+  return reached.includes(SERVER.device);
+};
+
+describe('nft', () => {
+  it.each([
+    ['a load that hangs', '"-f -"', 'exec sleep 100000'],
+    ['a load that hangs in a child of its own, which keeps its pipes', '"-f -"', 'sleep 100000 | cat; exit 0'],
+    ['a listing that hangs', '*list*', 'sleep 100000'],
+    ['a check that hangs', '*--check*', 'sleep 100000'],
+  ])(
+    '%s is given up, is no enforcement meanwhile, and the change arrives afterwards',
+    async (_what, pattern, action) => {
+      const nft = new WrappedNft(agent.folder, pattern, action);
+      await agent.run({ env: nft.env });
+      nft.on();
+      agent.write(CLOSED);
+      process.kill((await agent.status()).pid, 'SIGHUP');
+      const late = await agent.until(({ enforced }) => !enforced);
+      expect(late.ports.map(({ state }) => state)).not.toContain('enforced');
+      expect((await agent.ask('/health')).code).toBe(503);
+      await eventually(() => agent.log().some(({ msg }) => msg.includes('it was ended')));
+      nft.off();
+      await agent.until(({ settled }) => settled);
+      expect(await isOpen()).toBe(false);
+    },
+  );
+
+  it('that hangs does not keep an agent that is asked to stop', async () => {
+    const nft = new WrappedNft(agent.folder, '"-f -"', 'sleep 100000');
+    await agent.run({ env: nft.env });
+    nft.on();
+    agent.write(CLOSED);
+    await agent.until(({ settled }) => !settled);
+    expect(await agent.end()).toBe(0);
+  });
+
+  it.each([
+    ['says yes and does nothing', 'cat > /dev/null; exit 0'],
+    [
+      'says yes and does something else',
+      'cat > /dev/null; echo "add table inet pctest_other; delete table inet pctest_other" | /usr/sbin/nft -f -; exit 0',
+    ],
+  ])('that %s is found out, and the change arrives when it is honest again', async (_what, action) => {
+    const nft = new WrappedNft(agent.folder, '"-f -"', action);
+    await agent.run({ env: nft.env });
+    nft.on();
+    agent.write(CLOSED);
+    const { lastError } = await agent.until(({ enforced, lastError: said }) => !enforced && said !== undefined);
+    expect(lastError).toContain('nft said that it had applied');
+    nft.off();
+    await agent.until(({ settled }) => settled);
+    expect(await isOpen()).toBe(false);
+  });
+
+  it('that is killed, or cannot be started for want of descriptors, is tried again', async () => {
+    const nft = new WrappedNft(agent.folder, '"-f -"', 'kill -9 $$');
+    await agent.run({ env: nft.env });
+    nft.on();
+    agent.write(CLOSED);
+    await agent.until(({ enforced, lastError }) => !enforced && lastError?.includes('SIGKILL') === true);
+    nft.off();
+    await agent.until(({ settled }) => settled);
+    expect(await isOpen()).toBe(false);
+  });
+});
+
+describe('the watching process', () => {
+  /** Somebody's flush is noticed and mended. */
+  async function isWatched(): Promise<void> {
+    const { drift } = await agent.status();
+    await lab.load('flush ruleset');
+    await agent.until((status) => status.drift.foreign > drift.foreign && status.settled);
+  }
+
+  it('that hangs is ended and started again, and what it missed is mended', async () => {
+    await agent.run();
+    const pid = agent.watcher();
+    process.kill(pid, 'SIGSTOP');
+    await lab.load('flush ruleset');
+    const { watching } = await agent.until(
+      ({ watching: now, settled }) => now.losses > 0 && now.awaySince === undefined && settled,
+    );
+    expect(watching.lastReason).toContain('said nothing for too long');
+    expect(agent.watcher()).not.toBe(pid);
+    expect((await lab.exec('nft', ['list', 'tables'])).stdout).toContain('table inet portcullis');
+    await isWatched();
+  });
+
+  it('that cannot be started is tried until it can, and the status says that nobody listens', async () => {
+    await agent.run();
+    const { pid } = await agent.status();
+    const limit = async (descriptors: string): Promise<void> => {
+      await execa('prlimit', ['--pid', pid.toString(), `--nofile=${descriptors}`]);
+    };
+    const { stdout } = await execa('prlimit', [
+      '--pid',
+      pid.toString(),
+      '--nofile',
+      '--output=SOFT,HARD',
+      '--noheadings',
+    ]);
+    const [soft = '', hard = ''] = stdout.trim().split(/\s+/);
+    await limit(`8:${hard}`);
+    process.kill(agent.watcher(), 'SIGKILL');
+    await eventually(() => agent.log().some(({ msg }) => msg.includes('cannot be started')));
+    await limit(`${soft}:${hard}`);
+    const { watching } = await agent.until((status) => status.watching.awaySince === undefined && status.settled);
+    expect(watching.losses).toBeGreaterThan(1);
+    await isWatched();
+  });
+
+  it('that hangs while a change of ours is made leaves that change in doubt: it is compared', async () => {
+    await agent.run();
+    process.kill(agent.watcher(), 'SIGSTOP');
+    agent.write(CLOSED);
+    await agent.until(({ lastTransaction }) => lastTransaction?.reason === 'no notice of our own transaction came');
+    expect(await isOpen()).toBe(false);
+  });
+});
+
+it('a lock that nobody but root can take: a name that somebody took before us keeps no agent away', async () => {
+  const squatter = execa(
+    'ip',
+    [
+      'netns',
+      'exec',
+      lab.host,
+      'python3',
+      '-c',
+      'import socket,time\ns=socket.socket(socket.AF_UNIX)\ns.bind("\\0portcullis-agent")\ns.listen()\nprint(1,flush=True)\ntime.sleep(1000)',
+    ],
+    { reject: false },
+  );
+  await new Promise((resolve) => squatter.stdout.once('data', resolve));
+  await agent.run();
+  expect((await agent.status()).enforced).toBe(true);
+  squatter.kill();
+});

@@ -1,0 +1,259 @@
+/** Input that is empty, half, shrunken, or no file at all opens nothing and interrupts nothing. */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, renameSync, rmdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { Lab } from './lab/lab.js';
+import {
+  allow,
+  CLIENT,
+  EGRESS,
+  forth,
+  HERE,
+  HOST,
+  ipFrame,
+  PAIR,
+  pairDocument,
+  portFields,
+  ports,
+  reachIn,
+  SERVER,
+} from './lab/pair.js';
+import { TestAgent } from './lab/test-agent.js';
+
+/** A device that no prefix closes. */
+const NAMED = { device: 'vnet7', mac: 'fa:16:3e:00:00:07', v4: '10.0.0.7', v6: 'fd00::7' };
+const named = { ...portFields(NAMED, ['servers'], HERE), id: 'named-port-0007', device: NAMED.device };
+const pair = [portFields(CLIENT, ['clients'], HERE), portFields(SERVER, ['servers'], HERE)];
+const ALL = pairDocument([allow('udp', 53)], { ports: [...pair, named] });
+
+let lab: Lab;
+let agent: TestAgent;
+beforeAll(async () => {
+  lab = await Lab.create([...PAIR, { device: NAMED.device, addresses: [NAMED.v4, NAMED.v6], mac: NAMED.mac }]);
+});
+afterAll(async () => {
+  await lab.destroy();
+});
+beforeEach(async () => {
+  await lab.forgetFlows();
+  await lab.restoreProbe();
+  for (const family of ['inet', 'arp', 'bridge']) {
+    await lab.load(`table ${family} portcullis\ndelete table ${family} portcullis`);
+  }
+  agent = new TestAgent(lab.host);
+  agent.write(ALL);
+});
+afterEach(async () => {
+  await agent.destroy();
+});
+
+const toNamed = {
+  device: CLIENT.device,
+  frame: ipFrame(CLIENT.mac, CLIENT.v4, NAMED.v4, ports(17, 30_000, 54)),
+};
+/** What must pass as long as the policy is in force; the two others must not, whatever happens. */
+const reach = async (): Promise<unknown> => reachIn(lab, forth('v4', 17, 53), forth('v4', 17, 54), toNamed);
+const ENFORCED = [[SERVER.device], [], []];
+
+const portcullis = async (
+  ...args: readonly string[]
+): Promise<{ readonly exitCode: number | undefined; readonly stdout: string }> =>
+  lab.exec(process.execPath, ['dist/src/cli/main.js', ...args, '--socket', agent.socket]);
+
+describe('a source that becomes', () => {
+  const good = JSON.stringify(ALL);
+  it.each<[string, () => void, () => void]>([
+    [
+      'an empty file',
+      () => {
+        writeFileSync(agent.path, '');
+      },
+      () => undefined,
+    ],
+    [
+      'an empty object',
+      () => {
+        agent.write('{}');
+      },
+      () => undefined,
+    ],
+    [
+      'null',
+      () => {
+        agent.write('null');
+      },
+      () => undefined,
+    ],
+    [
+      'a comment',
+      () => {
+        agent.write('# nothing\n');
+      },
+      () => undefined,
+    ],
+    [
+      'keys without values',
+      () => {
+        agent.write('ports:\nsecurity_groups:\n');
+      },
+      () => undefined,
+    ],
+    [
+      'empty lists',
+      () => {
+        agent.write({ ports: [], security_groups: [] });
+      },
+      () => undefined,
+    ],
+    [
+      'half a file',
+      () => {
+        writeFileSync(agent.path, good.slice(0, good.length / 2));
+      },
+      () => undefined,
+    ],
+    [
+      'a value without a bottom',
+      () => {
+        agent.write(`{"ports":[{"id":${'['.repeat(20_000)}${']'.repeat(20_000)}}]}`);
+      },
+      () => undefined,
+    ],
+    [
+      'a named pipe',
+      () => {
+        rmSync(agent.path);
+        execFileSync('mkfifo', [agent.path]);
+      },
+      () => undefined,
+    ],
+    [
+      'a device',
+      () => {
+        rmSync(agent.path);
+        symlinkSync('/dev/zero', agent.path);
+      },
+      () => undefined,
+    ],
+    [
+      'an empty device',
+      () => {
+        rmSync(agent.path);
+        symlinkSync('/dev/null', agent.path);
+      },
+      () => undefined,
+    ],
+    [
+      'a link to itself',
+      () => {
+        rmSync(agent.path);
+        symlinkSync(agent.path, agent.path);
+      },
+      () => undefined,
+    ],
+    [
+      'an empty folder',
+      () => {
+        rmSync(agent.path);
+        mkdirSync(agent.path);
+      },
+      () => {
+        rmdirSync(agent.path);
+      },
+    ],
+    [
+      'nothing',
+      () => {
+        rmSync(agent.path);
+      },
+      () => undefined,
+    ],
+  ])(
+    '%s is stale: the last good state stays, also through a restart, and the next good one is read',
+    async (_what, spoil, mend) => {
+      await agent.run();
+      expect(await reach()).toEqual(ENFORCED);
+      spoil();
+      const stale = await agent.until(({ source }) => source.staleSince !== undefined);
+      expect([stale.enforced, stale.ports.length]).toEqual([true, 3]);
+      expect(await reach()).toEqual(ENFORCED);
+      await agent.end();
+      agent.start();
+      await agent.until(({ source }) => source.staleSince !== undefined);
+      expect(await reach()).toEqual(ENFORCED);
+      mend();
+      const next = join(agent.folder, 'next');
+      writeFileSync(next, JSON.stringify(pairDocument([allow('udp', 55)], { ports: [...pair, named] })));
+      renameSync(next, agent.path);
+      await agent.until(({ source, settled }) => source.staleSince === undefined && settled);
+      expect(await reachIn(lab, forth('v4', 17, 55), forth('v4', 17, 53), toNamed)).toEqual([[SERVER.device], [], []]);
+      expect(await agent.end()).toBe(0);
+    },
+  );
+});
+
+it('a whole without this host’s ports is obeyed when somebody says so, and when the next whole is well', async () => {
+  await agent.run();
+  const empty = { ...ALL, ports: [] };
+  agent.write(empty);
+  await agent.until(({ source }) => source.isHeld);
+  expect((await portcullis('status')).exitCode).toBe(11);
+  agent.write(ALL);
+  await agent.until(({ source }) => !source.isHeld && source.staleSince === undefined);
+  expect((await portcullis('accept')).exitCode).toBe(1);
+  agent.write(empty);
+  await agent.until(({ source }) => source.isHeld);
+  expect((await portcullis('accept')).exitCode).toBe(0);
+  await agent.until(
+    ({ ports: left, settled, source }) => left.length === 0 && settled && source.staleSince === undefined,
+  );
+  expect(await reach()).toEqual([[], [], []]);
+});
+
+it('with --allow-shrink it is obeyed at once', async () => {
+  await agent.run({ args: ['--allow-shrink'] });
+  await agent.settled({ ...ALL, ports: [] });
+  expect((await agent.status()).ports).toEqual([]);
+});
+
+it('a device that leaves the topology is closed whatever its name, through restarts and flushes, until it is released', async () => {
+  await agent.run();
+  const without = pairDocument([allow('udp', 53)]);
+  await agent.settled(without);
+  const isClosed = async (): Promise<void> => {
+    expect(await reach()).toEqual(ENFORCED);
+    expect((await agent.status()).formerDevices).toEqual([NAMED.device]);
+  };
+  await isClosed();
+  await agent.end('SIGKILL');
+  await agent.run();
+  await isClosed();
+  await lab.load('flush ruleset');
+  await agent.until(({ drift, settled }) => drift.foreign > 0 && settled);
+  await lab.restoreProbe();
+  await isClosed();
+  const diff = ['dist/src/cli/main.js', 'diff', '-t', agent.path, '--host', HOST];
+  expect((await lab.exec(process.execPath, diff)).exitCode).toBe(0);
+
+  await agent.settled(ALL);
+  expect((await agent.status()).formerDevices).toEqual([]);
+  await agent.settled(without);
+  expect((await portcullis('release', CLIENT.device)).exitCode).toBe(1);
+  expect((await portcullis('release', NAMED.device)).exitCode).toBe(0);
+  await agent.until(({ settled, formerDevices }) => settled && formerDevices.length === 0);
+  expect(await reachIn(lab, toNamed)).toEqual([[NAMED.device]]);
+  const status = await portcullis('status');
+  expect([status.exitCode, status.stdout]).toEqual([
+    13,
+    expect.stringContaining(`NOT FILTERED, and look like guests’: ${NAMED.device}`),
+  ]);
+});
+
+it('a host whose ports have no device is said to be such', async () => {
+  const elsewhere = { ...portFields(SERVER, ['servers'], HERE), id: 'absent-port-01', device: 'tapabsent' };
+  agent.write({ security_groups: [{ id: 'servers', security_group_rules: EGRESS }], ports: [elsewhere] });
+  await agent.run({ args: ['--allow-shrink'] });
+  const status = await portcullis('status');
+  expect([status.exitCode, status.stdout]).toEqual([12, expect.stringContaining('NO DEVICE of any port is there')]);
+});

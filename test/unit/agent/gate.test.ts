@@ -1,0 +1,95 @@
+import { describe, expect, it } from 'vitest';
+import { SourceGate } from '../../../agent/gate.js';
+import { EMPTY_TOPOLOGY, parseTopology, type Port, type Topology } from '../../../src/model/index.js';
+
+const isLocal = (port: Port): boolean => port.host === 'here';
+
+/** A topology of so many ports of this host, from a number on, and one of another host. */
+function topology(count: number, first = 0): Topology {
+  const port = (n: number, host: string): object => ({
+    id: `port-${n.toString().padStart(8, '0')}`,
+    network_id: 'n',
+    mac_address: 'fa:16:3e:00:00:01',
+    device: `tap${n.toString()}`,
+    'binding:host_id': host,
+  });
+  const ports = Array.from({ length: count }, (_none, n) => port(first + n, 'here'));
+  const { topology: parsed, problems } = parseTopology([
+    { file: 't', content: { ports: [...ports, port(9999, 'there')] } },
+  ]);
+  expect(problems).toEqual([]);
+  return parsed;
+}
+
+describe('a whole topology', () => {
+  it.each([
+    [1, 0, 'held'],
+    [5, 0, 'held'],
+    [5, 1, 'topology'],
+    [9, 1, 'topology'],
+    [10, 5, 'topology'],
+    [10, 4, 'held'],
+    [100, 49, 'held'],
+    [100, 50, 'topology'],
+    [0, 0, 'topology'],
+    [3, 8, 'topology'],
+  ] as const)('of a host with %i ports that has %i left is: %s', (before, after, kind) => {
+    const gate = new SourceGate(isLocal, false);
+    gate.whole(topology(before), undefined);
+    expect(gate.whole(topology(after), undefined).kind).toBe(kind);
+    expect(gate.isHolding).toBe(kind === 'held');
+  });
+
+  it('with other ids for the same devices lost nothing', () => {
+    const gate = new SourceGate(isLocal, false);
+    gate.remember(['tap0', 'tap1']);
+    expect(gate.whole(topology(2), undefined).kind).toBe('topology');
+  });
+
+  it('is held back after a restart, too: the kernel knows the devices', () => {
+    const gate = new SourceGate(isLocal, false);
+    gate.remember(['tap0', 'tap1']);
+    expect(gate.whole(EMPTY_TOPOLOGY, undefined).kind).toBe('held');
+  });
+
+  it('that is held back is obeyed when somebody says so, with the changes since', () => {
+    const gate = new SourceGate(isLocal, false);
+    gate.whole(topology(3), undefined);
+    expect(gate.accept()).toBeUndefined();
+    gate.whole(EMPTY_TOPOLOGY, undefined);
+    const [one] = topology(1).ports.values();
+    if (one === undefined) throw new Error('no port');
+    const changes = { ports: new Map([[one.id, one]]), securityGroups: new Map(), addressGroups: new Map() };
+    expect(gate.changes(changes).kind).toBe('held');
+    const accepted = gate.accept();
+    expect(accepted?.kind === 'topology' ? [...accepted.topology.ports.keys()] : []).toEqual([one.id]);
+  });
+
+  it('is judged by what is in force, not by the one that was held back', () => {
+    const gate = new SourceGate(isLocal, false);
+    gate.whole(topology(20), undefined);
+    gate.whole(topology(1), undefined);
+    expect(gate.whole(topology(2), undefined).kind).toBe('held');
+    expect(gate.whole(topology(20), undefined).kind).toBe('topology');
+  });
+
+  it('that the source doubts is held back, unless nothing is in force', () => {
+    const gate = new SourceGate(isLocal, true);
+    expect(gate.whole(topology(3), 'older').kind).toBe('topology');
+    expect(gate.whole(topology(3), 'older').kind).toBe('held');
+  });
+
+  it('may shrink where that is permitted', () => {
+    const gate = new SourceGate(isLocal, true);
+    gate.whole(topology(20), undefined);
+    expect(gate.whole(EMPTY_TOPOLOGY, undefined).kind).toBe('topology');
+  });
+});
+
+it('single changes are obeyed, the last port of the host included', () => {
+  const gate = new SourceGate(isLocal, false);
+  gate.whole(topology(1), undefined);
+  const gone = new Map([['port-00000000', undefined]]);
+  expect(gate.changes({ ports: gone, securityGroups: new Map(), addressGroups: new Map() }).kind).toBe('changes');
+  expect(gate.whole(EMPTY_TOPOLOGY, undefined).kind).toBe('topology');
+});
