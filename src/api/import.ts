@@ -1,13 +1,14 @@
 /** A topology in Neutron's shapes -> records: for a store that begins with what another one has. */
 import { z } from 'zod';
-import { formatProblem, parsePrefix, parseTopology, type SourceDocument } from '../model/index.js';
-import { isObject } from './neutron/attributes.js';
+import { parsePrefix, parseTopology, type SourceDocument } from '../model/index.js';
+import { ApiError } from './errors.js';
+import { isObject, shown, type Fields } from './neutron/attributes.js';
 import { timestamp } from './neutron/resource.js';
 import { DEFAULT_NAME } from './neutron/default-group.js';
 import { ruleContent } from './neutron/rule-content.js';
-import type { GroupRecord, RecordChange, RuleRecord } from './records.js';
+import { QUOTA_NAMES, SHARED_TYPES, type GroupRecord, type RecordChange, type RuleRecord } from './records.js';
 
-/** A document that cannot be imported; one line. */
+/** A document that cannot be imported; a line for each thing that is wrong. */
 export class ImportError extends Error {
   override readonly name = 'ImportError';
 }
@@ -19,7 +20,6 @@ const text = z
 const project = { project_id: z.string().optional(), tenant_id: z.string().optional() };
 
 /** @param now for objects that do not say when they were made. */
-
 function schemas(now: string) {
   const standard = {
     id: z.string(),
@@ -103,44 +103,190 @@ function schemas(now: string) {
         .default([]),
       'binding:vnic_type': z.string().default('normal'),
       'binding:host_id': text,
+      'binding:profile': z
+        .record(z.string(), z.unknown())
+        .nullish()
+        .transform((value) => value ?? {}),
+      extra_dhcp_opts: z
+        .array(
+          z.object({
+            opt_name: z.string(),
+            opt_value: z.string().nullable(),
+            ip_version: z.coerce
+              .number()
+              .default(4)
+              .transform((version): 4 | 6 => (version === 6 ? 6 : 4)),
+          }),
+        )
+        .nullish()
+        .transform((value) => value ?? []),
     }),
     security_group: z.object({ ...common, stateful: z.boolean().default(true) }),
     rules_in_group: z.object({ id: z.string(), security_group_rules: z.array(z.looseObject({})).default([]) }),
     security_group_rule: rule,
     address_group: z.object({ ...standard, name: text, addresses: z.array(z.string()).default([]) }),
+    rbac_policy: z.object({
+      id: z.string(),
+      ...project,
+      object_type: z.enum(SHARED_TYPES),
+      object_id: z.string(),
+      action: z.literal('access_as_shared'),
+      target_tenant: z.string(),
+    }),
+    quota: z.looseObject({ ...project }),
+    default_security_group_rule: rule.omit({ security_group_id: true }).extend({
+      description: text,
+      used_in_default_sg: z.boolean(),
+      used_in_non_default_sg: z.boolean(),
+    }),
   };
+}
+
+/** One thing that is wrong, and with which object. */
+export interface ImportProblem {
+  readonly file: string;
+  /** `ports[3]`, or deeper. */
+  readonly path: string;
+  readonly message: string;
 }
 
 /**
  * The records of a topology. Objects are named by id, as Neutron's API gives them.
- * @throws ImportError with the first thing that is wrong.
+ * @throws ImportError with everything that is wrong, a line each.
  */
 export function recordsOf(documents: readonly SourceDocument[], now = timestamp()): readonly RecordChange[] {
-  const { problems } = parseTopology(documents);
-  const wrong = problems.find(({ severity }) => severity !== 'notice');
-  if (wrong !== undefined) throw new ImportError(formatProblem(wrong));
+  const { records, problems } = readRecords(documents, now);
+  if (problems.length > 0) throw new ImportError(problems.map(lineOf).join('\n'));
+  return records;
+}
+
+/**
+ * The records of a topology, and one line for each object that is left out: what is of no use here, and with `skipsInvalid` what
+ * cannot be used, because of itself or of something that it names.
+ * @throws ImportError with everything that is wrong, unless that is left out; for a document of which nothing can be used.
+ */
+export function usableRecordsOf(
+  documents: readonly SourceDocument[],
+  skipsInvalid: boolean,
+  now = timestamp(),
+): { readonly records: readonly RecordChange[]; readonly leftOut: readonly string[] } {
+  const leftOut: string[] = [];
+  let rest = documents;
+  for (;;) {
+    const { records, problems, unkept } = readRecords(rest, now);
+    if (problems.length === 0) return { records, leftOut: [...leftOut, ...unkept.map(lineOf)] };
+    const without = skipsInvalid ? withoutObjects(rest, problems) : undefined;
+    if (without === undefined) throw new ImportError(problems.map(lineOf).join('\n'));
+    leftOut.push(
+      ...problems.map((problem) => lineOf({ ...problem, message: `${idAt(rest, problem)}${problem.message}` })),
+    );
+    rest = without;
+  }
+}
+
+function lineOf({ file, path, message }: ImportProblem): string {
+  return [file, path, message].filter((part) => part !== '').join(': ');
+}
+
+/** The innermost object of a path: one of a list, or a rule in its group. */
+const OBJECT = /^([a-z_]+)\[(\d+)\](?:\.security_group_rules\[(\d+)\])?/;
+
+/** Of an object, for people: where it stands is said of what was left when it was looked at. */
+function idAt(documents: readonly SourceDocument[], { file, path }: ImportProblem): string {
+  const [, key = '', index, rule] = OBJECT.exec(path) ?? [];
+  const content = documents.find((one) => one.file === file)?.content;
+  const list = isObject(content) ? content[key] : undefined;
+  const item: unknown = Array.isArray(list) ? list[Number(index)] : undefined;
+  const rules = isObject(item) ? item['security_group_rules'] : undefined;
+  const inner: unknown = rule !== undefined && Array.isArray(rules) ? rules[Number(rule)] : item;
+  return isObject(inner) && inner['id'] !== undefined ? `${shown(inner['id'])}: ` : '';
+}
+
+/** Undefined where a problem is no object's. */
+function withoutObjects(
+  documents: readonly SourceDocument[],
+  problems: readonly ImportProblem[],
+): readonly SourceDocument[] | undefined {
+  const gone = new Set<string>();
+  for (const { file, path } of problems) {
+    const [object] = OBJECT.exec(path) ?? [];
+    if (object === undefined) return undefined;
+    gone.add(`${file} ${object}`);
+  }
+  return documents.map((document) => {
+    const { file, content } = document;
+    if (!isObject(content)) return document;
+    const kept = Object.entries(content).map(([key, list]) => {
+      if (!Array.isArray(list)) return [key, list];
+      const items = (list as readonly unknown[]).flatMap((item, index) => {
+        const name = `${file} ${key}[${index.toString()}]`;
+        if (gone.has(name)) return [];
+        const rules = isObject(item) ? item['security_group_rules'] : undefined;
+        if (!isObject(item) || !Array.isArray(rules)) return [item];
+        const left = (rules as readonly unknown[]).filter(
+          (_rule, number) => !gone.has(`${name}.security_group_rules[${number.toString()}]`),
+        );
+        return [{ ...item, security_group_rules: left }];
+      });
+      return [key, items];
+    });
+    return { ...document, content: Object.fromEntries(kept) as object };
+  });
+}
+
+interface Read {
+  readonly records: readonly RecordChange[];
+  readonly problems: readonly ImportProblem[];
+  /** What is right, and of no use here. */
+  readonly unkept: readonly ImportProblem[];
+}
+
+function readRecords(documents: readonly SourceDocument[], now: string): Read {
+  const wrong = parseTopology(documents).problems.filter(({ severity }) => severity !== 'notice');
+  // Of what the compiler refuses the rest is not looked at: much of it would follow.
+  if (wrong.length > 0) return { records: [], problems: wrong, unkept: [] };
   const shapes = schemas(now);
-  const read = <S extends z.ZodType>(key: string, schema: S): readonly z.infer<S>[] =>
+  const problems: ImportProblem[] = [];
+  const unkept: ImportProblem[] = [];
+  const parsed = <S extends z.ZodType>(schema: S, value: unknown, file: string, path: string): z.infer<S>[] => {
+    const result = schema.safeParse(value);
+    if (result.success) return [result.data];
+    for (const issue of result.error.issues) {
+      problems.push({ file, path: [path, ...issue.path.map(String)].join('.'), message: issue.message });
+    }
+    return [];
+  };
+  const each = <T>(key: string, use: (item: unknown, file: string, path: string) => readonly T[]): readonly T[] =>
     documents.flatMap(({ file, content }) => {
-      const items = isObject(content) ? (content[key] ?? []) : [];
-      return (Array.isArray(items) ? (items as readonly unknown[]) : []).map((one, index) =>
-        parsed(schema, one, `${file}: ${key}[${index.toString()}]`),
+      const items = isObject(content) ? content[key] : undefined;
+      return (Array.isArray(items) ? (items as readonly unknown[]) : []).flatMap((one, index) =>
+        use(one, file, `${key}[${index.toString()}]`),
       );
+    });
+  const read = <S extends z.ZodType>(key: string, schema: S): readonly z.infer<S>[] =>
+    each(key, (one, file, path) => parsed(schema, one, file, path));
+  const rule = (one: unknown, file: string, path: string): readonly RuleRecord[] =>
+    parsed(shapes.security_group_rule, one, file, path).flatMap((found) => {
+      try {
+        return [ruleRecord(owned(found))];
+      } catch (error) {
+        if (!(error instanceof ApiError)) throw error;
+        problems.push({ file, path, message: error.message });
+        return [];
+      }
     });
   const groups = read('security_groups', shapes.security_group);
   const rules = [
-    ...read('security_groups', shapes.rules_in_group).flatMap((group) =>
-      group.security_group_rules.map((one, index) =>
-        parsed(
-          shapes.security_group_rule,
-          { ...one, security_group_id: group.id },
-          `rule ${index.toString()} of security group ${group.id}`,
+    ...each('security_groups', (one, file, path) =>
+      parsed(shapes.rules_in_group, one, file, path).flatMap((group) =>
+        group.security_group_rules.flatMap((inner, index) =>
+          rule({ ...inner, security_group_id: group.id }, file, `${path}.security_group_rules[${index.toString()}]`),
         ),
       ),
     ),
-    ...read('security_group_rules', shapes.security_group_rule),
+    ...each('security_group_rules', rule),
   ];
-  return [
+  const records = [
     ...read('networks', shapes.network).map((one): RecordChange => ({
       kind: 'network',
       id: one.id,
@@ -156,7 +302,7 @@ export function recordsOf(documents: readonly SourceDocument[], now = timestamp(
     ...[...new Map(rules.map((one) => [one.id, one])).values()].map((one): RecordChange => ({
       kind: 'security_group_rule',
       id: one.id,
-      record: ruleRecord(owned(one)),
+      record: one,
     })),
     ...read('address_groups', shapes.address_group).map((one): RecordChange => ({
       kind: 'address_group',
@@ -172,18 +318,73 @@ export function recordsOf(documents: readonly SourceDocument[], now = timestamp(
           mac_address: mac ?? one.mac_address,
           ip_address: address,
         })),
-        extra_dhcp_opts: [],
-        'binding:profile': {},
+      },
+    })),
+    ...each('rbac_policies', (one, file, path) => {
+      const why = whyNotKept(one);
+      if (why === undefined) return parsed(shapes.rbac_policy, one, file, path);
+      if (why !== '') unkept.push({ file, path, message: why });
+      return [];
+    }).map((one): RecordChange => ({ kind: 'rbac_policy', id: one.id, record: owned(one) })),
+    ...read('quotas', shapes.quota).map((one): RecordChange => quotaRecord(one)),
+    ...read('default_security_group_rules', shapes.default_security_group_rule).map((one): RecordChange => ({
+      kind: 'default_security_group_rule',
+      id: one.id,
+      record: {
+        id: one.id,
+        description: one.description,
+        used_in_default_sg: one.used_in_default_sg,
+        used_in_non_default_sg: one.used_in_non_default_sg,
+        ...ruleContent(one),
       },
     })),
   ];
+  return { records, problems: [...problems, ...danglingIn(documents, records)], unkept };
 }
 
-function parsed<S extends z.ZodType>(schema: S, value: unknown, where: string): z.infer<S> {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  throw new ImportError(`${where}: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'not valid'}`);
+/** @returns undefined for a policy that is kept; '' for one that says what its network says already */
+function whyNotKept(one: unknown): string | undefined {
+  const { object_type: type, action, object_id: object, target_tenant: target } = isObject(one) ? one : {};
+  if (action === 'access_as_external' && target === '*') return '';
+  const isKept = SHARED_TYPES.some((known) => known === type) && action === 'access_as_shared';
+  return isKept ? undefined : `a policy ${shown(action)} of ${shown(type)} ${shown(object)} is not kept here`;
+}
+
+/** What names something that is not there, or was left out, and that the API would not make without it. */
+function danglingIn(documents: readonly SourceDocument[], records: readonly RecordChange[]): readonly ImportProblem[] {
+  const there = new Set(records.map(({ kind, id }) => `${kind} ${id}`));
+  const policies = new Map(
+    records.flatMap((one) => (one.kind === 'rbac_policy' && one.record !== undefined ? [[one.id, one.record]] : [])),
+  );
+  const needs = (key: string, item: Fields): readonly [attribute: string, kind: string, id: unknown] | undefined => {
+    if (key === 'ports' || key === 'subnets') return ['network_id', 'network', item['network_id']];
+    const policy = key === 'rbac_policies' ? policies.get(String(item['id'])) : undefined;
+    return policy === undefined ? undefined : ['object_id', policy.object_type, policy.object_id];
+  };
+  return documents.flatMap(({ file, content }) =>
+    Object.entries(isObject(content) ? content : {}).flatMap(([key, list]) =>
+      (Array.isArray(list) ? (list as readonly unknown[]) : []).flatMap((item, index) => {
+        const [attribute, kind, id] = (isObject(item) ? needs(key, item) : undefined) ?? [];
+        if (attribute === undefined || there.has(`${String(kind)} ${String(id)}`)) return [];
+        const path = `${key}[${index.toString()}].${attribute}`;
+        return [{ file, path, message: `${shown(id)} is no ${String(kind)} of what is imported` }];
+      }),
+    ),
+  );
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined;
+}
+
+/** Of the resources that are here: what a Neutron limits beside them has no meaning. */
+function quotaRecord(one: Fields): RecordChange {
+  const { project_id: id } = owned({ project_id: textOf(one['project_id']), tenant_id: textOf(one['tenant_id']) });
+  const limits = [...QUOTA_NAMES, 'instances' as const].flatMap((name) => {
+    const limit = one[name];
+    return typeof limit === 'number' ? [[name, limit] as const] : [];
+  });
+  return { kind: 'quota', id, record: { id, limits: Object.fromEntries(limits) } };
 }
 
 function owned<T extends { readonly project_id?: string | undefined; readonly tenant_id?: string | undefined }>(

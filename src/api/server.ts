@@ -63,7 +63,7 @@ export async function buildServer(settings: ServerSettings): Promise<FastifyInst
   });
   app.decorateRequest('caller', undefined);
   parseJsonAlways(app);
-  answerErrors(app, log);
+  answerErrors(app, log, settings.authenticator.identityUrl);
   refusePreconditions(app);
   app.addHook('onRequest', (request, reply, done) => {
     reply.header('X-Openstack-Request-Id', request.id);
@@ -171,11 +171,12 @@ async function registerServices(app: FastifyInstance, settings: ServerSettings, 
   );
 }
 
-function answerErrors(app: FastifyInstance, log: Logger): void {
+function answerErrors(app: FastifyInstance, log: Logger, identityUrl: string | undefined): void {
   app.setErrorHandler(async (error, request, reply) => {
     const known = asApiError(error);
     if (known.status >= 500) log.error({ request: request.id, url: request.url }, errorText(error));
-    if (known.status === 401) reply.header('WWW-Authenticate', `Keystone uri="${baseUrl(request)}/identity"`);
+    if (known.status === 401)
+      reply.header('WWW-Authenticate', `Keystone uri="${identityUrl ?? `${baseUrl(request)}/identity`}"`);
     await reply.code(known.status).send(bodyOf(known, request));
   });
   app.setNotFoundHandler(async (request, reply) => {

@@ -6,7 +6,7 @@ import { ImportError } from './import.js';
 import { firstTemplates } from './neutron/default-group.js';
 import type { RecordChange } from './records.js';
 import type { Store } from './store/store.js';
-import { topologyDocument } from './topology/lines.js';
+import { exportDocument } from './topology/lines.js';
 
 const OURSELVES: Caller = { userId: 'portcullis', userName: 'portcullis', projectId: '', roles: ['admin'] };
 /** For an answer; in milliseconds. */
@@ -39,7 +39,7 @@ export async function importRecords(store: Store, records: readonly RecordChange
 /** The topology of a store, which may be in use. */
 export async function storeDocument(store: Store): Promise<object> {
   const database = await Database.open(store, () => undefined);
-  return topologyDocument(database.view);
+  return exportDocument(database.view);
 }
 
 /** Where a backup comes from, or goes to. */
@@ -77,16 +77,50 @@ export async function apiDocument(url: string, token: string | undefined): Promi
   return asked(`${url.replace(/\/+$/, '')}/portcullis/v1/topology`, token);
 }
 
-const COLLECTIONS = ['networks', 'subnets', 'security-groups', 'address-groups', 'ports'];
+const COLLECTIONS = ['networks', 'subnets', 'security-groups', 'address-groups', 'ports', 'rbac-policies', 'quotas'];
+/** What older Neutrons do not have. */
+const NEWER = ['address-groups', 'default-security-group-rules'];
+/** Of one list; a Neutron gives a thousand objects or so on each. */
+const MOST_PAGES = 100_000;
 
-/** What a Neutron has of a topology. @throws ImportError */
+/** What a Neutron has of what is kept here; lists are followed to their end. @throws ImportError */
 export async function neutronDocument(
   url: string,
   token: string | undefined,
 ): Promise<{ readonly file: string; readonly content: object }> {
   const base = url.replace(/\/+$/, '').replace(/\/v2\.0$/, '');
-  const parts = await Promise.all(COLLECTIONS.map(async (name) => asked(`${base}/v2.0/${name}`, token)));
+  const names = [...new Set([...COLLECTIONS, ...NEWER])];
+  const parts = await Promise.all(names.map(async (name) => wholeList(`${base}/v2.0/${name}`, name, token)));
   return { file: url, content: Object.assign({}, ...parts) as object };
+}
+
+async function wholeList(url: string, name: string, token: string | undefined): Promise<object> {
+  const key = name.replaceAll('-', '_');
+  const items: unknown[] = [];
+  let page = url;
+  for (let count = 0; count < MOST_PAGES; count++) {
+    let answer: Readonly<Record<string, unknown>>;
+    try {
+      answer = (await asked(page, token)) as Readonly<Record<string, unknown>>;
+    } catch (error) {
+      if (NEWER.includes(name) && error instanceof ImportError && error.message.includes(' answers 404: ')) return {};
+      throw error;
+    }
+    const list = answer[key];
+    if (!Array.isArray(list)) throw new ImportError(`${page}: no list of ${key} in the answer`);
+    items.push(...(list as readonly unknown[]));
+    const next = nextLink(answer[`${key}_links`]);
+    if (next === undefined || list.length === 0) return { [key]: items };
+    // By our own way to it: behind a proxy it may call itself by another name.
+    page = `${url}${new URL(next, url).search}`;
+  }
+  throw new ImportError(`${url}: more than ${MOST_PAGES.toString()} pages`);
+}
+
+function nextLink(links: unknown): string | undefined {
+  const all = Array.isArray(links) ? (links as readonly { readonly rel?: unknown; readonly href?: unknown }[]) : [];
+  const href = all.find(({ rel }) => rel === 'next')?.href;
+  return typeof href === 'string' ? href : undefined;
 }
 
 async function asked(

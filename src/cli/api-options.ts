@@ -14,6 +14,7 @@ export interface ApiArguments {
   readonly 'tls-key': string | undefined;
   readonly 'agent-token': string | undefined;
   readonly rate: number;
+  readonly 'token-cache': number;
 }
 
 export const apiOptions = {
@@ -30,6 +31,12 @@ export const apiOptions = {
     type: 'string',
     requiresArg: true,
     describe: 'a file with the token by which agents read the topology (16 characters or more)',
+  },
+  'token-cache': {
+    type: 'number',
+    default: 300,
+    requiresArg: true,
+    describe: 'with --auth keystone: seconds for which a validated token is believed, at most',
   },
   rate: { type: 'number', default: 1000, requiresArg: true, describe: 'requests of one client in a second, at most' },
 } as const;
@@ -52,9 +59,11 @@ export async function openApi(
   if (args.store === undefined) throw new CommandError(EXIT.usage, '--store: missing: the folder of the store');
   if (!(args.rate >= 1))
     throw new CommandError(EXIT.usage, `--rate: ${args.rate.toString()} is not a number of 1 or more`);
+  if (!(args['token-cache'] >= 0))
+    throw new CommandError(EXIT.usage, '--token-cache: valid is a number of seconds, 0 or more');
   const tls = readTls(args);
   const { Api, LmdbStore, StoreError } = await import('../api/index.js');
-  const who = await authentication(args.auth);
+  const who = await authentication(args.auth, args['token-cache']);
   try {
     return await Api.open({
       listen: address,
@@ -72,7 +81,10 @@ export async function openApi(
   }
 }
 
-async function authentication(text: string): Promise<Pick<Parameters<typeof Api.open>[0], 'authenticator' | 'tokens'>> {
+async function authentication(
+  text: string,
+  cacheSeconds: number,
+): Promise<Pick<Parameters<typeof Api.open>[0], 'authenticator' | 'tokens'>> {
   const { DirectoryError, Keystone, noAuthentication, readDirectory, Tokens } = await import('../api/index.js');
   const [scheme = '', ...rest] = text.split(':');
   const argument = rest.join(':');
@@ -87,7 +99,7 @@ async function authentication(text: string): Promise<Pick<Parameters<typeof Api.
     }
   }
   if (scheme === 'keystone' && /^https?:\/\/[^/]+/.test(argument)) {
-    return { authenticator: new Keystone(argument), tokens: undefined };
+    return { authenticator: new Keystone(argument, cacheSeconds), tokens: undefined };
   }
   throw new CommandError(EXIT.usage, `--auth: ${JSON.stringify(text)}: valid is none, tokens:FILE or keystone:URL`);
 }

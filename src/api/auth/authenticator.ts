@@ -12,6 +12,8 @@ export interface Asked {
 }
 
 export interface Authenticator {
+  /** The identity service in use; undefined where it is our own, or none. */
+  readonly identityUrl?: string;
   /** @returns undefined for somebody who cannot be known. @throws ApiError (503) when that cannot be found out now. */
   authenticate(asked: Asked): Promise<Caller | undefined>;
 }

@@ -1,4 +1,4 @@
-/** Tokens of a keystone: validated there, and remembered for as long as they live. */
+/** Tokens of a keystone: validated there, and remembered for a while. */
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { Caller } from '../caller.js';
@@ -9,78 +9,117 @@ import { header, type Asked, type Authenticator } from './authenticator.js';
 const PATIENCE = 5000;
 /** Remembered tokens, at most: the oldest go. */
 const MOST_TOKENS = 10_000;
+/** keystonemiddleware's `token_cache_time`: how long a token that was revoked goes on, at most. In seconds. */
+export const DEFAULT_CACHE_SECONDS = 300;
+/** keystonemiddleware's `service_token_roles`. */
+const SERVICE_ROLE = 'service';
 
 const ANSWER = z.object({
   token: z.object({
     user: z.object({ id: z.string(), name: z.string() }),
     project: z.object({ id: z.string() }).optional(),
+    domain: z.object({ id: z.string() }).optional(),
+    system: z.object({ all: z.boolean().optional() }).optional(),
     roles: z.array(z.object({ name: z.string() })).default([]),
     expires_at: z.string(),
   }),
 });
 
+type Token = z.infer<typeof ANSWER>['token'];
+
 interface Known {
-  readonly caller: Caller | undefined;
+  readonly token: Token;
   /** Milliseconds since the epoch. */
   readonly until: number;
 }
 
 export class Keystone implements Authenticator {
+  /** Where clients get tokens. */
+  readonly identityUrl: string;
+  readonly #tokensUrl: string;
   /** By digest: a token is as good as a password. */
   readonly #known = new Map<string, Known>();
 
-  /** @param url of the identity service, with or without `/v3`. */
-  constructor(private readonly url: string) {}
+  /**
+   * @param url of the identity service, with or without `/v3`.
+   * @param cacheSeconds how long what it said of a token is believed; 0 to ask each time.
+   */
+  constructor(
+    url: string,
+    private readonly cacheSeconds = DEFAULT_CACHE_SECONDS,
+  ) {
+    this.identityUrl = url.replace(/\/+$/, '').replace(/\/v3$/, '');
+    this.#tokensUrl = `${this.identityUrl}/v3/auth/tokens`;
+  }
 
   async authenticate({ headers, admit }: Asked): Promise<Caller | undefined> {
     const token = header(headers, 'x-auth-token');
     if (token === undefined) return undefined;
-    const digest = createHash('sha256').update(token).digest('base64');
-    const known = this.#known.get(digest);
-    if (known !== undefined && known.until > Date.now()) return known.caller;
-    await admit();
-    const found = await this.#validate(token);
-    this.#known.delete(digest);
-    if (found === undefined) return undefined;
-    this.#known.set(digest, found);
-    const [oldest] = this.#known.keys();
-    if (this.#known.size > MOST_TOKENS && oldest !== undefined) this.#known.delete(oldest);
-    return found.caller;
+    const service = header(headers, 'x-service-token');
+    const found =
+      service === undefined
+        ? await this.#validated(token, token, admit)
+        : await this.#forService(token, service, admit);
+    return found === undefined ? undefined : callerOf(found);
   }
 
-  /** A token may ask about itself (keystone's policy `identity:validate_token`), so we need no password of our own. */
-  async #validate(token: string): Promise<Known | undefined> {
-    const base = this.url.replace(/\/+$/, '').replace(/\/v3$/, '');
+  /** A service that works on for its user, whose token may have ended meanwhile (`allow_expired`). Undefined unless it is one. */
+  async #forService(token: string, service: string, admit: Asked['admit']): Promise<Token | undefined> {
+    const own = await this.#validated(service, service, admit);
+    if (own?.roles.some(({ name }) => name.toLowerCase() === SERVICE_ROLE) !== true) return undefined;
+    return this.#validated(token, service, admit);
+  }
+
+  /** @param by whose token asks; a token may ask about itself (keystone's `identity:validate_token`), so we need no password. */
+  async #validated(token: string, by: string, admit: Asked['admit']): Promise<Token | undefined> {
+    const digest = createHash('sha256').update(`${token}\n${by}`).digest('base64');
+    const known = this.#known.get(digest);
+    if (known !== undefined && known.until > Date.now()) return known.token;
+    await admit();
+    this.#known.delete(digest);
+    const found = await this.#asked(token, by);
+    if (found === undefined) return undefined;
+    const expires = Date.parse(found.expires_at);
+    const isExpired = !(expires > Date.now());
+    if (isExpired && by === token) return undefined;
+    const cached = Date.now() + this.cacheSeconds * 1000;
+    this.#known.set(digest, { token: found, until: isExpired ? cached : Math.min(expires, cached) });
+    const [oldest] = this.#known.keys();
+    if (this.#known.size > MOST_TOKENS && oldest !== undefined) this.#known.delete(oldest);
+    return found;
+  }
+
+  async #asked(token: string, by: string): Promise<Token | undefined> {
     let response: Response;
     try {
-      response = await fetch(`${base}/v3/auth/tokens`, {
-        headers: { 'X-Auth-Token': token, 'X-Subject-Token': token, Accept: 'application/json' },
+      response = await fetch(by === token ? this.#tokensUrl : `${this.#tokensUrl}?allow_expired=1`, {
+        headers: { 'X-Auth-Token': by, 'X-Subject-Token': token, Accept: 'application/json' },
         signal: AbortSignal.timeout(PATIENCE),
       });
     } catch {
       throw unavailable();
     }
-    if (response.status === 401 || response.status === 404) return undefined;
+    if ([401, 403, 404].includes(response.status)) return undefined;
     if (!response.ok) throw unavailable();
     const answer = ANSWER.safeParse(await response.json().catch(() => undefined));
     if (!answer.success) throw unavailable();
-    const { user, project, roles, expires_at: expires } = answer.data.token;
-    const until = Date.parse(expires);
-    if (!(until > Date.now())) return undefined;
+    return answer.data.token;
+  }
+}
+
+/** Who is in no project has nothing here. @throws ApiError (403) for a token of a system or a domain */
+function callerOf({ user, project, domain, system, roles }: Token): Caller | undefined {
+  if (project !== undefined) {
     return {
-      until,
-      // Who is in no project has nothing here.
-      caller:
-        project === undefined
-          ? undefined
-          : {
-              userId: user.id,
-              userName: user.name,
-              projectId: project.id,
-              roles: roles.map(({ name }) => name.toLowerCase()),
-            },
+      userId: user.id,
+      userName: user.name,
+      projectId: project.id,
+      roles: roles.map(({ name }) => name.toLowerCase()),
     };
   }
+  const scope = system !== undefined ? 'system' : domain !== undefined ? 'domain' : undefined;
+  if (scope === undefined) return undefined;
+  throw new ApiError(403, 'Forbidden', `The token is of a ${scope}: valid is one of a project.`);
 }
 
 function unavailable(): ApiError {

@@ -62,9 +62,10 @@ function isLoopback(host: string): boolean {
   return name === 'localhost' || name === '[::1]' || (isIP(name) === 4 && name.startsWith('127.'));
 }
 
+/** Node's `fetch` says `sec-fetch-mode`, too; the others are a browser's alone. */
 function isBrowser(headers: IncomingHttpHeaders): boolean {
   return (
-    ['origin', 'referer', 'sec-fetch-site', 'sec-fetch-mode', 'cookie'].some((name) => headers[name] !== undefined) ||
+    ['origin', 'referer', 'sec-fetch-site', 'sec-fetch-dest', 'cookie'].some((name) => headers[name] !== undefined) ||
     /^Mozilla\//i.test(headers['user-agent'] ?? '')
   );
 }

@@ -2,6 +2,7 @@
 import type { FeedLine } from '../../sources/feed/feed.js';
 import type { AppliedChange } from '../database.js';
 import { portView } from '../neutron/ports.js';
+import { limitsOf } from '../neutron/quota.js';
 import { ruleView } from '../neutron/rule-view.js';
 import type { GroupRecord, Kind, Records } from '../records.js';
 import type { View } from '../state.js';
@@ -29,6 +30,34 @@ export function topologyDocument(view: View): Omit<FeedLine, 'revision' | 'reset
   return Object.fromEntries(
     SHOWN.map((kind) => [COLLECTION[kind], [...view.all(kind)].map((record) => shown(view, kind, record))]),
   );
+}
+
+/** The same with what only another API reads: policies, quotas, templates. Lists by id, keys by name: equal states are equal texts. */
+export function exportDocument(view: View): object {
+  const lists = {
+    ...topologyDocument(view),
+    rbac_policies: [...view.all('rbac_policy')],
+    default_security_group_rules: [...view.all('default_security_group_rule')],
+    quotas: [...view.all('quota')].map(({ id, limits: { instances } }) => ({
+      id,
+      project_id: id,
+      ...limitsOf(view, id),
+      ...(instances === undefined ? {} : { instances }),
+    })),
+  };
+  return Object.fromEntries(
+    Object.entries(lists).map(([name, list]) => [
+      name,
+      [...(list as readonly Shown[])].sort((one, other) => (one.id < other.id ? -1 : 1)).map(inOrder),
+    ]),
+  );
+}
+
+function inOrder(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(inOrder);
+  if (typeof value !== 'object' || value === null) return value;
+  const entries = Object.entries(value).sort(([one], [other]) => (one < other ? -1 : 1));
+  return Object.fromEntries(entries.map(([name, inner]) => [name, inOrder(inner)]));
 }
 
 export function wholeLine(view: View, revision: number): FeedLine {

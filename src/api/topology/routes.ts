@@ -9,7 +9,7 @@ import { badRequest, forbidden } from '../errors.js';
 import { ImportError } from '../import.js';
 import { callerOf, parametersOf, type Service } from '../service.js';
 import type { Followers } from './followers.js';
-import { changeLine, topologyDocument, wholeLine } from './lines.js';
+import { changeLine, exportDocument, wholeLine } from './lines.js';
 
 /** Between signs of life, in milliseconds. The reader gives up after three that did not come. */
 const SIGN_OF_LIFE = 10_000;
@@ -25,7 +25,7 @@ export function registerTopology(app: FastifyInstance, { database, followers }: 
       watch(database, followers, parameters.get('from'), reply);
       return reply;
     }
-    return topologyDocument(database.view);
+    return exportDocument(database.view);
   });
 }
 

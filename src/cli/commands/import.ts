@@ -10,6 +10,7 @@ interface Arguments {
   readonly topology: string | undefined;
   readonly neutron: string | undefined;
   readonly 'token-file': string | undefined;
+  readonly 'skip-invalid': boolean;
 }
 
 export const importCommand: CommandModule<object, Arguments> = {
@@ -37,13 +38,18 @@ export const importCommand: CommandModule<object, Arguments> = {
           describe: 'with --neutron: a file with an administrator’s token',
         },
       })
+      .option('skip-invalid', {
+        type: 'boolean',
+        default: false,
+        describe: 'leave out, and name, what cannot be used',
+      })
       .example('$0 import --store /var/lib/portcullis -t backup.json', 'what `export` wrote')
       .example(
         '$0 import --store /var/lib/portcullis --neutron http://controller:9696 --token-file t',
         'from OpenStack',
       ),
   handler: async (args) => {
-    const { ImportError, importRecords, LmdbStore, neutronDocument, recordsOf, StoreError } =
+    const { ImportError, importRecords, LmdbStore, neutronDocument, StoreError, usableRecordsOf } =
       await import('../../api/index.js');
     if ((args.topology === undefined) === (args.neutron === undefined)) {
       throw new CommandError(EXIT.usage, '--topology and --neutron: valid is one of them');
@@ -53,7 +59,8 @@ export const importCommand: CommandModule<object, Arguments> = {
         args.neutron === undefined
           ? await documentsAt(args.topology ?? '')
           : [await neutronDocument(args.neutron, readTokenFile('--token-file', args['token-file']))];
-      const records = recordsOf(documents);
+      const { records, leftOut } = usableRecordsOf(documents, args['skip-invalid']);
+      for (const line of leftOut) say(`left out: ${line}`);
       const count = await importRecords(await LmdbStore.open(args.store), records);
       say(`imported ${count.toString()} objects into ${args.store}`);
     } catch (error) {

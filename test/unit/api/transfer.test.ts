@@ -1,9 +1,11 @@
 /** Topologies into stores and out of them. */
 import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { ImportError, recordsOf } from '../../../src/api/import.js';
+import { ImportError, recordsOf, usableRecordsOf } from '../../../src/api/import.js';
 import { LmdbStore } from '../../../src/api/store/lmdb.js';
 import { importRecords, neutronDocument, storeDocument } from '../../../src/api/transfer.js';
 import { parseTopology } from '../../../src/model/index.js';
@@ -75,6 +77,87 @@ it('what Neutron’s own API printed, and the worked example', async () => {
   const copy = topologyOf(await storeDocument(store)) as { ports: { size: number } };
   await store.close();
   expect(copy.ports.size).toBe(parseTopology(documents).topology.ports.size);
+});
+
+it('from a Neutron that gives its lists in pages: policies, quotas, options, profiles, tags too', async () => {
+  const api = await busy();
+  const [group] = [...api.database.view.all('security_group')];
+  const [port] = [...api.database.view.all('port')];
+  if (group === undefined || port === undefined) throw new Error('a group and a port');
+  const policy = { object_type: 'security_group', object_id: group.id, target_tenant: 'b' };
+  await api.make('/rbac-policies', 'rbac_policy', policy);
+  await api.call('PUT', '/quotas/a', { quota: { port: 7 } });
+  await api.call('PUT', `/security-groups/${group.id}/tags`, { tags: ['one', 'two'] });
+  const fields = { extra_dhcp_opts: [{ opt_name: 'o', opt_value: 'v' }], 'binding:profile': { a: { b: 1 } } };
+  await api.call('PUT', `/ports/${port.id}`, { port: fields });
+  await api.app.listen({ host: '127.0.0.1', port: 0 });
+  const { port: behind } = api.app.server.address() as AddressInfo;
+  // In front of it, what a Neutron does by `pagination_max_limit`.
+  const front = createServer((request, response) => {
+    const url = new URL(request.url ?? '/', `http://127.0.0.1:${behind.toString()}`);
+    if (!url.searchParams.has('limit')) url.searchParams.set('limit', '1');
+    void fetch(url).then(async (answer) => {
+      response.writeHead(answer.status).end(await answer.text());
+    });
+  });
+  await new Promise<void>((resolve) => front.listen(0, '127.0.0.1', resolve));
+  const { port: inFront } = front.address() as AddressInfo;
+  const { file, content } = await neutronDocument(`http://127.0.0.1:${inFront.toString()}`, undefined);
+  front.close();
+  const whole = (await api.get('/portcullis/v1/topology')).body;
+  const { records, leftOut } = usableRecordsOf([{ file, content }], false);
+  expect(leftOut).toEqual([]);
+  await importRecords(await LmdbStore.open(folder), records);
+  const store = await LmdbStore.open(folder, 'read');
+  expect(await storeDocument(store)).toEqual(whole);
+  await store.close();
+});
+
+it('what was exported, imported and exported again is the same text', async () => {
+  const api = await busy();
+  const [group] = [...api.database.view.all('security_group')];
+  const policy = { object_type: 'security_group', object_id: group?.id, target_tenant: 'b' };
+  await api.make('/rbac-policies', 'rbac_policy', policy);
+  const document = (await api.get('/portcullis/v1/topology')).body;
+  expect(JSON.stringify(await imported(document))).toBe(JSON.stringify(document));
+  expect(parseTopology([{ file: '', content: document }]).problems).toEqual([]);
+});
+
+it('everything that is wrong is said; what cannot be used is left out only when that is asked for', () => {
+  const network = { id: 'n', name: 'n' };
+  const port = (id: string, fields: object): object => ({
+    id,
+    network_id: 'n',
+    mac_address: 'fa:16:3e:00:00:01',
+    ...fields,
+  });
+  const document = {
+    networks: [network],
+    security_groups: [
+      {
+        id: 'g',
+        security_group_rules: [
+          { id: 'r', direction: 'sideways' },
+          { id: 's', direction: 'ingress' },
+        ],
+      },
+    ],
+    ports: [port('p', { security_groups: [] }), port('q', { mac_address: 'x' }), port('o', { network_id: 'nowhere' })],
+    rbac_policies: [
+      { id: 'a', object_type: 'qos_policy', object_id: 'x', action: 'access_as_shared', target_tenant: '*' },
+      { id: 'b', object_type: 'network', object_id: 'nowhere', action: 'access_as_shared', target_tenant: '*' },
+      { id: 'c', object_type: 'network', object_id: 'n', action: 'access_as_external', target_tenant: '*' },
+    ],
+  };
+  const documents = [{ file: 'x', content: document }];
+  for (const wrong of [/rules\[0\]\.direction/, /ports\[1\]\.mac_address/]) {
+    expect(() => usableRecordsOf(documents, false)).toThrow(wrong);
+  }
+  const { records, leftOut } = usableRecordsOf(documents, true);
+  expect(records.map(({ id }) => id).sort()).toEqual(['g', 'n', 'p', 's']);
+  const named = leftOut.map((line) => /^x: ([a-z_]+)\[.*?: (\w+): /.exec(line)?.slice(1).join(' '));
+  expect(named.sort()).toEqual(['ports o', 'ports q', 'rbac_policies b', 'security_groups r', undefined]);
+  expect(leftOut.at(-1)).toMatch(/qos_policy/);
 });
 
 it('is all or nothing, and never over what is there', async () => {

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { DirectoryError, readDirectory } from '../../../src/api/auth/directory.js';
 import { hashPassword } from '../../../src/api/auth/password.js';
 import { Keystone } from '../../../src/api/auth/keystone.js';
@@ -353,6 +353,27 @@ describe('identity', () => {
     expect(() => readDirectory(usersFile(USERS, 0o644))).toThrow(DirectoryError);
   });
 
+  it('keystone: what it said of a token is believed for so long and no longer', async () => {
+    const identity = await withUsers();
+    await identity.app.listen({ host: '127.0.0.1', port: 0 });
+    const { port } = identity.app.server.address() as AddressInfo;
+    const api = await TestApi.open(new Keystone(`http://127.0.0.1:${port.toString()}/identity`, 60));
+    const token = String((await tokenFor(identity, 'alice', 'secret', 'demo')).headers['x-subject-token']);
+    const status = async (): Promise<number> => (await api.get('/security-groups', { token })).status;
+    vi.useFakeTimers({ toFake: ['Date'] });
+    try {
+      expect(await status()).toBe(200);
+      const headers = { 'x-auth-token': token, 'x-subject-token': token };
+      await identity.app.inject({ method: 'DELETE', url: '/identity/v3/auth/tokens', headers });
+      vi.advanceTimersByTime(59_000);
+      expect(await status()).toBe(200);
+      vi.advanceTimersByTime(2000);
+      expect(await status()).toBe(401);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
   it('keystone: a token is validated there, once; when it does not answer nobody gets in', async () => {
     const identity = await withUsers();
     let asked = 0;
@@ -367,7 +388,8 @@ describe('identity', () => {
     const token = String((await tokenFor(identity, 'alice', 'secret', 'demo')).headers['x-subject-token']);
     for (let time = 0; time < 3; time++) expect((await api.get('/security-groups', { token })).status).toBe(200);
     expect(asked).toBe(1);
-    expect((await api.get('/security-groups', { token: 'nonsense' })).status).toBe(401);
+    const wrong = await api.get('/security-groups', { token: 'nonsense' });
+    expect([wrong.status, wrong.headers['www-authenticate']]).toEqual([401, `Keystone uri="${url}"`]);
     await identity.app.close();
     expect((await api.get('/security-groups', { token })).status).toBe(200);
     expect((await api.get('/security-groups', { token: 'another' })).status).toBe(503);

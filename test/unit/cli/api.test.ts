@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { eventually } from '../../support/waiting.js';
 import { isPassword } from '../../../src/api/auth/password.js';
 import { LmdbStore } from '../../../src/api/store/lmdb.js';
+import { eventually } from '../../support/waiting.js';
 
 const MAIN = 'dist/src/cli/main.js';
 const folder = mkdtempSync(join(tmpdir(), 'portcullis-cli-'));
@@ -70,7 +71,7 @@ describe('refused', () => {
   });
 });
 
-it('hash-password: prints what the file of users takes, and nothing for nothing', { timeout: 30_000 }, async () => {
+it('hash-password: prints what the file of users takes, and nothing for nothing', async () => {
   const hash = async (input: string): Promise<readonly [number | null, string]> =>
     new Promise((resolve) => {
       const child = spawn(process.execPath, [MAIN, 'api', 'hash-password'], { stdio: ['pipe', 'pipe', 'ignore'] });
@@ -86,7 +87,7 @@ it('hash-password: prints what the file of users takes, and nothing for nothing'
   expect(await hash('')).toEqual([1, '']);
 });
 
-it('on a unix socket; backed up while it is at work; ended by SIGTERM with 0', { timeout: 30_000 }, async () => {
+it('on a unix socket; backed up while it is at work; ended by SIGTERM with 0', async () => {
   const socket = at('api.sock');
   const start = async (store: string): Promise<ReturnType<typeof spawn>> => {
     const child = spawn(process.execPath, [MAIN, 'api', '--store', at(store), '--listen', `unix:${socket}`], {
