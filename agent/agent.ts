@@ -8,6 +8,7 @@ import { SourceGate, type Obeyed, type Passage } from './gate.js';
 import type { BackendName } from './backends/backend.js';
 import { Enforcer, VERIFICATION, type AppliedTransaction } from './enforcer.js';
 import { Sweeper, type SweepResult } from './flows/sweeper.js';
+import { markWriters } from './kernel/mark-writers.js';
 import { Metrics } from './metrics.js';
 import { Conntrack } from './netlink/conntrack.js';
 import { readLoadedDevices } from './kernel/loaded-devices.js';
@@ -63,6 +64,7 @@ export class Agent {
   #lastTransaction: AgentStatus['lastTransaction'];
   #drift = { foreign: 0, found: 0, last: undefined as string | undefined };
   #flows = { revoked: 0, restored: 0 };
+  #saidWriters: string | undefined;
   #saidOverlaps: ReadonlySet<string> = new Set();
 
   constructor(private readonly settings: AgentSettings) {
@@ -112,6 +114,9 @@ export class Agent {
       widestPairLength: options.widestPairLength,
       onResult: (result) => {
         this.#swept(result);
+      },
+      onOverwritten: (flows) => {
+        void this.#sayOverwritten(flows);
       },
       onError: (error) => {
         log.error(`flows cannot be looked at: ${error instanceof Error ? error.message : String(error)}`);
@@ -363,6 +368,18 @@ export class Agent {
     } catch (error) {
       this.#log.error(`live flows cannot be taken over: ${error instanceof Error ? error.message : String(error)}`);
     }
+  }
+
+  /** Said once for each set of suspects: it goes on for as long as they are there. */
+  async #sayOverwritten(flows: number): Promise<void> {
+    const writers = await markWriters();
+    const who = writers.length === 0 ? 'by rules that cannot be found' : writers.join('; ');
+    if (this.#saidWriters === who) return;
+    this.#saidWriters = who;
+    this.#log.warn(
+      { flows },
+      `conntrack marks are written over, ${who}: our bits are lost, revoked flows stay cut, and answers in allowed ones stop. Keep other bits (ct mark set ct mark or ..., --set-xmark VALUE/MASK)`,
+    );
   }
 
   #sayOverlaps(): void {

@@ -90,7 +90,7 @@ export class Enforcer {
   /** Ports that the kernel refused, and what it said. */
   readonly #refused = new Map<string, string>();
   /** Why everything must be compared; undefined when the short way will do. */
-  #doubt: string | undefined = 'start';
+  #doubt: string | undefined = AT_START;
   #hasChanges = false;
   #changedAt: number | undefined;
   #running: Promise<void> | undefined;
@@ -422,7 +422,8 @@ export class Enforcer {
       const plan = await this.#backend.plan(this.#failures >= FAILURES_BEFORE_REPLACING);
       if (reason === VERIFICATION && plan.changes > 0) this.listener.onDrift(plan.changes);
       if (!plan.areBodiesKnown) this.listener.onBlind();
-      if (plan.isFirst === true) await this.listener.onFirstLoad();
+      // Whoever took our tables away later left flows that nobody vouches for.
+      if (plan.isFirst === true && reason === AT_START) await this.listener.onFirstLoad();
       try {
         await plan.apply();
       } catch (error) {
@@ -522,6 +523,9 @@ function isGrowth(transaction: Transaction): boolean {
       change.changes.every((step) => step.kind === 'add-elements' && /^[sa]g_/.test(step.set)),
   );
 }
+
+/** The reason of the first comparison. */
+const AT_START = 'start';
 
 /** The reason of a comparison that nothing asked for. */
 export const VERIFICATION = 'verification';

@@ -20,6 +20,8 @@ export interface CompileOptions {
    * rule that names the port's group.
    */
   readonly widestPairLength: Readonly<Record<Family, number>>;
+  /** Ethertypes that ports on bridges may send (with their own MAC) and get, beside IPv4, IPv6, ARP and RARP; 0x0600-0xffff. */
+  readonly ethertypes: readonly number[];
   /** What would be dropped passes, and is counted. */
   readonly audit: boolean;
 }
@@ -31,5 +33,6 @@ export const DEFAULT_OPTIONS: CompileOptions = {
   admittedMark: 0x2000_0000,
   stateMark: 0x0200_0000,
   widestPairLength: { IPv4: 8, IPv6: 32 },
+  ethertypes: [],
   audit: false,
 };

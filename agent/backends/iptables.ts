@@ -7,6 +7,7 @@
 import {
   besideIptables,
   EMPTY_PROGRAM,
+  holdsAdmission,
   hostPolicy,
   IptablesMemory,
   iptablesHoldsAdmission,
@@ -60,7 +61,7 @@ export class IptablesBackend implements Backend {
     return {
       changes: plan.changes,
       areBodiesKnown: judged.areBodiesKnown,
-      isFirst: !iptablesHoldsAdmission(loaded),
+      isFirst: !iptablesHoldsAdmission(loaded) && !holdsAdmission(loadedTables),
       apply: async () => {
         await plan.apply();
         if (!this.#isMoved) await this.#removeOther();

@@ -2,6 +2,7 @@
 import {
   compile,
   holdsAdmission,
+  iptablesHoldsAdmission,
   planTransaction,
   printTables,
   printTransaction,
@@ -12,7 +13,7 @@ import {
   type Transaction,
 } from '../../compiler/index.js';
 import type { Port } from '../../src/model/index.js';
-import { removeIptables } from '../kernel/iptables.js';
+import { removeIptables, leftIptables } from '../kernel/iptables.js';
 import { KernelError } from '../kernel/errors.js';
 import { judgeBodies, readLoadedTables, wouldApply } from '../kernel/nft.js';
 import type { Backend, BackendParts, Plan } from './backend.js';
@@ -42,7 +43,7 @@ export class NftablesBackend implements Backend {
     return {
       changes: plan.changes,
       areBodiesKnown: judged.areBodiesKnown,
-      isFirst: !holdsAdmission(loaded),
+      isFirst: !holdsAdmission(loaded) && !(await isInIptables()),
       apply: async () => {
         await plan.apply();
         // The new rules are in force: what iptables has of a former backend only takes away.
@@ -85,6 +86,11 @@ function ownedByAnother(foreign: readonly TableState[]): KernelError {
     'not-permitted',
     `${names}: another program owns it (flag owner), so that nobody else can change it`,
   );
+}
+
+/** True when flows carry our bits by the rules of a former backend. */
+async function isInIptables(): Promise<boolean> {
+  return [...(await leftIptables()).values()].some(iptablesHoldsAdmission);
 }
 
 function replacement(tables: readonly Table[], loaded: readonly TableState[]): Transaction {

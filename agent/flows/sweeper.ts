@@ -31,6 +31,8 @@ export interface SweeperOptions {
   readonly bits: FlowBits;
   readonly widestPairLength: JudgeContext['widestPairLength'];
   readonly onResult: (result: SweepResult) => void;
+  /** Flows of this host's ports whose marks somebody wrote over, and our bits in them. */
+  readonly onOverwritten: (flows: number) => void;
   readonly onError: (error: unknown) => void;
 }
 
@@ -53,6 +55,8 @@ export class Sweeper {
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
   #isStopped = false;
+  /** Revoked by the last look. */
+  #revoked: ReadonlySet<string> = new Set();
   /** Flows that carry our mark, as far as is known: without any, a permission that is granted needs no look. */
   #mayBeMarked = true;
 
@@ -129,6 +133,11 @@ export class Sweeper {
     if (!this.#isStopped) this.options.onError(error);
   }
 
+  /** A flow with somebody's mark and none of our bits that the rules would have admitted, or that was revoked a moment ago. */
+  #isOfPort(flow: Flow, check: AdmissionCheck): boolean {
+    return this.#revoked.has(identityOf(flow)) || check.bitsFor(flow) !== 0;
+  }
+
   #lookAgain(scope: Scope): void {
     this.#secondLook = merged(this.#secondLook, scope);
     this.#timer ??= startTimer(() => {
@@ -147,11 +156,13 @@ export class Sweeper {
     const flows = await conntrack.flows(filterOf(scope, compiler));
     const check = new AdmissionCheck(compiler, bits, widestPairLength);
     const [toRevoke, toRestore]: [Flow[], Flow[]] = [[], []];
-    let marked = 0;
+    let [marked, overwritten] = [0, 0];
+    const any = bits.originator | bits.responder | bits.revoked;
     for (const [index, flow] of flows.entries()) {
       if (index % AT_ONCE === AT_ONCE - 1) await setImmediate();
       const isMarked = (flow.mark & revokedMark) !== 0;
       const admission = check.judge(flow);
+      if (flow.mark !== 0 && (flow.mark & any) === 0 && this.#isOfPort(flow, check)) overwritten++;
       const isOurs = (flow.mark & (bits.originator | bits.responder)) !== 0;
       const isRefused = admission === 'refused' || (admission === 'elsewhere' && isOurs && wasOurs(flow, scope.gone));
       if (isRefused && !isMarked) toRevoke.push(flow);
@@ -160,6 +171,8 @@ export class Sweeper {
     }
     const revoked = await conntrack.mark(toRevoke, revokedMark, true);
     const restored = await conntrack.mark(toRestore, revokedMark, false);
+    this.#revoked = new Set(toRevoke.map(identityOf));
+    if (overwritten > 0) this.options.onOverwritten(overwritten);
     if (scope.isAll) this.#mayBeMarked = marked > 0;
     else if (revoked > 0) this.#mayBeMarked = true;
     onResult({ revoked, restored, looked: flows.length, milliseconds: performance.now() - startedAt });
@@ -196,6 +209,10 @@ export async function seedFlows(
   let seeded = 0;
   for (const [wanted, some] of byBits) seeded += await conntrack.mark(some, wanted, true);
   return seeded;
+}
+
+function identityOf({ zone, identity }: Flow): string {
+  return `${zone.toString()} ${identity.toString('latin1')}`;
 }
 
 function merged(a: Scope, b: Scope): Scope {

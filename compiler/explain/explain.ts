@@ -171,6 +171,8 @@ function becauseOf({ reason }: Judgement, direction: Direction): string {
       return 'frames with VLAN tags or LLC/SNAP do not pass';
     case 'ethertype':
       return 'only IPv4, IPv6, ARP and RARP pass';
+    case 'permitted-ethertype':
+      return 'an ethertype that is permitted';
     case 'own-rarp':
     case 'own-arp':
       return 'service traffic: ARP from its own address';

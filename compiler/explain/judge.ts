@@ -32,6 +32,8 @@ export interface JudgeContext {
    * unless they are its own.
    */
   readonly addressesOfPorts?: ReadonlySet<string>;
+  /** Ethertypes that are permitted on bridges, beside those of IP, ARP and RARP. */
+  readonly ethertypes?: readonly number[];
   /** A faster answer than a walk over all ports, for who judges many packets; undefined: not known. */
   readonly isMember?: (kind: 'security-group' | 'address-group', id: string, address: Prefix) => boolean | undefined;
 }
@@ -55,6 +57,7 @@ export type ReasonKind =
   | 'port-down'
   | 'tagged'
   | 'ethertype'
+  | 'permitted-ethertype'
   | 'own-rarp'
   | 'own-arp'
   | 'arp'
@@ -118,7 +121,8 @@ function egress(context: JudgeContext, port: Port, frame: Frame, state: FlowStat
   const { payload } = frame;
   switch (payload.kind) {
     case 'other':
-      return drop('ethertype');
+      if (!isPermitted(context, payload.etherType)) return drop('ethertype');
+      return isOwnMac(port, frame.sourceMac) ? accept('permitted-ethertype') : drop('spoofed-source');
     case 'rarp':
       return isOwnMac(port, frame.sourceMac) ? accept('own-rarp') : drop('spoofed-rarp');
     case 'arp': {
@@ -141,16 +145,21 @@ function egress(context: JudgeContext, port: Port, frame: Frame, state: FlowStat
   }
 }
 
+function isPermitted({ ethertypes = [] }: JudgeContext, etherType: number): boolean {
+  return ethertypes.includes(etherType);
+}
+
 /** Undefined when the source is the port's own. */
 function sourceCheck(port: Port, sourceMac: string, packet: IpPacket): Judgement | undefined {
   if (isOwnSource(port, sourceMac, packet.source)) return undefined;
   const { family } = packet.source;
-  if (family === 'IPv4' && !hasFamily(port, 'IPv4')) return drop('family-closed');
-  if (!isOwnMac(port, sourceMac)) return drop('spoofed-source');
   if (family === 'IPv4') {
     const isDiscover = packet.source.text === '0.0.0.0' && packet.destination.text === '255.255.255.255';
-    return isDiscover && isUdp(packet, 68, 67) ? accept('dhcp') : drop('spoofed-source');
+    // As Neutron: a port without an address may ask for one.
+    if (isDiscover && isUdp(packet, 68, 67) && isOwnMac(port, sourceMac)) return accept('dhcp');
+    return drop(hasFamily(port, 'IPv4') ? 'spoofed-source' : 'family-closed');
   }
+  if (!isOwnMac(port, sourceMac)) return drop('spoofed-source');
   if (packet.source.text !== '::' || !covers(LINK_MULTICAST, packet.destination)) return drop('spoofed-source');
   switch (icmpv6Type(packet)) {
     case 131:
@@ -194,7 +203,7 @@ function ingress(context: JudgeContext, port: Port, frame: Frame, state: FlowSta
   const { payload } = frame;
   switch (payload.kind) {
     case 'other':
-      return drop('ethertype');
+      return isPermitted(context, payload.etherType) ? accept('permitted-ethertype') : drop('ethertype');
     case 'rarp':
     case 'arp':
       return accept('arp');
@@ -211,6 +220,7 @@ function ingress(context: JudgeContext, port: Port, frame: Frame, state: FlowSta
 function closedFamily(port: Port, packet: IpPacket): Judgement | undefined {
   const { family } = packet.destination;
   if (hasFamily(port, family)) return undefined;
+  if (family === 'IPv4' && isUdp(packet, 67, 68)) return accept('dhcp');
   const onLink = covers(LINK_LOCAL, packet.destination) || covers(LINK_MULTICAST, packet.destination);
   return family === 'IPv6' && onLink ? undefined : drop('family-closed');
 }

@@ -8,7 +8,7 @@ import {
   type Port,
   type Prefix,
 } from '../../src/model/index.js';
-import { hasFamily, linkLocalAddress, ownAddresses, ownMacs } from '../host-policy.js';
+import { linkLocalAddress, ownAddresses, ownMacs } from '../host-policy.js';
 import { chainName } from './names.js';
 import { ruleText } from './rule.js';
 import type { IptablesChain } from './types.js';
@@ -65,7 +65,7 @@ function egress4(port: Port, profile: string): IptablesChain {
       ...sourcesOf(port, 'IPv4').map(({ mac, prefix }) =>
         ruleText({ source: prefix, matches: [isFrom(mac)], target: `-g ${profile}` }),
       ),
-      ...(hasFamily(port, 'IPv4') ? ownMacs(port).map(discover) : []),
+      ...ownMacs(port).map(discover),
       `-j ${SPOOFED}`,
     ],
   };

@@ -194,9 +194,9 @@ function profileChains(
     );
 }
 
-/** Link-local IPv6 is open to every port; an IPv4 address that is not there cannot be sent to. */
+/** Link-local IPv6 is open to every port; one that has no IPv4 address gets what DHCP servers answer, and nothing else. */
 function closedFamily(family: Family): readonly string[] {
-  return family === 'IPv4' ? [DROP] : [`-j ${LINK_LOCAL_ONLY}`];
+  return family === 'IPv4' ? [`-j ${SERVICE.ingress}`, DROP] : [`-j ${LINK_LOCAL_ONLY}`];
 }
 
 // The fixed part
@@ -236,11 +236,13 @@ function stateRules(
 
 function admitChains(family: Family, { originator, responder }: FlowBits): readonly IptablesChain[] {
   const toServer = family === 'IPv4' ? udp(68, 67) : udp(546, 547);
+  // What is for several stations is judged for each of them.
+  const toSeveral = ['broadcast', 'multicast'].map((type) => `-m pkttype --pkt-type ${type} ${ACCEPT}`);
   return [
     { name: ADMIT_CHAIN.egress, rules: [`${runs('ORIGINAL')} ${gives(originator)}`, ACCEPT] },
     {
       name: ADMIT_CHAIN.ingress,
-      rules: [`${toServer} ${ACCEPT}`, `${runs('ORIGINAL')} ${gives(responder)}`, ACCEPT],
+      rules: [...toSeveral, `${toServer} ${ACCEPT}`, `${runs('ORIGINAL')} ${gives(responder)}`, ACCEPT],
     },
   ];
 }
@@ -347,7 +349,10 @@ const addressesName = (family: Family): string => setName(family === 'IPv4' ? 'a
 
 function addressSets(ports: readonly Port[], { datapath }: CompileOptions): readonly IpSet[] {
   if (isBridged(datapath)) return [];
-  const fixed = ports.filter(({ filtering }) => filtering === 'filtered').flatMap(({ fixedIps }) => fixedIps);
+  // A port that migrates is on either host for a while.
+  const fixed = ports
+    .filter(({ filtering, migratingTo }) => filtering === 'filtered' && migratingTo === undefined)
+    .flatMap(({ fixedIps }) => fixedIps);
   return FAMILIES.map((family) => ({
     name: addressesName(family),
     type: 'hash:ip',

@@ -28,6 +28,7 @@ export const FIELD_SYNTAX: Readonly<Record<Field, FieldSyntax>> = {
   ibrname: meta('ibrname', 'ifname'),
   'vlan id': { text: 'vlan id', type: undefined, json: { payload: { protocol: 'vlan', field: 'id' } } },
   'ether saddr': payload('ether', 'saddr', 'ether_addr'),
+  'ether daddr': payload('ether', 'daddr', 'ether_addr'),
   'ether type': payload('ether', 'type', 'ether_type'),
   'arp operation': payload('arp', 'operation', 'arp_op'),
   'arp saddr ether': payload('arp', 'saddr ether', 'ether_addr'),

@@ -124,13 +124,20 @@ export function fastPath(direction: Direction, own: OwnLookup, options: CompileO
 /**
  * The end of the prologue of stateful ports. Returns for packets that the groups must judge: those that begin a flow, and
  * those of a flow that this end did not admit, whoever made its entry.
+ * @param isForPort what tells, beside the flow, that a packet is for the port itself.
  */
-export function connectionState(direction: Direction, options: CompileOptions): readonly Rule[] {
+export function connectionState(
+  direction: Direction,
+  options: CompileOptions,
+  isForPort: readonly Match[] = [],
+): readonly Rule[] {
   const refuse = (matches: readonly Match[], comment: string): readonly Rule[] => [
     rule(matches, jump(SERVICES[direction]), 'service traffic'),
     ...dropped(direction, matches, comment),
   ];
-  const admittedRules = admitted(direction, options).map((flow) => rule(flow, ACCEPT, 'flow that the port admitted'));
+  const admittedRules = admitted(direction, options).map((flow) =>
+    rule([...flow, ...isForPort], ACCEPT, 'flow that the port admitted'),
+  );
   if (options.datapath === 'bridge-netfilter') {
     const bits = toldBits(options);
     return [

@@ -14,7 +14,7 @@ export interface OwnSet {
   /** True when the ARP guard of the routed datapath needs it, too. */
   readonly forArp: boolean;
   /** Absent: in every datapath. */
-  readonly only?: Datapath;
+  readonly only?: readonly Datapath[];
   /** What one port adds. */
   readonly keys: (own: OwnKeys) => readonly Key[];
 }
@@ -49,7 +49,11 @@ const OWN_SETS: readonly OwnSet[] = [
   },
   stateful(SETS.statefulSources4, SOURCE4_FIELDS, (own) => own.sources4),
   stateful(SETS.statefulSources6, SOURCE6_FIELDS, (own) => own.sources6),
-  stateful(SETS.statefulPorts, ['oifname', 'meta protocol'], (own) => own.families),
+  { ...stateful(SETS.statefulPorts, ['oifname', 'meta protocol'], (own) => own.families), only: ['routed'] },
+  {
+    ...stateful(SETS.statefulPorts, ['oifname', 'ether daddr', 'ether type'], (own) => own.macFamilies),
+    only: ['bridge', 'bridge-netfilter'],
+  },
   fixed(SETS.addresses4, 'ip saddr', (own) => own.addresses4),
   fixed(SETS.addresses6, 'ip6 saddr', (own) => own.addresses6),
 ];
@@ -61,12 +65,12 @@ function stateful(name: string, fields: readonly Field[], keys: OwnSet['keys']):
 
 /** Addresses that no other device may send from, where the host routes. Several ports may give one. */
 function fixed(name: string, field: Field, keys: OwnSet['keys']): OwnSet {
-  return { name, fields: [field], interval: false, forArp: false, only: 'routed', keys };
+  return { name, fields: [field], interval: false, forArp: false, only: ['routed'], keys };
 }
 
 /** Those of a datapath. */
 export function ownSets(datapath: Datapath): readonly OwnSet[] {
-  return OWN_SETS.filter(({ only }) => only === undefined || only === datapath);
+  return OWN_SETS.filter(({ only }) => only === undefined || only.includes(datapath));
 }
 
 /** Each key once. */
@@ -93,6 +97,8 @@ export interface OwnKeys {
   readonly ndTargetPrefixes: readonly Key[];
   /** Device and family. */
   readonly families: readonly Key[];
+  /** Device, own MAC and family. */
+  readonly macFamilies: readonly Key[];
   /** Fixed IPs alone. */
   readonly addresses4: readonly Key[];
   readonly addresses6: readonly Key[];
@@ -128,13 +134,18 @@ export function ownKeys(port: Port, isStateful: boolean): OwnKeys {
       .filter((prefix) => !isExact(prefix))
       .map((prefix) => [device, prefix]),
     families: FAMILIES.filter((family) => hasFamily(port, family)).map((family) => [device, ETHERTYPE[family]]),
+    macFamilies: macs.flatMap((key) =>
+      FAMILIES.filter((family) => hasFamily(port, family)).map((family) => [...key, ETHERTYPE[family]]),
+    ),
     addresses4: fixedKeys(port, 'IPv4'),
     addresses6: fixedKeys(port, 'IPv6'),
     isStateful,
   };
 }
 
+/** A port that migrates is on either host for a while. */
 function fixedKeys(port: Port, family: Family): readonly Key[] {
+  if (port.migratingTo !== undefined) return [];
   return port.fixedIps.filter((prefix) => prefix.family === family).map((prefix) => [prefix]);
 }
 

@@ -84,7 +84,11 @@ function closedFamilies(profile: Profile): readonly Rule[] {
   return [
     ...(profile.families.includes('IPv4')
       ? []
-      : dropped('ingress', [is('meta protocol', ETHERTYPE.IPv4)], 'the ports have no IPv4 address')),
+      : [
+          // Who has no address yet may ask for one.
+          rule([is('meta protocol', ETHERTYPE.IPv4)], jump(SERVICES.ingress), 'answers of DHCP servers'),
+          ...dropped('ingress', [is('meta protocol', ETHERTYPE.IPv4)], 'the ports have no IPv4 address'),
+        ]),
     ...(profile.families.includes('IPv6')
       ? []
       : [rule([is('meta protocol', ETHERTYPE.IPv6)], jump(CHAINS.linkLocalOnly), 'the ports have no IPv6 address')]),

@@ -101,7 +101,10 @@ interface Place {
 }
 
 function runHook(ruleset: Ruleset, place: Place, devices: Devices, sent: Sent): Passage {
-  const packet: Packet = { fields: fieldsOf(sent.frame, devices), flow: flowOf(sent), mark: 0 };
+  const fields = new Map(fieldsOf(sent.frame, devices));
+  const own = devices.oifname === undefined ? undefined : ownMac(ruleset, devices.oifname);
+  if (own !== undefined) fields.set('ether daddr', own);
+  const packet: Packet = { fields, flow: flowOf(sent), mark: 0 };
   if (ruleset.datapath === 'bridge-netfilter' && isShown(sent.frame)) {
     // br_netfilter shows it to table inet before table bridge: as a packet of the bridge.
     const shown: Packet = { ...packet, fields: fieldsOf(sent.frame, {}) };
@@ -109,6 +112,16 @@ function runHook(ruleset: Ruleset, place: Place, devices: Devices, sent: Sent): 
     packet.mark = shown.mark;
   }
   return runTables(ruleset, place, packet);
+}
+
+/** What is given to a port's device is taken to be for the port: its MAC, as the sets of own addresses have it. */
+function ownMac(ruleset: Ruleset, device: string): string | undefined {
+  for (const { sets } of ruleset.tables) {
+    const content = sets.get('macs')?.content;
+    const key = content?.data === 'none' ? content.elements.find(([name]) => name === device) : undefined;
+    if (typeof key?.[1] === 'string') return key[1];
+  }
+  return undefined;
 }
 
 /** Untagged IP. */

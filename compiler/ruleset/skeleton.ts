@@ -106,7 +106,7 @@ export function policyChains(datapath: Datapath, options: CompileOptions): reado
   return [
     ...sourceGuards(),
     ...egressServices(),
-    ...(isBridged(datapath) ? [...arpGuard(), ...linkLayerChains()] : []),
+    ...(isBridged(datapath) ? [...arpGuard(), ...linkLayerChains(options)] : []),
     ...services(),
     ...admitChains(options),
     chain(CHAINS.egressStateful, 'egress of every port with stateful groups', [
@@ -116,7 +116,7 @@ export function policyChains(datapath: Datapath, options: CompileOptions): reado
     chain(CHAINS.egressStateless, 'egress of every port with stateless groups', egressPrologue(datapath)),
     chain(CHAINS.ingressStateful, 'ingress of every port with stateful groups', [
       ...linkLayerRule(datapath, 'ingress_link'),
-      ...connectionState('ingress', options),
+      ...connectionState('ingress', options, isBridged(datapath) ? [inSet(['oifname', 'ether daddr'], SETS.macs)] : []),
     ]),
     chain(
       CHAINS.ingressStateless,
@@ -143,7 +143,7 @@ function sourceGuards(): readonly Chain[] {
           is('ip daddr', BROADCAST4),
           is('udp sport', DHCP.client),
           is('udp dport', DHCP.server),
-          inSet(MAC_FIELDS, SETS.macs4),
+          inSet(MAC_FIELDS, SETS.macs),
         ],
         ACCEPT,
         'DHCP discover',
@@ -248,15 +248,19 @@ function linkLayerRule(datapath: Datapath, target: string): readonly Rule[] {
   }
 }
 
-function linkLayerChains(): readonly Chain[] {
+function linkLayerChains({ ethertypes }: CompileOptions): readonly Chain[] {
+  const permitted = (...more: readonly Match[]): readonly Rule[] =>
+    ethertypes.length === 0 ? [] : [rule([is('ether type', ...ethertypes), ...more], ACCEPT, 'permitted ethertype')];
   return [
     chain('egress_link', 'frames from a port that are not IP', [
       rule([is('ether type', ETHERTYPE_ARP)], goTo(CHAINS.arpGuard), 'ARP'),
       rule([is('ether type', ETHERTYPE_RARP), inSet(MAC_FIELDS, SETS.macs)], ACCEPT, 'RARP with own MAC'),
+      ...permitted(inSet(MAC_FIELDS, SETS.macs)),
       ...dropped('egress', [], 'other ethertype, VLAN tag or LLC/SNAP'),
     ]),
     chain('ingress_link', 'frames to a port that are not IP', [
       rule([is('ether type', ETHERTYPE_ARP, ETHERTYPE_RARP)], ACCEPT, 'ARP and RARP'),
+      ...permitted(),
       ...dropped('ingress', [], 'other ethertype, VLAN tag or LLC/SNAP'),
     ]),
   ];
@@ -297,7 +301,8 @@ function arpGuard(): readonly Chain[] {
 export const LINK_ONLY: Readonly<Record<Direction, string>> = { egress: 'link_out', ingress: 'link_in' };
 
 /** The chains of such a table; IP passes on to whoever judges it. */
-export function linkOnlyChains({ stateMark }: CompileOptions): readonly Chain[] {
+export function linkOnlyChains(options: CompileOptions): readonly Chain[] {
+  const { stateMark } = options;
   const isIp = is('ether type', ETHERTYPE.IPv4, ETHERTYPE.IPv6);
   const seen: Match = { kind: 'packet-mark', mask: stateMark, value: stateMark };
   const only = (direction: Direction, target: string): Chain =>
@@ -306,7 +311,7 @@ export function linkOnlyChains({ stateMark }: CompileOptions): readonly Chain[] 
       ...dropped(direction, [isIp], 'br_netfilter did not show it to iptables'),
       rule([], goTo(target), 'not IP, or tagged'),
     ]);
-  return [...arpGuard(), ...linkLayerChains(), only('egress', 'egress_link'), only('ingress', 'ingress_link')];
+  return [...arpGuard(), ...linkLayerChains(options), only('egress', 'egress_link'), only('ingress', 'ingress_link')];
 }
 
 /** Chains of the arp table beside the routed datapath. */
@@ -353,7 +358,11 @@ function ownLookup(datapath: Datapath): OwnLookup {
       IPv4: { fields: SOURCE4_FIELDS, set: SETS.statefulSources4 },
       IPv6: { fields: SOURCE6_FIELDS, set: SETS.statefulSources6 },
     },
-    ingress: { fields: ['oifname', isBridged(datapath) ? 'ether type' : 'meta protocol'], set: SETS.statefulPorts },
+    // A bridge floods: what is for several stations, or for one that it does not know, is judged for each of them.
+    ingress: {
+      fields: isBridged(datapath) ? ['oifname', 'ether daddr', 'ether type'] : ['oifname', 'meta protocol'],
+      set: SETS.statefulPorts,
+    },
   };
 }
 

@@ -41,6 +41,7 @@ export type Field =
   | 'ibrname'
   | 'vlan id'
   | 'ether saddr'
+  | 'ether daddr'
   | 'ether type'
   | 'arp operation'
   | 'arp saddr ether'

@@ -57,6 +57,14 @@ export const datapathOption = {
     default: hexMark(DEFAULT_OPTIONS.admittedMark),
     describe: 'the lower of the two bits of the conntrack mark that say which end admitted a flow',
   },
+  ethertype: {
+    type: 'string',
+    array: true,
+    requiresArg: true,
+    default: [] as string[],
+    describe:
+      'an ethertype that ports on bridges may send and get beside IP, ARP and RARP, such as 0x888e; may be repeated',
+  },
   'state-mark': {
     type: 'string',
     requiresArg: true,
@@ -87,6 +95,7 @@ export interface DatapathArguments {
   readonly 'revoked-mark': string;
   readonly 'admitted-mark': string;
   readonly 'state-mark': string;
+  readonly ethertype: readonly string[];
 }
 
 /** @throws CommandError when the backend never sees packets of that datapath. */
@@ -148,6 +157,7 @@ export function compileOptions(args: Omit<DatapathArguments, 'datapath'>, datapa
     revokedMark,
     admittedMark,
     stateMark: bitOf('--state-mark', args['state-mark'], 0x2000_0000),
+    ethertypes: [...new Set(args.ethertype.map(ethertypeOf))].sort((a, b) => a - b),
   };
 }
 
@@ -157,6 +167,18 @@ export function devicePrefixOf(text: string): string {
   throw new CommandError(
     EXIT.usage,
     `--device-prefix: ${JSON.stringify(text)} is not the start of a device name (1-14 of A-Z a-z 0-9 _ . -)`,
+  );
+}
+
+/** IPv4, ARP, RARP, IPv6: judged in any case; 802.1Q and 802.1ad: a tag would hide what is behind it. */
+const NOT_PERMITTED = [0x0800, 0x0806, 0x8035, 0x86dd, 0x8100, 0x88a8, 0x9100];
+
+function ethertypeOf(text: string): number {
+  const number = /^(0x[0-9a-f]{1,4}|\d{1,5})$/i.test(text) ? Number(text) : 0;
+  if (number >= 0x0600 && number <= 0xffff && !NOT_PERMITTED.includes(number)) return number;
+  throw new CommandError(
+    EXIT.usage,
+    `--ethertype: ${JSON.stringify(text)} is not an ethertype from 0x0600 to 0xffff other than IP, ARP, RARP and VLAN tags`,
   );
 }
 

@@ -24,6 +24,7 @@ import {
 const VICTIM = SERVER;
 /** Lets everybody in and may send nothing of itself. */
 const ACCOMPLICE = CLIENT;
+const ACCEPTING = ACCOMPLICE;
 const STRANGER = { device: 'tapstranger-00', mac: 'fa:16:3e:00:00:08', v4: '172.16.0.8', v6: 'fd16::8' };
 const EVERYBODY: readonly Rule[] = [{ direction: 'ingress' }, { direction: 'ingress', ethertype: 'IPv6' }];
 const UNSECURED: Rule = { port_security_enabled: false, security_groups: [] };
@@ -156,6 +157,18 @@ export function admissionSuite(datapath: Datapath, backend: LabBackend = 'nftabl
       const answer = asked('v4');
       expect(await reach(answer)).toEqual([VICTIM.device]);
       expect(await reach({ ...answer, frame: { ...answer.frame, vlanTags: [7] } })).not.toContain(VICTIM.device);
+    });
+
+    it('what is for several stations is judged for each of them, however often it is sent', async () => {
+      await load(EGRESS, UNSECURED);
+      const toAll: Shot = {
+        device: undefined,
+        frame: ipFrame(OUTSIDE.mac, OUTSIDE.v4, '224.0.0.251', udp(ASKER, ASKED)),
+        destinationMac: '01:00:5e:00:00:fb',
+      };
+      for (let count = 0; count < 3; count++) {
+        expect(await reach(toAll)).toEqual([ACCEPTING.device, STRANGER.device].sort());
+      }
     });
 
     it('who erases the marks of packets on their way changes nothing', async () => {

@@ -98,6 +98,7 @@ describe('connection state', () => {
     ['related', 'accept: related'],
     ['invalid', 'drop: invalid'],
     ['revoked', 'drop: revoked'],
+    ['unadmitted', 'drop: no-rule'],
   ] as const)('stateful, %s: %s', (state, want) => {
     expect(verdict(open.gets(1, web, { state }))).toBe(want);
   });
@@ -207,6 +208,21 @@ describe('service traffic without any rule', () => {
     ['ping', '10.0.0.2', '10.0.0.1', icmp(8), 'drop: no-groups'],
   ])('in: %s', (_what, source, destination, transport, want) => {
     expect(verdict(closed.gets(1, packet(source, destination, transport)))).toBe(want);
+  });
+});
+
+describe('a port without an IPv4 address', () => {
+  const bare = world({ ports: [portFields(1, [], { fixed_ips: [{ ip_address: 'fd00::1' }] })] });
+  it.each([
+    ['asks for one', '0.0.0.0', '255.255.255.255', ports(17, 67, 68), 'accept: dhcp'],
+    ['sends nothing else from nowhere', '0.0.0.0', '255.255.255.255', ports(17, 53, 68), 'drop: family-closed'],
+    ['sends from no other', '10.0.0.1', '192.0.2.1', ports(17, 67, 68), 'drop: family-closed'],
+  ])('%s, as in Neutron', (_what, source, destination, transport, want) => {
+    expect(verdict(bare.sends(1, packet(source, destination, transport)))).toBe(want);
+  });
+  it('gets the answer, and nothing else', () => {
+    expect(verdict(bare.gets(1, packet('10.0.0.250', '10.0.0.1', ports(17, 68, 67))))).toBe('accept: dhcp');
+    expect(verdict(bare.gets(1, packet('10.0.0.250', '10.0.0.1', ports(17, 53))))).toBe('drop: family-closed');
   });
 });
 
