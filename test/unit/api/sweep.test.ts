@@ -13,6 +13,7 @@ import { securityGroups } from '../../../src/api/neutron/security-groups.js';
 import { subnets } from '../../../src/api/neutron/subnets.js';
 import { KINDS, QUOTA_NAMES } from '../../../src/api/records.js';
 import { idOf, MEMBER, objects, OTHER, TestApi, type Answer } from '../../support/api.js';
+import { step } from '../../support/progress.js';
 
 interface Swept {
   readonly singular: string;
@@ -143,6 +144,7 @@ it('nothing that another project writes changes or joins what is ours', { timeou
   const taken: string[] = [];
   for (const { swept, id, base } of vehicles) {
     for (const name of Object.keys(swept.spec)) {
+      step(`${swept.singular}.${name}`);
       for (const value of texts.flatMap(forms)) {
         const created = await api.call(
           'POST',
