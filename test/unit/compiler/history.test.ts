@@ -115,7 +115,10 @@ describe('a port without an address of a family is closed in it (the iptables dr
     [1, packet('fe80::f816:3eff:fe00:1', 'ff02::1', icmpv6(137)), 'drop'],
     [1, packet('fe80::f816:3eff:fe00:1', 'fe80::2', icmpv6(128)), 'accept'],
     [2, packet('10.0.0.2', '192.0.2.1', ports(6, 80)), 'drop'],
-    [2, packet('0.0.0.0', '255.255.255.255', ports(17, 67, 68)), 'drop'],
+    // As Neutron has it: a guest may ask for an address that the port does not have yet, with its own MAC.
+    [2, packet('0.0.0.0', '255.255.255.255', ports(17, 67, 68)), 'accept'],
+    [2, packet('0.0.0.0', '255.255.255.255', ports(17, 69, 68)), 'drop'],
+    [2, packet('10.0.0.2', '255.255.255.255', ports(17, 67, 68)), 'drop'],
   ])('port %s sends %o', (number, payload, want) => {
     expect(w.sends(number, payload).verdict).toBe(want);
   });
