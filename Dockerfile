@@ -2,7 +2,7 @@
 #
 #   docker build -t portcullis .
 #   docker run --network host --cap-drop ALL --cap-add NET_ADMIN --security-opt no-new-privileges --read-only \
-#     --tmpfs /run/portcullis -v /etc/portcullis:/etc/portcullis:ro portcullis agent --source file:/etc/portcullis/topology
+#     --tmpfs /run/portcullis:mode=0755 -v /etc/portcullis:/etc/portcullis:ro portcullis agent --source file:/etc/portcullis/topology
 #
 # The firewall is the host's, so the container shares its network. Root without capabilities but NET_ADMIN is the least that
 # works: nft needs that one, and a user of its own would need it as a file's capability, which no-new-privileges forbids.

@@ -1,4 +1,5 @@
 /** Names within iptables' and ipset's limits, and text that cannot break out of its place. */
+import { FAMILIES, type Family } from '../../src/model/index.js';
 import { digest } from '../names.js';
 
 /** XT_EXTENSION_MAXNAMELEN less its end (linux/netfilter/x_tables.h). */
@@ -33,3 +34,9 @@ export const ADMIT_CHAIN = { egress: chainName('admit_out'), ingress: chainName(
 export function word(text: string): string {
   return PLAIN.test(text) ? text : `"${text.replaceAll(/["\\]/g, '\\$&')}"`;
 }
+
+/** The fixed IPs of filtered ports: refused as sources from everybody else, where the host routes. */
+export const ownAddressesName = (family: Family): string => setName(family === 'IPv4' ? 'addresses4' : 'addresses6');
+
+/** Sets whose entries close something: what comes into them is narrower, what leaves them is wider. */
+export const CLOSING_SETS: ReadonlySet<string> = new Set(FAMILIES.map(ownAddressesName));

@@ -29,7 +29,7 @@ import { profileChainName, profilesOf, type Profile } from '../ruleset/profiles.
 import { isBridged } from '../ruleset/types.js';
 import { dispatchTree } from './dispatch.js';
 import { groupRules, netEntries, type MemberNames } from './group.js';
-import { ADMIT_CHAIN, chainName, setName, word } from './names.js';
+import { ADMIT_CHAIN, chainName, ownAddressesName, setName, word } from './names.js';
 import { egressChains, fromPortName, SPOOFED } from './port.js';
 import { ruleText } from './rule.js';
 import type { FamilyTables, IpSet, IptablesChain, IptablesProgram } from './types.js';
@@ -345,7 +345,6 @@ function entryChains(
 /** Where the host routes, an address of a port comes from that port alone. */
 const UNFILTERED_OUT = chainName('unfiltered_out');
 const OTHERS_OUT = chainName('others_out');
-const addressesName = (family: Family): string => setName(family === 'IPv4' ? 'addresses4' : 'addresses6');
 
 function addressSets(ports: readonly Port[], { datapath }: CompileOptions): readonly IpSet[] {
   if (isBridged(datapath)) return [];
@@ -354,7 +353,7 @@ function addressSets(ports: readonly Port[], { datapath }: CompileOptions): read
     .filter(({ filtering, migratingTo }) => filtering === 'filtered' && migratingTo === undefined)
     .flatMap(({ fixedIps }) => fixedIps);
   return FAMILIES.map((family) => ({
-    name: addressesName(family),
+    name: ownAddressesName(family),
     type: 'hash:ip',
     family,
     entries: [...new Set(fixed.filter((prefix) => prefix.family === family).map(({ text }) => text))].sort(compareText),
@@ -363,7 +362,7 @@ function addressSets(ports: readonly Port[], { datapath }: CompileOptions): read
 
 function unfilteredChains(family: Family, { datapath }: CompileOptions): readonly IptablesChain[] {
   if (isBridged(datapath)) return [];
-  const foreign = `-m set --match-set ${addressesName(family)} src ${DROP}`;
+  const foreign = `-m set --match-set ${ownAddressesName(family)} src ${DROP}`;
   return [
     { name: UNFILTERED_OUT, rules: [foreign, ACCEPT] },
     { name: OTHERS_OUT, rules: [foreign] },

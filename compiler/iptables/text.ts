@@ -1,6 +1,6 @@
 /** The program as text for `ipset restore`, `iptables-restore --noflush` and `ip6tables-restore --noflush`. */
 import type { Family } from '../../src/model/index.js';
-import { setName } from './names.js';
+import { CLOSING_SETS, setName } from './names.js';
 import { SET_CAPACITY, type ChainChange, type IpSet, type IptablesProgram, type SetChange } from './types.js';
 
 /** Takes the place of another set, and goes. */
@@ -30,7 +30,10 @@ function replacing(set: IpSet, entries: readonly string[]): readonly string[] {
   ];
 }
 
-/** `narrow` makes sets and takes entries away, `widen` adds entries, `undo` adds again what `narrow` took away. */
+/**
+ * `narrow` makes sets and takes entries away, `widen` adds entries, `undo` adds again what `narrow` took away. Of a set whose entries close it
+ * is the other way round: they come first and go last.
+ */
 export type Phase = 'narrow' | 'widen' | 'undo';
 
 /** What a phase of a change does to the sets; '' for nothing. */
@@ -41,6 +44,8 @@ export function printSetChanges(changes: readonly SetChange[], phase: Phase): st
 function linesOf(change: SetChange): Readonly<Record<Phase, readonly string[]>> {
   const add = (name: string, entries: readonly string[]): readonly string[] =>
     entries.map((entry) => `add ${name} ${entry} -exist`);
+  const remove = (name: string, entries: readonly string[]): readonly string[] =>
+    entries.map((entry) => `del ${name} ${entry} -exist`);
   switch (change.kind) {
     case 'create-set':
       return { narrow: making(change.set), widen: [], undo: [] };
@@ -49,12 +54,20 @@ function linesOf(change: SetChange): Readonly<Record<Phase, readonly string[]>> 
       const [old, wanted] = [new Set(before), new Set(set.entries)];
       const kept = before.filter((entry) => wanted.has(entry));
       const added = set.entries.filter((entry) => !old.has(entry));
-      return { narrow: replacing(set, kept), widen: add(set.name, added), undo: add(set.name, before) };
+      const removed = before.filter((entry) => !wanted.has(entry));
+      return CLOSING_SETS.has(set.name)
+        ? {
+            narrow: replacing(set, [...set.entries, ...removed]),
+            widen: remove(set.name, removed),
+            undo: remove(set.name, added),
+          }
+        : { narrow: replacing(set, kept), widen: add(set.name, added), undo: add(set.name, before) };
     }
     case 'change-set': {
       const { name, added, removed } = change;
-      const remove = removed.map((entry) => `del ${name} ${entry} -exist`);
-      return { narrow: remove, widen: add(name, added), undo: add(name, removed) };
+      return CLOSING_SETS.has(name)
+        ? { narrow: add(name, added), widen: remove(name, removed), undo: remove(name, added) }
+        : { narrow: remove(name, removed), widen: add(name, added), undo: add(name, removed) };
     }
     case 'destroy-set':
       return { narrow: [], widen: [], undo: [] };

@@ -241,7 +241,7 @@ describe('the image by itself', { timeout: 0 }, () => {
       .withDroppedCapabilities('ALL')
       .withAddedCapabilities('NET_ADMIN')
       .withSecurityOpt('no-new-privileges')
-      .withTmpFs({ '/run/portcullis': '' })
+      .withTmpFs({ '/run/portcullis': 'mode=0755' })
       .withCopyContentToContainer([{ content: JSON.stringify(example()), target: '/etc/portcullis/topology.json' }])
       .withCommand(['agent', '--source', `file:${TOPOLOGY}`, '--host', 'compute-1'])
       .withHealthCheck({

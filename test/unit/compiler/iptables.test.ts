@@ -5,6 +5,7 @@ import {
   compile,
   DEFAULT_OPTIONS,
   iptablesProgram,
+  planIptables,
   printIpsets,
   printIptables,
   type IptablesChain,
@@ -169,6 +170,23 @@ it('many ports are one set, many prefixes too, and a /0 in a set is two halves',
   for (const made of [byPorts, byNets]) {
     expect(made.families.IPv4.mangle.find(({ name }) => name === 'pc-sg_g_in')?.rules).toHaveLength(1);
   }
+});
+
+it('addresses that are closed to others are so before the rules change, and are free again after them', () => {
+  const [one, two] = [program(ports(1, () => 'tapone')), program(ports(2, (index) => `tap${String(index)}`))];
+  const change = (before: IptablesProgram, after: IptablesProgram): readonly string[] =>
+    planIptables(before, after).steps.map((step) => {
+      if (step.kind === 'rules') return 'rules';
+      if (step.kind === 'destroy-sets') return 'gone';
+      const lines = step.text.split('\n').filter((line) => line.includes('pc-addresses4'));
+      return [lines.join(), step.undo.split('\n').filter((line) => line.includes('pc-addresses4'))]
+        .flat()
+        .join(' undo ');
+    });
+  const comes = change(one, two);
+  expect(comes[0]).toBe('add pc-addresses4 10.0.0.1 -exist undo del pc-addresses4 10.0.0.1 -exist');
+  const goes = change(two, one);
+  expect(goes.lastIndexOf('del pc-addresses4 10.0.0.1 -exist')).toBeGreaterThan(goes.lastIndexOf('rules'));
 });
 
 it('prints a remote group, for people to read', async () => {
