@@ -265,9 +265,11 @@ it('a flow that was admitted before is cut when it is revoked, though agents die
   );
 });
 
-it('1 000 ports, thousands of changes: memory does not grow', async () => {
-  // A single figure says when garbage was last collected: a leak lifts the lowest one above the former highest.
-  const [first, changes] = SECONDS >= 600 ? [1000, 10_000] : SECONDS >= 60 ? [300, 500] : [100, 200];
+/** Hundreds of changes say when garbage was last collected, and nothing of memory: that is asked of the long form alone. */
+const IS_LONG = SECONDS >= 600;
+const [FIRST, CHANGES] = IS_LONG ? [1000, 10_000] : [50, 50];
+
+it(`1 000 ports, ${CHANGES} changes: the kernel holds what is wanted${IS_LONG ? ', and memory does not grow' : ''}`, async () => {
   const random = randomFrom(seed + 2);
   const groups = [...Array(50).keys()].map((group) => ({
     id: `group-${group}`,
@@ -294,7 +296,7 @@ it('1 000 ports, thousands of changes: memory does not grow', async () => {
   await lab.agent.run(lab.how);
   const early: number[] = [];
   const late: number[] = [];
-  for (let change = 1; change <= changes; change++) {
+  for (let change = 1; change <= CHANGES; change++) {
     const at = random(ports.length);
     const port = ports[at];
     const group = groups[random(groups.length)];
@@ -303,14 +305,17 @@ it('1 000 ports, thousands of changes: memory does not grow', async () => {
     else group.security_group_rules = [...EGRESS, allow('udp', 1 + random(60_000))];
     const before = (await lab.agent.status()).source.readAt;
     lab.agent.write({ security_groups: groups, ports });
-    await lab.agent.until(({ source, enforced }) => source.readAt !== before && enforced);
-    if (change > first / 2 && change <= first) early.push(lab.agent.memory());
-    if (change > changes - first / 2) late.push(lab.agent.memory());
+    await lab.agent.until(({ source, settled }) => source.readAt !== before && settled);
+    if (change > FIRST / 2 && change <= FIRST) early.push(lab.agent.memory());
+    if (change > CHANGES - FIRST / 2) late.push(lab.agent.memory());
   }
-  const [settled, end] = [Math.max(...early), Math.min(...late)];
-  process.stdout.write(
-    `soak: ${changes} changes at 1 000 ports: at most ${settled} KiB by the ${first}th, at least ${end} KiB at the end\n`,
-  );
-  expect(end).toBeLessThan(settled * 1.1);
+  if (IS_LONG) {
+    // A single figure says when garbage was last collected: a leak lifts the lowest one above the former highest.
+    const [settled, end] = [Math.max(...early), Math.min(...late)];
+    process.stdout.write(
+      `soak: ${CHANGES} changes at 1 000 ports: at most ${settled} KiB by the ${FIRST}th, at least ${end} KiB at the end\n`,
+    );
+    expect(end).toBeLessThan(settled * 1.1);
+  }
   expect(await lab.diff()).toEqual([0, expect.anything()]);
 });
