@@ -90,7 +90,13 @@ function ownedByAnother(foreign: readonly TableState[]): KernelError {
 
 /** True when flows carry our bits by the rules of a former backend. */
 async function isInIptables(): Promise<boolean> {
-  return [...(await leftIptables()).values()].some(iptablesHoldsAdmission);
+  try {
+    return [...(await leftIptables()).values()].some(iptablesHoldsAdmission);
+  } catch (error) {
+    // The unit's capabilities do not let us read legacy tables, which are somebody else's: as on a host that has none of ours.
+    if (error instanceof KernelError && error.code === 'not-permitted') return false;
+    throw error;
+  }
 }
 
 function replacement(tables: readonly Table[], loaded: readonly TableState[]): Transaction {
