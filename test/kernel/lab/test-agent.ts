@@ -98,9 +98,19 @@ export class TestAgent {
   }
 
   async destroy(): Promise<void> {
+    this.#wake();
     await this.end('SIGKILL');
     for (const end of this.#ends) end();
     rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  /** A watching process that a test stopped would stay for ever: awake, it ends with its agent. */
+  #wake(): void {
+    try {
+      process.kill(this.watcher(), 'SIGCONT');
+    } catch {
+      // There is none.
+    }
   }
 
   log(): readonly LogLine[] {
