@@ -69,6 +69,7 @@ async function run(tier, options, slowness) {
         PORTCULLIS_EVENTS: results.path,
         PORTCULLIS_PROGRESS: folder,
       },
+      // An emulated machine is slower than it is silent: each of its tests says something on the way.
       patience: NO_PROGRESS * slowness * Math.sqrt(tier.slowness),
       progress: folder,
       show,

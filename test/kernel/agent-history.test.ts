@@ -42,10 +42,7 @@ describe('with frames', () => {
     await lab.destroy();
   });
   beforeEach(async () => {
-    await lab.forgetFlows();
-    for (const family of ['inet', 'arp', 'bridge']) {
-      await lab.load(`table ${family} portcullis\ndelete table ${family} portcullis`);
-    }
+    await lab.renew();
     agent = new TestAgent(lab.host);
     agent.write(pairDocument(BOTH));
   });

@@ -19,11 +19,7 @@ afterAll(async () => {
   await lab.destroy();
 });
 beforeEach(async () => {
-  await lab.forgetFlows();
-  await lab.restoreProbe();
-  for (const family of ['inet', 'arp', 'bridge']) {
-    await lab.load(`table ${family} portcullis\ndelete table ${family} portcullis`);
-  }
+  await lab.renew();
   agent = new TestAgent(lab.host);
   agent.write(OPEN);
 });

@@ -246,6 +246,15 @@ export class Lab {
     }
   }
 
+  /** As a host that never had rules or flows of ours, for the next test. */
+  async renew(): Promise<void> {
+    await this.forgetFlows();
+    await this.restoreProbe();
+    for (const family of ['inet', 'arp', 'bridge']) {
+      await this.load(`table ${family} portcullis\ndelete table ${family} portcullis`);
+    }
+  }
+
   /** Puts the probe back that a flush took. */
   async restoreProbe(): Promise<void> {
     const { exitCode } = await this.exec('nft', ['list', 'table', this.#family, 'pctest_probe']);
