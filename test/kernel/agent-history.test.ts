@@ -65,13 +65,13 @@ describe('with frames', () => {
       ['tapnowhere0-00', false],
       [SERVER.device, true],
     ]);
-    await lab.exec('ip', ['link', 'set', CLIENT.device, 'down']);
-    await lab.exec('ip', ['link', 'set', CLIENT.device, 'name', 'renamed']);
+    await lab.must('ip', ['link', 'set', CLIENT.device, 'down']);
+    await lab.must('ip', ['link', 'set', CLIENT.device, 'name', 'renamed']);
     await agent.until(
       (status) => status.ports.find(({ device }) => device === CLIENT.device)?.isDevicePresent === false,
     );
-    await lab.exec('ip', ['link', 'set', 'renamed', 'name', CLIENT.device]);
-    await lab.exec('ip', ['link', 'set', CLIENT.device, 'up']);
+    await lab.must('ip', ['link', 'set', 'renamed', 'name', CLIENT.device]);
+    await lab.must('ip', ['link', 'set', CLIENT.device, 'up']);
     for (const port of PAIR) await lab.route(port);
     await agent.until((status) =>
       status.ports.every(({ device, isDevicePresent }) => isDevicePresent || device.includes('nowhere')),
@@ -126,7 +126,7 @@ describe('with frames', () => {
     expect(await differs(lab.host, agent)).toBe(0);
     const { drift, lastError } = await agent.status();
     expect([drift.foreign, drift.found, lastError]).toEqual([0, 0, undefined]);
-    await lab.exec('nft', ['delete', 'table', 'inet', 'pctest_busy']);
+    await lab.must('nft', ['delete', 'table', 'inet', 'pctest_busy']);
   });
 
   it('somebody else’s translation of addresses: what is judged is where the packet goes, and its flow is cut (1908957)', async () => {
@@ -144,7 +144,7 @@ chain pre { type nat hook prerouting priority -100; policy accept; ip daddr 203.
     expect(await reachIn(lab, shot, back('v4', 17, 53))).toEqual([[], []]);
     await agent.settled(pairDocument(BOTH));
     expect(await reachIn(lab, shot, back('v4', 17, 53))).toEqual([[SERVER.device], [CLIENT.device]]);
-    await lab.exec('nft', ['delete', 'table', 'ip', 'pctest_nat']);
+    await lab.must('nft', ['delete', 'table', 'ip', 'pctest_nat']);
   });
 
   it('a table of ours in another layout, from another version, becomes the new one in one transaction (1439817)', async () => {

@@ -239,7 +239,7 @@ describe('drift', () => {
   ])('%s is healed, and said who did it', async (_what, text) => {
     await agent.run();
     const { drift } = await agent.status();
-    await lab.exec('nft', [text]);
+    await lab.must('nft', [text]);
     await agent.until((status) => status.drift.foreign > drift.foreign);
     await agent.until(({ lastTransaction }) => lastTransaction?.reason.startsWith('changed by nft') === true);
     expect(await differs()).toBe(0);
@@ -262,7 +262,7 @@ describe('drift', () => {
     await eventually(() => agent.log().some(({ msg }) => msg.includes('the watching process ended')));
     // Once as it is lost, and once as the next one is there: from then on it hears again.
     await eventually(() => agent.log().filter(({ reason }) => reason === 'notices were lost').length === 2);
-    await lab.exec('nft', ['flush ruleset']);
+    await lab.must('nft', ['flush ruleset']);
     await agent.until(({ drift }) => drift.foreign > 0);
     await eventually(async () => (await differs()) === 0);
   });
@@ -280,10 +280,10 @@ describe('devices', () => {
     const isOn = async (device: string): Promise<boolean> =>
       (await agent.status()).ports.find(({ id }) => id === third.id)?.device === device;
     const alias = async (text: string): Promise<void> => {
-      await lab.exec('ip', ['link', 'set', THIRD.device, 'alias', text]);
+      await lab.must('ip', ['link', 'set', THIRD.device, 'alias', text]);
       // A device that is down tells of no alias until it comes up.
-      await lab.exec('ip', ['link', 'set', THIRD.device, 'down']);
-      await lab.exec('ip', ['link', 'set', THIRD.device, 'up']);
+      await lab.must('ip', ['link', 'set', THIRD.device, 'down']);
+      await lab.must('ip', ['link', 'set', THIRD.device, 'up']);
     };
     expect(await isOn('tapffffffff-00')).toBe(true);
     expect(await reach(shot)).toEqual([[]]);
@@ -299,14 +299,14 @@ describe('devices', () => {
   it('an alias does not take the device of another port', async () => {
     const third = { ...portFields(THIRD, ['clients'], HERE), id: 'ffffffff-0000-4000-8000-000000000000' };
     agent.write(pairDocument([allow('udp', 53)], { ports: [...known, third] }));
-    await lab.exec('ip', ['link', 'set', SERVER.device, 'alias', `port:${third.id}`]);
+    await lab.must('ip', ['link', 'set', SERVER.device, 'alias', `port:${third.id}`]);
     await agent.run();
     expect((await agent.status()).ports.map(({ device }) => device)).toEqual([
       CLIENT.device,
       SERVER.device,
       'tapffffffff-00',
     ]);
-    await lab.exec('ip', ['link', 'set', SERVER.device, 'alias', '']);
+    await lab.must('ip', ['link', 'set', SERVER.device, 'alias', '']);
   });
 
   it('more news than the kernel keeps: the watching process ends, and every device is seen all the same', async () => {
@@ -318,12 +318,12 @@ describe('devices', () => {
     // Some 2 KiB each: more than the largest buffer that the watching process asks for.
     const rounds = Array.from({ length: 25_000 }, (_none, n) => `link set ${THIRD.device} alias x${n.toString()}`);
     const last = [`link set ${THIRD.device} alias port:${third.id}`];
-    await lab.exec('ip', ['-batch', '-'], [...rounds, ...last].join('\n'));
+    await lab.must('ip', ['-batch', '-'], [...rounds, ...last].join('\n'));
     process.kill(watcher, 'SIGCONT');
     await eventually(() => agent.log().some(({ msg }) => msg.startsWith('the watching process ended')));
     await agent.until(({ ports: shown }) => shown.some(({ id, device }) => id === third.id && device === THIRD.device));
     await eventually(async () => JSON.stringify(await reach(shot)) === JSON.stringify([[SERVER.device]]));
-    await lab.exec('ip', ['link', 'set', THIRD.device, 'alias', '']);
+    await lab.must('ip', ['link', 'set', THIRD.device, 'alias', '']);
   });
 
   it('that no port is known for passes nothing, from before the port to after it', async () => {
@@ -379,11 +379,11 @@ describe('faults', () => {
   });
 
   it('bridge-netfilter without br_netfilter at work: one line says what to set, exit 4', async () => {
-    await lab.exec('sysctl', ['-qw', 'net.bridge.bridge-nf-call-ip6tables=0']);
+    await lab.must('sysctl', ['-qw', 'net.bridge.bridge-nf-call-ip6tables=0']);
     agent.start({ args: ['--datapath', 'bridge-netfilter'] });
     expect([await agent.ended(), agent.output.trim().split('\n').length]).toEqual([4, 1]);
     expect(agent.output).toContain('sysctl -w net.bridge.bridge-nf-call-ip6tables=1');
-    await lab.exec('sysctl', ['-qw', 'net.bridge.bridge-nf-call-ip6tables=1']);
+    await lab.must('sysctl', ['-qw', 'net.bridge.bridge-nf-call-ip6tables=1']);
   });
 
   it('one port that the kernel refuses is closed and named; the others change on; it comes back', async () => {

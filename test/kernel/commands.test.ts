@@ -116,7 +116,7 @@ it('the kernel refuses what it cannot load, and the former rules stand', async (
   const script = `case "$*" in *"-f -"*) { cat; echo 'add rule inet portcullis no_such_chain accept'; } | /usr/sbin/nft "$@"; exit $?;; esac
 exec /usr/sbin/nft "$@"`;
   writeFileSync(join(folder, 'nft'), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
-  await lab.exec('nft', ['flush table inet portcullis']);
+  await lab.must('nft', ['flush table inet portcullis']);
   const emptied = await listing();
   const path = `PATH=${folder}${delimiter}${process.env['PATH'] ?? ''}`;
   const { exitCode, stderr } = await lab.exec('env', [

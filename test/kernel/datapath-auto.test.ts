@@ -19,7 +19,7 @@ it('--datapath auto waits for the first one, closed, and goes on as it shows', a
       ['add', SERVER.device, 'type', 'veth', 'peer', 'name', 'far0'],
       ['set', SERVER.device, 'up'],
     ]) {
-      await bare.exec('ip', ['link', ...args]);
+      await bare.must('ip', ['link', ...args]);
     }
     const { datapath } = await waiting.until(({ enforced }) => enforced);
     expect(datapath).toBe('routed');

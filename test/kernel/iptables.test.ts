@@ -249,13 +249,13 @@ describe.each<LabBackend>(['iptables-nft', 'iptables-legacy'])('%s', (backend) =
       await load(pairDocument([allow('udp', 53)]));
       await agent.run(agentOptions('routed', backend));
       // A chain of somebody else's that leads to one of ours: the kernel does not let that go.
-      await lab.exec('iptables', ['-w', '-t', 'mangle', '-N', 'theirs']);
-      await lab.exec('iptables', ['-w', '-t', 'mangle', '-A', 'theirs', '-j', 'pc-sg_servers_in']);
+      await lab.must('iptables', ['-w', '-t', 'mangle', '-N', 'theirs']);
+      await lab.must('iptables', ['-w', '-t', 'mangle', '-A', 'theirs', '-j', 'pc-sg_servers_in']);
       agent.write({ ...pairDocument([]), ports: [portFields(CLIENT, ['clients'], HERE)] });
       const { lastError } = await agent.until((status) => !status.enforced);
       expect(lastError).toMatch(/^iptables-restore /);
       expect(await reachIn(lab, forth('v4', 17, 53), forth('v4', 17, 54))).toEqual([[SERVER.device], []]);
-      for (const option of ['-F', '-X']) await lab.exec('iptables', ['-w', '-t', 'mangle', option, 'theirs']);
+      for (const option of ['-F', '-X']) await lab.must('iptables', ['-w', '-t', 'mangle', option, 'theirs']);
       await agent.until((status) => status.enforced);
       expect(await reachIn(lab, forth('v4', 17, 53))).toEqual([[]]);
     });

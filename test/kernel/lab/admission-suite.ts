@@ -128,7 +128,7 @@ export function admissionSuite(datapath: Datapath, backend: LabBackend = 'nftabl
   it.each(FAMILIES)('who erases the marks of flows closes answers until the port asks again (%s)', async (family) => {
     await load(EGRESS, UNSECURED);
     await reach(own(family));
-    await lab.exec('conntrack', ['-U', '-f', family === 'v4' ? 'ipv4' : 'ipv6', '--mark', '0x5']);
+    await lab.must('conntrack', ['-U', '-f', family === 'v4' ? 'ipv4' : 'ipv6', '--mark', '0x5']);
     expect(await reach(asked(family))).toEqual([]);
     expect(await reach(own(family))).toContain(UPLINK);
     expect(await reach(asked(family))).toEqual([VICTIM.device]);

@@ -60,14 +60,14 @@ export function agentSuite(datapath: Datapath, backend: LabBackend = 'nftables')
 
     const { drift } = await agent.status();
     if (backend === 'nftables') {
-      await lab.exec('nft', ['delete table bridge portcullis']);
+      await lab.must('nft', ['delete table bridge portcullis']);
       await agent.until(
         (status) =>
           status.drift.foreign > drift.foreign && status.lastTransaction?.reason.startsWith('changed by') === true,
       );
     } else {
-      await lab.exec('iptables', ['-w', '-t', 'mangle', '-D', 'PREROUTING', '-j', 'pc-egress']);
-      await lab.exec('iptables', ['-w', '-t', 'mangle', '-I', 'pc-sg_servers_in', '-j', 'ACCEPT']);
+      await lab.must('iptables', ['-w', '-t', 'mangle', '-D', 'PREROUTING', '-j', 'pc-egress']);
+      await lab.must('iptables', ['-w', '-t', 'mangle', '-I', 'pc-sg_servers_in', '-j', 'ACCEPT']);
       await agent.until((status) => status.drift.found > drift.found);
     }
     await eventually(async () => (await differs(lab, agent, datapath)) === 0);

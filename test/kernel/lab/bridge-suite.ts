@@ -69,9 +69,9 @@ export function bridgeSuite(datapath: Datapath): void {
       bridge: TWIN_BRIDGE,
     }));
     lab = await Lab.create([...PAIR, ...twins], { bridge: PAIR_BRIDGE });
-    await lab.exec('ip', ['address', 'add', `${GATEWAY}/24`, 'dev', PAIR_BRIDGE]);
+    await lab.must('ip', ['address', 'add', `${GATEWAY}/24`, 'dev', PAIR_BRIDGE]);
     for (const { v4, mac } of [CLIENT, SERVER]) {
-      await lab.exec('ip', ['neighbour', 'replace', v4, 'lladdr', mac, 'dev', PAIR_BRIDGE, 'nud', 'permanent']);
+      await lab.must('ip', ['neighbour', 'replace', v4, 'lladdr', mac, 'dev', PAIR_BRIDGE, 'nud', 'permanent']);
     }
   });
   afterAll(async () => {
@@ -118,7 +118,7 @@ chain out { type filter hook postrouting priority 50; oifname "${CLIENT.device}"
 }`);
     const answer = `import socket;s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM);s.bind(("${GATEWAY}",53));s.settimeout(10);s.sendto(*s.recvfrom(99))`;
     const answered = lab.exec('python3', ['-c', answer]);
-    await lab.exec('sh', ['-c', 'until ss -Hlun | grep -q :53; do sleep 0.05; done']);
+    await lab.must('sh', ['-c', 'until ss -Hlun | grep -q :53; do sleep 0.05; done']);
     const { stdout: mac } = await lab.exec('cat', [`/sys/class/net/${PAIR_BRIDGE}/address`]);
     const question: Shot = {
       device: CLIENT.device,
@@ -137,9 +137,9 @@ chain out { type filter hook postrouting priority 50; oifname "${CLIENT.device}"
       device: CLIENT.device,
       frame: ipFrame(CLIENT.mac, CLIENT.v4, '192.0.2.254', ports(17, 30_005, 53)),
     };
-    await lab.exec('ip', ['address', 'add', '192.0.2.254/32', 'dev', 'lo']);
-    await lab.exec('ip', ['link', 'set', CLIENT.device, 'nomaster']);
-    await lab.exec('ip', ['route', 'add', CLIENT.v4, 'dev', CLIENT.device]);
+    await lab.must('ip', ['address', 'add', '192.0.2.254/32', 'dev', 'lo']);
+    await lab.must('ip', ['link', 'set', CLIENT.device, 'nomaster']);
+    await lab.must('ip', ['route', 'add', CLIENT.v4, 'dev', CLIENT.device]);
     await lab.load(`table inet pctest_off
 delete table inet pctest_off
 table inet pctest_off {
@@ -156,9 +156,9 @@ chain in { type filter hook prerouting priority 50; iifname "${CLIENT.device}" c
     await lab.load('delete table inet portcullis');
     expect(await passed()).toBeGreaterThan(0);
     await lab.load('delete table inet pctest_off');
-    await lab.exec('ip', ['route', 'delete', CLIENT.v4, 'dev', CLIENT.device]);
-    await lab.exec('ip', ['link', 'set', CLIENT.device, 'master', PAIR_BRIDGE]);
-    await lab.exec('ip', ['address', 'delete', '192.0.2.254/32', 'dev', 'lo']);
+    await lab.must('ip', ['route', 'delete', CLIENT.v4, 'dev', CLIENT.device]);
+    await lab.must('ip', ['link', 'set', CLIENT.device, 'master', PAIR_BRIDGE]);
+    await lab.must('ip', ['address', 'delete', '192.0.2.254/32', 'dev', 'lo']);
   });
 
   it('what is flooded is judged for each port that it would reach', async () => {
@@ -192,7 +192,7 @@ chain out { type filter hook postrouting priority 50; ip saddr ${GATEWAY} udp sp
     await lab.load(rules([allow('udp', 99)]));
     const passed = async (port: number): Promise<number> => {
       const send = `import socket;s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM);s.bind(("${GATEWAY}",53));s.sendto(b"x",("${SERVER.v4}",${port}))`;
-      await lab.exec('python3', ['-c', send]);
+      await lab.must('python3', ['-c', send]);
       const { stdout } = await lab.exec('nft', ['list', 'chain', 'bridge', 'pctest_host', 'out']);
       return Number(/packets (\d+)/.exec(stdout)?.[1] ?? -1);
     };
@@ -214,7 +214,7 @@ export function vlanSuite(datapath: Datapath): void {
   beforeAll(async () => {
     const members = stations.map(({ guest: { device, mac, v4, v6 } }) => ({ device, mac, addresses: [v4, v6] }));
     lab = await Lab.create(members, { bridge: PAIR_BRIDGE });
-    await lab.exec('ip', ['link', 'set', PAIR_BRIDGE, 'type', 'bridge', 'vlan_filtering', '1']);
+    await lab.must('ip', ['link', 'set', PAIR_BRIDGE, 'type', 'bridge', 'vlan_filtering', '1']);
     const vlan = async (...args: readonly string[]): Promise<void> => {
       const { exitCode, stderr } = await lab.exec('bridge', ['vlan', ...args]);
       expect([exitCode, stderr]).toEqual([0, '']);

@@ -217,27 +217,27 @@ export function flowsSuite(datapath: Datapath, backend: LabBackend = 'nftables')
   if (datapath === 'routed') {
     it('a device that somebody plugs into a bridge is closed there', async () => {
       const plug = async (...args: readonly string[]): Promise<void> => {
-        for (const { device } of PAIR) await lab.exec('ip', ['link', 'set', device, ...args]);
+        for (const { device } of PAIR) await lab.must('ip', ['link', 'set', device, ...args]);
       };
       await load(topology(EGRESS, [allow('udp', 53)]));
-      await lab.exec('ip', ['link', 'add', 'pctbridge', 'type', 'bridge']);
-      await lab.exec('ip', ['link', 'set', 'pctbridge', 'up']);
+      await lab.must('ip', ['link', 'add', 'pctbridge', 'type', 'bridge']);
+      await lab.must('ip', ['link', 'set', 'pctbridge', 'up']);
       await plug('master', 'pctbridge');
       const direct = { ...forth('v4', 17, 54), destinationMac: SERVER.mac };
       expect(await reach(direct)).toEqual([[]]);
       // It is that table which closes it. What br_netfilter shows to the rules of routed ports, they refuse, too.
-      await lab.exec('sysctl', ['-qw', 'net.bridge.bridge-nf-call-iptables=0']);
+      await lab.must('sysctl', ['-qw', 'net.bridge.bridge-nf-call-iptables=0']);
       await lab.load('delete table bridge portcullis');
       expect(await reach(direct)).toEqual([[SERVER.device]]);
       await plug('nomaster');
-      await lab.exec('ip', ['link', 'delete', 'pctbridge']);
+      await lab.must('ip', ['link', 'delete', 'pctbridge']);
       for (const port of PAIR) await lab.route(port);
     });
 
     it('service traffic that the host itself sends reaches a port without a rule, and nothing else does', async () => {
       await load(topology([], []));
       const linkLocal = 'fe80::f816:3eff:fe00:2';
-      await lab.exec('ip', ['neighbour', 'replace', linkLocal, 'lladdr', SERVER.mac, 'dev', SERVER.device]);
+      await lab.must('ip', ['neighbour', 'replace', linkLocal, 'lladdr', SERVER.mac, 'dev', SERVER.device]);
       const udp = (sourcePort: number, destinationPort: number): Transport => ports(17, sourcePort, destinationPort);
       const icmpv6 = (type: number): Transport => ({ kind: 'icmp', protocol: 58, type, code: 0 });
       const frame = (source: string, destination: string, transport: Transport): Frame =>

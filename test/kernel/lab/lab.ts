@@ -176,7 +176,10 @@ export class Lab {
     return listings.map(({ stdout, stderr }) => `${stdout}${stderr}`).join('\n');
   }
 
-  /** Runs a program in the host's namespace. */
+  /**
+   * Runs a program in the host's namespace, whatever it says: for a caller that looks at the exit code.
+   * {@link must} is for all others.
+   */
   async exec(
     program: string,
     args: readonly string[],
@@ -192,10 +195,16 @@ export class Lab {
     return { exitCode: result.exitCode ?? -1, stdout: result.stdout, stderr: result.stderr };
   }
 
+  /** The same, of a program that has to do what it is told: a set-up that silently did nothing would prove nothing. */
+  async must(program: string, args: readonly string[], input = ''): Promise<string> {
+    const { exitCode, stdout, stderr } = await this.exec(program, args, input);
+    if (exitCode === 0) return stdout;
+    throw new Error(`${program} ${args.join(' ')}: exit code ${exitCode.toString()}: ${stderr.slice(0, 2000)}`);
+  }
+
   /** Loads nft text; fails when the kernel refuses it. */
   async load(text: string): Promise<void> {
-    const { exitCode, stderr } = await this.exec('nft', ['-f', '-'], text);
-    if (exitCode !== 0) throw new Error(`nft refuses: ${stderr.slice(0, 2000)}`);
+    await this.must('nft', ['-f', '-'], text);
   }
 
   /** Loads a policy with the lab's own packet filter, as if nothing had been there before; fails when the kernel refuses it. */
@@ -205,38 +214,34 @@ export class Lab {
   }
 
   async #loadIptables(policy: HostPolicy, options: CompileOptions): Promise<void> {
-    const run = async (program: string, args: readonly string[], input = ''): Promise<void> => {
-      const { exitCode, stderr } = await this.exec(program, args, input);
-      if (exitCode !== 0) throw new Error(`${program} refuses: ${stderr.slice(0, 2000)}`);
-    };
     for (const program of ['iptables', 'ip6tables']) {
       for (const table of ['raw', 'mangle']) {
-        for (const option of ['-F', '-X']) await run(program, ['-w', '-t', table, option]);
+        for (const option of ['-F', '-X']) await this.must(program, ['-w', '-t', table, option]);
       }
     }
-    await run('ipset', ['destroy']);
+    await this.must('ipset', ['destroy']);
     const program = iptablesProgram(policy, options);
-    await run('ipset', ['restore'], printIpsets(program));
+    await this.must('ipset', ['restore'], printIpsets(program));
     await this.load(printTables(besideIptables(policy, options)));
     for (const test of [['--test'], []]) {
       const restore = ['--wait', '--noflush', ...test];
-      await run('iptables-restore', restore, printIptables(program, 'IPv4'));
-      await run('ip6tables-restore', restore, printIptables(program, 'IPv6'));
+      await this.must('iptables-restore', restore, printIptables(program, 'IPv4'));
+      await this.must('ip6tables-restore', restore, printIptables(program, 'IPv6'));
     }
   }
 
   /** Carries out one step of a plan for iptables, and no more. */
   async takeStep(change: IptablesStep): Promise<void> {
-    const run = async (program: string, args: readonly string[], input = ''): Promise<void> => {
-      const { exitCode, stderr } = await this.exec(program, args, input);
-      if (exitCode !== 0) throw new Error(`${program} ${args.join(' ')} refuses: ${stderr.slice(0, 2000)}`);
-    };
     switch (change.kind) {
       case 'sets':
-        await run('ipset', ['restore'], change.text);
+        await this.must('ipset', ['restore'], change.text);
         break;
       case 'rules':
-        await run(change.family === 'IPv4' ? 'iptables-restore' : 'ip6tables-restore', ['--noflush'], change.text);
+        await this.must(
+          change.family === 'IPv4' ? 'iptables-restore' : 'ip6tables-restore',
+          ['--noflush'],
+          change.text,
+        );
         break;
       case 'destroy-sets':
         // nf_tables lets go of a set some time after the last rule that asked it.
@@ -270,7 +275,7 @@ export class Lab {
   }
 
   async forgetFlows(): Promise<void> {
-    await this.exec('conntrack', ['-F']);
+    await this.must('conntrack', ['-F']);
   }
 
   /** Sends frames in order and says whom each of them reached: devices, sorted. */
@@ -415,7 +420,7 @@ export class Lab {
       'net.ipv6.conf.default.router_solicitations=0',
       'net.netfilter.nf_conntrack_checksum=0',
     ];
-    for (const setting of sysctls) await this.exec('sysctl', ['-qw', setting]);
+    for (const setting of sysctls) await this.must('sysctl', ['-qw', setting]);
     await execa('ip', ['netns', 'exec', this.#guests, 'sysctl', '-qw', 'net.ipv6.conf.default.disable_ipv6=1']);
     for (const [index, device] of devices.entries()) {
       const mac = `02:00:00:00:01:${index.toString(16).padStart(2, '0')}`;
