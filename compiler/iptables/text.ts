@@ -1,6 +1,6 @@
 /** The program as text for `ipset restore`, `iptables-restore --noflush` and `ip6tables-restore --noflush`. */
 import type { Family } from '../../src/model/index.js';
-import { CLOSING_SETS, setName } from './names.js';
+import { CLOSING_SETS, OURS, setName } from './names.js';
 import { SET_CAPACITY, type ChainChange, type IpSet, type IptablesProgram, type SetChange } from './types.js';
 
 /** Takes the place of another set, and goes. */
@@ -98,18 +98,16 @@ export function printIptables(program: IptablesProgram, family: Family): string 
     .join('');
 }
 
-const OF_THE_KERNEL = /^[A-Z]+$/;
-
 /** What changes in one table, at once. */
 export interface TableChange {
   readonly table: 'raw' | 'mangle';
   readonly chains: readonly Pick<ChainChange, 'name' | 'before' | 'after'>[];
 }
 
-/** A chain that is named is made, or emptied; the kernel's own get our jump, once, behind what is there. */
+/** A chain of ours that is named is made, or emptied. Of the kernel's own and of somebody else's only the jumps to ours change. */
 export function printRules({ table, chains }: TableChange): string {
-  const ours = chains.filter((chain) => !OF_THE_KERNEL.test(chain.name));
-  const hooks = chains.filter((chain) => OF_THE_KERNEL.test(chain.name));
+  const ours = chains.filter((chain) => chain.name.startsWith(OURS));
+  const hooks = chains.filter((chain) => !chain.name.startsWith(OURS));
   return lines([
     `*${table}`,
     ...ours.map((chain) => `:${chain.name} - [0:0]`),

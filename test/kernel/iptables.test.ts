@@ -247,17 +247,33 @@ describe.each<LabBackend>(['iptables-nft', 'iptables-legacy'])('%s', (backend) =
       };
       agent.write(pairDocument([allow('udp', 53)]));
       await load(pairDocument([allow('udp', 53)]));
-      await agent.run(agentOptions('routed', backend));
-      // A chain of somebody else's that leads to one of ours: the kernel does not let that go.
+      // A rule of somebody else's that leads to a chain of ours: the kernel does not let that chain go, and the rule is none that
+      // we made.
+      const rule = ['-p', 'udp', '-j', 'pc-sg_servers_in'];
       await lab.must('iptables', ['-w', '-t', 'mangle', '-N', 'theirs']);
-      await lab.must('iptables', ['-w', '-t', 'mangle', '-A', 'theirs', '-j', 'pc-sg_servers_in']);
+      await lab.must('iptables', ['-w', '-t', 'mangle', '-A', 'theirs', ...rule]);
+      await agent.run(agentOptions('routed', backend));
       agent.write({ ...pairDocument([]), ports: [portFields(CLIENT, ['clients'], HERE)] });
       const { lastError } = await agent.until((status) => !status.enforced);
       expect(lastError).toMatch(/^iptables-restore /);
       expect(await reachIn(lab, forth('v4', 17, 53), forth('v4', 17, 54))).toEqual([[SERVER.device], []]);
-      for (const option of ['-F', '-X']) await lab.must('iptables', ['-w', '-t', 'mangle', option, 'theirs']);
+      await lab.must('iptables', ['-w', '-t', 'mangle', '-D', 'theirs', ...rule]);
       await agent.until((status) => status.enforced);
       expect(await reachIn(lab, forth('v4', 17, 53))).toEqual([[]]);
+      await lab.must('iptables', ['-w', '-t', 'mangle', '-X', 'theirs']);
+    });
+
+    it('a jump to ours in somebody else’s chain goes, and what else is there stays', async () => {
+      agent.write(pairDocument([allow('udp', 53)]));
+      await agent.run(agentOptions('routed', backend));
+      await lab.must('iptables', ['-w', '-t', 'mangle', '-N', 'theirs']);
+      await lab.must('iptables', ['-w', '-t', 'mangle', '-A', 'theirs', '-s', '192.0.2.1/32', '-j', 'DROP']);
+      await lab.must('iptables', ['-w', '-t', 'mangle', '-A', 'theirs', '-j', 'pc-sg_servers_in']);
+      const rules = async (): Promise<readonly string[]> =>
+        (await lab.must('iptables', ['-w', '-t', 'mangle', '-S', 'theirs'])).trim().split('\n');
+      await eventually(async () => (await rules()).length === 2);
+      expect(await rules()).toEqual(['-N theirs', '-A theirs -s 192.0.2.1/32 -j DROP']);
+      for (const option of ['-F', '-X']) await lab.must('iptables', ['-w', '-t', 'mangle', option, 'theirs']);
     });
   });
 

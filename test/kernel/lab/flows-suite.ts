@@ -195,13 +195,16 @@ export function flowsSuite(datapath: Datapath, backend: LabBackend = 'nftables')
 
     it('a load that fails leaves the former rules, byte for byte', async () => {
       await load(topology(EGRESS, [allow('tcp', 80)]));
-      const before = (await lab.exec('nft', ['list', 'ruleset'])).stdout;
+      // Without what packets and time alone change: what is counted for each device.
+      const listing = async (): Promise<string> =>
+        (await lab.must('nft', ['--stateless', 'list', 'ruleset'])).replace(/elements = \{[^}]* counter[^}]*\}/g, '');
+      const before = await listing();
       const broken = rulesOf(topology(EGRESS, [allow('tcp', 443)])).replace(
         'jump egress_stateful',
         'jump no_such_chain',
       );
-      await expect(lab.load(broken)).rejects.toThrow('nft refuses');
-      expect((await lab.exec('nft', ['list', 'ruleset'])).stdout).toBe(before);
+      await expect(lab.load(broken)).rejects.toThrow('no_such_chain');
+      expect(await listing()).toBe(before);
     });
 
     it('the kernel keeps the first comment of a chain, so that digests are in comments of rules', async () => {
