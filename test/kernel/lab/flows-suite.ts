@@ -195,16 +195,27 @@ export function flowsSuite(datapath: Datapath, backend: LabBackend = 'nftables')
 
     it('a load that fails leaves the former rules, byte for byte', async () => {
       await load(topology(EGRESS, [allow('tcp', 80)]));
-      // Without what packets and time alone change: what is counted for each device.
-      const listing = async (): Promise<string> =>
-        (await lab.must('nft', ['--stateless', 'list', 'ruleset'])).replace(/elements = \{[^}]* counter[^}]*\}/g, '');
+      // Without what packets alone write: elements that expire.
+      const listing = async (): Promise<readonly unknown[]> => {
+        const listings = [];
+        for (const family of ['inet', 'arp', 'bridge']) {
+          const { exitCode, stdout } = await lab.exec('nft', ['-j', '-s', 'list', 'table', family, 'portcullis']);
+          if (exitCode === 0)
+            listings.push(...(JSON.parse(stdout) as { readonly nftables: readonly unknown[] }).nftables);
+        }
+        return listings.map((object) => {
+          const { set } = object as { readonly set?: { readonly timeout?: number } };
+          return set?.timeout === undefined ? object : { set: { ...set, elem: [] } };
+        });
+      };
       const before = await listing();
       const broken = rulesOf(topology(EGRESS, [allow('tcp', 443)])).replace(
         'jump egress_stateful',
         'jump no_such_chain',
       );
       await expect(lab.load(broken)).rejects.toThrow('no_such_chain');
-      expect(await listing()).toBe(before);
+      expect(before.length).toBeGreaterThan(20);
+      expect(await listing()).toEqual(before);
     });
 
     it('the kernel keeps the first comment of a chain, so that digests are in comments of rules', async () => {
