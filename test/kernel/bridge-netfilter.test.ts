@@ -3,6 +3,7 @@ import { goldenSuite } from './lab/golden-suite.js';
 import { agentSuite } from './lab/agent-suite.js';
 import { bridgeSuite } from './lab/bridge-suite.js';
 import { flowsSuite } from './lab/flows-suite.js';
+import { liarsSuite } from './lab/liars-suite.js';
 import { policySuite } from './lab/policy-suite.js';
 import { NAMED_TOPOLOGIES } from '../support/named-topologies.js';
 import { describe } from 'vitest';
@@ -13,6 +14,7 @@ describe('named topologies', () => {
 });
 describe('packets', () => {
   policySuite('bridge-netfilter', { topologies: 12, frames: 240 });
+  liarsSuite('bridge-netfilter', 12);
 });
 describe('flows', () => {
   flowsSuite('bridge-netfilter');

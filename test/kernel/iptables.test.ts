@@ -14,6 +14,7 @@ import { parseTopology } from '../../src/model/index.js';
 import { agentOptions, agentSuite, differs } from './lab/agent-suite.js';
 import { environment, type LabBackend } from './lab/flavour.js';
 import { flowsSuite } from './lab/flows-suite.js';
+import { liarsSuite } from './lab/liars-suite.js';
 import { Lab, type Shot } from './lab/lab.js';
 import {
   allow,
@@ -45,6 +46,7 @@ describe.each<LabBackend>(['iptables-nft', 'iptables-legacy'])('%s', (backend) =
   describe.each(['routed', 'bridge-netfilter'] as const)('%s', (datapath) => {
     describe('random packets', () => {
       policySuite(datapath, SIZE, backend);
+      liarsSuite(datapath, 6, backend);
     });
     describe('flows', () => {
       flowsSuite(datapath, backend);

@@ -1,7 +1,5 @@
-/**
- * Frames as bytes. Checksums of transports are left out: nothing here terminates a flow, and connection tracking is told
- * not to look (nf_conntrack_checksum).
- */
+/** Frames as bytes, with the checksums that connection tracking looks at. */
+import { crc32c } from './crc32c.js';
 import type { Frame, IpPacket, Prefix, Transport } from '../../../src/model/index.js';
 
 export interface WireFrame {
@@ -21,7 +19,7 @@ export const TCP = { fin: 1, syn: 2, rst: 4, ack: 16 } as const;
 export function frameHexes(wire: WireFrame): readonly string[] {
   const { payload } = wire.frame;
   if (wire.fragmented !== true || payload.kind !== 'ip') return [frameHex(wire)];
-  const body = transportBytes(payload.transport, wire);
+  const body = transportBytes(payload, wire);
   const parts = [body.subarray(0, FIRST_FRAGMENT), body.subarray(FIRST_FRAGMENT)];
   return parts.map((part, index) => {
     const offset = index === 0 ? 0 : FIRST_FRAGMENT / 8;
@@ -107,7 +105,7 @@ function arpBytes(operation: number, senderMac: string, senderIp: Prefix, token:
 }
 
 function ipBytes(packet: IpPacket, wire: WireFrame): Buffer {
-  const body = transportBytes(packet.transport, wire);
+  const body = transportBytes(packet, wire);
   const { protocol } = packet.transport;
   return packet.source.family === 'IPv6'
     ? ipv6Packet(packet, wire.token, protocol, body)
@@ -141,7 +139,42 @@ function ipv4Packet(
   return Buffer.concat([head, body]);
 }
 
-function transportBytes(transport: Transport, { tcpFlags }: WireFrame): Buffer {
+/** Where each transport has its checksum, and of how many bytes it is where not of all. */
+const CHECKSUMS: ReadonlyMap<number, { readonly at: number; readonly coverage?: number }> = new Map([
+  [1, { at: 2 }],
+  [6, { at: 16 }],
+  [17, { at: 6 }],
+  [33, { at: 6 }],
+  [58, { at: 2 }],
+  [136, { at: 6, coverage: 8 }],
+]);
+const ICMP = 1;
+const SCTP = 132;
+
+function transportBytes(packet: IpPacket, wire: WireFrame): Buffer {
+  const body = withoutChecksum(packet.transport, wire);
+  const { protocol } = packet.transport;
+  // RFC 9260, 6.8 and appendix A: in the order of the bytes as they are computed.
+  if (protocol === SCTP && body.length >= 12) body.writeUInt32LE(crc32c(body), 8);
+  const where = CHECKSUMS.get(protocol);
+  if (where === undefined || packet.transport.kind === 'other') return body;
+  const covered = body.subarray(0, where.coverage ?? body.length);
+  // Of no pseudo-header in ICMP (RFC 792); ICMPv6 has one (RFC 4443, 2.3).
+  const head = protocol === ICMP ? Buffer.alloc(0) : pseudoHeader(packet, body.length);
+  // 0 says that there is none (RFC 768).
+  body.writeUInt16BE(checksum(Buffer.concat([head, covered])) || 0xffff, where.at);
+  return body;
+}
+
+/** RFC 9293, 3.1 and RFC 8200, 8.1. */
+function pseudoHeader({ source, destination, transport }: IpPacket, length: number): Buffer {
+  const ends = [addressBytes(source), addressBytes(destination)];
+  return source.family === 'IPv4'
+    ? Buffer.concat([...ends, Buffer.from([0, transport.protocol]), numberBytes(length, 2)])
+    : Buffer.concat([...ends, numberBytes(length, 4), Buffer.from([0, 0, 0, transport.protocol])]);
+}
+
+function withoutChecksum(transport: Transport, { tcpFlags }: WireFrame): Buffer {
   switch (transport.kind) {
     case 'ports': {
       const ports = Buffer.concat([numberBytes(transport.sourcePort, 2), numberBytes(transport.destinationPort, 2)]);
@@ -152,7 +185,7 @@ function transportBytes(transport: Transport, { tcpFlags }: WireFrame): Buffer {
           return Buffer.concat([ports, numberBytes(16, 2), Buffer.alloc(10)]);
         case 136:
           // Checksum coverage 8: the header alone (RFC 3828).
-          return Buffer.concat([ports, numberBytes(8, 2), numberBytes(1, 2), Buffer.alloc(8)]);
+          return Buffer.concat([ports, numberBytes(8, 2), Buffer.alloc(10)]);
         case 33:
           // A DCCP request with data offset 5 (RFC 4340).
           return Buffer.concat([ports, Buffer.from([5, 0, 0, 0, 1]), Buffer.alloc(11)]);
@@ -179,7 +212,7 @@ function transportBytes(transport: Transport, { tcpFlags }: WireFrame): Buffer {
 /** The Internet checksum (RFC 1071). */
 function checksum(bytes: Buffer): number {
   let sum = 0;
-  for (let offset = 0; offset < bytes.length; offset += 2) sum += bytes.readUInt16BE(offset);
+  for (const [offset, byte] of bytes.entries()) sum += offset % 2 === 0 ? byte << 8 : byte;
   while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
   return ~sum & 0xffff;
 }

@@ -418,7 +418,6 @@ export class Lab {
       'net.ipv4.conf.default.rp_filter=0',
       'net.ipv6.conf.default.accept_dad=0',
       'net.ipv6.conf.default.router_solicitations=0',
-      'net.netfilter.nf_conntrack_checksum=0',
     ];
     for (const setting of sysctls) await this.must('sysctl', ['-qw', setting]);
     await execa('ip', ['netns', 'exec', this.#guests, 'sysctl', '-qw', 'net.ipv6.conf.default.disable_ipv6=1']);

@@ -16,47 +16,24 @@ import {
   type Table,
 } from '../../../compiler/index.js';
 import { judgeEgress, judgeIngress, type JudgeContext } from '../../../compiler/explain/index.js';
-import {
-  parseTopology,
-  type FlowState,
-  type Frame,
-  type IpPacket,
-  type Port,
-  type Topology,
-} from '../../../src/model/index.js';
+import { type FlowState, type Frame, type IpPacket, type Port, type Topology } from '../../../src/model/index.js';
 import { arbitraryDocument, arbitraryFrame, frameOf } from '../../support/arbitrary-topology.js';
 import { samples, seed, take } from '../../support/seed.js';
 import type { LabBackend } from './flavour.js';
 import { Lab, UPLINK, type LabPort, type Shot } from './lab.js';
+import {
+  ADDRESSES,
+  BRIDGE,
+  contextOf,
+  isHere,
+  labPorts,
+  LOCAL,
+  portOfDevice,
+  topologyOf,
+  UNKNOWN_DEVICE,
+} from './random-lab.js';
 
-/** Ports of the random topologies that are on host-1, with addresses of their own each. */
-const ADDRESSES: readonly (readonly string[])[] = [
-  ['10.0.0.1', 'fd00::1'],
-  ['10.0.0.2', 'fd00::2'],
-  [],
-  ['10.0.0.5'],
-  ['fd00::5'],
-];
-const LOCAL = [0, 1, 3, 4];
-const device = (number: number): string => `tap${String(number).padStart(8, '0')}-00`;
-const UNKNOWN_DEVICE = 'tapunknown';
-
-/** As the random topologies give them. */
-const mac = (number: number): string => `fa:16:3e:00:00:0${String(1 + (number % 4))}`;
-/** On a bridge a MAC is one device's; a fifth port would share the first one's. */
-const BRIDGED = [0, 1, 3];
-const NETWORK = '11111111-0000-4000-8000-000000000001';
-const BRIDGE = 'brq11111111-00';
-
-function topologyOf(document: Record<string, unknown>, datapath: Datapath): Topology {
-  const ports = (document['ports'] as readonly Record<string, unknown>[]).map((port, number) => ({
-    ...port,
-    ...(isBridged(datapath) ? { network_id: NETWORK, 'binding:vif_details': {} } : {}),
-    ...(isBridged(datapath) && number === 4 ? { 'binding:host_id': 'host-2' } : {}),
-    fixed_ips: (ADDRESSES[number] ?? ['10.1.0.1', 'fd01::1']).map((ip_address) => ({ ip_address })),
-  }));
-  return parseTopology([{ file: 'random', content: { ...document, ports } }]).topology;
-}
+const UDPLITE = 136;
 
 /**
  * What connection tracking will say of a first packet: types of ICMP that open no flow are invalid to it, and so is each
@@ -66,6 +43,8 @@ function firstState({ source, transport }: IpPacket): FlowState {
   if (transport.kind === 'other') {
     return transport.protocol === (source.family === 'IPv4' ? 58 : 1) ? 'invalid' : 'new';
   }
+  // Whose checksum Linux takes for UDP's: see docs/decisions/connection-tracking.md.
+  if (transport.protocol === UDPLITE) return 'invalid';
   if (transport.kind !== 'icmp') return 'new';
   const opens = transport.protocol === 1 ? [8, 13, 15, 17] : [128];
   return opens.includes(transport.type) ? 'new' : 'invalid';
@@ -102,27 +81,8 @@ function hasTrackedPorts({ transport }: IpPacket): boolean {
   return transport.kind === 'ports' && transport.protocol !== 33;
 }
 
-function isHere(port: Port): boolean {
-  return port.host === 'host-1';
-}
-
-function contextOf(topology: Topology, datapath: Datapath): JudgeContext {
-  const fixed = [...topology.ports.values()]
-    .filter((port) => isHere(port) && port.filtering === 'filtered')
-    .flatMap(({ fixedIps }) => fixedIps.map(({ text }) => text));
-  return {
-    topology,
-    widestPairLength: DEFAULT_OPTIONS.widestPairLength,
-    ...(datapath === 'routed' ? { addressesOfPorts: new Set(fixed) } : {}),
-  };
-}
-
 function sendsAsPort({ addressesOfPorts }: JudgeContext, { payload }: Frame): boolean {
   return payload.kind === 'ip' && addressesOfPorts?.has(payload.source.text) === true;
-}
-
-function portOfDevice(topology: Topology, name: string): Port | undefined {
-  return [...topology.ports.values()].find((port) => isHere(port) && port.device === name);
 }
 
 /** Each frame from a port, and one to a port from outside; no two of one flow. */
@@ -147,15 +107,6 @@ interface Size {
   readonly topologies: number;
   /** For each topology; those from outside come on top. */
   readonly frames: number;
-}
-
-/** Devices and addresses that take part. */
-function labPorts(datapath: Datapath): readonly LabPort[] {
-  const local = isBridged(datapath) ? BRIDGED : LOCAL;
-  return [
-    ...local.map((number) => ({ device: device(number), addresses: ADDRESSES[number] ?? [], mac: mac(number) })),
-    { device: UNKNOWN_DEVICE, addresses: ['10.0.0.66', 'fd00::66'], mac: 'fa:16:3e:00:00:66' },
-  ];
 }
 
 export function policySuite(datapath: Datapath, { topologies, frames }: Size, backend: LabBackend = 'nftables'): void {
