@@ -64,7 +64,10 @@ export class Agent {
   #lastTransaction: AgentStatus['lastTransaction'];
   #drift = { foreign: 0, found: 0, last: undefined as string | undefined };
   #flows = { revoked: 0, restored: 0 };
-  #saidWriters: string | undefined;
+  /** Rules of others that write whole marks, as they were found last. */
+  #markWriters: readonly string[] = [];
+  /** Marks of live flows were seen written over. */
+  #isOverwritten = false;
   #saidOverlaps: ReadonlySet<string> = new Set();
 
   constructor(private readonly settings: AgentSettings) {
@@ -229,6 +232,7 @@ export class Agent {
       lastError: this.#switches.fault ?? this.#enforcer.lastError,
       leftover: this.#enforcer.leftover,
       overlaps: this.#enforcer.compiler.overlaps(),
+      markWriters: this.#markWriters,
       source: {
         name: source.name,
         readAt: this.#readAt?.toISOString(),
@@ -353,7 +357,10 @@ export class Agent {
       },
       changes === 0 ? 'nothing to change' : 'applied',
     );
-    if (way === 'everything') this.#sweeper.all();
+    if (way === 'everything') {
+      this.#sweeper.all();
+      void this.#lookForMarkWriters();
+    }
     this.#sayOverlaps();
     if (!this.#isReady) {
       this.#isReady = true;
@@ -371,14 +378,27 @@ export class Agent {
   }
 
   /** Said once for each set of suspects: it goes on for as long as they are there. */
+  async #lookForMarkWriters(): Promise<boolean> {
+    const { datapath } = this.settings.options;
+    const found = await markWriters(datapath === 'bridge-netfilter' ? ['conntrack', 'packet'] : ['conntrack']);
+    const isNews = found.join() !== this.#markWriters.join();
+    this.#markWriters = found;
+    if (isNews && found.length > 0) {
+      this.#log.warn(
+        `whole marks are written by rules of others, and our bits with them: ${found.join('; ')}. Keep other bits (ct mark set ct mark or ..., --set-xmark VALUE/MASK)`,
+      );
+    }
+    return isNews;
+  }
+
   async #sayOverwritten(flows: number): Promise<void> {
-    const writers = await markWriters();
-    const who = writers.length === 0 ? 'by rules that cannot be found' : writers.join('; ');
-    if (this.#saidWriters === who) return;
-    this.#saidWriters = who;
+    const isNews = await this.#lookForMarkWriters();
+    if (!isNews && this.#isOverwritten) return;
+    this.#isOverwritten = true;
+    const who = this.#markWriters.length === 0 ? 'rules that cannot be found' : this.#markWriters.join('; ');
     this.#log.warn(
       { flows },
-      `conntrack marks are written over, ${who}: our bits are lost, revoked flows stay cut, and answers in allowed ones stop. Keep other bits (ct mark set ct mark or ..., --set-xmark VALUE/MASK)`,
+      `conntrack marks are written over by ${who}: our bits are lost, revoked flows stay cut, and answers in allowed ones stop`,
     );
   }
 

@@ -48,6 +48,8 @@ export interface AgentStatus {
   readonly leftover: string | undefined;
   /** Addresses that networks of this host share, and who pays for it. */
   readonly overlaps: readonly string[];
+  /** Rules of others that write whole conntrack marks or, with br_netfilter, whole packet marks: our bits go with them. */
+  readonly markWriters: readonly string[];
   readonly source: {
     readonly name: string;
     readonly readAt: string | undefined;

@@ -1,17 +1,35 @@
-/** Whose rules write whole conntrack marks, and with them ours. */
+/** Whose rules write whole marks, and with them our bits. */
+import { TABLE_NAME } from '../../compiler/index.js';
+import { listTables } from '../netlink/tables.js';
 import { runProgram } from './program.js';
 
+/** Of a flow (conntrack mark), or of a packet. Bits of packet marks are ours on bridges with br_netfilter alone. */
+export type MarkKind = 'conntrack' | 'packet';
+
 /**
- * Rules of others that write a conntrack mark without keeping the bits that it has, as far as their programs list them.
+ * Rules of others that write a mark without keeping the bits that it has, as far as nft and iptables list them.
  * @returns each as a line that names its table and chain.
  */
-export async function markWriters(): Promise<readonly string[]> {
-  const [nft, ip4, ip6] = await Promise.all([
-    listing('nft', ['list', 'ruleset']),
-    listing('iptables-save', ['-t', 'mangle']),
-    listing('ip6tables-save', ['-t', 'mangle']),
-  ]);
-  return [...new Set([...nftWriters(nft), ...iptablesWriters('iptables', ip4), ...iptablesWriters('ip6tables', ip6)])];
+export async function markWriters(kinds: readonly MarkKind[]): Promise<readonly string[]> {
+  const tables = (await foreignTables()).map(async (name) => listing('nft', ['list', 'table', ...name.split(' ')]));
+  const saved = ['iptables', 'ip6tables'].map(async (program) => ({
+    program,
+    rules: await listing(`${program}-save`, ['-t', 'mangle']),
+  }));
+  const found = [
+    ...(await Promise.all(tables)).flatMap((listed) => nftWriters(listed, kinds)),
+    ...(await Promise.all(saved)).flatMap(({ program, rules }) => iptablesWriters(program, rules, kinds)),
+  ];
+  return [...new Set(found)];
+}
+
+/** Ours may be large, and is not asked. */
+async function foreignTables(): Promise<readonly string[]> {
+  const names = await listTables().then(
+    (tables) => [...tables.keys()],
+    () => [],
+  );
+  return names.filter((name) => !name.endsWith(` ${TABLE_NAME}`));
 }
 
 /** A program that is not there, or cannot list, has nothing to say. */
@@ -20,30 +38,38 @@ async function listing(program: string, args: readonly string[]): Promise<string
   return result.kind === 'ended' && result.code === 0 ? result.stdout : '';
 }
 
-/** From the output of `nft list ruleset`: `ct mark set` of something that is not made of the mark itself. */
-export function nftWriters(listed: string): readonly string[] {
+/** What is made of the mark itself keeps it. */
+const NFT_WRITES: Readonly<Record<MarkKind, RegExp>> = {
+  conntrack: /\bct mark set (?!ct mark )/,
+  packet: /\bmeta mark set (?!meta mark )/,
+};
+
+/** From the output of `nft list table`. */
+export function nftWriters(listed: string, kinds: readonly MarkKind[]): readonly string[] {
   let table = '';
   let chain = '';
   const found: string[] = [];
   for (const line of listed.split('\n')) {
     table = /^table (\S+ \S+) \{/.exec(line)?.[1] ?? table;
     chain = /^\tchain (\S+) \{/.exec(line)?.[1] ?? chain;
-    const isOurs = table.endsWith(' portcullis');
-    if (!isOurs && /\bct mark set (?!ct mark )/.test(line))
+    if (kinds.some((kind) => NFT_WRITES[kind].test(line)))
       found.push(`nft table ${table}, chain ${chain}: ${line.trim()}`);
   }
   return found;
 }
 
+const IPTABLES_WRITES: Readonly<Record<MarkKind, RegExp>> = {
+  conntrack:
+    /-j CONNMARK (--set-x?mark 0x[0-9a-f]+\/0xffffffff|--save-mark( --nfmask 0xffffffff --ctmask 0xffffffff)?$)/,
+  packet:
+    /-j (MARK --set-x?mark 0x[0-9a-f]+\/0xffffffff|CONNMARK --restore-mark( --nfmask 0xffffffff --ctmask 0xffffffff)?$)/,
+};
+
 /** From the output of `iptables-save -t mangle`. */
-export function iptablesWriters(program: string, listed: string): readonly string[] {
+export function iptablesWriters(program: string, listed: string, kinds: readonly MarkKind[]): readonly string[] {
   return listed
     .split('\n')
     .filter((line) => line.startsWith('-A ') && !line.startsWith('-A pc-'))
-    .filter((line) =>
-      /-j CONNMARK (--set-x?mark 0x[0-9a-f]+\/0xffffffff|--save-mark( --nfmask 0xffffffff --ctmask 0xffffffff)?$)/.test(
-        line,
-      ),
-    )
+    .filter((line) => kinds.some((kind) => IPTABLES_WRITES[kind].test(line.trimEnd())))
     .map((line) => `${program} mangle: ${line}`);
 }

@@ -77,6 +77,7 @@ function render(status: AgentStatus, isEveryPortShown: boolean): readonly string
     `watching process: ${watching.losses === 0 ? 'never away' : `away ${watching.losses.toString()} times, last: ${watching.lastReason ?? ''}`}`,
     `live flows: ${flows.revoked.toString()} cut, ${flows.restored.toString()} let go on`,
     ...status.overlaps.map((overlap) => colours.red(`overlap: ${overlap}`)),
+    ...status.markWriters.map((rule) => colours.red(`writes whole marks, and ours with them: ${rule}`)),
     summaryOf(status.ports),
     ...portTable(isEveryPortShown ? status.ports : shownPorts(status.ports)),
   ];

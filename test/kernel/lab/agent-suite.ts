@@ -84,4 +84,19 @@ export function agentSuite(datapath: Datapath, backend: LabBackend = 'nftables')
     expect(await agent.end()).toBe(0);
     expect(await exchange()).toEqual(open);
   });
+
+  it(`names whose rules write whole marks (${datapath}, ${backend})`, async () => {
+    const chain = 'type filter hook forward priority 10; ct mark set 5; meta mark set 7; ct mark set ct mark | 8;';
+    await lab.load(`table ip pctest_marks {\n chain f { ${chain} }\n}`);
+    agent.write(pairDocument([allow('udp', 53)]));
+    await agent.run(agentOptions(datapath, backend));
+    const { markWriters } = await agent.until((status) => status.markWriters.length > 0);
+    const writes = ['ct mark set 0x00000005', ...(datapath === 'bridge-netfilter' ? ['meta mark set 0x00000007'] : [])];
+    expect(markWriters).toEqual(writes.map((rule) => `nft table ip pctest_marks, chain f: ${rule}`));
+    const { stdout } = await lab.exec(process.execPath, ['dist/src/cli/main.js', 'status', '--socket', agent.socket]);
+    for (const rule of markWriters) expect(stdout).toContain(rule);
+    expect(await reachIn(lab, forth('v4', 17, 53), forth('v4', 17, 54))).toEqual([[SERVER.device], []]);
+    await agent.end();
+    await lab.load('delete table ip pctest_marks');
+  });
 }

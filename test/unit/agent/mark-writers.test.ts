@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { iptablesWriters, nftWriters } from '../../../agent/kernel/mark-writers.js';
 
-it('names rules of others that write whole conntrack marks, and no others', () => {
+it('names rules of others that write whole marks, and no others', () => {
   const listed = `table ip qos {
 \tchain f {
 \t\ttype filter hook forward priority mangle; policy accept;
@@ -9,18 +9,17 @@ it('names rules of others that write whole conntrack marks, and no others', () =
 \t\tct mark set ct mark & 0xffffff00 | 0x00000005
 \t\tct mark set meta mark
 \t\tmeta mark set ct mark
-\t}
-}
-table inet portcullis {
-\tchain admit_out {
-\t\tct mark set 0x00000005
+\t\tmeta mark set 0x00000007
+\t\tmeta mark set meta mark & 0xffffff00 | 0x00000007
 \t}
 }
 `;
-  expect(nftWriters(listed)).toEqual([
-    'nft table ip qos, chain f: ct mark set 0x00000005',
-    'nft table ip qos, chain f: ct mark set meta mark',
-  ]);
+  const flows = ['ct mark set 0x00000005', 'ct mark set meta mark'].map((rule) => `nft table ip qos, chain f: ${rule}`);
+  const packets = ['meta mark set ct mark', 'meta mark set 0x00000007'].map(
+    (rule) => `nft table ip qos, chain f: ${rule}`,
+  );
+  expect(nftWriters(listed, ['conntrack'])).toEqual(flows);
+  expect(nftWriters(listed, ['conntrack', 'packet'])).toEqual([...flows, ...packets]);
   const rules = [
     '*mangle',
     '-A PREROUTING -j CONNMARK --set-xmark 0x5/0xffffffff',
@@ -28,9 +27,12 @@ table inet portcullis {
     '-A POSTROUTING -m mark ! --mark 0x0 -j CONNMARK --save-mark --nfmask 0xffffffff --ctmask 0xffffffff',
     '-A POSTROUTING -j CONNMARK --save-mark --nfmask 0xff --ctmask 0xff',
     '-A PREROUTING -j CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xffffffff',
+    '-A PREROUTING -j MARK --set-xmark 0x7/0xffffffff',
+    '-A PREROUTING -j MARK --set-xmark 0x7/0xff',
     '-A pc-admit_out -j CONNMARK --set-xmark 0x20000000/0xffffffff',
   ];
-  expect(iptablesWriters('iptables', rules.join('\n'))).toEqual(
-    [rules[1], rules[3]].map((rule) => `iptables mangle: ${rule ?? ''}`),
-  );
+  const named = (...indices: readonly number[]): readonly string[] =>
+    indices.map((index) => `iptables mangle: ${rules[index] ?? ''}`);
+  expect(iptablesWriters('iptables', rules.join('\n'), ['conntrack'])).toEqual(named(1, 3));
+  expect(iptablesWriters('iptables', rules.join('\n'), ['packet'])).toEqual(named(5, 6));
 });
