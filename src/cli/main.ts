@@ -23,12 +23,15 @@ import { sayError } from './output.js';
 import { version } from './version.js';
 
 const MAX_WIDTH = 110;
+/** Options that may be given more than once. */
+const REPEATABLE: ReadonlySet<string> = new Set(['port', 'ethertype', 'device-prefix']);
 
 async function main(): Promise<void> {
   const parser = yargs(hideBin(process.argv))
     .scriptName('portcullis')
-    // Of an option that is given twice the last one counts; otherwise its value would be a list.
-    .parserConfiguration({ 'duplicate-arguments-array': false })
+    // `--no-device-prefix` would be one that is named "false".
+    .parserConfiguration({ 'boolean-negation': false })
+    .middleware(lastOfEach, true)
     .usage('$0 <command>\n\nCompiles OpenStack security groups to nftables, loads them, and says why a packet passes.')
     .command(compileCommand)
     .command(diffCommand)
@@ -60,6 +63,14 @@ async function main(): Promise<void> {
     await parser.parseAsync();
   } catch (error) {
     process.exitCode = await report(error);
+  }
+}
+
+/** Of an option that is given twice the last one counts, unless all do: its value would be a list where nobody expects one. */
+function lastOfEach(args: Record<string, unknown>): void {
+  for (const [key, value] of Object.entries(args)) {
+    const name = key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+    if (Array.isArray(value) && key !== '_' && !REPEATABLE.has(name)) args[key] = value.at(-1);
   }
 }
 

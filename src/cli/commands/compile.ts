@@ -106,7 +106,7 @@ async function compiledFor(args: CompileArguments, topology: Topology, options: 
   if (args['dry-run']) return compile(topology, isLocal, options);
   const { readLoadedDevices, withFormerDevices } = await import('../../../agent/index.js');
   const loaded = await readLoadedDevices(args.backend);
-  const local = withFormerDevices(topology, isLocal, loaded, options.devicePrefix);
+  const local = withFormerDevices(topology, isLocal, loaded, options);
   return compile(local.topology, local.isLocal, options);
 }
 
