@@ -23,6 +23,8 @@ import { sayError } from './output.js';
 import { version } from './version.js';
 
 const MAX_WIDTH = 110;
+/** For an error to be read, in milliseconds. */
+const LAST_WORDS = 2000;
 /** Options that may be given more than once. */
 const REPEATABLE: ReadonlySet<string> = new Set(['port', 'ethertype', 'device-prefix']);
 
@@ -63,6 +65,10 @@ async function main(): Promise<void> {
     await parser.parseAsync();
   } catch (error) {
     process.exitCode = await report(error);
+    // What nobody reads must not keep the process: its end is what the service manager waits for.
+    setTimeout(() => {
+      if (process.stdout.writableLength === 0) process.exit();
+    }, LAST_WORDS).unref();
   }
 }
 
