@@ -1,7 +1,7 @@
 /** The agent: a source, the links, the reconcile loop and the flows, put together. */
 import type { Server } from 'node:http';
 import type { Logger } from 'pino';
-import { flowBits, type CompileOptions } from '../compiler/index.js';
+import { flowBits, isManagedDevice, type CompileOptions } from '../compiler/index.js';
 import { formatProblem, isOnHost, type Port, type Problem } from '../src/model/index.js';
 import type { Source, SourceEvent } from '../src/sources/source.js';
 import { SourceGate, type Obeyed, type Passage } from './gate.js';
@@ -263,7 +263,7 @@ export class Agent {
 
   #isOurs(device: string): boolean {
     return (
-      device.startsWith(this.settings.options.devicePrefix) ||
+      isManagedDevice(this.settings.options, device) ||
       this.#enforcer.formerDevices.includes(device) ||
       this.#enforcer.isPortDevice(device)
     );

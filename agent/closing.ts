@@ -15,7 +15,7 @@ import type { Opened } from './watch/events.js';
 const SET = 'closed_devices';
 
 /**
- * @param devices closed beside those of the managed prefix.
+ * @param devices closed beside those of the managed prefixes.
  * @param opened the tables; what else they hold stays.
  */
 export function closingText(options: CompileOptions, devices: readonly string[], opened: readonly Opened[]): string {

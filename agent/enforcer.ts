@@ -6,7 +6,13 @@
  * tables it takes the long way: read back what is loaded, compare with a compilation from scratch, load the difference.
  */
 import { setTimeout } from 'node:timers/promises';
-import { HostCompiler, type CompileOptions, type Touched, type Transaction } from '../compiler/index.js';
+import {
+  HostCompiler,
+  isManagedDevice,
+  type CompileOptions,
+  type Touched,
+  type Transaction,
+} from '../compiler/index.js';
 import {
   type AddressGroup,
   diffTopologies,
@@ -128,7 +134,7 @@ export class Enforcer {
   ) {
     const isOurs = (port: Port): boolean => isFormerDevice(port) || this.isLocal(port);
     this.compiler = new HostCompiler(isOurs, options);
-    this.#former = new FormerDevices(options.devicePrefix);
+    this.#former = new FormerDevices(options);
     const parts = { applyNft: async (text: string) => this.#commits.apply(text), isLocal: isOurs };
     this.#backend =
       backend === 'nftables'
@@ -341,10 +347,10 @@ export class Enforcer {
     }
   }
 
-  /** Of the filtered ports those that the managed prefix does not close. */
+  /** Of the filtered ports those that no managed prefix closes. */
   #closedDevices(): readonly string[] {
     return [...this.#local.values()]
-      .filter(({ filtering, device }) => filtering === 'filtered' && !device.startsWith(this.options.devicePrefix))
+      .filter(({ filtering, device }) => filtering === 'filtered' && !isManagedDevice(this.options, device))
       .map(({ device }) => device);
   }
 

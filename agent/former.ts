@@ -2,6 +2,7 @@
  * Devices that were ports' once and are none's now. They stay closed, whatever their names, until somebody says otherwise: a port
  * that leaves the topology must not open its device. To the compiler each is a port that is down.
  */
+import { isManagedDevice, type CompileOptions } from '../compiler/index.js';
 import { parseMac, type Port, type Topology } from '../src/model/index.js';
 
 /** No id of a topology has a colon. */
@@ -15,12 +16,12 @@ export class FormerDevices {
   /** As they were told last. */
   #closed = new Map<string, Port>();
 
-  /** @param prefix devices of this prefix are closed without us when they are none's. */
-  constructor(private readonly prefix: string) {}
+  /** @param managed devices of these prefixes are closed without us when they are none's. */
+  constructor(private readonly managed: Pick<CompileOptions, 'devicePrefixes'>) {}
 
   /** Devices that are ports', or were before this process began. */
   remember(devices: Iterable<string>): void {
-    for (const device of devices) if (!device.startsWith(this.prefix)) this.#known.add(device);
+    for (const device of devices) if (!isManagedDevice(this.managed, device)) this.#known.add(device);
   }
 
   /**
@@ -83,15 +84,15 @@ export function closedPort(device: string): Port {
 /**
  * A topology that closes the devices which are loaded as ports' and are none's now, for who loads once and has no memory.
  * @param loaded as {@link readLoadedDevices} gives them.
- * @param prefix devices of this prefix are closed without us.
+ * @param managed devices of these prefixes are closed without us.
  */
 export function withFormerDevices(
   topology: Topology,
   isLocal: (port: Port) => boolean,
   loaded: Iterable<string>,
-  prefix: string,
+  managed: Pick<CompileOptions, 'devicePrefixes'>,
 ): { readonly topology: Topology; readonly isLocal: (port: Port) => boolean } {
-  const former = new FormerDevices(prefix);
+  const former = new FormerDevices(managed);
   former.remember(loaded);
   const devices = [...topology.ports.values()].filter(isLocal).map(({ device }) => device);
   const ports = new Map(topology.ports);

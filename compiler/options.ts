@@ -4,8 +4,11 @@ import type { Datapath } from './ruleset/types.js';
 
 export interface CompileOptions {
   readonly datapath: Datapath;
-  /** Devices whose name starts so and that belong to no port are closed. 1-14 characters. */
-  readonly devicePrefix: string;
+  /**
+   * Devices whose name starts with one of these and that belong to no port are closed. 1-14 characters each, sorted, and none
+   * the beginning of another, so that the same choice gives the same rules.
+   */
+  readonly devicePrefixes: readonly string[];
   /** The conntrack mark bit that says "this flow's permission was revoked". One bit of 32, ours alone. */
   readonly revokedMark: number;
   /** The lower of two neighbouring bits of the conntrack mark, ours alone, that say which end admitted a flow. */
@@ -28,7 +31,7 @@ export interface CompileOptions {
 
 export const DEFAULT_OPTIONS: CompileOptions = {
   datapath: 'routed',
-  devicePrefix: 'tap',
+  devicePrefixes: ['tap'],
   revokedMark: 0x1000_0000,
   admittedMark: 0x2000_0000,
   stateMark: 0x0200_0000,
@@ -36,3 +39,8 @@ export const DEFAULT_OPTIONS: CompileOptions = {
   ethertypes: [],
   audit: false,
 };
+
+/** True for devices that are closed unless a port is known for them. */
+export function isManagedDevice({ devicePrefixes }: Pick<CompileOptions, 'devicePrefixes'>, device: string): boolean {
+  return devicePrefixes.some((prefix) => device.startsWith(prefix));
+}

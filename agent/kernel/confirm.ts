@@ -2,20 +2,23 @@
  * Commit-confirm: what was loaded before comes back unless somebody says in time that the new rules are good.
  *
  * A process of its own, in its own session, keeps the former rules and the clock, so that it survives the terminal, the
- * connection and the parent. It restores when time is up, and at once when the parent is gone without a word.
+ * connection and the parent. It restores when time is up, and at once when the parent is gone without a word. The parent waits for
+ * it no longer than it may take: one that hangs is ended, and what it was to do is done here.
  */
 import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { KernelError } from './errors.js';
-import { saveLoaded, type Saved } from './saved.js';
+import { restoreAtLast, saveLoaded, type Saved } from './saved.js';
 
 export interface PendingConfirmation {
   /** Says that the new rules are good: nothing will be restored. */
   keep(): void;
   /** Asks for the former rules now. */
   restore(): void;
-  /** How it ended; `failed` when the former rules could not be restored. */
-  readonly outcome: Promise<ConfirmOutcome>;
+  /** How it ends; `failed` when the former rules could not be restored. To be asked when the new rules are loaded. */
+  outcome(): Promise<ConfirmOutcome>;
 }
 
 export type ConfirmOutcome = 'kept' | 'restored' | 'failed';
@@ -28,43 +31,112 @@ export interface ConfirmOrder {
 }
 
 export const KEEP = 'keep';
+/** What the process says when it has its order, and with each try to restore. */
+export const READY = 'ready';
+export const RESTORING = 'restoring';
 export const EXIT_KEPT = 0;
 export const EXIT_RESTORED = 10;
+
+/** For an answer, or for the first word when time is up; in milliseconds. */
+const DEADLINE = 10_000;
+/** For one try to restore, of programs that have deadlines of their own; in milliseconds. */
+const DEADLINE_RESTORING = 120_000;
 
 /**
  * Saves what is loaded now and starts the clock; done when the process that restores has what it needs. To be called
  * before the new rules are loaded.
+ * @throws KernelError when there is no such process, or it does not answer.
  */
 export async function startConfirmation(milliseconds: number): Promise<PendingConfirmation> {
-  const order: ConfirmOrder = { milliseconds, before: await saveLoaded() };
-  const program = fileURLToPath(new URL('./confirm-process.js', import.meta.url));
-  const child = spawn(process.execPath, [program], { detached: true, stdio: ['pipe', 'pipe', 'ignore'] });
-  const outcome = new Promise<ConfirmOutcome>((resolve) => {
-    child.once('error', () => {
-      resolve('failed');
+  const pending = new Pending(milliseconds, await saveLoaded());
+  await pending.isReady;
+  return pending;
+}
+
+class Pending implements PendingConfirmation {
+  readonly isReady: Promise<void>;
+  readonly #child;
+  readonly #ended: Promise<number | null>;
+  #timer: NodeJS.Timeout | undefined;
+  #end: (code: number | null) => void = () => undefined;
+  #said: 'nothing' | typeof READY | typeof RESTORING = 'nothing';
+  #isToKeep = false;
+  #isOver = false;
+
+  constructor(
+    milliseconds: number,
+    private readonly before: Saved,
+  ) {
+    const program = fileURLToPath(new URL('./confirm-process.js', import.meta.url));
+    this.#child = spawn(process.execPath, [program], { detached: true, stdio: ['pipe', 'pipe', 'ignore'] });
+    this.#ended = new Promise<number | null>((resolve) => {
+      this.#end = (code) => {
+        this.#isOver = true;
+        clearTimeout(this.#timer);
+        for (const stream of [this.#child.stdin, this.#child.stdout]) stream.destroy();
+        resolve(code);
+      };
     });
-    child.once('exit', (code) => {
-      resolve(code === EXIT_KEPT ? 'kept' : code === EXIT_RESTORED ? 'restored' : 'failed');
+    this.#child.once('error', () => {
+      this.#end(null);
     });
-  });
-  // The process may be gone already when we speak; its exit says how it ended.
-  child.stdin.on('error', () => undefined);
-  child.stdin.write(`${JSON.stringify(order)}\n`);
-  await new Promise<void>((resolve, reject) => {
-    child.stdout.once('data', () => {
-      resolve();
+    this.#child.once('exit', (code) => {
+      this.#end(code);
     });
-    void outcome.then(() => {
-      reject(new KernelError('refused', 'the process that restores the former rules does not start'));
+    this.isReady = new Promise((resolve, reject) => {
+      createInterface({ input: this.#child.stdout }).on('line', (word) => {
+        if (word === READY) {
+          this.#said = READY;
+          // It restores by its own clock; by ours it does not live, or is stopped.
+          this.#expect(milliseconds + DEADLINE);
+          resolve();
+        } else if (word === RESTORING) {
+          this.#said = RESTORING;
+          this.#expect(DEADLINE_RESTORING);
+        }
+      });
+      void this.#ended.then(() => {
+        reject(
+          new KernelError('refused', 'the process that restores the former rules does not start: nothing was loaded'),
+        );
+      });
     });
-  });
-  return {
-    keep: () => {
-      child.stdin.end(`${KEEP}\n`);
-    },
-    restore: () => {
-      child.stdin.end();
-    },
-    outcome,
-  };
+    // The process may be gone already when we speak; its end says how it ended.
+    this.#child.stdin.on('error', () => undefined);
+    const order: ConfirmOrder = { milliseconds, before };
+    this.#child.stdin.write(`${JSON.stringify(order)}\n`);
+    this.#expect(DEADLINE);
+  }
+
+  keep(): void {
+    this.#isToKeep = true;
+    this.#child.stdin.end(`${KEEP}\n`);
+    if (this.#said !== RESTORING) this.#expect(DEADLINE);
+  }
+
+  restore(): void {
+    this.#child.stdin.end();
+    if (this.#said !== RESTORING) this.#expect(DEADLINE);
+  }
+
+  async outcome(): Promise<ConfirmOutcome> {
+    // What it said is read: whoever restores while the new rules are being loaded may have been too early.
+    await setImmediate();
+    const isEarly = this.#isOver || this.#said === RESTORING;
+    const code = await this.#ended;
+    if (code === EXIT_KEPT) return 'kept';
+    if (code === EXIT_RESTORED && !isEarly) return 'restored';
+    if (this.#isToKeep && this.#said !== RESTORING) return 'kept';
+    // It ended without having done what it was for.
+    return (await restoreAtLast(this.before)) ? 'restored' : 'failed';
+  }
+
+  #expect(milliseconds: number): void {
+    clearTimeout(this.#timer);
+    if (this.#isOver) return;
+    this.#timer = setTimeout(() => {
+      this.#child.kill('SIGKILL');
+      this.#end(null);
+    }, milliseconds);
+  }
 }

@@ -1,6 +1,6 @@
 /** What the running kernel can do, asked before anything is loaded. */
 import { access } from 'node:fs/promises';
-import type { Datapath } from '../../compiler/index.js';
+import { isManagedDevice, type CompileOptions, type Datapath } from '../../compiler/index.js';
 import type { BackendName } from '../backends/backend.js';
 import { listLinks } from '../netlink/links.js';
 import { readBridgeCalls } from './bridge-calls.js';
@@ -50,10 +50,13 @@ export async function probeDatapath(datapath: Datapath, backend: BackendName): P
 /**
  * How taps reach this host, by those that are there: on a bridge, as the kernel can enforce it, or else routed. Undefined while
  * there is none, or none that is up.
- * @param devicePrefix what the names of taps start with.
+ * @param managed what the names of taps start with.
  */
-export async function detectDatapath(devicePrefix: string, backend: BackendName): Promise<Datapath | undefined> {
-  const taps = (await listLinks()).filter(({ name }) => name.startsWith(devicePrefix));
+export async function detectDatapath(
+  managed: Pick<CompileOptions, 'devicePrefixes'>,
+  backend: BackendName,
+): Promise<Datapath | undefined> {
+  const taps = (await listLinks()).filter(({ name }) => isManagedDevice(managed, name));
   const isPlugged = await Promise.all(taps.map(async ({ name }) => isBridgePort(name)));
   if (isPlugged.includes(true)) {
     return backend === 'nftables' && (await wouldApply(BRIDGE_TRACKING)) ? 'bridge' : 'bridge-netfilter';

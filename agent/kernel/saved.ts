@@ -1,4 +1,5 @@
 /** Everything of ours that is loaded, so that it can come back. */
+import { setTimeout } from 'node:timers/promises';
 import { z } from 'zod';
 import { EMPTY_PROGRAM, planIptables, type IptablesProgram } from '../../compiler/index.js';
 import { carryOut, leftIptables, readLoadedIptables, removeIptables, type Flavour } from './iptables.js';
@@ -34,8 +35,31 @@ export async function saveLoaded(): Promise<Saved> {
   return { tables: await saveLoadedTables(), iptables: [...(await leftIptables())] };
 }
 
+/** Tries to restore. */
+const ATTEMPTS = 5;
+/** Between two of them; in milliseconds. */
+const PAUSE = 500;
+
+/**
+ * Brings back what was saved, by several tries.
+ * @param onTry called before each.
+ * @returns whether it is back.
+ */
+export async function restoreAtLast(saved: Saved, onTry: () => void = () => undefined): Promise<boolean> {
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+    onTry();
+    try {
+      await restoreSaved(saved);
+      return true;
+    } catch {
+      await setTimeout(PAUSE);
+    }
+  }
+  return false;
+}
+
 /** What was saved is in force before what is there now goes. */
-export async function restoreSaved({ tables, iptables }: Saved): Promise<void> {
+async function restoreSaved({ tables, iptables }: Saved): Promise<void> {
   for (const [flavour, program] of iptables) {
     await carryOut(planIptables(await readLoadedIptables(flavour), program), flavour);
   }

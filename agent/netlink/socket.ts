@@ -16,6 +16,8 @@ import {
 
 /** A dump that changes keep interrupting is given up after this many tries. */
 const MAX_DUMPS = 10;
+/** Without a word for as long, what was asked counts as unanswered: nobody knows what became of it. In milliseconds. */
+const SILENCE = 10_000;
 const BUFFER_SIZE = 64 * 1024;
 const SOCKET_BUFFER = 4 * 1024 * 1024;
 
@@ -40,29 +42,49 @@ interface Waiting {
 }
 
 export class NetlinkSocket {
-  readonly #socket: netlink.RawNetlinkSocket;
+  /** Undefined after one that fell silent, until it is needed, and in the end. */
+  #socket: netlink.RawNetlinkSocket | undefined;
+  #isClosed = false;
+  /** Runs while something is waited for. */
+  #silence: NodeJS.Timeout | undefined;
+  /** Heard so far. */
+  #datagrams = 0;
   readonly #waiting = new Map<number, Waiting>();
   #sequence = 0;
 
-  /** @param protocol NETLINK_ROUTE (0), NETLINK_NETFILTER (12), ... (linux/netlink.h) */
-  constructor(protocol: number) {
-    this.#socket = new netlink.RawNetlinkSocket(protocol, {
+  /**
+   * @param protocol NETLINK_ROUTE (0), NETLINK_NETFILTER (12), ... (linux/netlink.h)
+   * @param patience milliseconds without a word after which a request has failed.
+   */
+  constructor(
+    private readonly protocol: number,
+    private readonly patience = SILENCE,
+  ) {
+    this.#socket = this.#open();
+  }
+
+  #open(): netlink.RawNetlinkSocket {
+    if (this.#isClosed) throw new Error('netlink: the socket was closed');
+    const socket = new netlink.RawNetlinkSocket(this.protocol, {
       messagePeeking: false,
       msgBufferSize: BUFFER_SIZE,
       recvBufferSize: SOCKET_BUFFER,
       sendBufferSize: SOCKET_BUFFER,
     });
     // An exception in this handler would abort the process from native code.
-    this.#socket.on('message', (datagram) => {
+    socket.on('message', (datagram) => {
+      this.#datagrams++;
+      this.#silence?.refresh();
       try {
         this.#receive(datagram);
       } catch (error) {
         this.#fail(asError(error));
       }
     });
-    this.#socket.on('error', (error) => {
+    socket.on('error', (error) => {
       this.#fail(asError(error));
     });
+    return socket;
   }
 
   /**
@@ -87,8 +109,10 @@ export class NetlinkSocket {
 
   close(): void {
     // Waiters first: each lets go of the socket.
+    this.#isClosed = true;
     this.#fail(new Error('netlink: the socket was closed'));
-    this.#socket.close();
+    this.#socket?.close();
+    this.#socket = undefined;
   }
 
   async #send(
@@ -98,14 +122,41 @@ export class NetlinkSocket {
     onPayload: (payload: Buffer) => void,
   ): Promise<'complete' | 'interrupted'> {
     const sequence = ++this.#sequence;
-    this.#socket.ref();
+    const socket = this.#begin();
     const answer = new Promise<'complete' | 'interrupted'>((resolve, reject) => {
       this.#waiting.set(sequence, { onPayload, resolve, reject, isInterrupted: false });
     });
-    this.#socket.send(messageBytes({ type, flags, sequence, payload }), { port: 0, groups: 0 }, (error) => {
+    socket.send(messageBytes({ type, flags, sequence, payload }), { port: 0, groups: 0 }, (error) => {
       if (error !== undefined) this.#settle(sequence)?.reject(asError(error));
     });
     return answer;
+  }
+
+  /** The socket, kept open and listened for until nothing is waited for any more. */
+  #begin(): netlink.RawNetlinkSocket {
+    const socket = (this.#socket ??= this.#open());
+    socket.ref();
+    if (this.#silence === undefined) this.#expect();
+    else this.#silence.refresh();
+    return socket;
+  }
+
+  #expect(): void {
+    const timer = setTimeout(() => {
+      const before = this.#datagrams;
+      // An answer may lie there that this process was too busy to read: it is read before the next immediate.
+      setImmediate(() => {
+        if (this.#silence === timer && this.#datagrams === before) this.#giveUp();
+      });
+    }, this.patience);
+    this.#silence = timer;
+  }
+
+  /** What it still says belongs to nobody, and a dump under way would have the next one refused: a new socket. */
+  #giveUp(): void {
+    this.#fail(new Error(`netlink: the kernel has not answered for ${(this.patience / 1000).toString()} s`));
+    this.#socket?.close();
+    this.#socket = undefined;
   }
 
   #receive(datagram: Buffer): void {
@@ -128,7 +179,11 @@ export class NetlinkSocket {
   #settle(sequence: number): Waiting | undefined {
     const waiting = this.#waiting.get(sequence);
     this.#waiting.delete(sequence);
-    if (this.#waiting.size === 0) this.#socket.unref();
+    if (this.#waiting.size === 0) {
+      this.#socket?.unref();
+      clearTimeout(this.#silence);
+      this.#silence = undefined;
+    }
     return waiting;
   }
 

@@ -307,7 +307,7 @@ function entryChains(
   profiles: ReadonlyMap<string, Profile>,
   options: CompileOptions,
 ): readonly IptablesChain[] {
-  const { datapath, devicePrefix } = options;
+  const { datapath, devicePrefixes } = options;
   const policyBridges = [...new Set(ports.map(({ bridge }) => bridge))].sort(compareText);
   return DIRECTIONS.flatMap((direction) => {
     const ask = DEVICE_RULE[isBridged(datapath) ? 'bridged' : 'routed'][direction];
@@ -333,7 +333,7 @@ function entryChains(
           ...wild.map((port) => ask(port.device, DROP)),
           ...(direction === 'ingress' && isBridged(datapath) ? fromHost(policyBridges, options) : []),
           `-j ${chainName(tree)}`,
-          ask(`${devicePrefix}+`, DROP),
+          ...devicePrefixes.map((prefix) => ask(`${prefix}+`, DROP)),
           ...(direction === 'egress' && !isBridged(datapath) ? [`-j ${OTHERS_OUT}`] : []),
         ],
       },

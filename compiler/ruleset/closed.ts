@@ -1,4 +1,4 @@
-/** A table that closes every device of the managed prefix: the baseline, and what guards a datapath that is not in use. */
+/** A table that closes every device of the managed prefixes: the baseline, and what guards a datapath that is not in use. */
 import type { Direction } from '../../src/model/index.js';
 import type { CompileOptions } from '../options.js';
 import { tallySet } from './build.js';
@@ -8,7 +8,7 @@ import type { Chain, Table, TableFamily } from './types.js';
 /** The name of each of our tables. */
 export const TABLE_NAME = 'portcullis';
 
-/** The base chains of the family's full table, without their dispatch. Only `devicePrefix` of the options matters. */
+/** The base chains of the family's full table, without their dispatch. Only `devicePrefixes` of the options matters. */
 export function closedTable(family: TableFamily, options: CompileOptions): Table {
   const { chains, directions } = closedParts(family, options);
   const closed = chains.map((chain) => ({

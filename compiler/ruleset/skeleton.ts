@@ -394,10 +394,8 @@ function portDispatch(direction: Direction, comment: string, hook: Hook, options
     comment,
     [
       act({ kind: 'verdict-map', fields: [field], map }, 'one lookup, however many ports'),
-      ...dropped(
-        direction,
-        [{ kind: 'device-prefix', field, prefix: options.devicePrefix }],
-        'device of no known port',
+      ...options.devicePrefixes.flatMap((prefix) =>
+        dropped(direction, [{ kind: 'device-prefix', field, prefix }], 'device of no known port'),
       ),
     ],
     hook,

@@ -4,6 +4,7 @@
  * Changes that wait while the store writes go to it together, as one transaction: each is whole or absent all the same, since a
  * function that throws leaves nothing. A change that was computed from a state that is not the store's newest is computed again.
  */
+import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import type { Caller } from './caller.js';
 import { KINDS, type Kind, type RecordChange, type Records } from './records.js';
@@ -53,6 +54,8 @@ export class Database {
   /** Changes that a reader who was away may still ask for. */
   readonly #recent = new Recent<AppliedChange>();
   readonly #listeners = new Set<(change: AppliedChange) => void>();
+  /** Of this process: a store that was put in place of another may count the same revisions, with other changes. */
+  readonly session = randomUUID();
   /** Why the store could not be read again: what is known is of the past, and nothing can be changed. */
   #broken: Error | undefined;
   /** Resolves when a revision newer than the one that was known is applied. */
@@ -109,15 +112,23 @@ export class Database {
     });
   }
 
-  /** Tells of every change from now on, in order. @returns ends it. */
+  /** Which store this is; see {@link Store.identity}. */
+  get storeIdentity(): string | undefined {
+    return this.store.identity;
+  }
+
+  /** Tells of every change from now on, in order. @param listener keeps what it throws to itself. @returns ends it. */
   listen(listener: (change: AppliedChange) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  /** The changes after a revision, in order; undefined when that is too long ago, or of another store. */
-  since(revision: number): readonly AppliedChange[] | undefined {
-    return this.#recent.after(revision, this.#revision);
+  /**
+   * The changes after a revision, in order; undefined when that is too long ago.
+   * @param session of the reader: {@link session} as it was when that revision was told.
+   */
+  since(session: string, revision: number): readonly AppliedChange[] | undefined {
+    return session === this.session ? this.#recent.after(revision, this.#revision) : undefined;
   }
 
   /** @throws StoreError when the store cannot be written now. */
@@ -227,15 +238,28 @@ export class Database {
     const before = this.#state;
     await this.#load();
     const changes = differences(before, this.#state);
-    for (const listener of [...this.#listeners]) listener({ revision: this.#revision, bytes: 0, changes });
+    this.#tell({ revision: this.#revision, bytes: 0, changes });
   }
 
   #apply({ revision, changes, bytes }: Commit): void {
     const applied = [...changes].flatMap(([key, value]) => this.#applyEntry(key, value));
     this.#revision = revision;
     this.#recent.add({ revision, bytes, changes: applied });
-    for (const listener of [...this.#listeners]) listener({ revision, bytes, changes: applied });
+    this.#tell({ revision, bytes, changes: applied });
     this.#onNewer?.();
+  }
+
+  /** A listener that throws all the same is a defect: it keeps nothing from the others, nor from whoever made the change. */
+  #tell(change: AppliedChange): void {
+    for (const listener of [...this.#listeners]) {
+      try {
+        listener(change);
+      } catch (error) {
+        setImmediate(() => {
+          throw error;
+        });
+      }
+    }
   }
 
   #applyEntry(key: string, value: Json | undefined): readonly RecordChange[] {

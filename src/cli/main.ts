@@ -23,12 +23,17 @@ import { sayError } from './output.js';
 import { version } from './version.js';
 
 const MAX_WIDTH = 110;
+/** For an error to be read, in milliseconds. */
+const LAST_WORDS = 2000;
+/** Options that may be given more than once. */
+const REPEATABLE: ReadonlySet<string> = new Set(['port', 'ethertype', 'device-prefix']);
 
 async function main(): Promise<void> {
   const parser = yargs(hideBin(process.argv))
     .scriptName('portcullis')
-    // Of an option that is given twice the last one counts; otherwise its value would be a list.
-    .parserConfiguration({ 'duplicate-arguments-array': false })
+    // `--no-device-prefix` would be one that is named "false".
+    .parserConfiguration({ 'boolean-negation': false })
+    .middleware(lastOfEach, true)
     .usage('$0 <command>\n\nCompiles OpenStack security groups to nftables, loads them, and says why a packet passes.')
     .command(compileCommand)
     .command(diffCommand)
@@ -60,6 +65,18 @@ async function main(): Promise<void> {
     await parser.parseAsync();
   } catch (error) {
     process.exitCode = await report(error);
+    // What nobody reads must not keep the process: its end is what the service manager waits for.
+    setTimeout(() => {
+      if (process.stdout.writableLength === 0) process.exit();
+    }, LAST_WORDS).unref();
+  }
+}
+
+/** Of an option that is given twice the last one counts, unless all do: its value would be a list where nobody expects one. */
+function lastOfEach(args: Record<string, unknown>): void {
+  for (const [key, value] of Object.entries(args)) {
+    const name = key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+    if (Array.isArray(value) && key !== '_' && !REPEATABLE.has(name)) args[key] = value.at(-1);
   }
 }
 

@@ -41,9 +41,10 @@ export const datapathOption = {
   },
   'device-prefix': {
     type: 'string',
+    array: true,
     requiresArg: true,
-    default: DEFAULT_OPTIONS.devicePrefix,
-    describe: 'devices whose name starts so are closed unless a port is known for them',
+    default: DEFAULT_OPTIONS.devicePrefixes,
+    describe: 'devices whose name starts so are closed unless a port is known for them; may be repeated',
   },
   'revoked-mark': {
     type: 'string',
@@ -91,7 +92,7 @@ export interface BackendArguments {
 /** What {@link datapathOption} gives. */
 export interface DatapathArguments {
   readonly datapath: Datapath;
-  readonly 'device-prefix': string;
+  readonly 'device-prefix': readonly string[];
   readonly 'revoked-mark': string;
   readonly 'admitted-mark': string;
   readonly 'state-mark': string;
@@ -153,7 +154,7 @@ export function compileOptions(args: Omit<DatapathArguments, 'datapath'>, datapa
   return {
     ...DEFAULT_OPTIONS,
     datapath,
-    devicePrefix: devicePrefixOf(args['device-prefix']),
+    devicePrefixes: devicePrefixesOf(args['device-prefix']),
     revokedMark,
     admittedMark,
     stateMark: bitOf('--state-mark', args['state-mark'], 0x2000_0000),
@@ -161,8 +162,29 @@ export function compileOptions(args: Omit<DatapathArguments, 'datapath'>, datapa
   };
 }
 
-/** @throws CommandError when it cannot be the start of a device's name. */
-export function devicePrefixOf(text: string): string {
+/**
+ * Sorted.
+ * @throws CommandError when one cannot be the start of a device's name, or is there for nothing: who writes `tap` and `tap1` means
+ * something else than what that would do.
+ */
+export function devicePrefixesOf(texts: readonly string[]): readonly string[] {
+  const prefixes = texts.map(devicePrefixOf).sort();
+  prefixes.forEach((prefix, index) => {
+    // In order, what a prefix covers follows it at once.
+    const next = prefixes[index + 1];
+    if (next?.startsWith(prefix) !== true) return;
+    const [wide, narrow] = [JSON.stringify(prefix), JSON.stringify(next)];
+    throw new CommandError(
+      EXIT.usage,
+      next === prefix
+        ? `--device-prefix: ${wide} is there twice: once is enough`
+        : `--device-prefix: ${narrow} begins with ${wide}, which covers it: leave out one of them`,
+    );
+  });
+  return prefixes;
+}
+
+function devicePrefixOf(text: string): string {
   if (DEVICE_PREFIX.test(text)) return text;
   throw new CommandError(
     EXIT.usage,

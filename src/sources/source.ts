@@ -15,6 +15,14 @@ export type SourceEvent =
   /** What is there cannot be used: the last good topology stays. Told once for each distinct reason. */
   | { readonly kind: 'stale'; readonly problems: readonly Problem[] };
 
+/** Between tries, in milliseconds: doubled each time. */
+export const BACKOFF = { first: 250, most: 5000 };
+
+/** The one problem of a source that cannot be read at all. */
+export function unreadable(file: string, message: string): Problem {
+  return { severity: 'error', code: 'unreadable', file, path: '', message };
+}
+
 export interface Source {
   /** What it reads, for people. */
   readonly name: string;

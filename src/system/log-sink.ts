@@ -2,7 +2,8 @@
  * Where the log goes, for a process that must not wait for whoever reads it: a pipe that is full, a terminal that was stopped. What
  * does not fit into a bounded buffer is counted, and the count is told when somebody reads again.
  */
-import { constants, fstatSync, openSync, writeSync } from 'node:fs';
+import { constants, fstatSync, openSync, writeSync, type Stats } from 'node:fs';
+import { Socket } from 'node:net';
 
 /** Kept while nobody reads; in bytes. */
 const MOST_KEPT = 1024 * 1024;
@@ -10,7 +11,8 @@ const MOST_KEPT = 1024 * 1024;
 const LOOK_EVERY = 200;
 
 export class LogSink {
-  readonly #descriptor: number;
+  /** Undefined where each write may wait: nothing is written. */
+  readonly #descriptor: number | undefined;
   #kept: Buffer[] = [];
   #keptBytes = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -29,12 +31,12 @@ export class LogSink {
   }
 
   write(line: string): void {
-    if (this.#keptBytes === 0 && this.#untold === 0) {
+    if (this.#descriptor === undefined) {
+      this.#dropped++;
+    } else if (this.#keptBytes === 0 && this.#untold === 0) {
       const rest = this.#put(Buffer.from(line));
       if (rest !== undefined) this.#keep(rest);
-      return;
-    }
-    if (this.#keptBytes + line.length > MOST_KEPT) {
+    } else if (this.#keptBytes + line.length > MOST_KEPT) {
       this.#dropped++;
       this.#untold++;
     } else this.#keep(Buffer.from(line));
@@ -69,6 +71,7 @@ export class LogSink {
 
   /** @returns what was not taken; undefined when all was, or never will be. */
   #put(bytes: Buffer): Buffer | undefined {
+    if (this.#descriptor === undefined) return undefined;
     let written = 0;
     try {
       while (written < bytes.length) written += writeSync(this.#descriptor, bytes, written);
@@ -83,17 +86,34 @@ export class LogSink {
   }
 }
 
-/** The same pipe or terminal, opened so that writing never waits; others who hold it wait as before. */
-function withoutWaiting(descriptor: number): number {
+/** The same file, such that writing never waits; undefined where there is none. */
+function withoutWaiting(descriptor: number): number | undefined {
   const stats = fstatSync(descriptor);
-  if (stats.isFile()) return descriptor;
+  return stats.isFile() ? descriptor : (openedAnew(descriptor) ?? changed(descriptor, stats));
+}
+
+/** A pipe or a terminal, opened once more; others who hold it wait as before. Sockets cannot be, nor what somebody else owns. */
+function openedAnew(descriptor: number): number | undefined {
   try {
     return openSync(
       `/proc/self/fd/${descriptor.toString()}`,
       constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY | constants.O_APPEND,
     );
   } catch {
-    // A socket cannot be opened so; the journal reads what it is sent.
+    return undefined;
+  }
+}
+
+/** Sockets of the journal and of whoever else made our standard error: kept, so that they are not closed. */
+const held: Socket[] = [];
+
+/** Node cannot set O_NONBLOCK, but does so for each stream that it makes of a descriptor. */
+function changed(descriptor: number, stats: Stats): number | undefined {
+  try {
+    held.push(new Socket({ fd: descriptor, readable: false }).unref());
     return descriptor;
+  } catch {
+    // Of datagrams, perhaps: their reader may be stopped like any other. A device takes what it is given.
+    return stats.isSocket() ? undefined : descriptor;
   }
 }

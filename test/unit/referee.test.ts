@@ -52,6 +52,39 @@ describe('the referee of the soak', () => {
     expect(judged(referee(), sent(KIND, 1, 160), 190).toggled.allowed).toBe(1);
   });
 
+  it('excuses what passes while somebody opened the rules, until the kernel was seen to close them, and what is lost until it holds a version again', () => {
+    const disturbed = (
+      closedAt: number | undefined,
+      datagram: ReturnType<typeof sent>,
+      arrivedAt?: number,
+    ): Referee => {
+      const one = referee();
+      one.disturbances.begin('a flush', 40);
+      one.disturbances.saw({ what: 'opened', at: 42 });
+      if (closedAt !== undefined) one.disturbances.saw({ what: 'closed', at: closedAt });
+      one.disturbances.saw({ what: 'healed', at: 180 });
+      return judged(one, datagram, arrivedAt);
+    };
+    // Before it was ordered, and while it was open.
+    expect(disturbed(60, sent(KIND, 1, 20), 30).passed).toHaveLength(1);
+    expect(disturbed(60, sent(KIND, 1, 50), 70).toggled.undecided).toBe(1);
+    expect(disturbed(undefined, sent(KIND, 1, 70), 80).toggled.undecided).toBe(1);
+    // Closed, nothing passes, whatever is allowed.
+    expect(disturbed(60, sent(KIND, 1, 70), 80).passed).toHaveLength(1);
+    expect(disturbed(60, sent(KIND, 1, 160)).lost).toEqual([]);
+    expect(disturbed(60, sent(KIND, 1, 160), 170).toggled.allowed).toBe(1);
+    // Mended, all is as ever.
+    expect(disturbed(60, sent(KIND, 1, 185)).lost).toHaveLength(1);
+    const one = referee();
+    expect(() => {
+      one.disturbances.saw({ what: 'opened', at: 1 });
+    }).toThrow('by nobody');
+    one.disturbances.begin('a flush', 40);
+    expect(() => {
+      one.disturbances.begin('another', 41);
+    }).toThrow('before a flush is over');
+  });
+
   it('judges nothing before a later version was seen, nor what did not arrive before a later datagram did', () => {
     const one = referee();
     one.take({ sent: [sent(KIND, 1, 20), sent(KIND, 2, 360)], received: [received(KIND, 2, 370)] });

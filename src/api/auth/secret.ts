@@ -1,7 +1,8 @@
 /** Secrets: how they are compared, and what a file that holds them must be. */
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { statSync } from 'node:fs';
+import { realpathSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { quoteValue } from '../../model/index.js';
 
 /** Takes the same time whatever differs. */
 export function isSameSecret(a: string, b: string): boolean {
@@ -11,12 +12,16 @@ export function isSameSecret(a: string, b: string): boolean {
 
 /** @returns why a file is no place for a secret; undefined when it is one. @throws when there is no such file */
 export function whyNotPrivate(path: string): string | undefined {
-  return isForOwner(path) ? undefined : 'others than its owner may read it: valid is mode 0600';
+  return isForOwner(path)
+    ? undefined
+    : `others than its owner may read it: valid is mode 0600 (chmod 600 ${quoteValue(path)})`;
 }
 
-/** The same, where a folder that only its owner may enter keeps others out as well. */
+/** The same, where a folder that only its owner may enter keeps others out as well: of the file itself, where the path is a link. */
 export function whyNotReachable(path: string): string | undefined {
-  return isForOwner(dirname(path)) ? undefined : whyNotPrivate(path);
+  const file = realpathSync(path);
+  const isInPrivate = isForOwner(dirname(file)) && statSync(file).nlink === 1;
+  return isInPrivate ? undefined : whyNotPrivate(path);
 }
 
 function isForOwner(path: string): boolean {

@@ -3,6 +3,7 @@
  *
  * A commit is synchronous and durable (fdatasync) when it returns: the reasons are in docs/decisions/store.md.
  */
+import { randomUUID } from 'node:crypto';
 import { chmodSync, mkdirSync, statSync } from 'node:fs';
 import type { Server } from 'node:net';
 import { join } from 'node:path';
@@ -25,6 +26,8 @@ import { digestIn, EMPTY_SUM, isSealed, seal, toggled, unseal } from './sealed.j
 
 const REVISION = 'revision';
 const SCHEMA_KEY = 'schema';
+/** Which store this is. */
+const IDENTITY = 'identity';
 /** Of the digests of all records: that none is missing. */
 const SUM = 'sum';
 /** Written by nobody but {@link LmdbStore.probe}. */
@@ -73,11 +76,25 @@ export class LmdbStore implements Store {
     const store = new LmdbStore(path, root, lock);
     try {
       checkSchema(store.name, store.#number(SCHEMA_KEY));
+      if (use === 'serve') store.#identify();
       return store;
     } catch (error) {
       await store.close();
       throw error;
     }
+  }
+
+  get identity(): string | undefined {
+    const value = this.#meta.get(IDENTITY);
+    return typeof value === 'string' ? value : undefined;
+  }
+
+  /** A store of an older version has no identity yet; one without room for it goes on without. */
+  #identify(): void {
+    if (this.identity !== undefined || !hasRoom(this.path, 0)) return;
+    this.#root.transactionSync(() => {
+      this.#meta.putSync(IDENTITY, randomUUID());
+    });
   }
 
   load(): Promise<Snapshot> {

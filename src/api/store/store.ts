@@ -29,6 +29,11 @@ export interface Commit {
 export interface Store {
   /** For people. */
   readonly name: string;
+  /**
+   * Made with the store, and never again: revisions of two stores say nothing about each other. Undefined where none could be kept, or
+   * for a reader of a store that has none.
+   */
+  readonly identity: string | undefined;
   /** Everything, at one revision. What is committed later is of this version's schema. @throws StoreError when it is damaged */
   load(): Promise<Snapshot>;
   /**

@@ -1,6 +1,6 @@
 /** The state as lines of a feed (sources/feed): all of it, or what a change changed. */
 import type { FeedLine } from '../../sources/feed/feed.js';
-import type { AppliedChange } from '../database.js';
+import type { AppliedChange, Database } from '../database.js';
 import { portView } from '../neutron/ports.js';
 import { limitsOf } from '../neutron/quota.js';
 import { ruleView } from '../neutron/rule-view.js';
@@ -60,8 +60,17 @@ function inOrder(value: unknown): unknown {
   return Object.fromEntries(entries.map(([name, inner]) => [name, inOrder(inner)]));
 }
 
-export function wholeLine(view: View, revision: number): FeedLine {
-  return { revision, reset: true, ...topologyDocument(view) };
+export function wholeLine({
+  view,
+  revision,
+  storeIdentity,
+}: Pick<Database, 'view' | 'revision' | 'storeIdentity'>): FeedLine {
+  return {
+    revision,
+    ...(storeIdentity === undefined ? {} : { store: storeIdentity }),
+    reset: true,
+    ...topologyDocument(view),
+  };
 }
 
 /** Undefined where it changed nothing that a host's policy depends on. */

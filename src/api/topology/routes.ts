@@ -8,6 +8,7 @@ import { backupOf, recordsOfBackup, restore } from '../backup.js';
 import { badRequest, forbidden } from '../errors.js';
 import { ImportError } from '../import.js';
 import { callerOf, parametersOf, type Service } from '../service.js';
+import type { AppliedChange } from '../database.js';
 import type { Followers } from './followers.js';
 import { changeLine, exportDocument, wholeLine } from './lines.js';
 
@@ -22,7 +23,7 @@ export function registerTopology(app: FastifyInstance, { database, followers }: 
     if (!isAdmin(caller) && !isAgent(caller)) throw forbidden('rule:get_topology');
     const parameters = parametersOf(request);
     if (parameters.has('watch')) {
-      watch(database, followers, parameters.get('from'), reply);
+      watch(database, followers, missedBy(database, parameters), reply);
       return reply;
     }
     return exportDocument(database.view);
@@ -50,10 +51,25 @@ export function registerBackup(app: FastifyInstance, { database }: Service): voi
   });
 }
 
-function watch(database: Service['database'], followers: Followers, from: string | null, reply: FastifyReply): void {
+/** The changes that a reader asks for who was here before; undefined where it needs everything. */
+function missedBy(
+  database: Service['database'],
+  parameters: ReturnType<typeof parametersOf>,
+): readonly AppliedChange[] | undefined {
+  const [from, session] = [parameters.get('from'), parameters.get('session')];
+  if (from === null || session === null || !/^\d{1,15}$/.test(from)) return undefined;
+  return database.since(session, Number(from));
+}
+
+function watch(
+  database: Service['database'],
+  followers: Followers,
+  missed: readonly AppliedChange[] | undefined,
+  reply: FastifyReply,
+): void {
   reply.hijack();
   const { raw } = reply;
-  raw.writeHead(200, { 'Content-Type': 'application/x-ndjson', 'X-Portcullis-Revision': database.revision });
+  raw.writeHead(200, { 'Content-Type': 'application/x-ndjson', 'X-Portcullis-Session': database.session });
   let taken = 0;
   const send = (line: { readonly revision: number }): void => {
     raw.write(`${JSON.stringify(line)}\n`, (error) => {
@@ -61,11 +77,18 @@ function watch(database: Service['database'], followers: Followers, from: string
     });
     if (raw.writableLength > MOST_UNREAD) raw.destroy();
   };
-  const missed = from !== null && /^\d{1,15}$/.test(from) ? database.since(Number(from)) : undefined;
-  if (missed === undefined) send(wholeLine(database.view, database.revision));
-  else for (const change of missed) send(changeLine(database.view, change) ?? { revision: change.revision });
-  const stop = database.listen((change) => {
+  const tell = (change: AppliedChange): void => {
     send(changeLine(database.view, change) ?? { revision: change.revision });
+  };
+  if (missed === undefined) send(wholeLine(database));
+  else missed.forEach(tell);
+  const stop = database.listen((change) => {
+    try {
+      tell(change);
+    } catch (error) {
+      // Cut off, the reader comes again and is told what it missed, or why that cannot be told.
+      raw.destroy(error instanceof Error ? error : new Error(String(error)));
+    }
   });
   const unfollow = followers.add({ revision: () => taken });
   const life = setInterval(() => raw.write('\n'), SIGN_OF_LIFE);

@@ -1,7 +1,7 @@
 /** A source for an agent in the API's own process: the state, and each change as it is made. */
 import { TopologyFeed } from '../../sources/feed/feed.js';
-import type { Source, SourceEvent } from '../../sources/source.js';
-import type { Database } from '../database.js';
+import { BACKOFF, unreadable, type Source, type SourceEvent } from '../../sources/source.js';
+import type { AppliedChange, Database } from '../database.js';
 import { changeLine, wholeLine } from './lines.js';
 
 export class DatabaseSource implements Source {
@@ -9,6 +9,9 @@ export class DatabaseSource implements Source {
   readonly #feed = new TopologyFeed(this.name);
   #listener: ((event: SourceEvent) => void) | undefined;
   #stopListening: () => void = () => undefined;
+  /** Everything must be told anew: who listens threw. */
+  #retry: NodeJS.Timeout | undefined;
+  #backoff = BACKOFF.first;
 
   constructor(private readonly database: Database) {}
 
@@ -16,17 +19,52 @@ export class DatabaseSource implements Source {
     this.#listener = listener;
     this.reload();
     this.#stopListening = this.database.listen((change) => {
-      const line = changeLine(this.database.view, change);
-      if (line !== undefined) listener(this.#feed.take(line));
+      this.#changed(change);
     });
   }
 
   reload(): void {
-    this.#listener?.(this.#feed.take(wholeLine(this.database.view, this.database.revision)));
+    clearTimeout(this.#retry);
+    this.#retry = undefined;
+    if (this.#tell(() => this.#feed.take(wholeLine(this.database)))) this.#backoff = BACKOFF.first;
   }
 
   stop(): void {
     this.#stopListening();
+    clearTimeout(this.#retry);
     this.#listener = undefined;
+  }
+
+  #changed(change: AppliedChange): void {
+    // What is told anew soon holds it.
+    if (this.#retry !== undefined) return;
+    this.#tell(() => {
+      const line = changeLine(this.database.view, change);
+      return line === undefined ? undefined : this.#feed.take(line);
+    });
+  }
+
+  /** What is thrown here must not reach whoever made the change: it is stored. @returns whether it was told. */
+  #tell(event: () => SourceEvent | undefined): boolean {
+    try {
+      const told = event();
+      if (told !== undefined) this.#listener?.(told);
+      return true;
+    } catch (error) {
+      this.#retry = setTimeout(() => {
+        this.reload();
+      }, this.#backoff);
+      this.#backoff = Math.min(2 * this.#backoff, BACKOFF.most);
+      this.#stale(error instanceof Error ? error.message : String(error));
+      return false;
+    }
+  }
+
+  #stale(reason: string): void {
+    try {
+      this.#listener?.({ kind: 'stale', problems: [unreadable(this.name, reason)] });
+    } catch {
+      // It is told everything anew in any case.
+    }
   }
 }

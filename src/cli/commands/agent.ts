@@ -182,7 +182,7 @@ async function datapathOfTaps(args: AgentArguments, log: Logger): Promise<Datapa
   // Twice the same: a tap is there for an instant before it is plugged in.
   let before: Datapath | undefined;
   for (let isFirst = true; ; isFirst = false) {
-    const found = await detectDatapath(options.devicePrefix, args.backend);
+    const found = await detectDatapath(options, args.backend);
     if (found !== undefined && found === before) {
       log.info({ datapath: found }, 'datapath found by the taps that are here');
       return found;
@@ -191,7 +191,7 @@ async function datapathOfTaps(args: AgentArguments, log: Logger): Promise<Datapa
     if (isFirst && found === undefined) {
       const isClosed = await loadBaseline(baselineTables(options));
       log.info(
-        { prefix: options.devicePrefix },
+        { prefixes: options.devicePrefixes },
         `no tap shows the datapath yet: waiting for the first, ${isClosed ? 'which will be closed until then' : 'with the rules that are loaded'}`,
       );
       await notify('READY=1', 'STATUS=waiting for the first tap');

@@ -2,10 +2,10 @@
 import type { CommandModule } from 'yargs';
 import { baselineTables, DEFAULT_OPTIONS, printTables } from '../../../compiler/index.js';
 import { printLine, say } from '../output.js';
-import { datapathOption, devicePrefixOf } from '../topology-options.js';
+import { datapathOption, devicePrefixesOf } from '../topology-options.js';
 
 interface BaselineArguments {
-  readonly 'device-prefix': string;
+  readonly 'device-prefix': readonly string[];
   readonly 'dry-run': boolean;
 }
 
@@ -20,7 +20,8 @@ export const baselineCommand: CommandModule<object, BaselineArguments> = {
       })
       .example('$0 baseline', 'at boot, before the network; does nothing where rules are loaded already'),
   handler: async (args) => {
-    const tables = baselineTables({ ...DEFAULT_OPTIONS, devicePrefix: devicePrefixOf(args['device-prefix']) });
+    const devicePrefixes = devicePrefixesOf(args['device-prefix']);
+    const tables = baselineTables({ ...DEFAULT_OPTIONS, devicePrefixes });
     if (args['dry-run']) {
       printLine(printTables(tables).trimEnd());
       return;
@@ -28,7 +29,7 @@ export const baselineCommand: CommandModule<object, BaselineArguments> = {
     const { loadBaseline } = await import('../../../agent/index.js');
     say(
       (await loadBaseline(tables))
-        ? `closed: no device named ${args['device-prefix']}* sends or receives until rules are loaded`
+        ? `closed: no device named ${devicePrefixes.map((prefix) => `${prefix}*`).join(' or ')} sends or receives until rules are loaded`
         : 'rules of ours are loaded already and close unknown devices: nothing was changed',
     );
   },

@@ -106,7 +106,7 @@ async function compiledFor(args: CompileArguments, topology: Topology, options: 
   if (args['dry-run']) return compile(topology, isLocal, options);
   const { readLoadedDevices, withFormerDevices } = await import('../../../agent/index.js');
   const loaded = await readLoadedDevices(args.backend);
-  const local = withFormerDevices(topology, isLocal, loaded, options.devicePrefix);
+  const local = withFormerDevices(topology, isLocal, loaded, options);
   return compile(local.topology, local.isLocal, options);
 }
 
@@ -223,7 +223,7 @@ function reportLoaded(difference: Difference): void {
 }
 
 async function askToKeep(
-  pending: { keep(): void; restore(): void; readonly outcome: Promise<'kept' | 'restored' | 'failed'> },
+  pending: { keep(): void; restore(): void; outcome(): Promise<'kept' | 'restored' | 'failed'> },
   seconds: number,
 ): Promise<void> {
   const { createInterface } = await import('node:readline');
@@ -233,7 +233,7 @@ async function askToKeep(
     if (/^y(es)?$/i.test(line.trim())) pending.keep();
     else say('only "yes" keeps them');
   });
-  const outcome = await pending.outcome;
+  const outcome = await pending.outcome();
   answers.close();
   process.stdin.destroy();
   switch (outcome) {

@@ -44,7 +44,7 @@ export const diffCommand: CommandModule<object, DiffArguments> = {
     const options = compileOptions(args, args.datapath);
     const { isNoDifference, planLoad, readLoadedDevices, withFormerDevices } = await import('../../../agent/index.js');
     const loaded = await readLoadedDevices(args.backend);
-    const local = withFormerDevices(topology, portsOfHost(topology, args.host), loaded, options.devicePrefix);
+    const local = withFormerDevices(topology, portsOfHost(topology, args.host), loaded, options);
     const compiled = compile(local.topology, local.isLocal, options);
     const difference = await planLoad(wantedBy(args.backend, compiled, options));
     for (const line of renderDifference(difference, colours)) printLine(line);

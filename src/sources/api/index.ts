@@ -3,12 +3,9 @@
  * when the connection is lost.
  */
 import { setTimeout as wait } from 'node:timers/promises';
-import type { Problem } from '../../model/index.js';
 import { parseFeedLine, TopologyFeed } from '../feed/feed.js';
-import type { Source, SourceEvent } from '../source.js';
+import { BACKOFF, unreadable, type Source, type SourceEvent } from '../source.js';
 
-/** Between tries, in milliseconds: doubled each time. */
-const BACKOFF = { first: 250, most: 5000 };
 /** The server sends something every 10 s; in milliseconds. */
 const SILENCE = 30_000;
 
@@ -19,6 +16,8 @@ export class ApiSource implements Source {
   #listener: ((event: SourceEvent) => void) | undefined;
   /** Of the last line; undefined before the first, and when everything is to be told anew. */
   #revision: number | undefined;
+  /** Which process of the API told it. */
+  #session = '';
   #connection = new AbortController();
   #lastReason: string | undefined;
   #backoff = BACKOFF.first;
@@ -80,12 +79,16 @@ export class ApiSource implements Source {
     };
     heard();
     try {
-      const from = this.#revision === undefined ? '' : `&from=${this.#revision.toString()}`;
+      const from =
+        this.#revision === undefined
+          ? ''
+          : `&from=${this.#revision.toString()}&session=${encodeURIComponent(this.#session)}`;
       const response = await fetch(`${this.url}/portcullis/v1/topology?watch=1${from}`, {
         headers: this.token === undefined ? {} : { 'X-Auth-Token': this.token },
         signal: connection.signal,
       });
       if (!response.ok || response.body === null) throw new Error(`the API answers ${response.status.toString()}`);
+      this.#session = response.headers.get('X-Portcullis-Session') ?? '';
       let rest = '';
       const decoder = new TextDecoder();
       for await (const chunk of response.body) {
@@ -120,8 +123,7 @@ export class ApiSource implements Source {
   #failed(reason: string): void {
     if (reason === this.#lastReason || this.#stopping.signal.aborted) return;
     this.#lastReason = reason;
-    const problem: Problem = { severity: 'error', code: 'unreadable', file: this.name, path: '', message: reason };
-    this.#listener?.({ kind: 'stale', problems: [problem] });
+    this.#listener?.({ kind: 'stale', problems: [unreadable(this.name, reason)] });
   }
 }
 

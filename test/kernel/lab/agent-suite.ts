@@ -22,10 +22,15 @@ export function agentOptions(datapath: Datapath | 'auto', backend: LabBackend): 
 }
 
 /** Exit code of `portcullis diff`: 0 when the kernel holds exactly what a fresh compilation gives. */
-export async function differs(lab: Lab, agent: TestAgent, datapath: Datapath): Promise<number> {
+export async function differs(
+  lab: Lab,
+  agent: TestAgent,
+  datapath: Datapath,
+  more: readonly string[] = [],
+): Promise<number> {
   const args = ['dist/src/cli/main.js', 'diff', '-t', agent.path, '--host', HOST];
   const how = ['--datapath', datapath, '--backend', backendName(lab.backend)];
-  return (await lab.exec(process.execPath, [...args, ...how])).exitCode;
+  return (await lab.exec(process.execPath, [...args, ...how, ...more])).exitCode;
 }
 
 export function agentSuite(datapath: Datapath, backend: LabBackend = 'nftables'): void {

@@ -7,8 +7,10 @@
  * - A datagram is under way from before it was sent until it was read from the socket; one that did not arrive, until a
  *   later one from the same guest to the same guest, which every version lets pass, was read: it went through the same queues.
  *
- * The verdict is *undecided* when versions that may have been in force meanwhile do not agree.
+ * The verdict is *undecided* when versions that may have been in force meanwhile do not agree, and when somebody else may have opened
+ * the rules, or had them closed, meanwhile (disturbances.ts).
  */
+import { Disturbances } from './disturbances.js';
 import type { Drained, Received, Sent } from './sprayer.js';
 import type { Sighting } from './witness.js';
 
@@ -58,6 +60,9 @@ export class Referee {
   readonly judged: Counts = { allowed: 0, forbidden: 0, undecided: 0 };
   /** Of these, those of kinds that the policy really changes. */
   readonly toggled: Counts = { allowed: 0, forbidden: 0, undecided: 0 };
+
+  /** What others did to the rules. */
+  readonly disturbances = new Disturbances();
 
   /** Allowed ones for which one version alone was in force. */
   alone = 0;
@@ -129,6 +134,11 @@ export class Referee {
     if (versions === undefined) return false;
     this.#arrived.delete(key);
     const verdicts = new Set(versions.map(({ allows }) => allows(datagram.kind)));
+    const disturbance = this.disturbances.between(datagram.from, until);
+    if (disturbance === 'open' || (disturbance === 'closed' && verdicts.has(true) && arrivedAt === undefined)) {
+      this.#count(datagram, 'undecided');
+      return true;
+    }
     const mayBeInPart = !this.options.isAtomic && versions.length > 1 && arrivedAt === undefined;
     if (verdicts.size !== 1 || (mayBeInPart && verdicts.has(true))) this.#count(datagram, 'undecided');
     else if (verdicts.has(true)) {

@@ -1,6 +1,7 @@
 /** Four guests, an agent, a policy that changes at random, and everybody who watches. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { execa } from 'execa';
 import { judgeEgress, judgeIngress, type JudgeContext } from '../../../compiler/explain/index.js';
 import { DEFAULT_OPTIONS } from '../../../compiler/index.js';
@@ -8,6 +9,8 @@ import { parseTopology, type Port, type Topology } from '../../../src/model/inde
 import { run } from '../../../src/cli/demo/network.js';
 import { agentOptions } from './agent-suite.js';
 import { Child } from './children.js';
+import type { Notice } from './disturbances.js';
+import { LOADS, type Foreigner } from './foreigners.js';
 import { backendName, environment, type LabBackend } from './flavour.js';
 import { markerPort } from './marker.js';
 import { HOST, ipFrame, ports as transport, type Rule } from './pair.js';
@@ -18,6 +21,7 @@ import { flowOf, Sprayers } from './sprayers.js';
 import { Streams, type Guest } from './streams.js';
 import { TestAgent, type AgentOptions } from './test-agent.js';
 import type { Sighting } from './witness.js';
+import { WrappedNft } from './wrapped-nft.js';
 
 /** Between two datagrams of one guest; in milliseconds. */
 const SPRAY_EVERY = 10;
@@ -38,6 +42,7 @@ export class SoakLab {
   readonly streams = new Streams();
   readonly sprayers = new Sprayers();
   readonly agent: TestAgent;
+  readonly #nft: WrappedNft;
   readonly how: AgentOptions;
   readonly referee: Referee;
   /** Of what was written last. */
@@ -48,7 +53,10 @@ export class SoakLab {
 
   constructor(readonly backend: LabBackend) {
     this.agent = new TestAgent(this.streams.host);
-    this.how = agentOptions('routed', backend);
+    this.#nft = new WrappedNft(this.agent.folder, LOADS);
+    const how = agentOptions('routed', backend);
+    // nft is the same for all; what is in front of it does nothing until it is told to.
+    this.how = backend === 'nftables' ? { ...how, env: { ...how.env, ...this.#nft.env } } : how;
     this.referee = new Referee({
       isAtomic: backend === 'nftables',
       openPort: OPEN_PORT,
@@ -60,8 +68,10 @@ export class SoakLab {
   async begin(document: Rule): Promise<void> {
     for (const guest of GUESTS) await this.streams.plug(guest);
     const witness = new Child(this.streams.host, 'witness', (line) => {
-      // The witness prints this shape (witness.ts).
-      this.referee.saw(JSON.parse(line) as Sighting);
+      // The witness prints these shapes (witness.ts).
+      const seen = JSON.parse(line) as Sighting | Notice;
+      if ('what' in seen) this.referee.disturbances.saw(seen);
+      else this.referee.saw(seen);
     });
     this.#witness = witness;
     await witness.ready;
@@ -117,6 +127,31 @@ export class SoakLab {
     this.referee.announce(version, now(), lazily(text));
     this.agent.write(text);
     return version;
+  }
+
+  /** Has somebody do something, and waits until the kernel was seen to hold a version again that was written after that. */
+  async suffer({ name, opens, harmless, nft, stops }: Foreigner): Promise<void> {
+    const watcher = stops === undefined ? undefined : this.agent.watcher();
+    if (watcher !== undefined) process.kill(watcher, 'SIGSTOP');
+    if (nft !== undefined) this.#nft.once(nft);
+    if (opens !== undefined) this.referee.disturbances.begin(name, now());
+    for (const commands of [opens, harmless]) {
+      if (commands !== undefined) run('ip', ['netns', 'exec', this.streams.host, 'nft', commands]);
+    }
+    if (watcher !== undefined) {
+      await setTimeout(stops);
+      process.kill(watcher, 'SIGCONT');
+    }
+    const { disturbances } = this.referee;
+    const said = (): string => `(the agent said last: ${this.lastWords()})`;
+    await progressing(
+      () => `the end of: ${name} ${said()}`,
+      () => disturbances.areOver && (nft === undefined || this.#nft.isTaken),
+      () => [this.referee.held, this.agent.output.length],
+    );
+    await this.untilHeld(this.version + 1);
+    if (harmless !== undefined)
+      run('ip', ['netns', 'exec', this.streams.host, 'nft', 'delete table inet pctest_other']);
   }
 
   /** Waits until the kernel was seen to hold the last version, or one that came after a given one. */

@@ -172,6 +172,12 @@ export class TestAgent {
     await this.until(({ source, settled }) => source.readAt !== before && settled);
   }
 
+  /** Process id of the agent: `ip netns exec` and the like become it. */
+  pid(): number {
+    if (this.#process?.pid === undefined) throw new Error('no agent');
+    return this.#process.pid;
+  }
+
   /** Process id of its watching process. */
   watcher(): number {
     const pid = this.#process?.pid?.toString() ?? 'self';

@@ -3,11 +3,16 @@
  * address that one port alone may send from; its element in a set of own addresses is committed together with all the rest
  * (nftables), or last of all (iptables, whose table beside it is written at the end).
  *
- * One JSON line for each transaction of nf_tables with markers in it. Ends when a notice is lost; whoever started it begins anew.
+ * It tells as well when somebody opened our table, and when that was closed and mended: the table gone or dormant, or a rule in it that
+ * says in its comment that it is foreign. What is loaded then is whole when there is a marker in it.
+ *
+ * One JSON line for each transaction of nf_tables with any of these. Ends when a notice is lost; whoever started it begins anew.
  */
 import netlink from 'netlink';
 import { eachAttribute, messagesOf, textOf, type Message } from '../../../agent/netlink/message.js';
 import { NETLINK_NETFILTER, NF_TABLES_GROUP, readNfTablesEvent } from '../../../agent/netlink/nf-tables.js';
+import type { Notice } from './disturbances.js';
+import { FOREIGN } from './foreigners.js';
 import { MARKER, versionOfMarker } from './marker.js';
 
 export interface Sighting {
@@ -18,8 +23,11 @@ export interface Sighting {
   readonly pid: number;
 }
 
-/** NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWSETELEM (linux/netfilter/nf_tables.h) */
-const NEW_ELEMENT = (10 << 8) | 12;
+/** NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWTABLE, _DELTABLE, _NEWRULE, _DELRULE, _NEWSETELEM (linux/netfilter/nf_tables.h) */
+const [NEW_TABLE, DELETE_TABLE, NEW_RULE, DELETE_RULE, NEW_ELEMENT] = [0, 2, 6, 8, 12].map((type) => (10 << 8) | type);
+const [NFPROTO_INET, NFT_TABLE_F_DORMANT] = [1, 1];
+/** NFTA_TABLE_NAME is NFTA_RULE_TABLE. */
+const [NFTA_TABLE, NFTA_TABLE_FLAGS, NFTA_RULE_HANDLE, NFTA_RULE_USERDATA] = [1, 2, 3, 7];
 const NFGENMSG_LENGTH = 4;
 const NFTA_SET_ELEM_LIST_ELEMENTS = 3;
 const NFTA_SET_ELEM_KEY = 1;
@@ -51,6 +59,52 @@ function inside(bytes: Buffer, at: number, wanted: number, visit: (value: Buffer
   });
 }
 
+/** What the transaction under way does to our table. */
+interface Deed {
+  isGone: boolean;
+  isMade: boolean;
+  readonly came: Set<bigint>;
+  readonly went: Set<bigint>;
+}
+const nothing = (): Deed => ({ isGone: false, isMade: false, came: new Set(), went: new Set() });
+
+let deed = nothing();
+/** Our table was gone, and no version was loaded since. */
+let isGone = false;
+/** Foreign rules in it. */
+const foreign = new Set<bigint>();
+
+function note({ type, payload }: Message): void {
+  if (payload[0] !== NFPROTO_INET) return;
+  let [table, flags, handle, isForeign] = ['', 0, 0n, false];
+  eachAttribute(payload, NFGENMSG_LENGTH, (attribute, value) => {
+    if (attribute === NFTA_TABLE) table = textOf(value);
+    else if (attribute === NFTA_TABLE_FLAGS && type === NEW_TABLE) flags = value.readUInt32BE(0);
+    else if (attribute === NFTA_RULE_HANDLE && value.length === 8) handle = value.readBigUInt64BE(0);
+    else if (attribute === NFTA_RULE_USERDATA) isForeign = value.includes(`${FOREIGN}\0`);
+  });
+  if (table !== 'portcullis') return;
+  if (type === DELETE_TABLE) [deed.isGone, deed.isMade] = [true, false];
+  else if (type === NEW_TABLE && (flags & NFT_TABLE_F_DORMANT) !== 0) [deed.isGone, deed.isMade] = [true, false];
+  else if (type === NEW_TABLE) deed.isMade = true;
+  else if (type === NEW_RULE && isForeign) deed.came.add(handle);
+  else if (type === DELETE_RULE) deed.went.add(handle);
+}
+
+/** What it says when it is committed, with a version in it or without. */
+function noticeOf({ isGone: goes, isMade, came, went }: Deed, holdsVersion: boolean): Notice['what'] | undefined {
+  const wasGone = isGone;
+  const hadForeign = foreign.size > 0;
+  for (const handle of came) foreign.add(handle);
+  for (const handle of went) foreign.delete(handle);
+  if (goes) foreign.clear();
+  isGone = (wasGone || goes) && !holdsVersion;
+  if (isGone) return isMade ? 'closed' : goes ? 'opened' : undefined;
+  if (wasGone) return 'healed';
+  if (came.size > 0) return 'opened';
+  return hadForeign && foreign.size === 0 ? 'healed' : undefined;
+}
+
 const socket = new netlink.RawNetlinkSocket(NETLINK_NETFILTER, {
   messagePeeking: false,
   msgBufferSize: 256 * 1024,
@@ -61,18 +115,23 @@ const give = (why: unknown): void => {
   process.stderr.write(`the witness ends: ${String(why)}\n`);
   process.exit(1);
 };
+const tell = (seen: Sighting | Notice): void => {
+  process.stdout.write(`${JSON.stringify(seen)}\n`);
+};
 let versions: number[] = [];
 socket.on('message', (datagram) => {
   const at = Number(process.hrtime.bigint() / 1000n) / 1000;
   for (const message of messagesOf(datagram)) {
     versions.push(...markersOf(message));
+    note(message);
     const event = readNfTablesEvent(message);
     if (event?.kind !== 'generation') continue;
     const [version] = versions;
     versions = [];
-    if (version === undefined) continue;
-    const sighting: Sighting = { version, at, pid: event.pid };
-    process.stdout.write(`${JSON.stringify(sighting)}\n`);
+    const what = noticeOf(deed, version !== undefined);
+    deed = nothing();
+    if (what !== undefined) tell({ what, at });
+    if (version !== undefined) tell({ version, at, pid: event.pid });
   }
 });
 socket.on('truncatedMessage', () => {

@@ -1,5 +1,5 @@
 /** An nft(8) in front of the real one, which can be switched to do something else. */
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
 const REAL = '/usr/sbin/nft';
@@ -12,10 +12,16 @@ export class WrappedNft {
    * @param arguments_ a pattern of sh(1): runs whose arguments match it do something else while it is on.
    * @param action of sh(1), instead.
    */
-  constructor(folder: string, arguments_: string, action: string) {
+  constructor(folder: string, arguments_: string, action = ':') {
     this.#folder = mkdtempSync(join(folder, 'nft-'));
-    const on = join(this.#folder, 'on');
-    const script = `#!/bin/sh\nif [ -e ${on} ]; then case "$*" in ${arguments_}) ${action};; esac; fi\nexec ${REAL} "$@"\n`;
+    const [on, once, taken] = ['on', 'once', 'taken'].map((name) => join(this.#folder, name));
+    const script = `#!/bin/sh
+case "$*" in ${arguments_})
+  if [ -e ${String(on)} ]; then ${action}; fi
+  if [ -e ${String(once)} ] && mv ${String(once)} ${String(taken)} 2> /dev/null; then . ${String(taken)}; fi;;
+esac
+exec ${REAL} "$@"
+`;
     writeFileSync(join(this.#folder, 'nft'), script);
     chmodSync(join(this.#folder, 'nft'), 0o755);
   }
@@ -27,6 +33,19 @@ export class WrappedNft {
 
   on(): void {
     writeFileSync(join(this.#folder, 'on'), '');
+  }
+
+  /** The next such run does that instead, and no other. */
+  once(action: string): void {
+    rmSync(join(this.#folder, 'taken'), { force: true });
+    const next = join(this.#folder, 'next');
+    writeFileSync(next, action);
+    renameSync(next, join(this.#folder, 'once'));
+  }
+
+  /** A run has done what {@link once} said. */
+  get isTaken(): boolean {
+    return existsSync(join(this.#folder, 'taken'));
   }
 
   off(): void {

@@ -157,6 +157,52 @@ describe('what the API tells', () => {
     expect(followed.problems).toEqual([]);
   });
 
+  it('to an agent in its own process that throws: it is told everything anew, and whoever made the change is told nothing of it', async () => {
+    const api = await TestApi.open();
+    const [source, followed] = [new DatabaseSource(api.database), new Followed()];
+    let faults = 0;
+    let stale = 0;
+    source.start((event) => {
+      if (event.kind === 'stale') stale++;
+      if (faults-- > 0) throw new Error('a defect');
+      followed.take(event);
+    });
+    // The change, what says that it is stale, and everything anew.
+    faults = 3;
+    const other: number[] = [];
+    api.database.listen(({ revision }) => other.push(revision));
+    await api.group('first', {}, MEMBER);
+    await api.group('second', {}, MEMBER);
+    expect(other).toHaveLength(2);
+    await eventually(() => isDeepStrictEqual(followed.content, contentOf(topologyDocument(api.database.view))));
+    expect([stale, faults < 0]).toEqual([2, true]);
+    await api.group('third', {}, MEMBER);
+    expect(followed.content).toEqual(contentOf(topologyDocument(api.database.view)));
+    source.stop();
+  });
+
+  it('to a reader that comes again: what it missed, but not to one of another process of the API, whose store may be another', async () => {
+    const api = await TestApi.open();
+    const address = await api.app.listen({ host: '127.0.0.1', port: 0 });
+    const first = async (query: string): Promise<Readonly<Record<string, unknown>>> => {
+      const response = await fetch(`${address}/portcullis/v1/topology?watch=1${query}`);
+      let text = '';
+      for await (const chunk of response.body ?? []) {
+        text += Buffer.from(chunk as Uint8Array).toString();
+        if (text.includes('\n')) break;
+      }
+      const line = JSON.parse(text.slice(0, text.indexOf('\n'))) as Readonly<Record<string, unknown>>;
+      return { ...line, session: response.headers.get('X-Portcullis-Session') };
+    };
+    const whole = await first('');
+    expect(whole).toMatchObject({ reset: true, store: expect.stringMatching(/^[0-9a-f-]{36}$/) as unknown });
+    const from = `&from=${String(whole['revision'])}`;
+    await api.group('later', {}, MEMBER);
+    expect(await first(`${from}&session=${String(whole['session'])}`)).not.toHaveProperty('reset');
+    expect(await first(`${from}&session=another`)).toMatchObject({ reset: true, store: whole['store'] });
+    expect(await first(from)).toMatchObject({ reset: true });
+  });
+
   it('to an agent beside it, also when the connection breaks', async () => {
     const api = await TestApi.open();
     const address = await api.app.listen({ host: '127.0.0.1', port: 0 });

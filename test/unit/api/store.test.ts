@@ -1,5 +1,5 @@
 /** The embedded store, and the database before it. */
-import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { open } from 'lmdb';
@@ -76,6 +76,22 @@ it('is served by one process at a time; others may read', async () => {
   await reader.close();
 });
 
+it('has an identity of its own, which it keeps over a restart and in a copy', async () => {
+  const { identity } = store;
+  expect(identity).toMatch(/^[0-9a-f-]{36}$/);
+  await store.close();
+  cpSync(folder, `${folder}-copy`, { recursive: true });
+  const copy = await LmdbStore.open(`${folder}-copy`);
+  expect(copy.identity).toBe(identity);
+  await copy.close();
+  const another = await LmdbStore.open(`${folder}-another`);
+  expect(another.identity).not.toBe(identity);
+  await another.close();
+  for (const end of ['copy', 'another']) rmSync(`${folder}-${end}`, { recursive: true });
+  store = await LmdbStore.open(folder);
+  expect(store.identity).toBe(identity);
+});
+
 it('of a newer version is left alone', () => {
   expect(() => {
     checkSchema('x', SCHEMA + 1);
@@ -116,6 +132,7 @@ class Unwilling implements Store {
   }
 
   readonly name = 'unwilling';
+  readonly identity = undefined;
   conflicts = 0;
   isFull = false;
 

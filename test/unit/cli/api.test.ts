@@ -1,6 +1,6 @@
 /** `portcullis api` and its kin as they are typed: what is refused, and how. */
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -27,7 +27,11 @@ describe('refused', () => {
     writeFileSync(at('open.yaml'), 'projects: [{ id: p, name: p }]', { mode: 0o644 });
     mkdirSync(at('shared'), { mode: 0o755 });
     writeFileSync(at('shared/token'), '0123456789abcdef', { mode: 0o644 });
+    symlinkSync(at('shared/token'), at('link'));
+    linkSync(at('shared/token'), at('other-name'));
     writeFileSync(at('short'), 'short', { mode: 0o600 });
+    // In a folder that nobody else may enter.
+    writeFileSync(at('short-for-all'), 'short', { mode: 0o644 });
     writeFileSync(at('text'), 'text');
   });
 
@@ -44,7 +48,12 @@ describe('refused', () => {
     [['api', '--store', at('s'), '--tls-cert', at('text'), '--tls-key', at('nothing')], 1, /--tls-key/],
     [['api', '--store', at('s'), '--rate', '0'], 64, /--rate/],
     [['api', '--store', at('s'), '--agent-token', at('short')], 1, /--agent-token: the token is shorter/],
-    [['api', '--store', at('s'), '--agent-token', at('shared/token')], 1, /--agent-token: .*mode 0600/],
+    [['api', '--store', at('s'), '--agent-token', at('short-for-all')], 1, /--agent-token: the token is shorter/],
+    ...['shared/token', 'link', 'other-name'].map((name): [string[], number, RegExp] => [
+      ['api', '--store', at('s'), '--agent-token', at(name)],
+      1,
+      new RegExp(`--agent-token: .*mode 0600 \\(chmod 600 "${at(name)}"\\)`),
+    ]),
     [['api', '--store', at('text')], 1, /text/],
     [['import', '--store', at('s')], 64, /valid is one of them/],
     [['import', '--store', at('s'), '-t', at('nothing')], 1, /nothing/],

@@ -93,11 +93,56 @@ it.each<[string, readonly string[], string]>([
     ['baseline', '--dry-run', '--device-prefix', 'a"b'],
     '--device-prefix: "a\\"b" is not the start of a device name',
   ],
+  ...['', 'tap*', 'tap+', 'longer-than-ifname'].map((prefix): [string, string[], string] => [
+    `a device prefix that is ${JSON.stringify(prefix)}`,
+    ['baseline', '--dry-run', '--device-prefix', 'vnet', '--device-prefix', prefix],
+    `--device-prefix: ${JSON.stringify(prefix)} is not the start of a device name`,
+  ]),
+  [
+    'a device prefix that another one covers',
+    ['baseline', '--dry-run', '--device-prefix', 'tap1', '--device-prefix', 'vnet', '--device-prefix', 'tap'],
+    '--device-prefix: "tap1" begins with "tap", which covers it: leave out one of them',
+  ],
+  [
+    'a device prefix that is there twice',
+    ['diff', '-t', EXAMPLE, '--host', 'compute-1', '--device-prefix', 'tap', '--device-prefix', 'tap'],
+    '--device-prefix: "tap" is there twice: once is enough',
+  ],
+  ['no device prefix', ['baseline', '--dry-run', '--no-device-prefix'], 'Unknown arguments: no-device-prefix'],
 ])('%s is a usage error, in one line', async (_what, args, message) => {
   const { exitCode, stdout, stderr } = await portcullis(...args);
   expect([exitCode, stdout]).toEqual([64, '']);
   expect(stderr.split('\n')).toHaveLength(1);
   expect(stderr).toContain(message);
+});
+
+it('device prefixes are all managed, in nftables and in iptables, in whatever order they are given', async () => {
+  const prefixes = (...names: readonly string[]): readonly string[] =>
+    names.flatMap((name) => ['--device-prefix', name]);
+  const { stdout } = await portcullis('baseline', '--dry-run', ...prefixes('vnet', 'tap'));
+  for (const name of ['tap', 'vnet']) {
+    expect(stdout.match(new RegExp(`iifname "${name}\\*" counter drop`, 'g'))).toHaveLength(3);
+    expect(stdout.match(new RegExp(`oifname "${name}\\*" counter drop`, 'g'))).toHaveLength(2);
+  }
+  expect((await portcullis('baseline', '--dry-run', ...prefixes('tap', 'vnet'))).stdout).toBe(stdout);
+  expect((await portcullis('baseline', '--dry-run', ...prefixes('tap'))).stdout).toBe(
+    (await portcullis('baseline', '--dry-run')).stdout,
+  );
+  const args = ['compile', '--dry-run', '-t', EXAMPLE, '--backend', 'iptables'];
+  const iptables = (await portcullis(...args, ...prefixes('vnet', 'tap'))).stdout;
+  for (const name of ['tap', 'vnet']) {
+    expect(iptables.match(new RegExp(`-i ${name}\\+ -j DROP`, 'g'))).toHaveLength(2);
+    expect(iptables.match(new RegExp(`-o ${name}\\+ -j DROP`, 'g'))).toHaveLength(2);
+  }
+});
+
+it('of an option that is given twice the last counts, of one that may be repeated all do', async () => {
+  const of = async (...args: readonly string[]): Promise<string> =>
+    (await portcullis('compile', '--dry-run', '-t', 'absent', '-t', EXAMPLE, ...args)).stdout;
+  const both = await of('--port', 'web-1', '--port', 'database-1');
+  expect([both.includes('"tapa1000001-40"'), both.includes('"tapb2000001-40"')]).toEqual([true, true]);
+  const ethertypes = ['--ethertype', '0x888e', '--ethertype', '0x88b5'];
+  expect(await of('--datapath', 'routed', '--datapath', 'bridge', ...ethertypes)).toContain('{ 0x888e, 0x88b5 }');
 });
 
 it('a host that no port is bound to is refused: a mistyped name must not close every port', async () => {
