@@ -9,6 +9,7 @@ import { setTimeout } from 'node:timers/promises';
 import { HostCompiler, type CompileOptions, type Touched, type Transaction } from '../compiler/index.js';
 import {
   type AddressGroup,
+  applyTo,
   diffTopologies,
   EMPTY_TOPOLOGY,
   isEmpty,
@@ -529,10 +530,3 @@ const AT_START = 'start';
 
 /** The reason of a comparison that nothing asked for. */
 export const VERIFICATION = 'verification';
-
-function applyTo<T>(known: Map<string, T>, changes: ReadonlyMap<string, T | undefined>): void {
-  for (const [id, value] of changes) {
-    if (value === undefined) known.delete(id);
-    else known.set(id, value);
-  }
-}
