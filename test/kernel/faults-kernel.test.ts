@@ -1,4 +1,6 @@
 /** A kernel that is not what its comments say: whatever somebody made of our tables is found, by each comparison, and mended. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { eventually } from '../support/waiting.js';
@@ -160,4 +162,28 @@ it('a table that another program owns is named, the others are enforced, and it 
   await owner;
   await agent.until(({ enforced }) => enforced);
   expect([await differs(), CLIENT.device]).toEqual([false, CLIENT.device]);
+});
+
+it('what is left of iptables and cannot be removed is named, the policy is enforced, and it is tried again', async () => {
+  const folder = mkdtempSync(join(agent.folder, 'iptables-'));
+  const refuses = join(folder, 'refuses');
+  writeFileSync(refuses, '');
+  writeFileSync(
+    join(folder, 'iptables-legacy-restore'),
+    `#!/bin/sh\nif [ -e ${refuses} ]; then echo 'iptables-restore: not today' >&2; exit 4; fi\nexec /usr/sbin/iptables-legacy-restore "$@"\n`,
+    { mode: 0o755 },
+  );
+  await lab.must('iptables-legacy', ['-t', 'mangle', '-N', 'pc-egress']);
+  await agent.run({
+    args: ['--verify', '1'],
+    env: { PATH: `${folder}${delimiter}${process.env['PATH'] ?? ''}` },
+  });
+  const { enforced, leftover } = await agent.until((status) => status.leftover !== undefined);
+  expect([enforced, leftover]).toEqual([true, expect.stringContaining('not today')]);
+  expect(await reachIn(lab, ...SHOTS)).toEqual(ENFORCED);
+  const status = await lab.exec(process.execPath, ['dist/src/cli/main.js', 'status', '--socket', agent.socket]);
+  expect(status.stdout).toContain('left over, and tried again: iptables');
+  rmSync(refuses);
+  await agent.until((now) => now.leftover === undefined);
+  expect(await lab.must('iptables-legacy-save', ['-t', 'mangle'])).not.toContain('pc-egress');
 });

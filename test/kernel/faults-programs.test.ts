@@ -1,4 +1,6 @@
 /** Programs that hang or lie, children that do not start, hang or die: doubt, and said; and nothing of it lasts. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { eventually } from '../support/waiting.js';
@@ -49,6 +51,8 @@ describe('nft', () => {
       const late = await agent.until(({ enforced }) => !enforced);
       expect(late.ports.map(({ state }) => state)).not.toContain('enforced');
       expect((await agent.ask('/health')).code).toBe(503);
+      const status = await lab.exec(process.execPath, ['dist/src/cli/main.js', 'status', '--socket', agent.socket]);
+      expect([status.exitCode, status.stdout]).toEqual([10, expect.stringContaining('NOT ENFORCED')]);
       await eventually(() => agent.log().some(({ msg }) => msg.includes('it was ended')));
       nft.off();
       await agent.until(({ settled }) => settled);
@@ -93,6 +97,21 @@ describe('nft', () => {
     await agent.until(({ settled }) => settled);
     expect(await isOpen()).toBe(false);
   });
+});
+
+it('an agent that meets what nobody expected ends with a status of its own, and the rules stay', async () => {
+  const trigger = join(agent.folder, 'now');
+  const preload = join(agent.folder, 'defect.mjs');
+  writeFileSync(
+    preload,
+    `import { existsSync } from 'node:fs';
+if (process.argv[2] === 'agent') setInterval(() => { if (existsSync(${JSON.stringify(trigger)})) throw new Error('unexpected'); }, 20);`,
+  );
+  await agent.run({ env: { NODE_OPTIONS: `--import=${preload}` } });
+  writeFileSync(trigger, '');
+  expect(await agent.ended()).toBe(70);
+  expect(agent.log().at(-1)?.msg).toContain('this is a defect of portcullis: Error: unexpected');
+  expect(await isOpen()).toBe(true);
 });
 
 describe('the watching process', () => {

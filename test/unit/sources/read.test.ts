@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -84,6 +84,15 @@ describe('in place of a file', () => {
         symlinkSync(path, path);
       },
       'ELOOP',
+    ],
+    [
+      'more than fits',
+      (path: string) => {
+        // Holes take no room.
+        writeFileSync(path, '');
+        truncateSync(path, 2 ** 30);
+      },
+      'has 1073741824 bytes: valid are at most 268435456',
     ],
   ])('%s is named, and nobody waits', async (_what, make, said) => {
     const path = join(folder, 't.json');
