@@ -1,5 +1,7 @@
 /** What the agent counts, for Prometheus. Names and units follow its conventions: seconds, totals. */
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { readdirSync } from 'node:fs';
+import { performance } from 'node:perf_hooks';
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 
 const LATENCY_BUCKETS = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10];
 
@@ -48,7 +50,42 @@ export class Metrics {
   });
 
   constructor() {
-    collectDefaultMetrics({ register: this.registry });
+    this.#ofProcess();
+  }
+
+  /**
+   * Of the process, by the names that Prometheus gives them. Not prom-client's own: these watch the event loop by a timer of 10 ms,
+   * a hundred times a second, and were nearly all that an agent did on a quiet host.
+   */
+  #ofProcess(): void {
+    const cpu: Counter = new Counter({
+      name: 'process_cpu_seconds_total',
+      help: 'User and system time of the process, in seconds.',
+      registers: [this.registry],
+      collect: () => {
+        const { user, system } = process.cpuUsage();
+        cpu.reset();
+        cpu.inc((user + system) / 1e6);
+      },
+    });
+    const startedAt = Date.now() / 1000 - process.uptime();
+    this.gauge('process_start_time_seconds', 'When the process started, in seconds since 1970.', () => startedAt);
+    this.gauge('process_resident_memory_bytes', 'Memory of the process that is in use.', () =>
+      process.memoryUsage.rss(),
+    );
+    this.gauge('nodejs_heap_size_used_bytes', 'Of the heap, what is in use.', () => process.memoryUsage().heapUsed);
+    this.gauge('process_open_fds', 'Open file descriptors.', openFiles);
+    let before = performance.eventLoopUtilization();
+    this.gauge(
+      'nodejs_eventloop_utilization',
+      'Share of the time since the last look in which the event loop was at work; at 1 everything waits.',
+      () => {
+        const now = performance.eventLoopUtilization();
+        const { utilization } = performance.eventLoopUtilization(now, before);
+        before = now;
+        return utilization;
+      },
+    );
   }
 
   /** A figure that is asked for when it is read. */
@@ -61,5 +98,14 @@ export class Metrics {
         gauge.set(value());
       },
     });
+  }
+}
+
+/** Whoever has no descriptor left cannot count them. */
+function openFiles(): number {
+  try {
+    return readdirSync('/proc/self/fd').length;
+  } catch {
+    return NaN;
   }
 }
