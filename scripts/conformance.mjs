@@ -1,11 +1,12 @@
 // `npm run conformance`: suites from outside. One line why for a suite that cannot run here; a table at the end.
-//   --suite NAME    only tempest, replays or lab (more than once for more)
+//   --suite NAME    only tempest, import, replays or lab (more than once for more)
 //   --only REGEX    of tempest, only the tests whose names it matches
 //   --lab FOLDER    also the scripts of that folder (or PORTCULLIS_LAB)
 import { spawnSync } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { importing } from './conformance/import.mjs';
 import { lab } from './conformance/lab.mjs';
 import { replays } from './conformance/replays.mjs';
 import { tempest } from './conformance/tempest.mjs';
@@ -13,6 +14,7 @@ import { tempest } from './conformance/tempest.mjs';
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
 const SUITES = {
   tempest: async (options) => [await tempest(options)],
+  import: async (options) => [await importing(options)],
   replays,
   lab,
 };
