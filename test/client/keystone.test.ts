@@ -1,8 +1,9 @@
 /** The API behind a real Keystone: who gets in, with what, and what he may. With the stock client, and with requests as they are. */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { lastLines, until, within } from '../support/waiting.js';
 import { keystoneObstacle, RealKeystone } from './real-keystone.js';
@@ -241,6 +242,23 @@ describe.skipIf(why !== undefined)(`a real Keystone${why === undefined ? '' : ` 
     expect((await list(live)).status).toBe(200);
     await keystone.must('DELETE', credential, token);
     await untilStatus('a token of a credential that is gone to be refused', live, 401);
+  });
+
+  it('import logs in as clouds.yaml says, and finds the network service in the catalog', async () => {
+    const auth = { auth_url: keystone.url, username: 'admin', password: 'secret', project_name: 'admin' };
+    const domains = { user_domain_id: 'default', project_domain_id: 'default' };
+    const clouds = { real: { region_name: 'RegionOne', auth: { ...auth, ...domains } } };
+    // JSON is YAML.
+    writeFileSync(join(folder, 'clouds.yaml'), JSON.stringify({ clouds }), { mode: 0o600 });
+    const env = { ...AROUND, OS_CLIENT_CONFIG_FILE: join(folder, 'clouds.yaml') };
+    const into = ['--store', join(folder, 'imported')];
+    const run = async (...args: readonly string[]): Promise<string> =>
+      (await execa(process.execPath, [MAIN, ...args], { extendEnv: false, env })).stdout;
+    await run('import', '--os-cloud', 'real', ...into);
+    const exported = JSON.parse(await run('export', ...into)) as {
+      readonly security_groups: readonly { readonly name: string; readonly project_id: string }[];
+    };
+    expect(exported.security_groups).toContainEqual(expect.objectContaining({ name: 'web', project_id: ids.demo }));
   });
 
   it('a token that was revoked, or whose user or project was disabled, is refused when what was remembered of it has gone', async () => {

@@ -1,8 +1,9 @@
 /** A real Keystone on loopback (test/conformance/real-keystone.py), and what an administrator tells it. */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { lastLines, within } from '../support/waiting.js';
+import { lastLines, progressing, within } from '../support/waiting.js';
 
 /** Debian's: its packages are for no other interpreter. */
 const PYTHON = '/usr/bin/python3';
@@ -52,15 +53,31 @@ export class RealKeystone {
     const child = spawn(first, args, { stdio: ['pipe', 'pipe', 'pipe'], detached: true });
     this.#child = child;
     child.stderr.on('data', (chunk: Buffer) => (this.#output += chunk.toString()));
-    const ready = new Promise<string>((resolve, reject) => {
-      createInterface({ input: child.stdout }).on('line', (line) => {
-        this.#output += `${line}\n`;
-        if (line.startsWith('{"url"')) resolve((JSON.parse(line) as { readonly url: string }).url);
-      });
-      child.once('error', reject);
-      child.once('close', (code) => reject(new Error(`Keystone ended with ${String(code)}:\n${this.said()}`)));
+    let url: string | undefined;
+    let why: string | undefined;
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      this.#output += `${line}\n`;
+      if (line.startsWith('{"url"')) url = (JSON.parse(line) as { readonly url: string }).url;
     });
-    this.#url = await within('Keystone to serve', ready, this.said);
+    child.once('error', (error) => (why = error.message));
+    child.once('close', (code) => (why = `it ended with ${String(code)}`));
+    // Its set-up is a minute's work on a busy machine, and says nothing but what it writes.
+    await progressing(
+      () => 'Keystone to serve',
+      () => {
+        if (why !== undefined) throw new Error(`Keystone: ${why}:\n${this.said()}`);
+        return url !== undefined;
+      },
+      () => this.#written(),
+    );
+    this.#url = url ?? '';
+  }
+
+  /** Bytes in the files of its folder. */
+  #written(): number {
+    return readdirSync(this.folder, { withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .reduce((sum, { name }) => sum + (statSync(join(this.folder, name), { throwIfNoEntry: false })?.size ?? 0), 0);
   }
 
   /** Kills it. */
