@@ -1,6 +1,6 @@
 /** Answers on the status socket and, if asked for, on a TCP address for Prometheus. HTTP on both. */
 import { createServer, type Server } from 'node:http';
-import { existsSync } from 'node:fs';
+import { existsSync, lstatSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
@@ -23,7 +23,10 @@ export interface Answers {
 export async function serveSocket(path: string, answers: Answers): Promise<Server> {
   // One level only: /run is there, its folder may not be.
   if (!existsSync(dirname(path))) await mkdir(dirname(path));
-  // The lock is held: whatever is there was left by an agent that died, unless somebody answers.
+  if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() === false) {
+    throw new Error('is there and is no socket: it is left alone');
+  }
+  // The lock is held: a socket that is there was left by an agent that died, unless somebody answers.
   if (!(await isAnswered(path))) await rm(path, { force: true });
   return listen(answers, ['/status', '/metrics', '/health', '/accept', '/release'], { path });
 }

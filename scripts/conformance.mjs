@@ -1,18 +1,24 @@
 // `npm run conformance`: suites from outside. One line why for a suite that cannot run here; a table at the end.
-//   --suite NAME    only tempest, replays or lab (more than once for more)
+//   --suite NAME    only tempest, clients, import, replays or lab (more than once for more)
 //   --only REGEX    of tempest, only the tests whose names it matches
+//   --write          put what was driven by which client, and how it ended, into docs/api.md
 //   --lab FOLDER    also the scripts of that folder (or PORTCULLIS_LAB)
 import { spawnSync } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { clients } from './conformance/clients.mjs';
+import { importing } from './conformance/import.mjs';
 import { lab } from './conformance/lab.mjs';
+import { writeClients } from './conformance/client-table.mjs';
 import { replays } from './conformance/replays.mjs';
 import { tempest } from './conformance/tempest.mjs';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
 const SUITES = {
   tempest: async (options) => [await tempest(options)],
+  clients,
+  import: async (options) => [await importing(options)],
   replays,
   lab,
 };
@@ -29,6 +35,7 @@ function optionsOf(args) {
       options: {
         suite: { type: 'string', multiple: true, default: Object.keys(SUITES) },
         only: { type: 'string', default: '' },
+        write: { type: 'boolean', default: false },
         lab: { type: 'string', default: process.env.PORTCULLIS_LAB },
       },
     });
@@ -71,6 +78,7 @@ for (const [name, run] of Object.entries(SUITES)) {
     rows.push({ suite: name, passed: 0, failed: 1, skipped: 0, why: error.message.split('\n')[0] });
   }
 }
+if (options.write) writeClients(ROOT, rows);
 const sum = (key) => rows.reduce((total, row) => total + row[key], 0);
 process.stdout.write(`\n${table(rows)}\n\n`);
 process.stdout.write(`${sum('passed')} passed, ${sum('failed')} failed, ${sum('skipped')} skipped\n`);

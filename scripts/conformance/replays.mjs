@@ -19,6 +19,16 @@ const SUITES = [
     programs: ['nft', 'ip', 'conntrack', 'python3'],
   },
   {
+    suite: 'openstack, as typed',
+    tier: 'client',
+    files: [
+      ...['recorded-commands', 'worked-example', 'keystone', 'agent-beside-api'].map(
+        (name) => `test/client/${name}.test.ts`,
+      ),
+    ],
+    programs: ['nft', 'ip', 'openstack'],
+  },
+  {
     suite: 'attacks: names, requests, walls',
     tier: 'unit',
     files: ['test/unit/compiler/hostile.test.ts', 'test/unit/api/fuzz.test.ts', 'test/unit/api/walls.test.ts'],

@@ -1,12 +1,12 @@
 // OpenStack's own tests of Neutron's API: tempest and its neutron plugin, from the distribution, against our API, with a real Keystone.
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { obstacle, PYTHON } from './debian.mjs';
+import { Keystone } from './keystone.mjs';
 import { serve, start } from './processes.mjs';
 
-/** Debian's: its packages are for no other interpreter. */
-const PYTHON = '/usr/bin/python3';
 const MODULES = ['tempest', 'neutron_tempest_plugin', 'keystone'];
 const PACKAGES = ['python3-tempest', 'neutron-tempest-plugin', 'python3-keystone'];
 /** At a time. Classes of tests have projects of their own; more than these keep two cores no busier. */
@@ -65,52 +65,6 @@ api_extensions = ${EXTENSIONS.join(',')}
 available_type_drivers = local
 `;
 
-function isInstalled() {
-  return spawnSync(PYTHON, ['-c', `import ${MODULES.join(', ')}`], { stdio: 'ignore' }).status === 0;
-}
-
-/** Why the suite cannot run here; undefined when it can. Installs what is missing, as root. */
-function obstacle() {
-  if (isInstalled()) return undefined;
-  const missing = `Debian's packages ${PACKAGES.join(', ')} are not installed`;
-  if (process.getuid?.() !== 0) return `${missing}, and only root installs them`;
-  process.stdout.write(`installing ${PACKAGES.join(', ')}\n`);
-  try {
-    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-    execFileSync('apt-get', ['update', '-qq'], { stdio: 'ignore', env });
-    execFileSync('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...PACKAGES], { stdio: 'ignore', env });
-  } catch {
-    return `${missing}, and apt-get cannot get them`;
-  }
-  return isInstalled() ? undefined : `${missing} for ${PYTHON}`;
-}
-
-/** Makes the catalog of a Keystone name our API as the network service. */
-async function register(keystone, api) {
-  const ask = async (path, body, token) => {
-    const response = await globalThis.fetch(`${keystone}v3/${path}`, {
-      method: 'POST',
-      headers: { 'Content-Type': 'application/json', ...(token === undefined ? {} : { 'X-Auth-Token': token }) },
-      body: JSON.stringify(body),
-    });
-    if (!response.ok) throw new Error(`keystone: POST ${path}: ${response.status} ${await response.text()}`);
-    return { answer: await response.json(), headers: response.headers };
-  };
-  const domain = { id: 'default' };
-  const { headers } = await ask('auth/tokens', {
-    auth: {
-      identity: { methods: ['password'], password: { user: { name: 'admin', domain, password: 'secret' } } },
-      scope: { project: { name: 'admin', domain } },
-    },
-  });
-  const token = headers.get('x-subject-token');
-  const { answer } = await ask('services', { service: { type: 'network', name: 'neutron' } }, token);
-  for (const kind of ['public', 'internal', 'admin']) {
-    const endpoint = { service_id: answer.service.id, interface: kind, region_id: 'RegionOne', url: api };
-    await ask('endpoints', { endpoint }, token);
-  }
-}
-
 /**
  * Runs the selected tests in several processes.
  * @returns by name, how each one ended: { state, why }; one that never did is failed
@@ -156,27 +110,24 @@ async function runTests(root, folder, only) {
  */
 export async function tempest({ root, only }) {
   const suite = 'tempest';
-  const why = obstacle();
+  const why = obstacle(MODULES, PACKAGES);
   if (why !== undefined) return { suite, passed: 0, failed: 0, skipped: 0, why: `not run: ${why}` };
   const folder = mkdtempSync(join(tmpdir(), 'portcullis-conformance-'));
   const daemons = [];
   try {
-    for (const name of ['keystone', 'lock']) mkdirSync(join(folder, name));
-    const program = join(root, 'test', 'conformance', 'real-keystone.py');
-    const keystone = await serve(PYTHON, [program, join(folder, 'keystone')], {
-      isReady: (line) => (line.startsWith('{"url"') ? JSON.parse(line).url : undefined),
-    });
+    mkdirSync(join(folder, 'lock'));
+    const keystone = await Keystone.start(root, join(folder, 'keystone'));
     daemons.push(keystone);
     const listen = ['--listen', '127.0.0.1:0', '--store', join(folder, 'store')];
     const main = join(root, 'dist', 'src', 'cli', 'main.js');
     // One client that asks as fast as it can is what a suite is.
-    const args = [main, 'api', ...listen, '--auth', `keystone:${keystone.ready}`, '--rate', '100000'];
+    const args = [main, 'api', ...listen, '--auth', `keystone:${keystone.url}`, '--rate', '100000'];
     const api = await serve(process.execPath, args, {
       isReady: (line) => /"address":"(http[^"]+)"/.exec(line)?.[1],
     });
     daemons.push(api);
-    await register(keystone.ready, api.ready);
-    writeFileSync(join(folder, 'tempest.conf'), configuration(folder, keystone.ready));
+    await keystone.register('network', api.ready);
+    writeFileSync(join(folder, 'tempest.conf'), configuration(folder, keystone.url));
     const ends = await runTests(root, folder, only);
     return summary(suite, ends, api.said());
   } finally {

@@ -110,6 +110,8 @@ export async function restore(
     }
     const wanted = new Set(records.map(({ kind, id }) => keyOf(kind, id)));
     for (const kind of KINDS) {
+      // What was revoked since stays so: an older backup opens nothing.
+      if (kind === 'revoked_token') continue;
       for (const { id } of [...writer.view.all(kind)]) if (!wanted.has(keyOf(kind, id))) writer.delete(kind, id);
     }
     for (const { kind, record } of records) if (record !== undefined) writer.put(kind, record);
@@ -117,7 +119,8 @@ export async function restore(
   return records.length;
 }
 
-/** Templates are there from the beginning. */
+/** Templates are there from the beginning, and revoked tokens are nobody's objects. */
 function isNew(view: View): boolean {
-  return KINDS.every((kind) => kind === 'default_security_group_rule' || view.count(kind) === 0);
+  const others = KINDS.filter((kind) => kind !== 'default_security_group_rule' && kind !== 'revoked_token');
+  return others.every((kind) => view.count(kind) === 0);
 }

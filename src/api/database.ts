@@ -131,6 +131,12 @@ export class Database {
     return session === this.session ? this.#recent.after(revision, this.#revision) : undefined;
   }
 
+  /** @throws StoreError when the store cannot be read, or what is known is not what it holds. */
+  look(): void {
+    if (this.#broken !== undefined) throw new StoreError(this.#broken.message);
+    this.store.look();
+  }
+
   /** @throws StoreError when the store cannot be written now. */
   probe(): void {
     this.store.probe();

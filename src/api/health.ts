@@ -5,7 +5,7 @@ import { StoreError } from './store/store.js';
 import type { Service } from './service.js';
 import type { Followers } from './topology/followers.js';
 
-/** A write is asked of the store at most so often; in milliseconds. */
+/** The store is asked at most so often; in milliseconds. */
 const PROBE_EVERY = 1000;
 
 interface Health {
@@ -30,15 +30,16 @@ export function registerHealth(
   { database, followers }: Service,
   answers: ReadonlyMap<number, number>,
 ): void {
-  let [last, reason]: [number, string | undefined] = [0, undefined];
+  let last = -Infinity;
+  let store: Health['store'] = { readable: true, writable: true };
   const health = (): Health => {
-    if (Date.now() - last >= PROBE_EVERY) {
-      reason = whyNotWritable(database);
-      last = Date.now();
+    const now = performance.now();
+    if (now - last >= PROBE_EVERY) {
+      store = storeOf(database);
+      last = now;
     }
     return {
-      // What is served is in memory; it was read whole, or the API would not be there.
-      store: { readable: true, writable: reason === undefined, ...(reason === undefined ? {} : { reason }) },
+      store,
       revision: database.revision,
       followers: followersOf(followers, database.revision),
     };
@@ -54,6 +55,9 @@ export function registerHealth(
     const lines = [
       ...metric('portcullis_api_store_writable', 'gauge', 'Whether the store takes changes.', [
         ['', Number(store.writable)],
+      ]),
+      ...metric('portcullis_api_store_readable', 'gauge', 'Whether the store is what was written there.', [
+        ['', Number(store.readable)],
       ]),
       ...metric('portcullis_api_revision', 'counter', 'Revision of the newest change.', [['', revision]]),
       ...metric('portcullis_api_followers', 'gauge', 'Readers of the feed.', [['', behind.count]]),
@@ -90,9 +94,25 @@ function metric(
   ];
 }
 
-function whyNotWritable(database: Service['database']): string | undefined {
-  try {
+/** What is not what it was is not written, either. */
+function storeOf(database: Service['database']): Health['store'] {
+  const unreadable = whyNot(() => {
+    database.look();
+  });
+  if (unreadable !== undefined) return { readable: false, writable: false, reason: unreadable };
+  const unwritable = whyNot(() => {
     database.probe();
+  });
+  return {
+    readable: true,
+    writable: unwritable === undefined,
+    ...(unwritable === undefined ? {} : { reason: unwritable }),
+  };
+}
+
+function whyNot(work: () => void): string | undefined {
+  try {
+    work();
     return undefined;
   } catch (error) {
     if (error instanceof StoreError) return error.message;

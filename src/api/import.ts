@@ -267,6 +267,7 @@ function readRecords(documents: readonly SourceDocument[], now: string): Read {
     each(key, (one, file, path) => parsed(schema, one, file, path));
   const rule = (one: unknown, file: string, path: string): readonly RuleRecord[] =>
     parsed(shapes.security_group_rule, one, file, path).flatMap((found) => {
+      if (hasTags(one)) unkept.push({ file, path, message: `tags of rule ${found.id} are not kept here` });
       try {
         return [ruleRecord(owned(found))];
       } catch (error) {
@@ -304,7 +305,12 @@ function readRecords(documents: readonly SourceDocument[], now: string): Read {
       id: one.id,
       record: one,
     })),
-    ...read('address_groups', shapes.address_group).map((one): RecordChange => ({
+    ...each('address_groups', (one, file, path) => {
+      const found = parsed(shapes.address_group, one, file, path);
+      for (const { id } of hasTags(one) ? found : [])
+        unkept.push({ file, path, message: `tags of address group ${id} are not kept here` });
+      return found;
+    }).map((one): RecordChange => ({
       kind: 'address_group',
       id: one.id,
       record: owned(one),
@@ -340,6 +346,11 @@ function readRecords(documents: readonly SourceDocument[], now: string): Read {
     })),
   ];
   return { records, problems: [...problems, ...danglingIn(documents, records)], unkept };
+}
+
+function hasTags(one: unknown): boolean {
+  const tags = isObject(one) ? one['tags'] : undefined;
+  return Array.isArray(tags) && tags.length > 0;
 }
 
 /** @returns undefined for a policy that is kept; '' for one that says what its network says already */

@@ -95,6 +95,7 @@ const SHAPES: { readonly [K in Kind]: z.ZodType<Records[K]> } = {
     used_in_non_default_sg: z.boolean(),
   }),
   default_security_group: z.strictObject({ id: text, security_group_id: id }),
+  revoked_token: z.strictObject({ id }),
   quota: z.strictObject({
     id: text,
     limits: z.partialRecord(z.enum([...QUOTA_NAMES, 'instances']), z.int().min(-1)),

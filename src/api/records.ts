@@ -152,6 +152,11 @@ export interface QuotaRecord {
   readonly limits: Readonly<Partial<Record<QuotaName | 'instances', number>>>;
 }
 
+/** A token of the file of users that was given back: of no use any more, as long as there is this record. Its id is a digest. */
+export interface RevokedTokenRecord {
+  readonly id: string;
+}
+
 /** Kinds of objects that policies share. */
 export const SHARED_TYPES = ['security_group', 'address_group', 'network'] as const satisfies readonly string[];
 
@@ -199,6 +204,7 @@ export interface Records {
   readonly default_security_group_rule: DefaultRuleRecord;
   readonly default_security_group: DefaultGroupRecord;
   readonly quota: QuotaRecord;
+  readonly revoked_token: RevokedTokenRecord;
   readonly rbac_policy: RbacRecord;
   readonly server: ServerRecord;
 }
@@ -215,6 +221,7 @@ export const KINDS: readonly Kind[] = [
   'default_security_group_rule',
   'default_security_group',
   'quota',
+  'revoked_token',
   'rbac_policy',
   'server',
 ];

@@ -9,6 +9,7 @@ import { agentAuthenticator } from './auth/agent.js';
 import type { Authenticator } from './auth/authenticator.js';
 import { identityError, identityVersion, registerIdentity } from './auth/identity.js';
 import type { Tokens } from './auth/tokens.js';
+import type { Caller } from './caller.js';
 import { parseJsonAlways } from './body.js';
 import { ApiError } from './errors.js';
 import { countAnswers, registerHealth } from './health.js';
@@ -90,6 +91,7 @@ function refusePreconditions(app: FastifyInstance): void {
 
 async function registerServices(app: FastifyInstance, settings: ServerSettings, may: Admission): Promise<void> {
   const { authenticator, tokens } = settings;
+  if (tokens !== undefined) rememberRevoked(tokens, settings);
   const answers = countAnswers(app);
   const service = { ...settings.service, followers: new Followers() };
   const known = (scope: FastifyInstance, first?: Authenticator): void => {
@@ -170,6 +172,21 @@ async function registerServices(app: FastifyInstance, settings: ServerSettings, 
     { prefix: '/identity/v3' },
   );
 }
+
+/** Tokens of the file that were given back are in the store: the file is somebody else's to write. */
+function rememberRevoked(tokens: Tokens, { service: { database }, log }: ServerSettings): void {
+  const refused = tokens.remember({
+    isRevoked: (digest) => database.view.get('revoked_token', digest) !== undefined,
+    revoke: async (digest) =>
+      database.change(REVOKER, (writer) => {
+        writer.put('revoked_token', { id: digest });
+      }),
+  });
+  for (const place of refused) log.warn(`the file of users: ${place}: was revoked, and is refused: take it out`);
+}
+
+/** For the log: whoever revokes has shown the token itself, or is an administrator. */
+const REVOKER: Caller = { userId: 'portcullis', userName: 'portcullis', projectId: '', roles: [] };
 
 function answerErrors(app: FastifyInstance, log: Logger, identityUrl: string | undefined): void {
   app.setErrorHandler(async (error, request, reply) => {

@@ -50,6 +50,7 @@ function emptyTables(): Tables {
     default_security_group_rule: new Map(),
     default_security_group: new Map(),
     quota: new Map(),
+    revoked_token: new Map(),
     rbac_policy: new Map(),
     server: new Map(),
   };

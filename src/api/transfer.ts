@@ -97,6 +97,7 @@ export async function neutronDocument(
 async function wholeList(url: string, name: string, token: string | undefined): Promise<object> {
   const key = name.replaceAll('-', '_');
   const items: unknown[] = [];
+  const seen = new Set<string>();
   let page = url;
   for (let count = 0; count < MOST_PAGES; count++) {
     let answer: Readonly<Record<string, unknown>>;
@@ -113,6 +114,8 @@ async function wholeList(url: string, name: string, token: string | undefined): 
     if (next === undefined || list.length === 0) return { [key]: items };
     // By our own way to it: behind a proxy it may call itself by another name.
     page = `${url}${new URL(next, url).search}`;
+    if (seen.has(page)) throw new ImportError(`${page}: the pages lead in a circle`);
+    seen.add(page);
   }
   throw new ImportError(`${url}: more than ${MOST_PAGES.toString()} pages`);
 }

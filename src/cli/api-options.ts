@@ -81,6 +81,17 @@ export async function openApi(
   }
 }
 
+/** @param option that named the address. @returns the address. @throws CommandError; then the API is closed */
+export async function listening(api: Api, option: string): Promise<string> {
+  const { ListenError } = await import('../api/index.js');
+  try {
+    return await api.listen();
+  } catch (error) {
+    await api.close();
+    throw error instanceof ListenError ? new CommandError(EXIT.invalidInput, `${option}: ${error.message}`) : error;
+  }
+}
+
 async function authentication(
   text: string,
   cacheSeconds: number,

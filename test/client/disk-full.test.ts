@@ -94,6 +94,11 @@ async function names(): Promise<readonly string[]> {
     .sort();
 }
 
+async function health(): Promise<readonly [number, unknown]> {
+  const response = await ask('/health');
+  return [response.status, await response.json()];
+}
+
 it('is full, and then is not', async () => {
   await ask('/v2.0/quotas/default', {
     method: 'PUT',
@@ -112,8 +117,21 @@ it('is full, and then is not', async () => {
   expect(refused).toBe(5);
   expect(kept.length).toBeGreaterThan(10);
   expect(await names()).toEqual(kept);
+  expect(await health()).toMatchObject([
+    503,
+    {
+      status: 'failing',
+      store: { readable: true, writable: false, reason: expect.stringMatching(/no room/) as string },
+    },
+  ]);
   mount('-o', 'remount,size=8m', disk);
   expect(await post('more')).toBe(201);
+  await until({
+    what: 'the API to be well again',
+    probe: health,
+    check: (answer) => expect(answer).toMatchObject([200, { store: { readable: true, writable: true } }]),
+    said,
+  });
   await kill();
   await start();
   expect(await names()).toEqual([...kept, 'more']);

@@ -22,17 +22,18 @@ export class WarmClient {
   #waiting: { readonly resolve: (line: string) => void; readonly reject: () => void } | undefined;
 
   /**
-   * @param namespace in which the client runs
+   * @param namespace in which the client runs; undefined for our own
    * @param said what the product said last, for the failure of a command that does not end
    */
   constructor(
-    namespace: string,
+    namespace: string | undefined,
     private readonly said: () => string,
   ) {
     const program = installedClient();
-    const command = ['netns', 'exec', namespace, ...interpreterOf(program), SERVER, program];
+    const inside = namespace === undefined ? [] : ['ip', 'netns', 'exec', namespace];
+    const [first = '', ...command]: readonly string[] = [...inside, ...interpreterOf(program), SERVER, program];
     // A group of its own: a command that hangs is ended with it.
-    this.#child = spawn('ip', command, { stdio: ['pipe', 'pipe', 'inherit'], detached: true });
+    this.#child = spawn(first, command, { stdio: ['pipe', 'pipe', 'inherit'], detached: true });
     process.once('exit', this.end);
     createInterface({ input: this.#child.stdout })
       .on('line', (line) => this.#waiting?.resolve(line))

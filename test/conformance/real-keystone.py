@@ -3,7 +3,9 @@
   real-keystone.py FOLDER     everything of it is in there; prints {"url": ..} when it serves; ends with its stdin
 
 User admin, password secret, in project admin, with role admin. Services other than itself are for others to register.
+Started again with the same folder it is the same one, at the same address, with all that it was told.
 """
+import errno
 import json
 import os
 import pwd
@@ -12,7 +14,10 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
+from configparser import RawConfigParser
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 from wsgiref import simple_server
 
 MANAGE = 'import sys; from keystone.cmd.manage import main; sys.argv[0] = "keystone-manage"; main()'
@@ -67,11 +72,29 @@ def manage(config, *args):
         sys.exit(f'keystone-manage {args[0]} ended with {run.returncode}:\n{run.stdout[-2000:]}')
 
 
-def main():
-    folder = os.path.abspath(sys.argv[1])
-    config = os.path.join(folder, 'keystone.conf')
+def listening(port):
+    """Waits while somebody else has the port: for a moment that may be anybody's outgoing connection."""
+    while True:
+        try:
+            return Server(('127.0.0.1', port), Handler)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or port == 0:
+                raise
+            time.sleep(0.1)
+
+
+def again(config):
+    """The server of a folder that has a Keystone already, and its address."""
+    parser = RawConfigParser()
+    parser.read(config)
+    base = parser['DEFAULT']['public_endpoint']
+    return listening(urlsplit(base).port), base
+
+
+def first(folder, config):
+    """Makes a Keystone: its server and its address."""
     # The port is known, and nobody else's, before Keystone writes it down.
-    server = Server(('127.0.0.1', 0), Handler)
+    server = listening(0)
     base = f'http://127.0.0.1:{server.server_port}/'
     with open(config, 'w') as file:
         file.write(CONFIG.format(folder=folder, base=base))
@@ -85,6 +108,13 @@ def main():
         manage(config, setup, '--keystone-user', user, '--keystone-group', user)
     urls = [word for kind in ('public', 'internal', 'admin') for word in (f'--bootstrap-{kind}-url', f'{base}v3')]
     manage(config, 'bootstrap', '--bootstrap-password', 'secret', '--bootstrap-region-id', 'RegionOne', *urls)
+    return server, base
+
+
+def main():
+    folder = os.path.abspath(sys.argv[1])
+    config = os.path.join(folder, 'keystone.conf')
+    server, base = again(config) if os.path.exists(config) else first(folder, config)
     os.environ['OS_KEYSTONE_CONFIG_FILES'] = config
     # It parses these.
     del sys.argv[1:]

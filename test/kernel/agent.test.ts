@@ -1,5 +1,14 @@
 /** The agent on a real kernel: start, change, drift, faults, restart. */
-import { chmodSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -101,6 +110,37 @@ describe('life', () => {
     expect(second.output).toContain('another agent is at work here');
     await second.destroy();
     expect((await agent.status()).enforced).toBe(true);
+  });
+
+  it.each([
+    ['an address of another host', '240.1.2.3:9696', /^error: --api: .*240\.1\.2\.3/],
+    ['a file that is no socket', 'unix:FILE', /^error: --api: .*is there and is no socket/],
+  ])('an API that cannot listen on %s is one line and 1, and the kernel stays as it is', async (_what, where, says) => {
+    const file = join(agent.folder, 'file');
+    writeFileSync(file, 'data');
+    const args = ['--api', where.replace('FILE', file), '--auth', `tokens:${join(agent.folder, 'users.yaml')}`];
+    writeFileSync(join(agent.folder, 'users.yaml'), 'projects: [{ id: p, name: p }]', { mode: 0o600 });
+    const store = ['--store', join(agent.folder, 'store'), '--socket', agent.socket];
+    const command = ['netns', 'exec', lab.host, process.execPath, 'dist/src/cli/main.js', 'agent', '--host', HOST];
+    const { exitCode, stderr } = await execa('ip', [...command, ...args, ...store], { reject: false });
+    expect(exitCode, stderr).toBe(1);
+    const lines = stderr.split('\n').filter((line) => line !== '' && !line.startsWith('{'));
+    expect(lines, stderr).toEqual([expect.stringMatching(says) as string]);
+    expect((await execa('ip', ['netns', 'exec', lab.host, 'nft', 'list', 'tables'])).stdout).not.toContain(
+      'portcullis',
+    );
+    expect(readFileSync(file, 'utf8')).toBe('data');
+  });
+
+  it('a place for status or metrics that is taken is said, and costs no enforcement', async () => {
+    writeFileSync(agent.socket, 'data');
+    agent.start({ args: ['--metrics', '240.1.2.3:9808'] });
+    await eventually(() => agent.log().some(({ msg }) => msg.includes('metrics: 240.1.2.3:9808: ')));
+    expect(agent.output).toContain(`the status socket: ${agent.socket}: is there and is no socket: it is left alone`);
+    await eventually(async () =>
+      (await execa('ip', ['netns', 'exec', lab.host, 'nft', 'list', 'tables'])).stdout.includes('portcullis'),
+    );
+    expect(readFileSync(agent.socket, 'utf8')).toBe('data');
   });
 
   it('says READY to systemd when the rules are in, and lives on its watchdog', async () => {

@@ -53,7 +53,7 @@ export class TestApi {
   private constructor(
     readonly database: Database,
     readonly app: FastifyInstance,
-    private readonly folder: string,
+    readonly folder: string,
     readonly audited: Answer[],
   ) {}
 

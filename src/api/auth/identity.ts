@@ -68,7 +68,7 @@ export function registerIdentity(app: FastifyInstance, tokens: Tokens, admission
     await reply.header('X-Subject-Token', token.id).send(tokenView(token, request));
   });
   app.delete('/auth/tokens', async (request, reply) => {
-    tokens.revoke(subject(request).id);
+    await tokens.revoke(subject(request).id);
     await empty(reply, 204);
   });
   app.get('/auth/catalog', (request) => {

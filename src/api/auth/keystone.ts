@@ -63,11 +63,15 @@ export class Keystone implements Authenticator {
     return found === undefined ? undefined : callerOf(found);
   }
 
-  /** A service that works on for its user, whose token may have ended meanwhile (`allow_expired`). Undefined unless it is one. */
+  /**
+   * A service that works on for its user, whose token may have ended meanwhile (`allow_expired`). Who is known, and no service, vouches
+   * for nothing: the user's token counts by itself, as in keystonemiddleware. Who is not known is refused, whatever the user's token is.
+   */
   async #forService(token: string, service: string, admit: Asked['admit']): Promise<Token | undefined> {
     const own = await this.#validated(service, service, admit);
-    if (own?.roles.some(({ name }) => name.toLowerCase() === SERVICE_ROLE) !== true) return undefined;
-    return this.#validated(token, service, admit);
+    if (own === undefined) return undefined;
+    const isService = own.roles.some(({ name }) => name.toLowerCase() === SERVICE_ROLE);
+    return this.#validated(token, isService ? service : token, admit);
   }
 
   /** @param by whose token asks; a token may ask about itself (keystone's `identity:validate_token`), so we need no password. */

@@ -1,5 +1,5 @@
 /** Tokens of the users in a directory: static ones, and those that are given for a password. */
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import type { Caller } from '../caller.js';
 import { header, type Asked, type Authenticator } from './authenticator.js';
 import type { Directory, Project, User } from './directory.js';
@@ -20,9 +20,17 @@ export interface Token {
   readonly auditId: string;
 }
 
+/** Which tokens of the file were given back, by digest: it outlives the process, which the file's own text does not show. */
+export interface Revocations {
+  readonly isRevoked: (digest: string) => boolean;
+  /** @throws StoreError when it cannot be remembered */
+  readonly revoke: (digest: string) => Promise<void>;
+}
+
 export class Tokens implements Authenticator {
   readonly #live = new Map<string, Token>();
-  #static: readonly { readonly secret: string; readonly token: Token }[];
+  #revocations: Revocations | undefined;
+  readonly #static: readonly { readonly secret: string; readonly token: Token }[];
 
   constructor(readonly directory: Directory) {
     this.#static = directory.tokens.map(({ token, user, project }) => ({
@@ -38,6 +46,14 @@ export class Tokens implements Authenticator {
     }));
   }
 
+  /** @returns places in the file of tokens that are refused because they were given back: `tokens.0` */
+  remember(revocations: Revocations): readonly string[] {
+    this.#revocations = revocations;
+    return this.#static.flatMap(({ secret }, index) =>
+      revocations.isRevoked(digestOf(secret)) ? [`tokens.${index.toString()}`] : [],
+    );
+  }
+
   authenticate({ headers }: Asked): Promise<Caller | undefined> {
     const id = header(headers, 'x-auth-token');
     const token = id === undefined ? undefined : this.find(id);
@@ -48,7 +64,10 @@ export class Tokens implements Authenticator {
   find(id: string): Token | undefined {
     const live = this.#live.get(id);
     if (live !== undefined && live.expiresAt.getTime() > Date.now()) return live;
-    return this.#static.find(({ secret }) => isSameSecret(secret, id))?.token;
+    const found = this.#static.find(({ secret }) => isSameSecret(secret, id));
+    return found === undefined || this.#revocations?.isRevoked(digestOf(found.secret)) === true
+      ? undefined
+      : found.token;
   }
 
   issue(user: User, project: Project | undefined, expiresAt = new Date(Date.now() + LIFE)): Token {
@@ -65,10 +84,11 @@ export class Tokens implements Authenticator {
     return token;
   }
 
-  /** One of the file is valid again after a restart, until it is taken out of the file. */
-  revoke(id: string): void {
+  /** For good: one of the file, too. @throws StoreError when that cannot be remembered; it is not revoked then */
+  async revoke(id: string): Promise<void> {
     this.#live.delete(id);
-    this.#static = this.#static.filter(({ secret }) => secret !== id);
+    const found = this.#static.find(({ secret }) => isSameSecret(secret, id));
+    if (found !== undefined) await this.#revocations?.revoke(digestOf(found.secret));
   }
 
   #forgetOld(user: User): void {
@@ -81,6 +101,10 @@ export class Tokens implements Authenticator {
     // In order of issue.
     for (const id of own.slice(0, Math.max(0, own.length + 1 - MOST_TOKENS))) this.#live.delete(id);
   }
+}
+
+function digestOf(secret: string): string {
+  return createHash('sha256').update(secret).digest('hex');
 }
 
 function callerOfToken({ user, project }: Token): Caller | undefined {

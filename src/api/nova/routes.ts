@@ -1,6 +1,6 @@
 /** Nova's `v2.1`, as far as it touches security groups. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { isAdmin, isOwn } from '../caller.js';
+import { isAdmin, isOwn, isReader } from '../caller.js';
 import { ApiError } from '../errors.js';
 import type { FixedIp, PortRecord, ServerRecord } from '../records.js';
 import { baseUrl, callerOf, empty, parameter, parametersOf, type Service } from '../service.js';
@@ -51,10 +51,16 @@ export function novaVersion(request: FastifyRequest): object {
   };
 }
 
+const NO_ROLE = "Policy doesn't allow this action to be performed.";
+
 export function registerNova(app: FastifyInstance, service: Service): void {
   const { database, computeHost } = service;
   const change = (request: FastifyRequest): ChangeRequest => ({ caller: callerOf(request), now: timestamp() });
 
+  // As in Nova, whose policies ask for a role that reads: a project may give its users others, for other services.
+  app.addHook('preHandler', (request, _reply, done) => {
+    done(isReader(callerOf(request)) ? undefined : new ApiError(403, 'forbidden', NO_ROLE));
+  });
   registerFlavors(app);
   registerInterfaces(app, service);
   registerLimits(app, service);

@@ -32,6 +32,8 @@ const IDENTITY = 'identity';
 const SUM = 'sum';
 /** Written by nobody but {@link LmdbStore.probe}. */
 const PROBE = 'probe';
+/** Records that one look reads. */
+const LOOK_AT = 100;
 /** The last schema whose records have no checksum. */
 const UNSEALED = 1;
 
@@ -46,6 +48,10 @@ export class LmdbStore implements Store {
   #known = 0;
   readonly #recent = new Recent<Commit>();
   readonly #watchers = new Set<WatchListener>();
+  /** The file that we have open: what its folder shows may be another one by now. */
+  readonly #file: FileIdentity;
+  /** The last record that {@link look} read; undefined to begin again. */
+  #lookedAt: string | undefined;
 
   private constructor(
     private readonly path: string,
@@ -55,6 +61,7 @@ export class LmdbStore implements Store {
     this.name = `lmdb:${path}`;
     this.#root = root;
     this.#lock = lock;
+    this.#file = identityOf(path);
     this.#entries = root.openDB<string, string>({ name: 'entries', encoding: 'string' });
     this.#meta = root.openDB<number | string, string>({ name: 'meta', encoding: 'json' });
   }
@@ -132,6 +139,7 @@ export class LmdbStore implements Store {
     const revision = base + 1;
     let bytes = 0;
     try {
+      this.#mustBeThere();
       if (!hasRoom(this.path, sizeOf(changes))) throw new Error('no room is left on the disk');
       const isApplied = this.#root.transactionSync(() => {
         if ((this.#number(REVISION) ?? 0) !== base) return false;
@@ -164,8 +172,38 @@ export class LmdbStore implements Store {
   }
 
   /** @throws StoreError */
+  look(): void {
+    try {
+      this.#mustBeThere();
+      if ((this.#number(REVISION) ?? 0) < this.#known) throw new Error('it is of another time');
+      const start = this.#lookedAt === undefined ? {} : { start: this.#lookedAt };
+      let last: string | undefined;
+      let count = 0;
+      for (const { key, value } of this.#entries.getRange({ ...start, limit: LOOK_AT })) {
+        if (unseal(key, value) === undefined) throw new Error(`${key} is not as it was written`);
+        last = key;
+        count++;
+      }
+      this.#lookedAt = count < LOOK_AT ? undefined : last;
+    } catch (error) {
+      throw new StoreError(`${this.name}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+
+  /**
+   * LMDB goes on with a file that was taken away, and what it writes there is gone with the process; one that was cut short ends the
+   * process by a signal when it is read.
+   */
+  #mustBeThere(): void {
+    const { dev, ino, size } = identityOf(this.path);
+    if (dev !== this.#file.dev || ino !== this.#file.ino) throw new Error('data.mdb is another file than was opened');
+    if (size < this.#file.size) throw new Error('data.mdb was cut short');
+  }
+
+  /** @throws StoreError */
   probe(): void {
     try {
+      this.#mustBeThere();
       if (!hasRoom(this.path, 0)) throw new Error('no room is left on the disk');
       this.#root.transactionSync(() => {
         this.#meta.putSync(PROBE, (this.#number(PROBE) ?? 0) + 1);
@@ -215,6 +253,18 @@ export class LmdbStore implements Store {
     this.#recent.add(commit);
     for (const { onCommit } of [...this.#watchers]) onCommit(commit);
   }
+}
+
+interface FileIdentity {
+  readonly dev: number;
+  readonly ino: number;
+  readonly size: number;
+}
+
+/** LMDB's file never shrinks. */
+function identityOf(path: string): FileIdentity {
+  const { dev, ino, size } = statSync(join(path, 'data.mdb'));
+  return { dev, ino, size };
 }
 
 /** In bytes, about: texts are longer than they look where they are not ASCII. */

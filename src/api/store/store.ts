@@ -49,6 +49,8 @@ export interface Store {
    * @returns ends it.
    */
   watch(revision: number, listener: WatchListener): () => void;
+  /** Reads a part of what is stored, another one each time, and compares it with its checksums. @throws StoreError when it cannot be trusted */
+  look(): void;
   /** Writes something that nobody reads. @throws StoreError when that cannot be done now */
   probe(): void;
   close(): Promise<void>;

@@ -6,7 +6,7 @@ import type { CommandModule } from 'yargs';
 import { baselineTables, DATAPATHS, DEFAULT_OPTIONS, type Datapath } from '../../../compiler/index.js';
 import type { Api } from '../../api/index.js';
 import type { Source } from '../../sources/source.js';
-import { apiOptions, openApi, type ApiArguments } from '../api-options.js';
+import { apiOptions, listening, openApi, type ApiArguments } from '../api-options.js';
 import { CommandError } from '../errors.js';
 import { EXIT } from '../exit-codes.js';
 import { logLevelOption, makeLogger, type LogLevel } from '../logger.js';
@@ -101,6 +101,7 @@ export const agentCommand: CommandModule<object, AgentArguments> = {
       throw new CommandError(EXIT.usage, '--audit: not with --backend iptables, which does not count by port');
     }
     checkBackend(args);
+    const metrics = metricsAddress(args.metrics);
     const host = args.host ?? hostname();
     const log = await makeLogger(args['log-level']);
     const { Agent, nftVersion, probeDatapath, readLoadedTables } = await import('../../../agent/index.js');
@@ -124,12 +125,14 @@ export const agentCommand: CommandModule<object, AgentArguments> = {
       verifyEvery: verifyMilliseconds(args),
       allowShrink: args['allow-shrink'],
       socket: args.socket,
-      metrics: metricsAddress(args.metrics),
+      metrics,
       log,
     };
+    // Before anything is enforced: who cannot be served is told at once, and the kernel stays as it is.
+    const address = api === undefined ? undefined : await listening(api, '--api');
     const agent = new Agent(settings);
     await agent.start();
-    if (api !== undefined) log.info({ address: await api.listen() }, 'the API listens');
+    if (address !== undefined) log.info({ address }, 'the API listens');
     const ended = new Promise<void>((resolve) => {
       // Not once: a listener that is gone while a child runs lets execa's own, which ends the process, go first.
       process.on('SIGTERM', resolve);
@@ -240,7 +243,8 @@ function verifyMilliseconds({ verify, backend }: AgentArguments): number {
 }
 
 function metricsAddress(text: string | undefined): string | undefined {
-  if (text === undefined || /^(\[[0-9a-f:.]+\]|[^:\s]+):\d{1,5}$/i.test(text)) return text;
+  const [, port] = /^(?:\[[0-9a-f:.]+\]|[^:\s]+):(\d{1,5})$/i.exec(text ?? '') ?? [];
+  if (text === undefined || (port !== undefined && Number(port) <= 65_535)) return text;
   throw new CommandError(EXIT.usage, `--metrics: ${JSON.stringify(text)} is not HOST:PORT, as 127.0.0.1:9808`);
 }
 

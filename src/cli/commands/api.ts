@@ -1,9 +1,6 @@
 /** `portcullis api`: the control API. */
 import type { CommandModule } from 'yargs';
-import type { Api } from '../../api/index.js';
-import { apiOptions, openApi, type ApiArguments } from '../api-options.js';
-import { CommandError } from '../errors.js';
-import { EXIT } from '../exit-codes.js';
+import { apiOptions, listening, openApi, type ApiArguments } from '../api-options.js';
 import { hashPasswordCommand } from './hash-password.js';
 import { logLevelOption, makeLogger, type LogLevel } from '../logger.js';
 
@@ -11,17 +8,6 @@ interface Arguments extends ApiArguments {
   readonly listen: string;
   readonly 'compute-host': string | undefined;
   readonly 'log-level': LogLevel;
-}
-
-/** @throws CommandError */
-async function listening(api: Api): Promise<string> {
-  const { ListenError } = await import('../../api/index.js');
-  try {
-    return await api.listen();
-  } catch (error) {
-    await api.close();
-    throw error instanceof ListenError ? new CommandError(EXIT.invalidInput, `--listen: ${error.message}`) : error;
-  }
 }
 
 export const apiCommand: CommandModule<object, Arguments> = {
@@ -53,7 +39,7 @@ export const apiCommand: CommandModule<object, Arguments> = {
   handler: async (args) => {
     const log = await makeLogger(args['log-level']);
     const api = await openApi(args.listen, '--listen', args, args['compute-host'], log);
-    log.info({ address: await listening(api), store: args.store, auth: args.auth }, 'the API listens');
+    log.info({ address: await listening(api, '--listen'), store: args.store, auth: args.auth }, 'the API listens');
     await new Promise<void>((resolve) => {
       process.once('SIGTERM', resolve);
       process.once('SIGINT', resolve);

@@ -9,6 +9,8 @@ interface Arguments {
   readonly store: string;
   readonly topology: string | undefined;
   readonly neutron: string | undefined;
+  readonly auth: 'keystone' | undefined;
+  readonly 'os-cloud': string | undefined;
   readonly 'token-file': string | undefined;
   readonly 'skip-invalid': boolean;
 }
@@ -32,6 +34,16 @@ export const importCommand: CommandModule<object, Arguments> = {
           describe: 'a file, a folder, or - for standard input',
         },
         neutron: { type: 'string', requiresArg: true, describe: 'URL of a Neutron, as the catalog has it' },
+        auth: {
+          choices: ['keystone'] as const,
+          requiresArg: true,
+          describe: 'log in as the OS_* variables say, as the openstack client does; the catalog names the Neutron',
+        },
+        'os-cloud': {
+          type: 'string',
+          requiresArg: true,
+          describe: 'log in as a cloud of clouds.yaml says; the catalog names the Neutron',
+        },
         'token-file': {
           type: 'string',
           requiresArg: true,
@@ -47,30 +59,56 @@ export const importCommand: CommandModule<object, Arguments> = {
       .example(
         '$0 import --store /var/lib/portcullis --neutron http://controller:9696 --token-file t',
         'from OpenStack',
-      ),
+      )
+      .example('$0 import --store /var/lib/portcullis --os-cloud admin', 'from the cloud that clouds.yaml names so'),
   handler: async (args) => {
-    const { ImportError, importRecords, LmdbStore, neutronDocument, StoreError, usableRecordsOf } =
+    const { ImportError, importRecords, LmdbStore, LoginError, neutronDocument, StoreError, usableRecordsOf } =
       await import('../../api/index.js');
-    if ((args.topology === undefined) === (args.neutron === undefined)) {
-      throw new CommandError(EXIT.usage, '--topology and --neutron: valid is one of them');
+    const isLogin = args.auth !== undefined || args['os-cloud'] !== undefined;
+    if ((args.topology === undefined) === (args.neutron === undefined && !isLogin)) {
+      throw new CommandError(
+        EXIT.usage,
+        '--topology, --neutron, --auth and --os-cloud: valid is a topology, or a Neutron',
+      );
+    }
+    if (isLogin && args['token-file'] !== undefined) {
+      throw new CommandError(EXIT.usage, '--token-file: not with --auth or --os-cloud, which get a token');
     }
     try {
       const documents =
-        args.neutron === undefined
-          ? await documentsAt(args.topology ?? '')
-          : [await neutronDocument(args.neutron, readTokenFile('--token-file', args['token-file']))];
+        args.topology === undefined
+          ? [await neutronDocument(...(isLogin ? await loggedIn(args) : withToken(args)))]
+          : await documentsAt(args.topology);
       const { records, leftOut } = usableRecordsOf(documents, args['skip-invalid']);
       for (const line of leftOut) say(`left out: ${line}`);
       const count = await importRecords(await LmdbStore.open(args.store), records);
       say(`imported ${count.toString()} objects into ${args.store}`);
     } catch (error) {
-      if (error instanceof ImportError || error instanceof StoreError) {
+      if (error instanceof ImportError || error instanceof StoreError || error instanceof LoginError) {
         throw new CommandError(EXIT.invalidInput, error.message);
       }
       throw error;
     }
   },
 };
+
+type NeutronAndToken = readonly [url: string, token: string | undefined];
+
+function withToken(args: Arguments): NeutronAndToken {
+  return [args.neutron ?? '', readTokenFile('--token-file', args['token-file'])];
+}
+
+/** @throws LoginError, CommandError */
+async function loggedIn(args: Arguments): Promise<NeutronAndToken> {
+  const { cloudNamed, cloudOfEnvironment, logIn } = await import('../../api/index.js');
+  const cloud = args['os-cloud'];
+  const { token, networkUrl } = await logIn(cloud === undefined ? cloudOfEnvironment() : cloudNamed(cloud));
+  const url = args.neutron ?? networkUrl;
+  if (url === undefined) {
+    throw new CommandError(EXIT.invalidInput, 'the catalog names no network service: valid is --neutron URL');
+  }
+  return [url, token];
+}
 
 async function documentsAt(path: string): Promise<readonly { readonly file: string; readonly content: unknown }[]> {
   const { readTopologyPath } = await import('../../sources/file/index.js');

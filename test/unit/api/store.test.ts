@@ -127,6 +127,10 @@ function putName(database: Database, group: AddressGroup): Promise<void> {
 
 /** Commits are refused as often as is said, or fail. */
 class Unwilling implements Store {
+  look(): void {
+    return;
+  }
+
   probe(): void {
     return;
   }

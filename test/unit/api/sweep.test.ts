@@ -12,7 +12,7 @@ import { rules } from '../../../src/api/neutron/rules.js';
 import { securityGroups } from '../../../src/api/neutron/security-groups.js';
 import { subnets } from '../../../src/api/neutron/subnets.js';
 import { KINDS, QUOTA_NAMES } from '../../../src/api/records.js';
-import { idOf, MEMBER, objects, OTHER, TestApi, type Answer } from '../../support/api.js';
+import { idOf, MEMBER, objects, OTHER, TestApi, type Answer, type As } from '../../support/api.js';
 import { step } from '../../support/progress.js';
 
 interface Swept {
@@ -240,4 +240,45 @@ it('a rule of a shared group does not tell the name of a group that is not share
   const shown = await api.get(`/compute/v2.1/os-security-groups/${group}`, MEMBER);
   expect(shown.status).toBe(200);
   expect(JSON.stringify(shown.body)).not.toContain('hidden-name');
+});
+
+it('who has no role that reads in a project learns nothing of it, by any service', async () => {
+  const stranger: As = { project: 'a', roles: 'heat_stack_user' };
+  for (const path of [
+    '',
+    '/detail',
+    `/${server}`,
+    `/${server}/os-interface`,
+    `/${server}/os-security-groups`,
+    `/${server}/ips`,
+  ]) {
+    expect([path, (await api.get(`${SERVERS}${path}`, stranger)).status]).toEqual([path, 403]);
+  }
+  for (const path of ['os-security-groups', 'limits', 'os-quota-sets/a', 'flavors']) {
+    expect([path, (await api.get(`/compute/v2.1/${path}`, stranger)).status]).toEqual([path, 403]);
+  }
+  for (const { path, singular } of SWEPT) {
+    const answer = await api.get(`/${path}`, stranger);
+    expect([singular, answer.status]).toEqual([singular, 403]);
+  }
+});
+
+it('the owner of a network in which another project has ports changes none of them', async () => {
+  const network = await api.network({ name: 'theirs' }, OTHER);
+  await api.make('/subnets', 'subnet', { network_id: network, cidr: '10.3.0.0/24' }, OTHER);
+  const policy = { object_type: 'network', object_id: network, target_tenant: 'a' };
+  await api.make('/rbac-policies', 'rbac_policy', policy, OTHER);
+  const [group] = objects(await api.get('/security-groups?name=default', OTHER), 'security_groups');
+  const port = idOf(await api.port(network, {}, MEMBER));
+  const before = api.database.view.get('port', port);
+  for (const fields of [
+    ...[{ name: 'x' }, { security_groups: [] }, { security_groups: [idOf(group ?? {})] }, { admin_state_up: false }],
+    ...[{ port_security_enabled: false }, { allowed_address_pairs: [{ ip_address: '10.3.0.9' }] }, { device_id: 'x' }],
+    ...[{ device_owner: 'network:dhcp' }, { mac_address: 'fa:16:3e:00:01:01' }, { fixed_ips: [] }],
+  ]) {
+    expect([fields, (await api.call('PUT', `/ports/${port}`, { port: fields }, OTHER)).status]).toEqual([fields, 403]);
+  }
+  expect((await api.call('PUT', `/ports/${port}/tags`, { tags: ['x'] }, OTHER)).status).toBe(403);
+  expect((await api.call('DELETE', `/ports/${port}`, undefined, OTHER)).status).toBe(403);
+  expect(api.database.view.get('port', port)).toBe(before);
 });

@@ -160,6 +160,32 @@ it('everything that is wrong is said; what cannot be used is left out only when 
   expect(leftOut.at(-1)).toMatch(/qos_policy/);
 });
 
+it('tags of what has none here are named', () => {
+  const rule = { id: 'r', direction: 'ingress', tags: ['x'] };
+  const document = {
+    security_groups: [{ id: 'g', tags: ['kept'], security_group_rules: [rule, { ...rule, id: 's', tags: [] }] }],
+    address_groups: [{ id: 'a', name: 'a', addresses: [], tags: ['y'] }],
+  };
+  expect(usableRecordsOf([{ file: 'x', content: document }], false).leftOut).toEqual([
+    'x: security_groups[0].security_group_rules[0]: tags of rule r are not kept here',
+    'x: address_groups[0]: tags of address group a are not kept here',
+  ]);
+});
+
+it('pages that lead in a circle end', async () => {
+  const server = createServer((request, response) => {
+    const { pathname } = new URL(request.url ?? '/', 'http://x');
+    const name = pathname.split('/').at(-1) ?? '';
+    const key = name.replaceAll('-', '_');
+    const links = [{ rel: 'next', href: `http://x${pathname}?marker=a` }];
+    response.end(JSON.stringify({ [key]: [{ id: 'a' }], [`${key}_links`]: links }));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await expect(neutronDocument(`http://127.0.0.1:${port.toString()}`, undefined)).rejects.toThrow(/in a circle/);
+  server.close();
+});
+
 it('is all or nothing, and never over what is there', async () => {
   const document = { security_groups: [{ id: 'g', name: 'web', project_id: 'a', security_group_rules: [] }] };
   await imported(document);

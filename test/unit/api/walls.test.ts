@@ -8,6 +8,7 @@ import { DirectoryError, readDirectory } from '../../../src/api/auth/directory.j
 import { hashPassword } from '../../../src/api/auth/password.js';
 import { Keystone } from '../../../src/api/auth/keystone.js';
 import { Tokens } from '../../../src/api/auth/tokens.js';
+import { backupOf, recordsOfBackup, restore } from '../../../src/api/backup.js';
 import {
   errorOf,
   idOf,
@@ -22,6 +23,8 @@ import {
 } from '../../support/api.js';
 
 type Fields = Readonly<Record<string, unknown>>;
+
+const NOBODY = { userId: '', userName: '', projectId: '', roles: [] };
 
 interface Owned {
   readonly path: string;
@@ -295,8 +298,9 @@ describe('identity', () => {
     expect((await api.get('/security-groups', { token })).status).toBe(401);
   });
 
-  it('a token of the file is given back, too', async () => {
+  it('a token of the file is given back, too, for good: after a restart, and when an older backup is restored', async () => {
     const api = await withUsers();
+    const backup = (await api.get('/portcullis/v1/backup', { token: '0123456789abcdef0123' })).body;
     const token = '0123456789abcdef0123';
     const revoked = await api.app.inject({
       method: 'DELETE',
@@ -305,6 +309,16 @@ describe('identity', () => {
     });
     expect(revoked.statusCode).toBe(204);
     expect((await api.get('/security-groups', { token })).status).toBe(401);
+    const another = new Tokens(readDirectory(usersFile(USERS)));
+    const places = another.remember({
+      isRevoked: (digest) => api.database.view.get('revoked_token', digest) !== undefined,
+      revoke: async () => Promise.resolve(),
+    });
+    expect([another.find(token), places]).toEqual([undefined, ['tokens.0']]);
+    await restore(api.database, NOBODY, recordsOfBackup(backup), true);
+    expect((await api.get('/security-groups', { token })).status).toBe(401);
+    // What is kept of it is no token.
+    expect(JSON.stringify(backupOf(api.database))).not.toContain(token);
   });
 
   it('a password may be a hash: it lets in who knows the password, not who knows the hash', async () => {
