@@ -2,9 +2,10 @@
 import type { Server } from 'node:http';
 import type { Logger } from 'pino';
 import { flowBits, isManagedDevice, type CompileOptions } from '../compiler/index.js';
-import { formatProblem, isOnHost, type Port, type Problem } from '../src/model/index.js';
+import { formatProblem, isOnHost, type Isolation, type Port, type Problem } from '../src/model/index.js';
 import type { Source, SourceEvent } from '../src/sources/source.js';
 import { SourceGate, type Obeyed, type Passage } from './gate.js';
+import { IsolatedObjects } from './isolated-objects.js';
 import type { BackendName } from './backends/backend.js';
 import { Enforcer, VERIFICATION, type AppliedTransaction } from './enforcer.js';
 import { Sweeper, type SweepResult } from './flows/sweeper.js';
@@ -46,6 +47,9 @@ export class Agent {
   readonly #sweeper: Sweeper;
   readonly #watcher: Watcher;
   readonly #gate: SourceGate;
+  readonly #isolated: IsolatedObjects;
+  /** Of the topology that is held back. */
+  #heldIsolations: readonly Isolation[] = [];
   readonly #switches: SwitchWatch;
   readonly #metrics = new Metrics();
   readonly #conntrack = new Conntrack();
@@ -75,6 +79,7 @@ export class Agent {
     this.#log = log;
     const isLocal = (port: Port): boolean => isOnHost(port, host);
     this.#gate = new SourceGate(isLocal, settings.allowShrink);
+    this.#isolated = new IsolatedObjects(host, log);
     this.#enforcer = new Enforcer(isLocal, options, backend, {
       onApplied: (applied) => {
         this.#applied(applied);
@@ -161,9 +166,12 @@ export class Agent {
     }
     this.#watcher.start();
     if (options.datapath === 'bridge-netfilter') this.#switches.start();
-    source.start((event) => {
-      this.#sourceSays(event);
-    });
+    source.start(
+      (event) => {
+        this.#sourceSays(event);
+      },
+      () => this.#gate.inForce,
+    );
     this.#verifyLater();
     this.#stopWatchdog = startWatchdog(
       () => (this.#enforcer.lateFor ?? 0) < UNWELL_AFTER && this.#awayFor() < UNWELL_AFTER,
@@ -186,7 +194,7 @@ export class Agent {
     this.#heldFor = undefined;
     this.#problems = [];
     this.#sourceIsWell([]);
-    this.#obey(passage);
+    this.#obey(passage, this.#heldIsolations);
     return true;
   }
 
@@ -244,6 +252,7 @@ export class Agent {
       lastTransaction: this.#lastTransaction,
       drift: this.#drift,
       flows: this.#flows,
+      isolated: this.#isolated.status(),
       formerDevices: this.#enforcer.formerDevices,
       notFiltered: this.#enforcer.links.guestLike((name) => this.#isOurs(name)),
       ports,
@@ -293,10 +302,10 @@ export class Agent {
     this.#problems = event.problems.map((problem) => formatProblem(problem));
     switch (event.kind) {
       case 'topology':
-        this.#passed(this.#gate.whole(event.topology, event.doubt), event.problems);
+        this.#passed(this.#gate.whole(event.topology, event.doubt), event);
         break;
       case 'changes':
-        this.#passed(this.#gate.changes(event.changes), event.problems);
+        this.#passed(this.#gate.changes(event.changes), event);
         break;
       case 'stale':
         this.#isStale();
@@ -304,8 +313,12 @@ export class Agent {
     }
   }
 
-  #passed(passage: Passage, problems: readonly Problem[]): void {
+  #passed(
+    passage: Passage,
+    { problems, isolations }: { readonly problems: readonly Problem[]; readonly isolations: readonly Isolation[] },
+  ): void {
     if (passage.kind === 'held') {
+      this.#heldIsolations = isolations;
       this.#problems = [`${this.settings.source.name}: ${passage.reason}`, ...this.#problems];
       if (this.#heldFor !== passage.reason) this.#isStale();
       this.#heldFor = passage.reason;
@@ -313,12 +326,13 @@ export class Agent {
     }
     this.#heldFor = undefined;
     this.#sourceIsWell(problems);
-    this.#obey(passage);
+    this.#obey(passage, isolations);
   }
 
-  #obey(passage: Obeyed): void {
+  #obey(passage: Obeyed, isolations: readonly Isolation[]): void {
     if (passage.kind === 'topology') this.#enforcer.setTopology(passage.topology);
     else this.#enforcer.changeTopology(passage.changes);
+    this.#isolated.update(isolations, this.#enforcer.localPorts());
   }
 
   #isStale(): void {
@@ -429,7 +443,7 @@ export class Agent {
       state: this.#portState(port),
       since: this.#enforcer.since(port.id).toISOString(),
       securityGroups: port.securityGroupIds.map((id) => ({ id, name: groups.get(id)?.name ?? '' })),
-      lastError: this.#enforcer.refusal(port.id),
+      lastError: this.#enforcer.refusal(port.id) ?? this.#isolated.ofPort(port),
     };
   }
 
@@ -441,6 +455,8 @@ export class Agent {
         return 'unfiltered';
       case 'down':
         return 'down';
+      case 'closed':
+        return 'closed';
       case 'filtered':
         return this.#isLoaded() ? 'enforced' : 'pending';
     }
@@ -477,6 +493,11 @@ export class Agent {
       'portcullis_ports_refused',
       'Ports that are closed since the kernel refuses their rules.',
       () => this.status().ports.filter(({ state }) => state === 'refused').length,
+    );
+    gauge(
+      'portcullis_objects_isolated',
+      'Objects of the topology that are bad and concern this host: their last good versions, or nothing, are in force.',
+      () => this.#isolated.status().filter(({ isHere }) => isHere).length,
     );
     for (const kind of ['sets', 'chains', 'elements'] as const) {
       gauge(`portcullis_${kind}`, `Kernel ${kind} that the policy takes.`, () => this.#enforcer.compiler.count()[kind]);

@@ -15,6 +15,7 @@ import {
 } from '../compiler/index.js';
 import {
   type AddressGroup,
+  applyTo,
   diffTopologies,
   EMPTY_TOPOLOGY,
   isEmpty,
@@ -535,10 +536,3 @@ const AT_START = 'start';
 
 /** The reason of a comparison that nothing asked for. */
 export const VERIFICATION = 'verification';
-
-function applyTo<T>(known: Map<string, T>, changes: ReadonlyMap<string, T | undefined>): void {
-  for (const [id, value] of changes) {
-    if (value === undefined) known.delete(id);
-    else known.set(id, value);
-  }
-}

@@ -2,7 +2,14 @@
  * Stands between the source and the enforcement: a whole topology from which this host's ports have gone is not obeyed until somebody
  * says that it is meant. A source that lost its content looks the same as one that means it; single changes do not.
  */
-import type { Port, Topology, TopologyChanges } from '../src/model/index.js';
+import {
+  applyTo,
+  type AddressGroup,
+  type Port,
+  type SecurityGroup,
+  type Topology,
+  type TopologyChanges,
+} from '../src/model/index.js';
 
 /** So many ports must be known for their going by half to be suspect; fewer only when all are gone. */
 const MANY = 10;
@@ -17,8 +24,15 @@ export type Passage =
   | { readonly kind: 'held'; readonly reason: string };
 
 export class SourceGate {
-  /** Devices of this host's ports as they are in force, by id. */
-  #inForce = new Map<string, string>();
+  /** Devices of this host's ports as they are in force, by id; those that are closed may go. */
+  #devices = new Map<string, string>();
+  #inForce = {
+    ports: new Map<string, Port>(),
+    securityGroups: new Map<string, SecurityGroup>(),
+    addressGroups: new Map<string, AddressGroup>(),
+  };
+  #networks: Topology['networks'] = new Map();
+  #subnets: Topology['subnets'] = new Map();
   /** What is not obeyed, as it is by now. */
   #held: Topology | undefined;
   #reason = '';
@@ -29,14 +43,19 @@ export class SourceGate {
     private readonly mayShrink: boolean,
   ) {}
 
+  /** What was obeyed last: what bad objects keep. */
+  get inForce(): Topology {
+    return { ...this.#inForce, networks: this.#networks, subnets: this.#subnets };
+  }
+
   /** Devices that the kernel knows as ports' before the first topology came. */
   remember(devices: Iterable<string>): void {
-    for (const device of devices) this.#inForce.set(`device ${device}`, device);
+    for (const device of devices) this.#devices.set(`device ${device}`, device);
   }
 
   /** @param doubt why the source itself doubts it; undefined when it does not. */
   whole(topology: Topology, doubt: string | undefined): Passage {
-    const reason = (this.#inForce.size === 0 ? undefined : doubt) ?? this.#shrinkage(topology);
+    const reason = (this.#devices.size === 0 ? undefined : doubt) ?? this.#shrinkage(topology);
     if (reason === undefined) return this.#pass(topology);
     this.#held = topology;
     this.#reason = `${reason}: not obeyed without \`portcullis accept\`, or until the next whole that is well`;
@@ -49,9 +68,12 @@ export class SourceGate {
       return { kind: 'held', reason: this.#reason };
     }
     for (const [id, port] of changes.ports) {
-      if (port !== undefined && this.isLocal(port)) this.#inForce.set(id, port.device);
-      else this.#inForce.delete(id);
+      if (port !== undefined && this.#counts(port)) this.#devices.set(id, port.device);
+      else this.#devices.delete(id);
     }
+    applyTo(this.#inForce.ports, changes.ports);
+    applyTo(this.#inForce.securityGroups, changes.securityGroups);
+    applyTo(this.#inForce.addressGroups, changes.addressGroups);
     return { kind: 'changes', changes };
   }
 
@@ -66,8 +88,21 @@ export class SourceGate {
 
   #pass(topology: Topology): Obeyed {
     this.#held = undefined;
-    this.#inForce = new Map([...topology.ports.values()].filter(this.isLocal).map(({ id, device }) => [id, device]));
+    const ports = [...topology.ports.values()].filter((port) => this.#counts(port));
+    this.#devices = new Map(ports.map(({ id, device }) => [id, device]));
+    this.#inForce = {
+      ports: new Map(topology.ports),
+      securityGroups: new Map(topology.securityGroups),
+      addressGroups: new Map(topology.addressGroups),
+    };
+    this.#networks = topology.networks;
+    this.#subnets = topology.subnets;
     return { kind: 'topology', topology };
+  }
+
+  /** Of the ports that are missed when they go. A bad one is there as long as its last good version is, or as its device is closed. */
+  #counts(port: Port): boolean {
+    return port.filtering !== 'closed' && this.isLocal(port);
   }
 
   #shrinkage(topology: Topology): string | undefined {
@@ -75,8 +110,8 @@ export class SourceGate {
     const local = [...topology.ports.values()].filter(this.isLocal);
     const devices = new Set(local.map(({ device }) => device));
     const ids = new Set(local.map(({ id }) => id));
-    const before = this.#inForce.size;
-    const left = [...this.#inForce].filter(([id, device]) => ids.has(id) || devices.has(device)).length;
+    const before = this.#devices.size;
+    const left = [...this.#devices].filter(([id, device]) => ids.has(id) || devices.has(device)).length;
     const gone = before - left;
     if (gone === 0 || (left > 0 && (before < MANY || 2 * gone <= before))) return undefined;
     return `${left === 0 ? 'all' : gone.toString()} of this host's ${before.toString()} ports are gone at once (--allow-shrink permits it)`;
@@ -94,9 +129,6 @@ function changed(topology: Topology, changes: TopologyChanges): Topology {
 
 function merged<T>(known: ReadonlyMap<string, T>, changes: ReadonlyMap<string, T | undefined>): ReadonlyMap<string, T> {
   const result = new Map(known);
-  for (const [id, value] of changes) {
-    if (value === undefined) result.delete(id);
-    else result.set(id, value);
-  }
+  applyTo(result, changes);
   return result;
 }

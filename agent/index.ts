@@ -12,4 +12,4 @@ export { isNoDifference, load, loadBaseline, planLoad, type Difference, type Wan
 export { applyText, deletionOfLoadedTables, nftVersion, readLoadedTables, saveLoadedTables } from './kernel/nft.js';
 export { detectDatapath, probeDatapath } from './kernel/probe.js';
 export { notify } from './service-manager.js';
-export type { AgentStatus, PortState, PortStatus } from './status.js';
+export type { AgentStatus, IsolatedStatus, PortState, PortStatus } from './status.js';

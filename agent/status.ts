@@ -12,7 +12,24 @@ export type PortState =
   /** Port security is off, or its owner is trusted. */
   | 'unfiltered'
   /** Administratively down: closed. */
-  | 'down';
+  | 'down'
+  /** What the source says of it is not valid, and was not before: closed. */
+  | 'closed';
+
+/** An object of the topology that is not valid: everything else is enforced. */
+export interface IsolatedStatus {
+  /** "security group rule r1 of group g1". */
+  readonly object: string;
+  readonly inForce: 'last good version' | 'nothing';
+  /** What that means. */
+  readonly consequence: string;
+  /** What is wrong with it, where, and what would be valid. */
+  readonly problems: readonly string[];
+  /** Ids of this host's ports that it concerns. */
+  readonly ports: readonly string[];
+  /** False when it concerns ports of other hosts alone. */
+  readonly isHere: boolean;
+}
 
 export interface PortStatus {
   readonly id: string;
@@ -77,6 +94,7 @@ export interface AgentStatus {
     | undefined;
   readonly drift: { readonly foreign: number; readonly found: number; readonly last: string | undefined };
   readonly flows: { readonly revoked: number; readonly restored: number };
+  readonly isolated: readonly IsolatedStatus[];
   /** Devices that were a port's once and are closed since then: `portcullis release` leaves one alone. */
   readonly formerDevices: readonly string[];
   /** Devices that look like guests' and are neither a port's nor of the managed prefix: nothing is filtered there. */

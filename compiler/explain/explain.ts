@@ -167,6 +167,8 @@ function becauseOf({ reason }: Judgement, direction: Direction): string {
       return 'not filtered: the device owner is trusted (network:)';
     case 'port-down':
       return 'the port is administratively down';
+    case 'port-closed':
+      return 'the port is not valid, and closed';
     case 'tagged':
       return 'frames with VLAN tags or LLC/SNAP do not pass';
     case 'ethertype':

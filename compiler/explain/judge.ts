@@ -55,6 +55,7 @@ export type ReasonKind =
   | 'port-security-off'
   | 'trusted'
   | 'port-down'
+  | 'port-closed'
   | 'tagged'
   | 'ethertype'
   | 'permitted-ethertype'
@@ -111,6 +112,8 @@ function unfiltered(port: Port | undefined): Judgement | undefined {
       return accept('trusted');
     case 'down':
       return drop('port-down');
+    case 'closed':
+      return drop('port-closed');
   }
 }
 

@@ -398,6 +398,7 @@ function portTarget(port: Port, filtered: string, unfiltered: string): string {
     case 'trusted':
       return ACCEPT;
     case 'down':
+    case 'closed':
       return DROP;
   }
 }

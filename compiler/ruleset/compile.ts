@@ -204,6 +204,7 @@ export function portVerdict(port: Port, filtered: (port: Port) => Verdict, unfil
     case 'trusted':
       return ACCEPT;
     case 'down':
+    case 'closed':
       return DROP;
   }
 }

@@ -5,11 +5,12 @@ export const EXIT = {
   differs: 2,
   dropped: 3,
   kernelRefused: 4,
-  /** Of `status`, each the first that holds: a change waits; the source is stale; no device of a port is there; guests' devices are not filtered. */
+  /** Of `status`, each the first that holds: a change waits; the source is stale; no device of a port is there; guests' devices are not filtered; bad objects are isolated. */
   late: 10,
   stale: 11,
   absent: 12,
   notFiltered: 13,
+  isolated: 14,
   usage: 64,
   internal: 70,
 } as const;

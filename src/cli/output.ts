@@ -1,7 +1,7 @@
 /** What commands print: results to standard output, everything else to standard error, colour on terminals only. */
 import { isatty } from 'node:tty';
 import pico from 'picocolors';
-import { formatProblem, type Problem } from '../model/index.js';
+import { consequenceOf, formatProblem, isolatedName, type Isolation, type Problem } from '../model/index.js';
 
 /** Colours for standard output, or none when it is not a terminal (or NO_COLOR is set). */
 export const colours = pico.createColors(isForPeople(1));
@@ -30,6 +30,20 @@ export function sayProblems(problems: readonly Problem[]): void {
   for (const problem of problems) {
     say(`${problemColour(problem)(problem.severity)}: ${formatProblem(problem)}`);
   }
+}
+
+/** More at a time are counted. */
+const MOST_ISOLATIONS = 20;
+
+/** What is in force in place of bad objects, one line each. */
+export function sayIsolations(isolations: readonly Isolation[]): void {
+  for (const isolation of isolations.slice(0, MOST_ISOLATIONS)) {
+    const count = isolation.kind === 'port' ? 0 : isolation.portIds.length;
+    const ports = count === 0 ? '' : ` (${count.toString()} port${count === 1 ? '' : 's'})`;
+    say(`${errorColours.yellow('isolated')}: ${isolatedName(isolation)}: ${consequenceOf(isolation)}${ports}`);
+  }
+  const more = isolations.length - MOST_ISOLATIONS;
+  if (more > 0) say(`${errorColours.yellow('isolated')}: ${more.toString()} more`);
 }
 
 function problemColour({ severity }: Problem): (text: string) => string {

@@ -7,7 +7,7 @@ import { DATAPATHS, type Datapath } from '../../compiler/ruleset/types.js';
 import { isOnHost, type Port, type Topology } from '../model/index.js';
 import { CommandError } from './errors.js';
 import { EXIT } from './exit-codes.js';
-import { sayProblems } from './output.js';
+import { sayIsolations, sayProblems } from './output.js';
 
 export const topologyOption = {
   topology: {
@@ -27,7 +27,8 @@ export const skipInvalidOption = {
   'skip-invalid': {
     type: 'boolean',
     default: false,
-    describe: 'go on without what is invalid: a bad rule allows nothing, a bad port is closed',
+    describe:
+      'isolate objects that are invalid, as a starting agent does: a bad rule allows nothing, a bad port is closed',
   },
 } as const satisfies Record<string, Options>;
 
@@ -127,15 +128,20 @@ export function wantedBy(backend: BackendName, compiled: Compiled, options: Comp
   }
 }
 
-/** Reads a topology and says what is wrong with it; invalid input ends the command, unless it is to be skipped. */
+/**
+ * Reads a topology and says what is wrong with it; invalid input ends the command. With `skipInvalid` bad objects are isolated, as by
+ * an agent that starts; what is wrong with a document as a whole ends the command all the same.
+ */
 export async function readTopology(path: string, skipInvalid: boolean): Promise<Topology> {
   const { loadTopology } = await import('../sources/file/index.js');
-  const { topology, problems } = await loadTopology(path);
+  const { topology, problems, isolations, isUsable } = await loadTopology(path);
   sayProblems(problems);
   const errors = problems.filter((problem) => problem.severity === 'error').length;
-  if (errors > 0 && !skipInvalid) {
-    throw new CommandError(EXIT.invalidInput, `${errors.toString()} error(s) in ${path}: nothing was done`);
+  if (errors > 0 && !(skipInvalid && isUsable)) {
+    const why = skipInvalid ? ', not all of them within an object that could be isolated' : '';
+    throw new CommandError(EXIT.invalidInput, `${errors.toString()} error(s) in ${path}${why}: nothing was done`);
   }
+  sayIsolations(isolations);
   return topology;
 }
 
@@ -226,7 +232,7 @@ export function portsOfHost(topology: Topology, host: string): (port: Port) => b
   const hosts = new Set(
     [...topology.ports.values()].flatMap((port) => [port.host ?? [], port.migratingTo ?? []].flat()),
   );
-  if (!hosts.has(host)) {
+  if (![...topology.ports.values()].some((port) => isOnHost(port, host))) {
     const known = [...hosts].sort();
     const shown = known.slice(0, 5).join(', ') + (known.length > 5 ? ` and ${(known.length - 5).toString()} more` : '');
     const valid = known.length === 0 ? 'no port has a binding:host_id' : `ports are bound to ${shown}`;

@@ -38,6 +38,14 @@ function diffMaps<T>(
   return changes;
 }
 
+/** Brings objects up to date. */
+export function applyTo<T>(known: Map<string, T>, changes: ReadonlyMap<string, T | undefined>): void {
+  for (const [id, value] of changes) {
+    if (value === undefined) known.delete(id);
+    else known.set(id, value);
+  }
+}
+
 /** True when nothing changes. */
 export function isEmpty(changes: TopologyChanges): boolean {
   return changes.ports.size + changes.securityGroups.size + changes.addressGroups.size === 0;

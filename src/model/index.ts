@@ -1,6 +1,8 @@
 /** The model: types of a topology and of a packet, their parsing, the problems. Imports nothing of ours. */
 export * from './address.js';
 export * from './changes.js';
+export { closedPort } from './closed-port.js';
+export * from './isolation.js';
 export * from './mac.js';
 export * from './packet.js';
 export { parseTopology, type ParsedTopology, type ParseOptions } from './parse/parse.js';

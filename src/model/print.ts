@@ -87,7 +87,7 @@ function printPort(port: Port): Fields {
     })),
     security_groups: port.securityGroupIds,
     port_security_enabled: port.filtering !== 'port-security-off',
-    admin_state_up: port.filtering !== 'down',
+    admin_state_up: port.filtering !== 'down' && port.filtering !== 'closed',
     device_owner: port.deviceOwner,
     device: port.device,
     'binding:host_id': port.host ?? '',

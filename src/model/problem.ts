@@ -1,16 +1,19 @@
 /**
  * Everything that can be wrong with a topology, in one closed list.
  *
- * A problem never opens anything: the parser leaves the object at fault out (a rule that is not there matches nothing,
- * a port that is not there is a closed device) and goes on, so that all problems are reported at once.
+ * A problem never opens anything: the parser isolates the object at fault (isolation.ts) and goes on, so that all problems are
+ * reported at once.
  */
 
 /**
- * - `error`: invalid input; `compile` refuses it.
+ * - `error`: invalid input; `compile` refuses it, an agent isolates the object that it is in.
  * - `unresolved`: something is named that is not there; what names it matches nothing. `check` fails, `compile` goes on.
  * - `notice`: valid, but perhaps not what was meant. Nobody fails.
  */
 export type Severity = 'error' | 'unresolved' | 'notice';
+
+/** What a topology is made of: what can be wrong by itself. */
+export type ObjectKind = 'network' | 'subnet' | 'address group' | 'security group' | 'security group rule' | 'port';
 
 export type ProblemCode =
   | 'unreadable' // the file cannot be read

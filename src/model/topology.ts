@@ -22,8 +22,9 @@ export interface Topology {
  * - `port-security-off`: not filtered at all.
  * - `trusted`: not filtered; `device_owner` starts with `network:`.
  * - `down`: `admin_state_up` is false; nothing passes.
+ * - `closed`: what the source says of it is not valid, and was not before; nothing passes. See isolation.ts.
  */
-export type Filtering = 'filtered' | 'port-security-off' | 'trusted' | 'down';
+export type Filtering = 'filtered' | 'port-security-off' | 'trusted' | 'down' | 'closed';
 
 export interface Port {
   readonly id: string;
@@ -127,7 +128,28 @@ export interface Subnet {
   readonly cidr: Prefix;
 }
 
-/** True when a host enforces the port: it is bound there, or on the way there. */
-export function isOnHost({ host, migratingTo }: Port, name: string): boolean {
-  return host === name || migratingTo === name;
+/** A device of a host; no two ports have one. */
+export interface DevicePlace {
+  readonly device: string;
+  /** Undefined where the port is on no host, or nobody can say on which. */
+  readonly host: string | undefined;
+}
+
+/** Where a port's device is, or may be. */
+export function devicePlaces({ device, host, migratingTo }: Port): readonly DevicePlace[] {
+  const hosts = new Set([host, migratingTo].filter((name) => name !== undefined));
+  return hosts.size === 0 ? [{ device, host: undefined }] : [...hosts].map((name) => ({ device, host: name }));
+}
+
+/** The same for the same place. */
+export function placeKey({ device, host }: DevicePlace): string {
+  return `${device} ${host ?? ''}`;
+}
+
+/**
+ * True when a host enforces the port: it is bound there, or on the way there. What closes a device of which nobody can say where it is
+ * closes it everywhere.
+ */
+export function isOnHost({ host, migratingTo, filtering }: Port, name: string): boolean {
+  return host === name || migratingTo === name || (filtering === 'closed' && host === undefined);
 }

@@ -1,5 +1,5 @@
 /** Where a topology comes from, for as long as somebody listens. */
-import type { Problem, Topology, TopologyChanges } from '../model/index.js';
+import type { Isolation, Problem, Topology, TopologyChanges } from '../model/index.js';
 
 export type SourceEvent =
   /** The topology as it is now. The first one, and every one that differs in what it was read from. */
@@ -7,11 +7,19 @@ export type SourceEvent =
       readonly kind: 'topology';
       readonly topology: Topology;
       readonly problems: readonly Problem[];
+      /** Of all bad objects: what stands in for them is in the topology. */
+      readonly isolations: readonly Isolation[];
       /** Why the source itself doubts that it is meant; undefined when it does not. */
       readonly doubt?: string | undefined;
     }
   /** What changed since the last event, for a source that knows. */
-  | { readonly kind: 'changes'; readonly changes: TopologyChanges; readonly problems: readonly Problem[] }
+  | {
+      readonly kind: 'changes';
+      readonly changes: TopologyChanges;
+      readonly problems: readonly Problem[];
+      /** Of all bad objects that there are now. */
+      readonly isolations: readonly Isolation[];
+    }
   /** What is there cannot be used: the last good topology stays. Told once for each distinct reason. */
   | { readonly kind: 'stale'; readonly problems: readonly Problem[] };
 
@@ -26,8 +34,11 @@ export function unreadable(file: string, message: string): Problem {
 export interface Source {
   /** What it reads, for people. */
   readonly name: string;
-  /** Begins to read; `listener` is called from now on. To be called once. */
-  start(listener: (event: SourceEvent) => void): void;
+  /**
+   * Begins to read; `listener` is called from now on. To be called once.
+   * @param inForce what is in force at the moment: the last good versions of objects that become bad.
+   */
+  start(listener: (event: SourceEvent) => void, inForce: () => Topology): void;
   /** Reads again, changed or not. */
   reload(): void;
   /** Somebody says that the last topology is meant, whatever the source itself has against it. */

@@ -1,4 +1,5 @@
 /** A source for an agent in the API's own process: the state, and each change as it is made. */
+import { EMPTY_TOPOLOGY, type Topology } from '../../model/index.js';
 import { TopologyFeed } from '../../sources/feed/feed.js';
 import { BACKOFF, unreadable, type Source, type SourceEvent } from '../../sources/source.js';
 import type { AppliedChange, Database } from '../database.js';
@@ -8,6 +9,7 @@ export class DatabaseSource implements Source {
   readonly name = 'api';
   readonly #feed = new TopologyFeed(this.name);
   #listener: ((event: SourceEvent) => void) | undefined;
+  #inForce: () => Topology = () => EMPTY_TOPOLOGY;
   #stopListening: () => void = () => undefined;
   /** Everything must be told anew: who listens threw. */
   #retry: NodeJS.Timeout | undefined;
@@ -15,8 +17,9 @@ export class DatabaseSource implements Source {
 
   constructor(private readonly database: Database) {}
 
-  start(listener: (event: SourceEvent) => void): void {
+  start(listener: (event: SourceEvent) => void, inForce: () => Topology): void {
     this.#listener = listener;
+    this.#inForce = inForce;
     this.reload();
     this.#stopListening = this.database.listen((change) => {
       this.#changed(change);
@@ -26,7 +29,7 @@ export class DatabaseSource implements Source {
   reload(): void {
     clearTimeout(this.#retry);
     this.#retry = undefined;
-    if (this.#tell(() => this.#feed.take(wholeLine(this.database)))) this.#backoff = BACKOFF.first;
+    if (this.#tell(() => this.#feed.take(wholeLine(this.database), this.#inForce()))) this.#backoff = BACKOFF.first;
   }
 
   stop(): void {
@@ -40,7 +43,7 @@ export class DatabaseSource implements Source {
     if (this.#retry !== undefined) return;
     this.#tell(() => {
       const line = changeLine(this.database.view, change);
-      return line === undefined ? undefined : this.#feed.take(line);
+      return line === undefined ? undefined : this.#feed.take(line, this.#inForce());
     });
   }
 

@@ -41,8 +41,9 @@ export const checkCommand: CommandModule<object, CheckArguments> = {
           say(`notice: ${host === '' ? 'no host' : host}, where it routes: ${overlapText(overlap)}`);
       }
     }
+    const valid = [...topology.ports.values()].filter(({ filtering }) => filtering !== 'closed');
     say(
-      `${topology.ports.size.toString()} ports, ${topology.securityGroups.size.toString()} security groups, ` +
+      `${valid.length.toString()} ports, ${topology.securityGroups.size.toString()} security groups, ` +
         `${topology.addressGroups.size.toString()} address groups: ` +
         (failures === 0 ? 'valid' : `${failures.toString()} problem(s)`),
     );

@@ -119,6 +119,11 @@ type Named =
 function familiesOf(topology: Topology, args: ExplainArguments): readonly { readonly from: End; readonly to: End }[] {
   const [from, to] = [endNamed(topology, args.from, '--from'), endNamed(topology, args.to, '--to')];
   const families = FAMILIES.filter((family) => args.family === undefined || args.family === family);
+  for (const { port } of [from, to]) {
+    if (port?.filtering === 'closed') {
+      throw new CommandError(EXIT.dropped, `port ${port.id} is not valid, and closed: nothing passes`);
+    }
+  }
   const pairs = families.flatMap((family) => {
     const [source, destination] = [endOf(from, family), endOf(to, family)];
     return source === undefined || destination === undefined ? [] : [{ from: source, to: destination }];

@@ -1,6 +1,6 @@
 /** `portcullis status`: what the agent of this host is doing. */
 import type { CommandModule } from 'yargs';
-import type { AgentStatus, PortStatus } from '../../../agent/index.js';
+import type { AgentStatus, IsolatedStatus, PortStatus } from '../../../agent/index.js';
 import { CommandError } from '../errors.js';
 import { EXIT } from '../exit-codes.js';
 import { colours, printLine } from '../output.js';
@@ -53,7 +53,12 @@ function exitCodeOf(status: AgentStatus): number {
   if (!status.enforced) return EXIT.differs;
   if (status.source.staleSince !== undefined) return EXIT.stale;
   if (isEveryPortAbsent(status)) return EXIT.absent;
-  return status.notFiltered.length > 0 ? EXIT.notFiltered : EXIT.done;
+  if (status.notFiltered.length > 0) return EXIT.notFiltered;
+  return isolatedHere(status).length > 0 ? EXIT.isolated : EXIT.done;
+}
+
+function isolatedHere({ isolated }: AgentStatus): readonly IsolatedStatus[] {
+  return isolated.filter(({ isHere }) => isHere);
 }
 
 function isEveryPortAbsent({ ports }: AgentStatus): boolean {
@@ -101,11 +106,17 @@ function abnormal(status: AgentStatus): readonly string[] {
     ...(notFiltered.length === 0
       ? []
       : [colours.red(`NOT FILTERED, and look like guests’: ${shownOf(notFiltered).join(', ')}`)]),
+    ...shownOf(isolatedHere(status).map(isolatedLine)).map((line) => colours.red(line)),
     ...(leftover === undefined ? [] : [colours.red(`left over, and tried again: ${leftover}`)]),
     ...(formerDevices.length === 0
       ? []
       : [`closed, since they were a port’s once (portcullis release DEVICE): ${shownOf(formerDevices).join(', ')}`]),
   ];
+}
+
+function isolatedLine({ object, consequence, problems: [problem = ''], ports }: IsolatedStatus): string {
+  const concerned = ports.length === 0 ? '' : ` (ports here: ${shownOf(ports).join(', ')})`;
+  return `ISOLATED: ${object}: ${consequence}${concerned}: ${problem}`;
 }
 
 /** More of a kind than this are counted. */
@@ -120,7 +131,10 @@ function shownOf(list: readonly string[]): readonly string[] {
 function shownPorts(ports: readonly PortStatus[]): readonly PortStatus[] {
   if (ports.length <= MOST_SHOWN) return ports;
   return ports
-    .filter(({ state, isDevicePresent }) => state === 'refused' || state === 'pending' || !isDevicePresent)
+    .filter(
+      ({ state, isDevicePresent }) =>
+        state === 'refused' || state === 'closed' || state === 'pending' || !isDevicePresent,
+    )
     .slice(0, MOST_SHOWN);
 }
 

@@ -1,191 +1,159 @@
 /**
- * Documents from outside -> a topology and everything that is wrong with them.
+ * Documents from outside -> the topology that is in force and everything that is wrong with them.
  *
- * Parsing never stops at a problem and never throws: what is invalid is left out, and leaving out only ever closes.
+ * Parsing never stops at a problem and never throws. An object that is invalid is isolated: its last good version stays, or nothing is
+ * in force of it, and that only ever closes.
  */
-import { comparePrefixes, FAMILIES, parsePrefix, type Prefix } from '../address.js';
-import { quoteValue, type Problem } from '../problem.js';
-import type { AddressGroup, Network, Port, SecurityGroup, SecurityGroupRule, Subnet, Topology } from '../topology.js';
+import { comparePrefixes, parsePrefix, type Prefix } from '../address.js';
+import { EMPTY_TOPOLOGY } from '../changes.js';
+import type { Isolation } from '../isolation.js';
+import type { Problem } from '../problem.js';
+import type { AddressGroup, Network, Port, SecurityGroup, Subnet, Topology } from '../topology.js';
 import { anyPrefix, distinct } from './addresses.js';
-import { parsePort, vlanId, type PortContext } from './port.js';
+import { collect } from './documents.js';
+import { reportUnknownFields } from './fields.js';
+import { DefaultGroups, namesOf, readHeads, readRules } from './groups.js';
+import { isolationsOf } from './isolations.js';
+import { fatesOf, hasSameName, inForce, read, sortOut, type Fate, type Sorted } from './last-good.js';
+import { portsInForce } from './port-fates.js';
+import { parsePort, vlanId, wasThatPort, type PortContext } from './port.js';
 import { Directory } from './references.js';
-import { didYouMean, quoteKey, reportUnknownFields } from './fields.js';
 import {
   booleanIn,
   field,
   idIn,
-  isFields,
   listIn,
   newSink,
-  objectsIn,
-  Place,
   problemsIn,
   projectIn,
   textIn,
   type Fields,
-  type ProblemSink,
+  type Place,
   type SourceDocument,
 } from './report.js';
-import { duplicateKey, parseRule } from './rule.js';
 
 export interface ParseOptions {
   /** Pairs with a shorter prefix are noticed: they stay out of member sets. */
   readonly widestPairLength?: Readonly<Record<Prefix['family'], number>>;
+  /** What is in force: bad objects keep their versions of it. None where nothing is. */
+  readonly lastGood?: Topology;
 }
 
 export interface ParsedTopology {
+  /** What is in force: good objects, and what stands in for bad ones. */
   readonly topology: Topology;
   readonly problems: readonly Problem[];
-}
-
-const COLLECTIONS = [
-  'networks',
-  'subnets',
-  'address_groups',
-  'security_groups',
-  'security_group_rules',
-  'ports',
-] as const;
-type Collection = (typeof COLLECTIONS)[number];
-
-interface Item {
-  readonly fields: Fields;
-  readonly place: Place;
+  /** Of the bad objects. */
+  readonly isolations: readonly Isolation[];
+  /** False where a document as a whole is at fault: nothing of it is to be relied on. */
+  readonly isUsable: boolean;
 }
 
 /** Reads documents in Neutron's API shape; several make one topology. */
 export function parseTopology(documents: readonly SourceDocument[], options: ParseOptions = {}): ParsedTopology {
+  const lastGood = withoutClosedPorts(options.lastGood ?? EMPTY_TOPOLOGY);
   const sink = newSink();
   const items = collect(documents, sink);
-  const networks = uniqueById('network', items.networks.flatMap(withObject(parseNetwork)));
-  const subnets = uniqueById('subnet', items.subnets.flatMap(withObject(parseSubnet)));
-  const addressGroups = uniqueById('address group', items.address_groups.flatMap(withObject(parseAddressGroup)));
-  const heads = uniqueById('security group', items.security_groups.flatMap(withObject(parseGroupHead)));
-  const defaults = new DefaultGroups(heads);
+
+  const sortedNetworks = sortOut(read(items.networks, parseNetwork));
+  const networkFates = fatesOf(sortedNetworks, lastGood.networks, hasSameName);
+  const networks = inForce(sortedNetworks, networkFates);
+  const sortedSubnets = sortOut(read(items.subnets, parseSubnet));
+  const subnetFates = fatesOf(sortedSubnets, lastGood.subnets, hasSameName);
+  const subnets = inForce(sortedSubnets, subnetFates);
+  const sortedAddressGroups = sortOut(read(items.address_groups, parseAddressGroup));
+  const addressGroupFates = fatesOf(sortedAddressGroups, lastGood.addressGroups, hasSameName);
+  const addressGroups = inForce(sortedAddressGroups, addressGroupFates);
+
+  const heads = readHeads(items.security_groups, lastGood.securityGroups);
+  const defaults = new DefaultGroups(heads.good, heads.fates);
   // Ports are what asks for default groups, so the groups of their projects are made before any reference is followed.
   for (const { fields, place } of items.ports) {
     if (field(fields, 'security_groups') === undefined) defaults.of(projectIn(fields, place.unheard()));
   }
-  const directory = new Directory('security group', heads.values());
-  const groups = parseRules(
-    heads,
-    items.security_group_rules,
-    directory,
-    new Directory('address group', addressGroups.values()),
-  );
+  const directories = {
+    groups: new Directory('security group', namesOf(heads.good.values(), heads.fates)),
+    addressGroups: new Directory('address group', namesOf(sortedAddressGroups.good.values(), addressGroupFates)),
+  };
+  const { groups, badRules } = readRules(heads, items.security_group_rules, directories, lastGood.securityGroups);
+
+  const namesOfClosed = new Map<string, string[]>();
   const context: PortContext = {
-    groups: directory,
-    networks: new Directory(
-      'network',
-      [...networks.values()].map((network) => ({ ...network, projectId: '' })),
-    ),
+    groups: directories.groups,
+    networks: new Directory('network', namesOfNetworks(sortedNetworks, networkFates)),
     networksById: networks,
     groupsById: groups,
     defaultGroup: (projectId) => defaults.of(projectId),
+    onClosedGroup: (groupId, portId) => {
+      const ids = namesOfClosed.get(groupId);
+      if (ids === undefined) namesOfClosed.set(groupId, [portId]);
+      else ids.push(portId);
+    },
     widestPairLength: options.widestPairLength ?? { IPv4: 8, IPv6: 32 },
   };
-  const ports = uniqueDevices(
-    uniqueById('port', items.ports.flatMap(withObject((fields, place) => parsePort(fields, place, context)))),
-    items.ports,
-  );
-  return { topology: { ports, securityGroups: groups, addressGroups, networks, subnets }, problems: problemsIn(sink) };
+  const sortedPorts = sortOut(read(items.ports, (fields, place) => parsePort(fields, place, context)));
+  const badPorts = fatesOf(sortedPorts, lastGood.ports, wasThatPort);
+  keepDefaults(groups, badPorts, lastGood);
+  const { ports, fates: portFates } = portsInForce(sortedPorts, badPorts, items.ports, lastGood.ports, groups);
+  const topology = { ports, securityGroups: withoutClosed(groups, addressGroups), addressGroups, networks, subnets };
+  const isolations = isolationsOf(topology, {
+    network: networkFates,
+    subnet: subnetFates,
+    'address group': addressGroupFates,
+    'security group': heads.fates,
+    port: portFates,
+    rules: badRules,
+    namesOfClosed,
+  });
+  return { topology, problems: problemsIn(sink.findings), isolations, isUsable: sink.documentErrors === 0 };
 }
 
-// Documents
-
-function collect(documents: readonly SourceDocument[], sink: ProblemSink): Readonly<Record<Collection, Item[]>> {
-  const items: Record<Collection, Item[]> = {
-    networks: [],
-    subnets: [],
-    address_groups: [],
-    security_groups: [],
-    security_group_rules: [],
-    ports: [],
-  };
-  for (const document of documents) {
-    const { content } = document;
-    const place = new Place(document, '', sink);
-    if (!isFields(content)) {
-      // What is empty says nothing, and least of all that there are no ports.
-      place.badValue(
-        content ?? null,
-        `a topology: an object with ${COLLECTIONS.join(', ')}; an empty one has empty lists`,
-      );
-      continue;
-    }
-    const known = COLLECTIONS.filter((name) => Object.hasOwn(content, name));
-    reportUnknownKeys(content, place);
-    if (known.length === 0 && Object.keys(content).every(isLinks)) {
-      place.error('shape', `no key of a topology: valid are ${COLLECTIONS.join(', ')}; an empty one has empty lists`);
-    }
-    for (const name of known) {
-      if (content[name] === null) place.key(name).error('shape', 'missing: a list; that there are none is said by []');
-      for (const item of objectsIn(content[name], place.key(name))) items[name].push(item);
-    }
-  }
-  return items;
+/** What closes a device is nobody's last good version. */
+function withoutClosedPorts(topology: Topology): Topology {
+  const isAnyClosed = [...topology.ports.values()].some(({ filtering }) => filtering === 'closed');
+  if (!isAnyClosed) return topology;
+  return { ...topology, ports: new Map([...topology.ports].filter(([, { filtering }]) => filtering !== 'closed')) };
 }
 
-/** What a dump of Neutron holds beside: of no meaning for what a host admits. */
-const BESIDE: readonly string[] = ['rbac_policies', 'quotas', 'default_security_group_rules'];
-
-function reportUnknownKeys(content: Fields, place: Place): void {
-  for (const [name, value] of Object.entries(content)) {
-    if (isCollection(name) || BESIDE.includes(name)) continue;
-    const at = place.key(quoteKey(name));
-    if (!isLinks(name)) {
-      const valid = `valid are ${COLLECTIONS.join(', ')}`;
-      at.error(
-        'unknown-field',
-        `${quoteValue(name)} is no key of a topology${didYouMean(name, COLLECTIONS)}; ${valid}`,
-      );
-    } else if (objectsIn(value, at).some(({ fields }) => field(fields, 'rel') === 'next')) {
-      at.error('shape', 'this is one page of several: valid is all of it');
-    }
+/** The default group that was made for a port's project, as long as the port's last good version is in force. */
+function keepDefaults(groups: Map<string, SecurityGroup>, fates: readonly Fate<Port>[], lastGood: Topology): void {
+  for (const { kept } of fates) {
+    const id = `default-${kept?.projectId ?? ''}`;
+    const group = lastGood.securityGroups.get(id);
+    if (kept?.securityGroupIds.includes(id) === true && group !== undefined && !groups.has(id)) groups.set(id, group);
   }
 }
 
-function isCollection(name: string): boolean {
-  return (COLLECTIONS as readonly string[]).includes(name);
+function namesOfNetworks(
+  { good }: Sorted<Network>,
+  fates: readonly Fate<Network>[],
+): readonly { readonly id: string | undefined; readonly name: string; readonly projectId: string }[] {
+  const bad = fates.map(({ id, kept }) => ({ id, name: kept?.name ?? '', projectId: '' }));
+  return [...[...good.values()].map(({ id, name }) => ({ id, name, projectId: '' })), ...bad];
 }
 
-/** Neutron's answers name the pages before and after, as `ports_links`. */
-function isLinks(name: string): boolean {
-  return name.endsWith('_links') && isCollection(name.slice(0, -'_links'.length));
-}
-
-interface Parsed<T> {
-  readonly object: T;
-  readonly place: Place;
-}
-
-function withObject<T>(parse: (fields: Fields, place: Place) => T | undefined): (item: Item) => readonly Parsed<T>[] {
-  return ({ fields, place }) => {
-    const object = parse(fields, place);
-    return object === undefined ? [] : [{ object, place }];
-  };
-}
-
-/** Objects by id. Of two with one id neither can be trusted: both are left out. */
-function uniqueById<T extends { readonly id: string }>(kind: string, parsed: readonly Parsed<T>[]): Map<string, T> {
-  const first = new Map<string, Parsed<T>>();
-  const repeated = new Set<string>();
-  for (const entry of parsed) {
-    const other = first.get(entry.object.id);
-    if (other === undefined) {
-      first.set(entry.object.id, entry);
-      continue;
-    }
-    repeated.add(entry.object.id);
-    const where = [other.place.file, other.place.path].filter((part) => part !== '').join(': ');
-    entry.place
-      .key('id')
-      .error(
-        'duplicate',
-        `${quoteValue(entry.object.id)} is the id of another ${kind} too (${where}): ids must be unique, neither is used`,
-      );
-  }
-  return new Map([...first].filter(([id]) => !repeated.has(id)).map(([id, { object }]) => [id, object]));
+/** A rule that names what is not in force matches nothing. */
+function withoutClosed(
+  groups: ReadonlyMap<string, SecurityGroup>,
+  addressGroups: ReadonlyMap<string, AddressGroup>,
+): ReadonlyMap<string, SecurityGroup> {
+  const isClosed = ({ remote }: SecurityGroup['rules'][number]): boolean =>
+    (remote.kind === 'security-group' && !groups.has(remote.id)) ||
+    (remote.kind === 'address-group' && !addressGroups.has(remote.id));
+  const closed = [...groups.values()].filter(({ rules }) => rules.some(isClosed));
+  if (closed.length === 0) return groups;
+  const changed = closed.map((group): [string, SecurityGroup] => [
+    group.id,
+    {
+      ...group,
+      rules: group.rules.map((rule) =>
+        isClosed(rule) && 'id' in rule.remote
+          ? { ...rule, remote: { kind: 'unknown', reference: rule.remote.id } }
+          : rule,
+      ),
+    },
+  ]);
+  return new Map([...groups, ...changed]);
 }
 
 // Networks, subnets, address groups
@@ -195,10 +163,11 @@ function parseNetwork(fields: Fields, place: Place): Network | undefined {
   const id = idIn(fields, place);
   if (id === undefined) return undefined;
   const portSecurityEnabled = booleanIn(fields, 'port_security_enabled', place) ?? true;
+  const name = textIn(fields, 'name', place);
   const isVlan = field(fields, 'provider:network_type') === 'vlan';
   const segment = isVlan ? field(fields, 'provider:segmentation_id') : undefined;
   const vlan = vlanId(segment, place.key('provider:segmentation_id'));
-  return { id, name: textIn(fields, 'name', place), portSecurityEnabled, vlan };
+  return { id, name, portSecurityEnabled, vlan };
 }
 
 function parseSubnet(fields: Fields, place: Place): Subnet | undefined {
@@ -222,157 +191,4 @@ function parseAddressGroup(fields: Fields, place: Place): AddressGroup | undefin
   if (id === undefined) return undefined;
   const name = textIn(fields, 'name', place);
   return { id, name, projectId: projectIn(fields, place), prefixes: [...distinct(prefixes)].sort(comparePrefixes) };
-}
-
-// Groups and rules
-
-interface GroupHead {
-  readonly id: string;
-  readonly name: string;
-  readonly projectId: string;
-  readonly stateful: boolean;
-  /** Undefined when the group does not say: Neutron's rules of a new group. */
-  readonly rules: readonly Item[] | undefined;
-}
-
-const DEFAULT_NAME = 'default';
-
-function parseGroupHead(fields: Fields, place: Place): GroupHead | undefined {
-  const errorsBefore = place.errorCount();
-  reportUnknownFields('security group', fields, place);
-  const hasUnknown = place.errorCount() > errorsBefore;
-  const id = idIn(fields, place);
-  const stateful = booleanIn(fields, 'stateful', place) ?? true;
-  const rules = field(fields, 'security_group_rules');
-  if (id === undefined) return undefined;
-  return {
-    id,
-    name: textIn(fields, 'name', place),
-    projectId: projectIn(fields, place),
-    stateful,
-    // The unknown field may have been meant for its rules: then it has none.
-    rules: rules === undefined && !hasUnknown ? undefined : objectsIn(rules, place.key('security_group_rules')),
-  };
-}
-
-/** Each project's `default` group, made where the topology has none. */
-class DefaultGroups {
-  readonly #byProject = new Map<string, string>();
-
-  constructor(private readonly heads: Map<string, GroupHead>) {
-    for (const { id, name, projectId } of heads.values()) if (name === DEFAULT_NAME) this.#byProject.set(projectId, id);
-  }
-
-  of(projectId: string): string {
-    const known = this.#byProject.get(projectId);
-    if (known !== undefined) return known;
-    const id = `default-${projectId}`;
-    this.heads.set(id, { id, name: DEFAULT_NAME, projectId, stateful: true, rules: undefined });
-    this.#byProject.set(projectId, id);
-    return id;
-  }
-}
-
-function parseRules(
-  heads: ReadonlyMap<string, GroupHead>,
-  topLevel: readonly Item[],
-  groups: Directory,
-  addressGroups: Directory,
-): Map<string, SecurityGroup> {
-  const listed = new Map<string, Item[]>();
-  for (const item of topLevel) {
-    const groupId = groups.find(field(item.fields, 'security_group_id'), '', item.place.key('security_group_id'));
-    if (groupId === undefined) continue;
-    const items = listed.get(groupId);
-    if (items === undefined) listed.set(groupId, [item]);
-    else items.push(item);
-  }
-  const parsed = [...heads.values()].map((head) => {
-    const separate = listed.get(head.id);
-    const items =
-      head.rules === undefined && separate === undefined ? undefined : [...(head.rules ?? []), ...(separate ?? [])];
-    const context = { groupId: head.id, projectId: head.projectId, groups, addressGroups };
-    return {
-      head,
-      rules: items?.flatMap(withObject((fields, place) => parseRule(fields, place, context))),
-    };
-  });
-  const ids = uniqueById('security group rule', onceEach(parsed.flatMap(({ rules }) => rules ?? [])));
-  const result = new Map<string, SecurityGroup>();
-  for (const { head, rules } of parsed) {
-    const { id, name, projectId, stateful } = head;
-    const valid =
-      rules === undefined ? rulesOfNewGroup(head) : withoutDuplicates(rules.filter(({ object }) => ids.has(object.id)));
-    result.set(id, { id, name, projectId, stateful, rules: [...valid].sort((a, b) => (a.id < b.id ? -1 : 1)) });
-  }
-  return result;
-}
-
-/** A dump may hold a rule twice, in its group and in the list of rules: equal ones count once. */
-function onceEach(rules: readonly Parsed<SecurityGroupRule>[]): readonly Parsed<SecurityGroupRule>[] {
-  const seen = new Map<string, Parsed<SecurityGroupRule>>();
-  for (const rule of rules) seen.set(`${rule.object.id} ${duplicateKey(rule.object)}`, rule);
-  return [...seen.values()];
-}
-
-function withoutDuplicates(rules: readonly Parsed<SecurityGroupRule>[]): readonly SecurityGroupRule[] {
-  const first = new Map<string, SecurityGroupRule>();
-  for (const { object, place } of rules) {
-    const key = duplicateKey(object);
-    const other = first.get(key);
-    // The same one whatever their order: that with the smaller id.
-    if (other === undefined || object.id < other.id) first.set(key, object);
-    if (other !== undefined && other.id !== object.id) {
-      place.report(
-        'notice',
-        'duplicate',
-        `rule ${quoteValue(object.id)} means the same as rule ${quoteValue(other.id)}: one of them is used`,
-      );
-    }
-  }
-  return [...first.values()];
-}
-
-/** Egress to anywhere; a `default` group admits its own members, too. */
-function rulesOfNewGroup({ id, name }: GroupHead): readonly SecurityGroupRule[] {
-  const common = { service: { kind: 'any' }, description: '' } as const;
-  return FAMILIES.flatMap((family) => [
-    { id: `${id}-egress-${family}`, direction: 'egress' as const, family, remote: { kind: 'any' } as const, ...common },
-    ...(name === DEFAULT_NAME
-      ? [
-          {
-            id: `${id}-ingress-${family}`,
-            direction: 'ingress' as const,
-            family,
-            remote: { kind: 'security-group', id } as const,
-            ...common,
-          },
-        ]
-      : []),
-  ]);
-}
-
-// Devices
-
-/** Two ports of one host with one device: nobody can say whose packets these are, so both are left out. */
-function uniqueDevices(ports: ReadonlyMap<string, Port>, items: readonly Item[]): Map<string, Port> {
-  const byDevice = new Map<string, Port[]>();
-  for (const port of ports.values()) {
-    const key = `${port.device} ${port.host ?? ''}`;
-    const same = byDevice.get(key);
-    if (same === undefined) byDevice.set(key, [port]);
-    else same.push(port);
-  }
-  const result = new Map(ports);
-  for (const same of byDevice.values()) {
-    if (same.length < 2) continue;
-    const ids = same.map((port) => port.id).sort();
-    for (const port of same) result.delete(port.id);
-    const item = items.findLast(({ fields }) => field(fields, 'id') === ids.at(-1));
-    item?.place.error(
-      'duplicate',
-      `device ${quoteValue(same[0]?.device)} is that of ports ${ids.join(' and ')}: a device belongs to one port of a host, none of them is used`,
-    );
-  }
-  return result;
 }

@@ -17,6 +17,7 @@ import {
   projectIn,
   textIn,
   type Fields,
+  type Item,
   type Place,
 } from './report.js';
 
@@ -24,9 +25,12 @@ export interface PortContext {
   readonly groups: Directory;
   readonly networks: Directory;
   readonly networksById: ReadonlyMap<string, Network>;
+  /** Those in force. A port has nothing from one that is known and not among them. */
   readonly groupsById: ReadonlyMap<string, SecurityGroup>;
-  /** The project's `default` group, for ports that name no groups. */
-  readonly defaultGroup: (projectId: string) => string;
+  /** The project's `default` group, for ports that name no groups; undefined where nobody can say which it is. */
+  readonly defaultGroup: (projectId: string) => string | undefined;
+  /** Is told of a port that names a group which is not in force. */
+  readonly onClosedGroup: (groupId: string, portId: string) => void;
   readonly widestPairLength: Readonly<Record<Prefix['family'], number>>;
 }
 
@@ -36,9 +40,8 @@ const TRUSTED_OWNER_PREFIX = 'network:';
 /** Linux counts 16 bytes with the final NUL (linux/if.h, IFNAMSIZ). */
 const MAX_DEVICE_LENGTH = 15;
 
-/** Reads one port; undefined when it is invalid: its device stays closed. */
+/** Reads one port; undefined when it is invalid. One with any error is of no use, whatever is returned. */
 export function parsePort(fields: Fields, place: Place, context: PortContext): Port | undefined {
-  const errorsBefore = place.errorCount();
   reportUnknownFields('port', fields, place);
   const id = idIn(fields, place);
   const projectId = projectIn(fields, place);
@@ -52,7 +55,9 @@ export function parsePort(fields: Fields, place: Place, context: PortContext): P
   const adminStateUp = booleanIn(fields, 'admin_state_up', place) ?? true;
   const trusted = deviceOwner.startsWith(TRUSTED_OWNER_PREFIX);
   const secured = !trusted && (explicitSecurity ?? context.networksById.get(networkId)?.portSecurityEnabled ?? true);
-  const securityGroupIds = parseGroups(fields, projectId, { secured, trusted }, place, context);
+  const named = parseGroups(fields, projectId, { secured, trusted }, place, context);
+  for (const groupId of named) if (!context.groupsById.has(groupId)) context.onClosedGroup(groupId, id);
+  const securityGroupIds = named.filter((groupId) => context.groupsById.has(groupId));
   if (!secured && pairs.length > 0 && !trusted) {
     place
       .key('allowed_address_pairs')
@@ -61,8 +66,8 @@ export function parsePort(fields: Fields, place: Place, context: PortContext): P
   const device = parseDevice(fields, id, place);
   const bridge = parseBridge(fields, networkId, place);
   const vlan = parseVlan(fields, place) ?? context.networksById.get(networkId)?.vlan;
-  if (device === undefined || bridge === undefined || place.errorCount() > errorsBefore) return undefined;
-  noticeWidePairs(pairs, securityGroupIds, place, context);
+  if (device === undefined || bridge === undefined) return undefined;
+  if (!place.isInBadObject) noticeWidePairs(pairs, securityGroupIds, place, context);
   return {
     id,
     name: textIn(fields, 'name', place),
@@ -146,7 +151,7 @@ function parseGroups(
 ): readonly string[] {
   const value = field(fields, 'security_groups');
   const at = place.key('security_groups');
-  if (value === undefined) return secured ? [context.defaultGroup(projectId)] : [];
+  if (value === undefined) return secured ? [context.defaultGroup(projectId) ?? []].flat() : [];
   const references = listIn(value, at);
   if (!secured) {
     if (references.length > 0 && !trusted) {
@@ -156,11 +161,43 @@ function parseGroups(
   }
   const ids = references.flatMap((reference, index) => context.groups.find(reference, projectId, at.at(index)) ?? []);
   const unique = [...new Set(ids)].sort();
-  const kinds = new Set(unique.map((id) => context.groupsById.get(id)?.stateful));
-  if (kinds.has(true) && kinds.has(false)) {
+  if (mixesKinds(unique, context.groupsById)) {
     at.error('conflict', `${quoteValue(references)} mixes stateful and stateless groups: valid is one kind on a port`);
   }
   return unique;
+}
+
+/** True for stateful and stateless groups on one port. */
+export function mixesKinds(ids: readonly string[], groups: ReadonlyMap<string, SecurityGroup>): boolean {
+  const kinds = new Set(ids.map((id) => groups.get(id)?.stateful));
+  return kinds.has(true) && kinds.has(false);
+}
+
+/** The devices that a port names, or would have by its id, and where: whatever else is wrong with it. */
+export function claimedPlaces(
+  fields: Fields,
+  id: string | undefined,
+  place: Place,
+): { readonly devices: readonly string[]; readonly hosts: readonly string[] } {
+  const unheard = place.unheard();
+  const named = ['device', 'device_name'].flatMap((name) => {
+    const value = field(fields, name);
+    return value === undefined || value === null ? [] : (deviceName(value, unheard) ?? []);
+  });
+  const devices = named.length > 0 || id === undefined ? named : [`tap${id.slice(0, 11)}`];
+  const hosts = [textIn(fields, 'binding:host_id', unheard), migrationTarget(fields) ?? ''].filter(
+    (host) => host !== '',
+  );
+  return { devices, hosts };
+}
+
+/** Whether an item without a valid id was that port: by its device, or by its MAC in its network. */
+export function wasThatPort({ fields, place }: Item, port: Port): boolean {
+  const { devices, hosts } = claimedPlaces(fields, undefined, place);
+  if (devices.includes(port.device) && hosts.includes(port.host ?? '')) return true;
+  const value = field(fields, 'mac_address');
+  const mac = typeof value === 'string' ? parseMac(value) : undefined;
+  return mac === port.mac && field(fields, 'network_id') === port.networkId;
 }
 
 function parseDevice(fields: Fields, id: string, place: Place): string | undefined {

@@ -3,12 +3,18 @@ import { quoteValue } from '../problem.js';
 import type { Place } from './report.js';
 
 export interface Named {
-  readonly id: string;
+  /** Undefined for an object that is there, and has no id that could be used. */
+  readonly id: string | undefined;
+  /** '' for none. */
   readonly name: string;
-  readonly projectId: string;
+  /** Undefined where it cannot be read: it may be anybody's. */
+  readonly projectId: string | undefined;
 }
 
-/** Names of one kind of object. */
+/**
+ * Names of one kind of object. Bad objects are among them: a name that is theirs must not become another one's because they are not
+ * used.
+ */
 export class Directory {
   readonly #byName = new Map<string, Named[]>();
   readonly #ids: ReadonlySet<string>;
@@ -20,7 +26,7 @@ export class Directory {
   ) {
     const ids = new Set<string>();
     for (const object of objects) {
-      ids.add(object.id);
+      if (object.id !== undefined) ids.add(object.id);
       if (object.name === '') continue;
       const same = this.#byName.get(object.name);
       if (same === undefined) this.#byName.set(object.name, [object]);
@@ -39,7 +45,7 @@ export class Directory {
     }
     if (this.#ids.has(reference)) return reference;
     const all = this.#byName.get(reference) ?? [];
-    const own = all.filter((object) => object.projectId === projectId);
+    const own = all.filter((object) => object.projectId === projectId || object.projectId === undefined);
     const candidates = own.length === 1 ? own : all;
     const [only, ...others] = candidates;
     if (only === undefined) {
@@ -51,12 +57,16 @@ export class Directory {
       return undefined;
     }
     if (others.length > 0) {
-      const ids = candidates.map((object) => object.id).sort();
+      const ids = candidates.map((object) => object.id ?? '(none that is valid)').sort();
       place.error(
         'ambiguous-name',
         `${quoteValue(reference)} is the name of ${ids.length.toString()} ${this.kind}s: use an id (${ids.slice(0, 3).join(', ')}${ids.length > 3 ? ', ...' : ''})`,
       );
       return undefined;
+    }
+    if (only.id === undefined) {
+      const message = `${quoteValue(reference)} is a ${this.kind} without a valid id: it matches nothing`;
+      place.report('unresolved', 'unknown-reference', message);
     }
     return only.id;
   }

@@ -1,14 +1,21 @@
-/** Collects problems while a document is read, each with its place. */
-import { quoteValue, type Problem, type ProblemCode, type Severity } from '../problem.js';
+/** Collects problems while a document is read, each with its place and with the object that it belongs to. */
+import { quoteValue, type ObjectKind, type Problem, type ProblemCode, type Severity } from '../problem.js';
 
-/** Where problems go, with a count of the errors among them and the documents that they are of. */
+/** A problem, and the document that it is of. */
+export interface Finding {
+  readonly problem: Problem;
+  readonly document: Pick<SourceDocument, 'locate'>;
+}
+
+/** Where problems go. */
 export interface ProblemSink {
-  readonly problems: { readonly problem: Problem; readonly document: Pick<SourceDocument, 'locate'> }[];
-  errors: number;
+  readonly findings: Finding[];
+  /** Errors that belong to no object: of a document as a whole. */
+  documentErrors: number;
 }
 
 export function newSink(): ProblemSink {
-  return { problems: [], errors: 0 };
+  return { findings: [], documentErrors: 0 };
 }
 
 export interface SourceDocument {
@@ -32,6 +39,8 @@ export class Place {
     readonly path: string,
     private readonly sink: ProblemSink,
     private readonly object?: string,
+    /** Errors of the object that it is in; undefined outside of all objects. */
+    private readonly faults?: Finding[],
   ) {}
 
   get file(): string {
@@ -50,10 +59,13 @@ export class Place {
 
   /** The same place, of an object that has a name or an id. */
   named(fields: Fields): Place {
-    const name = [field(fields, 'name'), field(fields, 'id')].find(
-      (value) => typeof value === 'string' && value !== '',
-    );
-    return name === undefined ? this : new Place(this.document, this.path, this.sink, quoteValue(name));
+    const name = nameOf(fields);
+    return name === undefined ? this : new Place(this.document, this.path, this.sink, quoteValue(name), this.faults);
+  }
+
+  /** The same place, whose errors from here on belong to one object. */
+  collecting(faults: Finding[]): Place {
+    return new Place(this.document, this.path, this.sink, this.object, faults);
   }
 
   /** The same place, whose problems are told to nobody. */
@@ -61,20 +73,20 @@ export class Place {
     return new Place(this.document, this.path, newSink());
   }
 
+  /** True once an error of the object that it is in was reported. */
+  get isInBadObject(): boolean {
+    return (this.faults?.length ?? 0) > 0;
+  }
+
   report(severity: Severity, code: ProblemCode, message: string): void {
-    const object = this.object === undefined ? {} : { object: this.object };
-    const problem = { severity, code, file: this.file, path: this.path, message, ...object };
-    this.sink.problems.push({ problem, document: this.document });
+    this.sink.findings.push(this.#finding(severity, code, message));
   }
 
   error(code: ProblemCode, message: string): void {
-    this.report('error', code, message);
-    this.sink.errors++;
-  }
-
-  /** Errors reported so far, anywhere. */
-  errorCount(): number {
-    return this.sink.errors;
+    const finding = this.#finding('error', code, message);
+    this.sink.findings.push(finding);
+    if (this.faults === undefined) this.sink.documentErrors++;
+    else this.faults.push(finding);
   }
 
   /** "70000 is not a port (1-65535)". */
@@ -86,8 +98,42 @@ export class Place {
     return undefined;
   }
 
+  #finding(severity: Severity, code: ProblemCode, message: string): Finding {
+    const object = this.object === undefined ? {} : { object: this.object };
+    return {
+      problem: { severity, code, file: this.file, path: this.path, message, ...object },
+      document: this.document,
+    };
+  }
+
   #deeper(path: string): Place {
-    return new Place(this.document, path, this.sink, this.object);
+    return new Place(this.document, path, this.sink, this.object, this.faults);
+  }
+}
+
+function nameOf(fields: Fields): string | undefined {
+  return [field(fields, 'name'), field(fields, 'id')].find(
+    (value): value is string => typeof value === 'string' && value !== '',
+  );
+}
+
+/** One object of a document, and what is wrong with it. */
+export class Item {
+  /** Errors alone; one is enough for the object to be of no use. */
+  readonly faults: Finding[] = [];
+  readonly place: Place;
+
+  /** @param fields empty for an entry that is no object. */
+  constructor(
+    readonly kind: ObjectKind,
+    readonly fields: Fields,
+    place: Place,
+  ) {
+    this.place = place.named(fields).collecting(this.faults);
+  }
+
+  get isBad(): boolean {
+    return this.faults.length > 0;
   }
 }
 
@@ -106,15 +152,16 @@ export function field(fields: Fields, name: string): unknown {
 const MOST_ALIKE = 20;
 
 /** What was reported, with positions; of many that are alike the first, and how many more there are. */
-export function problemsIn({ problems }: ProblemSink): readonly Problem[] {
+export function problemsIn(findings: readonly Finding[]): readonly Problem[] {
   const alike = new Map<string, number>();
   const told: Problem[] = [];
   const more = new Map<string, { readonly first: Problem; count: number }>();
-  for (const { problem, document } of problems) {
+  for (const finding of findings) {
+    const { problem } = finding;
     const kind = `${problem.severity} ${problem.code} ${problem.file} ${problem.path.replace(/\[\d+\]/g, '[]')}`;
     const count = (alike.get(kind) ?? 0) + 1;
     alike.set(kind, count);
-    if (count <= MOST_ALIKE) told.push({ ...problem, ...document.locate?.(problem.path) });
+    if (count <= MOST_ALIKE) told.push(located(finding));
     else {
       const counted = more.get(kind);
       if (counted === undefined) more.set(kind, { first: problem, count: 1 });
@@ -132,6 +179,21 @@ export function problemsIn({ problems }: ProblemSink): readonly Problem[] {
     });
   }
   return told;
+}
+
+/** With its position in the text, where that is known. */
+export function located({ problem, document }: Finding): Problem {
+  return { ...problem, ...document.locate?.(problem.path) };
+}
+
+/** The objects of a list; null and absent are an empty one. An entry that is no object is one that is bad. */
+export function itemsIn(kind: ObjectKind, value: unknown, place: Place): readonly Item[] {
+  return listIn(value, place).map((entry, index) => {
+    if (isFields(entry)) return new Item(kind, entry, place.at(index));
+    const item = new Item(kind, {}, place.at(index));
+    item.place.badValue(entry, 'an object');
+    return item;
+  });
 }
 
 /** A list of objects; null and absent are an empty list. Entries that are not objects are reported and left out. */

@@ -24,11 +24,9 @@ export interface RuleContext {
   readonly addressGroups: Directory;
 }
 
-/** Reads one rule; undefined when it is invalid: a rule that is not there allows nothing. */
+/** Reads one rule; undefined when it is invalid. One with any error is of no use, whatever is returned. */
 export function parseRule(fields: Fields, place: Place, context: RuleContext): SecurityGroupRule | undefined {
-  const errorsBefore = place.errorCount();
   reportUnknownFields('security group rule', fields, place);
-  const hasUnknown = place.errorCount() > errorsBefore;
   const direction = parseDirection(field(fields, 'direction'), place.key('direction'));
   const family = parseEthertype(field(fields, 'ethertype'), place.key('ethertype'));
   const service = family === undefined ? undefined : parseService(fields, family, place);
@@ -36,13 +34,19 @@ export function parseRule(fields: Fields, place: Place, context: RuleContext): S
   const givenId = field(fields, 'id');
   const idIsValid = givenId === undefined || isId(givenId);
   if (!idIsValid) place.key('id').badValue(givenId, 'an id');
-  if (hasUnknown) return undefined;
   if (direction === undefined || family === undefined || service === undefined || remote === undefined || !idIsValid) {
     return undefined;
   }
   const description = textIn(fields, 'description', place);
   const content = { direction, family, service, remote };
   return { id: isId(givenId) ? givenId : contentId(context.groupId, content), ...content, description };
+}
+
+const CONTENT_ID = /^rule-[0-9a-f]{8}$/;
+
+/** True for the id of a rule that was given none. */
+export function isContentId(id: string): boolean {
+  return CONTENT_ID.test(id);
 }
 
 /** An id for a rule that has none, from its content: the order of the input must not matter. */

@@ -3,6 +3,7 @@
  * when the connection is lost.
  */
 import { setTimeout as wait } from 'node:timers/promises';
+import { EMPTY_TOPOLOGY, type Topology } from '../../model/index.js';
 import { parseFeedLine, TopologyFeed } from '../feed/feed.js';
 import { BACKOFF, unreadable, type Source, type SourceEvent } from '../source.js';
 
@@ -14,6 +15,7 @@ export class ApiSource implements Source {
   readonly #feed: TopologyFeed;
   readonly #stopping = new AbortController();
   #listener: ((event: SourceEvent) => void) | undefined;
+  #inForce: () => Topology = () => EMPTY_TOPOLOGY;
   /** Of the last line; undefined before the first, and when everything is to be told anew. */
   #revision: number | undefined;
   /** Which process of the API told it. */
@@ -34,8 +36,9 @@ export class ApiSource implements Source {
     this.#feed = new TopologyFeed(this.name);
   }
 
-  start(listener: (event: SourceEvent) => void): void {
+  start(listener: (event: SourceEvent) => void, inForce: () => Topology): void {
     this.#listener = listener;
+    this.#inForce = inForce;
     void this.#follow();
   }
 
@@ -108,7 +111,7 @@ export class ApiSource implements Source {
     if (text === '') return;
     try {
       const line = parseFeedLine(text);
-      this.#listener?.(this.#feed.take(line));
+      this.#listener?.(this.#feed.take(line, this.#inForce()));
       this.#revision = line.revision;
     } catch (error) {
       // Whatever it was is lost to us, or to who listens: everything must be told anew.

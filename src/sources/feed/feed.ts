@@ -6,15 +6,20 @@
 import { z } from 'zod';
 import { flawOfJson } from '../../model/json-text.js';
 import {
+  applyTo,
+  devicePlaces,
+  diffTopologies,
+  EMPTY_TOPOLOGY,
   parseTopology,
+  placeKey,
   quoteValue,
   type AddressGroup,
+  type ParsedTopology,
   type Port,
-  type Problem,
   type SecurityGroup,
   type Topology,
-  type TopologyChanges,
 } from '../../model/index.js';
+import type { SourceEvent } from '../source.js';
 
 const COLLECTIONS = ['networks', 'subnets', 'address_groups', 'security_groups', 'ports'] as const;
 type Collection = (typeof COLLECTIONS)[number];
@@ -55,21 +60,22 @@ export function parseFeedLine(text: string): FeedLine {
   throw new Error(`${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'not a line of a feed'}`);
 }
 
-export type FeedEvent =
-  | {
-      readonly kind: 'topology';
-      readonly topology: Topology;
-      readonly problems: readonly Problem[];
-      readonly doubt: string | undefined;
-    }
-  | { readonly kind: 'changes'; readonly changes: TopologyChanges; readonly problems: readonly Problem[] };
+export type FeedEvent = Exclude<SourceEvent, { kind: 'stale' }>;
 
 export class TopologyFeed {
   /** What was told, as it was told. */
   #told: Readonly<Record<Collection, Map<string, Fields>>> = emptyCollections();
-  /** Ports as they were read, by the device that they have on a host: more than one is nobody's. */
-  readonly #devices = new Map<string, Map<string, Port>>();
+  /** The same as it was read, with what stands in for bad objects. */
   readonly #ports = new Map<string, Port>();
+  readonly #securityGroups = new Map<string, SecurityGroup>();
+  readonly #addressGroups = new Map<string, AddressGroup>();
+  /** Of the last time that everything was read. */
+  #networks: Topology['networks'] = new Map();
+  #subnets: Topology['subnets'] = new Map();
+  /** Ids of ports by the device that they have on a host. */
+  readonly #devices = new Map<string, string>();
+  /** While there are bad objects, each line has everything read again: what a change means for them is seen by no part alone. */
+  #hasBadObjects = false;
   /** Of the last line; undefined before the first. */
   #revision: number | undefined;
   #store: string | undefined;
@@ -80,9 +86,12 @@ export class TopologyFeed {
   /** @param name of the source, for problems. */
   constructor(private readonly name: string) {}
 
-  /** @throws Error with one line for changes of what was not told: a feed begins with everything. */
-  take(line: FeedLine): FeedEvent {
-    if (line.reset === true) return this.#reset(line);
+  /**
+   * @param inForce bad objects keep their versions of it.
+   * @throws Error with one line for changes of what was not told: a feed begins with everything.
+   */
+  take(line: FeedLine, inForce: Topology): FeedEvent {
+    if (line.reset === true) return this.#reset(line, inForce);
     if (this.#revision === undefined) throw new Error('the feed does not begin with everything');
     if (line.revision < this.#revision) {
       throw new Error(
@@ -91,7 +100,7 @@ export class TopologyFeed {
     }
     this.#revision = line.revision;
     if (!this.#isDoubtful) this.accept();
-    return this.#change(line);
+    return this.#change(line, inForce);
   }
 
   /** What was told last is meant, whatever speaks against it. */
@@ -112,7 +121,7 @@ export class TopologyFeed {
       : undefined;
   }
 
-  #reset(line: FeedLine): FeedEvent {
+  #reset(line: FeedLine, inForce: Topology): FeedEvent {
     const doubt = this.#doubtOf(line);
     this.#revision = line.revision;
     this.#store = line.store ?? this.#store;
@@ -123,19 +132,54 @@ export class TopologyFeed {
       for (const fields of line[collection] ?? []) this.#told[collection].set(fields.id, fields);
     }
     const content = Object.fromEntries(COLLECTIONS.map((name) => [name, line[name] ?? []]));
-    const { topology, problems } = parseTopology([{ file: this.name, content }]);
-    this.#ports.clear();
-    this.#devices.clear();
-    for (const port of topology.ports.values()) this.#place(port.id, port);
-    return { kind: 'topology', topology, problems, doubt };
+    const { topology, problems, isolations } = this.#readAll(content, inForce);
+    return { kind: 'topology', topology, problems, isolations, doubt };
   }
 
-  #change(line: FeedLine): FeedEvent {
+  #change(line: FeedLine, inForce: Topology): FeedEvent {
     for (const collection of COLLECTIONS) {
       for (const id of line.gone?.[collection] ?? []) this.#told[collection].delete(id);
       for (const fields of line[collection] ?? []) this.#told[collection].set(fields.id, fields);
     }
-    const { topology, problems } = parseTopology([{ file: this.name, content: this.#document(line) }]);
+    const short = this.#hasBadObjects ? undefined : this.#changeAlone(line);
+    if (short !== undefined) return short;
+    const before: Topology = {
+      ...EMPTY_TOPOLOGY,
+      ports: new Map(this.#ports),
+      securityGroups: new Map(this.#securityGroups),
+      addressGroups: new Map(this.#addressGroups),
+    };
+    const content = Object.fromEntries(COLLECTIONS.map((name) => [name, [...this.#told[name].values()]]));
+    const { topology, problems, isolations } = this.#readAll(content, inForce);
+    return { kind: 'changes', changes: diffTopologies(before, topology), problems, isolations };
+  }
+
+  #readAll(content: Fields, inForce: Topology): ParsedTopology {
+    // Changes do not tell of networks: what is in force of them is what was read here.
+    const lastGood =
+      this.#networks.size === 0 ? inForce : { ...inForce, networks: this.#networks, subnets: this.#subnets };
+    const parsed = parseTopology([{ file: this.name, content }], { lastGood });
+    const { topology, isolations } = parsed;
+    for (const known of [this.#ports, this.#securityGroups, this.#addressGroups, this.#devices]) known.clear();
+    for (const port of topology.ports.values()) this.#place(port.id, port);
+    for (const [id, group] of topology.securityGroups) this.#securityGroups.set(id, group);
+    for (const [id, group] of topology.addressGroups) this.#addressGroups.set(id, group);
+    this.#networks = topology.networks;
+    this.#subnets = topology.subnets;
+    this.#hasBadObjects = isolations.length > 0;
+    return parsed;
+  }
+
+  /** What a line changes where all of it is good; undefined where it is not. */
+  #changeAlone(line: FeedLine): FeedEvent | undefined {
+    const { topology, problems, isolations } = parseTopology([{ file: this.name, content: this.#document(line) }]);
+    const isContested = [...topology.ports.values()].some((port) =>
+      devicePlaces(port).some((place) => {
+        const owner = this.#devices.get(placeKey(place));
+        return owner !== undefined && owner !== port.id && line.gone?.ports?.includes(owner) !== true;
+      }),
+    );
+    if (isolations.length > 0 || isContested) return undefined;
     const named = <T>(
       collection: 'ports' | 'security_groups' | 'address_groups',
       parsed: ReadonlyMap<string, T>,
@@ -144,16 +188,16 @@ export class TopologyFeed {
         ...(line.gone?.[collection] ?? []).map((id): [string, undefined] => [id, undefined]),
         ...(line[collection] ?? []).map(({ id }): [string, T | undefined] => [id, parsed.get(id)]),
       ]);
-    const ports = new Map<string, Port | undefined>();
-    for (const [id, port] of named<Port>('ports', topology.ports)) {
-      for (const [other, changed] of this.#place(id, port)) ports.set(other, changed);
-    }
     const changes = {
-      ports,
+      ports: named<Port>('ports', topology.ports),
       securityGroups: named<SecurityGroup>('security_groups', topology.securityGroups),
       addressGroups: named<AddressGroup>('address_groups', topology.addressGroups),
     };
-    return { kind: 'changes', changes, problems };
+    for (const [id] of changes.ports) this.#place(id, undefined);
+    for (const [id, port] of changes.ports) this.#place(id, port);
+    applyTo(this.#securityGroups, changes.securityGroups);
+    applyTo(this.#addressGroups, changes.addressGroups);
+    return { kind: 'changes', changes, problems, isolations: [] };
   }
 
   /** What changed, and of what it refers to as much as the parser asks. */
@@ -200,23 +244,15 @@ export class TopologyFeed {
     };
   }
 
-  /** @returns what that changes: a device that two ports have belongs to none of them. */
-  #place(id: string, port: Port | undefined): ReadonlyMap<string, Port | undefined> {
-    const changes = new Map<string, Port | undefined>([[id, port]]);
+  #place(id: string, port: Port | undefined): void {
     const before = this.#ports.get(id);
-    if (before !== undefined) {
-      const left = this.#devices.get(placeOf(before));
-      left?.delete(id);
-      if (left?.size === 1) for (const [other, alone] of left) changes.set(other, alone);
-      if (left?.size === 0) this.#devices.delete(placeOf(before));
-      this.#ports.delete(id);
+    for (const place of before === undefined ? [] : devicePlaces(before)) {
+      if (this.#devices.get(placeKey(place)) === id) this.#devices.delete(placeKey(place));
     }
-    if (port === undefined) return changes;
+    this.#ports.delete(id);
+    if (port === undefined) return;
     this.#ports.set(id, port);
-    const sharers = this.#devices.get(placeOf(port)) ?? new Map<string, Port>();
-    this.#devices.set(placeOf(port), sharers.set(id, port));
-    if (sharers.size > 1) for (const other of sharers.keys()) changes.set(other, undefined);
-    return changes;
+    for (const place of devicePlaces(port)) this.#devices.set(placeKey(place), id);
   }
 }
 
@@ -228,10 +264,6 @@ function emptyCollections(): Readonly<Record<Collection, Map<string, Fields>>> {
     security_groups: new Map(),
     ports: new Map(),
   };
-}
-
-function placeOf({ device, host }: Port): string {
-  return `${device} ${host ?? ''}`;
 }
 
 function listIn(value: unknown): readonly unknown[] {

@@ -6,5 +6,7 @@ import { readTopologyPath } from './read.js';
 export async function loadTopology(path: string, options?: ParseOptions): Promise<ParsedTopology> {
   const { documents, problems } = await readTopologyPath(path);
   const parsed = parseTopology(documents, options);
-  return { topology: parsed.topology, problems: [...problems, ...parsed.problems] };
+  // Nobody knows what a file that cannot be read would have said.
+  const isUsable = parsed.isUsable && problems.every(({ severity }) => severity !== 'error');
+  return { ...parsed, problems: [...problems, ...parsed.problems], isUsable };
 }

@@ -8,7 +8,7 @@
 import { watch, type FSWatcher } from 'node:fs';
 import { realpath } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { formatProblem, parseTopology, type Problem } from '../../model/index.js';
+import { EMPTY_TOPOLOGY, formatProblem, parseTopology, type Problem, type Topology } from '../../model/index.js';
 import type { Source, SourceEvent } from '../source.js';
 import { fingerprint, readSettled, type Snapshot } from './snapshot.js';
 
@@ -22,6 +22,7 @@ const LOOK = 1000;
 export class FileSource implements Source {
   readonly name: string;
   #listener: (event: SourceEvent) => void = () => undefined;
+  #inForce: () => Topology = () => EMPTY_TOPOLOGY;
   #watchers: FSWatcher[] = [];
   #timer: NodeJS.Timeout | undefined;
   /** Tells of a text that is none. */
@@ -39,8 +40,9 @@ export class FileSource implements Source {
     this.name = `file:${path}`;
   }
 
-  start(listener: (event: SourceEvent) => void): void {
+  start(listener: (event: SourceEvent) => void, inForce: () => Topology): void {
     this.#listener = listener;
+    this.#inForce = inForce;
     void this.#look();
   }
 
@@ -89,11 +91,12 @@ export class FileSource implements Source {
   #take({ mark, result }: Snapshot): void {
     this.#read = mark;
     if (this.#isStopped) return;
-    const { topology, problems: found } = parseTopology(result.documents);
-    const problems = [...result.problems, ...found];
+    const parsed = parseTopology(result.documents, { lastGood: this.#inForce() });
+    const { topology, isolations } = parsed;
+    const problems = [...result.problems, ...parsed.problems];
     clearTimeout(this.#tellTimer);
-    if (problems.some(({ severity }) => severity === 'error')) {
-      const isUnfinished = problems.every(({ severity, code }) => severity !== 'error' || code === 'syntax');
+    if (!parsed.isUsable || result.problems.length > 0) {
+      const isUnfinished = parsed.isUsable && result.problems.every(({ code }) => code === 'syntax');
       const tell = (): void => {
         this.#tellStale(problems);
       };
@@ -101,7 +104,7 @@ export class FileSource implements Source {
       else tell();
     } else {
       this.#told = '';
-      this.#listener({ kind: 'topology', topology, problems });
+      this.#listener({ kind: 'topology', topology, problems, isolations });
     }
   }
 

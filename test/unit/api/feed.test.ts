@@ -3,7 +3,17 @@ import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { eventually } from '../../support/waiting.js';
-import { parseTopology, type Problem, type Topology, type TopologyChanges } from '../../../src/model/index.js';
+import {
+  applyTo,
+  EMPTY_TOPOLOGY,
+  parseTopology,
+  type AddressGroup,
+  type Port,
+  type Problem,
+  type SecurityGroup,
+  type Topology,
+  type TopologyChanges,
+} from '../../../src/model/index.js';
 import { parseFeedLine, TopologyFeed } from '../../../src/sources/feed/feed.js';
 import { ApiSource } from '../../../src/sources/api/index.js';
 import type { SourceEvent } from '../../../src/sources/source.js';
@@ -12,11 +22,13 @@ import { topologyDocument } from '../../../src/api/topology/lines.js';
 import { arbitraryDocument } from '../../support/arbitrary-topology.js';
 import { idOf, MEMBER, TestApi } from '../../support/api.js';
 
+const inForce = (): Topology => EMPTY_TOPOLOGY;
+
 /** What a host has of a feed. */
 class Followed {
-  readonly ports = new Map<string, unknown>();
-  readonly securityGroups = new Map<string, unknown>();
-  readonly addressGroups = new Map<string, unknown>();
+  readonly ports = new Map<string, Port>();
+  readonly securityGroups = new Map<string, SecurityGroup>();
+  readonly addressGroups = new Map<string, AddressGroup>();
   readonly problems: Problem[] = [];
 
   take(event: SourceEvent): void {
@@ -29,12 +41,19 @@ class Followed {
   }
 
   #apply(changes: TopologyChanges | Topology): void {
-    for (const name of ['ports', 'securityGroups', 'addressGroups'] as const) {
-      for (const [id, value] of changes[name]) {
-        if (value === undefined) this[name].delete(id);
-        else this[name].set(id, value);
-      }
-    }
+    applyTo<Port>(this.ports, changes.ports);
+    applyTo<SecurityGroup>(this.securityGroups, changes.securityGroups);
+    applyTo<AddressGroup>(this.addressGroups, changes.addressGroups);
+  }
+
+  /** What is in force. */
+  get topology(): Topology {
+    return {
+      ...EMPTY_TOPOLOGY,
+      ports: new Map(this.ports),
+      securityGroups: new Map(this.securityGroups),
+      addressGroups: new Map(this.addressGroups),
+    };
   }
 
   get content(): object {
@@ -75,7 +94,7 @@ it('any changes, told line by line', () => {
         const after = document as unknown as Objects;
         const line =
           index === 0 ? JSON.stringify({ revision: 0, reset: true, ...after }) : lineBetween(before, after, index);
-        followed.take(feed.take(parseFeedLine(line)));
+        followed.take(feed.take(parseFeedLine(line), EMPTY_TOPOLOGY));
         before = after;
         expect(followed.content).toEqual(contentOf(after));
       }
@@ -84,8 +103,23 @@ it('any changes, told line by line', () => {
   );
 });
 
-it('a device that two ports have is nobody’s, until one of them goes', () => {
-  const feed = new TopologyFeed('test');
+/** A feed, and whoever has in force what it tells. */
+function obeyed(): { readonly followed: Followed; readonly take: (line: object) => SourceEvent } {
+  const [feed, followed] = [new TopologyFeed('test'), new Followed()];
+  let revision = 0;
+  return {
+    followed,
+    take: (line) => {
+      const parsed = parseFeedLine(JSON.stringify({ revision: revision++, ...line }));
+      const event = feed.take(parsed, followed.topology);
+      followed.take(event);
+      return event;
+    },
+  };
+}
+
+it('a device that two ports claim stays with the one that had it, until that one goes', () => {
+  const { followed, take } = obeyed();
   const port = (id: string, device: string): object => ({
     id,
     device,
@@ -93,28 +127,53 @@ it('a device that two ports have is nobody’s, until one of them goes', () => {
     mac_address: 'fa:16:3e:00:00:01',
     security_groups: [],
   });
-  const take = (line: object): readonly unknown[] => {
-    const event = feed.take(parseFeedLine(JSON.stringify({ revision: 1, ...line })));
-    if (event.kind !== 'changes') return [...event.topology.ports.keys()];
-    return [...event.changes.ports].map(([id, value]) => [id, value?.device]);
-  };
-  expect(take({ reset: true, ports: [port('a', 'tap1')] })).toEqual(['a']);
-  expect(take({ ports: [port('b', 'tap1')] })).toEqual([
-    ['b', undefined],
-    ['a', undefined],
-  ]);
-  expect(take({ ports: [port('b', 'tap2')] })).toEqual([
-    ['b', 'tap2'],
-    ['a', 'tap1'],
-  ]);
-  expect(take({ ports: [port('b', 'tap1')] })).toEqual([
-    ['b', undefined],
-    ['a', undefined],
-  ]);
-  expect(take({ gone: { ports: ['a'] } })).toEqual([
-    ['a', undefined],
-    ['b', 'tap1'],
-  ]);
+  const devices = (): readonly string[] =>
+    [...followed.topology.ports.values()].map(({ id, device, filtering }) => `${id} ${filtering} ${device}`).sort();
+  take({ reset: true, ports: [port('a', 'tap1')] });
+  const contested = take({ ports: [port('b', 'tap1')] });
+  expect(devices()).toEqual(['a filtered tap1']);
+  expect(contested).toMatchObject({ kind: 'changes', isolations: [{ kind: 'port', id: 'b', isKept: false }] });
+  take({ ports: [port('b', 'tap2')] });
+  expect(devices()).toEqual(['a filtered tap1', 'b filtered tap2']);
+  take({ ports: [port('b', 'tap1')] });
+  expect(devices()).toEqual(['a filtered tap1', 'b filtered tap2']);
+  expect(take({ gone: { ports: ['a'] } })).toMatchObject({ isolations: [] });
+  expect(devices()).toEqual(['b filtered tap1']);
+  take({ ports: [port('c', 'tap3'), port('d', 'tap3')] });
+  expect(devices()).toEqual(['b filtered tap1', 'c closed tap3']);
+  take({ gone: { ports: ['c'] } });
+  expect(devices()).toEqual(['b filtered tap1', 'd filtered tap3']);
+});
+
+it('bad objects are told with every line until they are mended, and what is good beside them is told', () => {
+  const { followed, take } = obeyed();
+  const rule = (id: string, first: number, last: number): object => ({
+    id,
+    direction: 'ingress',
+    protocol: 'tcp',
+    port_range_min: first,
+    port_range_max: last,
+  });
+  const group = (id: string, ...rules: readonly object[]): object => ({ id, security_group_rules: rules });
+  const port = { id: 'p', network_id: 'n', mac_address: 'fa:16:3e:00:00:01', security_groups: ['one', 'two'] };
+  const rules = (id: string): readonly string[] | undefined =>
+    followed.topology.securityGroups.get(id)?.rules.map((one) => one.id);
+  const first = take({
+    reset: true,
+    security_groups: [group('one', rule('old', 0, 65535), rule('r80', 80, 80)), group('two')],
+    ports: [port],
+  });
+  expect(first).toMatchObject({ isolations: [{ kind: 'security group rule', id: 'old', portIds: ['p'] }] });
+  expect(rules('one')).toEqual(['r80']);
+  expect(take({ security_groups: [group('two', rule('r22', 22, 22))] }).kind).toBe('changes');
+  expect(rules('two')).toEqual(['r22']);
+  const broken = take({ ports: [{ ...port, fixed_ips: [{ ip_address: '10.0.0.300' }] }] });
+  expect(broken).toMatchObject({ isolations: [{ id: 'old' }, { id: 'p', isKept: true }] });
+  expect(followed.topology.ports.get('p')?.filtering).toBe('filtered');
+  take({ security_groups: [group('one', rule('r80', 80, 80))] });
+  const mended = take({ ports: [{ ...port, fixed_ips: [{ ip_address: '10.0.0.3' }] }] });
+  expect(mended).toMatchObject({ isolations: [] });
+  expect(followed.topology.ports.get('p')?.fixedIps.map(({ text }) => text)).toEqual(['10.0.0.3']);
 });
 
 it.each(['{', '[]', '{}', '{"revision":-1}', '{"revision":1,"ports":{}}', '{"revision":1,"ports":[{}]}'])(
@@ -150,7 +209,7 @@ describe('what the API tells', () => {
       kinds.push(event.kind);
       followed.take(event);
       expect(followed.content).toEqual(contentOf(topologyDocument(api.database.view)));
-    });
+    }, inForce);
     await busy(api);
     source.stop();
     expect(new Set(kinds.slice(1))).toEqual(new Set(['changes']));
@@ -211,7 +270,7 @@ describe('what the API tells', () => {
     source.start((event) => {
       kinds.push(event.kind);
       followed.take(event);
-    });
+    }, inForce);
     const settled = async (): Promise<void> => {
       await eventually(() => isDeepStrictEqual(followed.content, contentOf(topologyDocument(api.database.view))));
     };

@@ -167,7 +167,27 @@ it('an invalid topology is refused, unless what is invalid is to be skipped', as
   expect([refused.exitCode, refused.stdout]).toEqual([1, '']);
   expect(refused.stderr.split('\n')).toEqual([line, `error: 1 error(s) in ${file}: nothing was done`]);
   const skipped = await portcullis('compile', '--dry-run', '-t', file, '--skip-invalid');
-  expect([skipped.exitCode, skipped.stderr]).toEqual([0, line]);
+  const isolated = 'isolated: security group rule r of group g: it allows nothing';
+  expect([skipped.exitCode, skipped.stderr]).toEqual([0, `${line}\n${isolated}`]);
+});
+
+it('a bad port is a closed device, and what is wrong with a document as a whole is never skipped', async () => {
+  const file = join(folder, 'bad-port.json');
+  const port = { id: 'bad-port', device: 'vnet7', network_id: 'n', mac_address: 'x', 'binding:host_id': 'h1' };
+  writeFileSync(file, JSON.stringify({ ports: [port] }));
+  const skipped = await portcullis('compile', '--dry-run', '-t', file, '--skip-invalid', '--host', 'h1');
+  expect([skipped.exitCode, skipped.stdout]).toEqual([0, expect.stringMatching(/"vnet7" : drop/)]);
+  const ends = ['--from', '192.0.2.1', '--to', 'bad-port', '--protocol', 'tcp', '--dst-port', '80'];
+  expect((await portcullis('explain', '-t', file, '--skip-invalid', ...ends)).exitCode).toBe(3);
+  writeFileSync(file, JSON.stringify({ ports: [port], security_group: [] }));
+  for (const command of [
+    ['compile', '--dry-run'],
+    ['explain', ...ends],
+  ]) {
+    const refused = await portcullis(...command, '-t', file, '--skip-invalid');
+    expect([refused.exitCode, refused.stdout]).toEqual([1, '']);
+    expect(refused.stderr).toContain('not all of them within an object');
+  }
 });
 
 it('a folder of 1 000 files with one broken gives one error, which names that file', async () => {

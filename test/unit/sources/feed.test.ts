@@ -1,25 +1,26 @@
 import { expect, it } from 'vitest';
+import { EMPTY_TOPOLOGY } from '../../../src/model/index.js';
 import { parseFeedLine, TopologyFeed } from '../../../src/sources/feed/feed.js';
 
 const whole = { reset: true, ports: [], security_groups: [] };
 const doubtOf = (feed: TopologyFeed, line: object): string | undefined => {
-  const event = feed.take(parseFeedLine(JSON.stringify(line)));
+  const event = feed.take(parseFeedLine(JSON.stringify(line)), EMPTY_TOPOLOGY);
   return event.kind === 'topology' ? event.doubt : 'no whole';
 };
 
 it('a feed that does not begin with everything is refused, and one whose revisions go back', () => {
   const feed = new TopologyFeed('x');
-  expect(() => feed.take({ revision: 7 })).toThrow('does not begin with everything');
-  feed.take({ revision: 7, reset: true });
-  feed.take({ revision: 8 });
-  expect(() => feed.take({ revision: 7 })).toThrow('revisions only grow');
+  expect(() => feed.take({ revision: 7 }, EMPTY_TOPOLOGY)).toThrow('does not begin with everything');
+  feed.take({ revision: 7, reset: true }, EMPTY_TOPOLOGY);
+  feed.take({ revision: 8 }, EMPTY_TOPOLOGY);
+  expect(() => feed.take({ revision: 7 }, EMPTY_TOPOLOGY)).toThrow('revisions only grow');
 });
 
 it('a whole of an older revision or of another store is doubted until somebody accepts it', () => {
   const feed = new TopologyFeed('x');
   expect(doubtOf(feed, { ...whole, revision: 5, store: 'a' })).toBeUndefined();
   expect(doubtOf(feed, { ...whole, revision: 1, store: 'a' })).toContain('older than 5');
-  feed.take({ revision: 2 });
+  feed.take({ revision: 2 }, EMPTY_TOPOLOGY);
   expect(doubtOf(feed, { ...whole, revision: 3, store: 'a' })).toContain('older than 5');
   expect(doubtOf(feed, { ...whole, revision: 9, store: 'b' })).toContain('another store');
   feed.accept();

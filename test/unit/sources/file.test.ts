@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { eventually } from '../../support/waiting.js';
+import { EMPTY_TOPOLOGY, type Topology } from '../../../src/model/index.js';
 import { FileSource } from '../../../src/sources/file/index.js';
 import type { SourceEvent } from '../../../src/sources/source.js';
 
@@ -21,10 +22,13 @@ let folder: string;
 let path: string;
 let source: FileSource | undefined;
 let events: SourceEvent[];
+/** What the agent would have in force. */
+let inForce: Topology;
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'portcullis-source-'));
   path = join(folder, 'topology.json');
   events = [];
+  inForce = EMPTY_TOPOLOGY;
 });
 afterEach(() => {
   source?.stop();
@@ -43,7 +47,10 @@ function over(file: string, text: string): void {
 
 function start(from = path): void {
   source = new FileSource(from);
-  source.start((event) => events.push(event));
+  source.start(
+    (event) => events.push(event),
+    () => inForce,
+  );
 }
 
 /** Ids of the groups of the last event; the problems of a stale one. */
@@ -130,8 +137,8 @@ describe('a file', () => {
     await eventually(() => last().join().includes('is not JSON'));
     writeFileSync(path, '{  "ports": [');
     await setTimeout(200);
-    writeFileSync(path, '{"ports": [{}]}');
-    await eventually(() => last().join().includes('id'));
+    writeFileSync(path, '{"port": [{}]}');
+    await eventually(() => last().join().includes('did you mean ports'));
     mkdirSync(join(folder, 'moved'));
     renameSync(path, join(folder, 'moved', 'x'));
     await eventually(() => last().join().includes('cannot be read'));

@@ -1,0 +1,86 @@
+/** Says which objects of the topology are bad, once when they become so and once when they are not any more. */
+import type { Logger } from 'pino';
+import {
+  consequenceOf,
+  formatIsolation,
+  formatProblem,
+  isolatedName,
+  isolationKey,
+  type Isolation,
+  type Port,
+} from '../src/model/index.js';
+import type { IsolatedStatus } from './status.js';
+
+/** More at a time are counted. */
+const MOST_SAID = 20;
+
+export class IsolatedObjects {
+  #known = new Map<string, Isolation>();
+  /** Ids of this host's ports. */
+  #local: ReadonlySet<string> = new Set();
+
+  constructor(
+    private readonly host: string,
+    private readonly log: Logger,
+  ) {}
+
+  /** @param local this host's ports, by these isolations. */
+  update(isolations: readonly Isolation[], local: Iterable<Port>): void {
+    const before = this.#known;
+    this.#known = new Map(isolations.map((isolation) => [isolationKey(isolation), isolation]));
+    if (before.size + this.#known.size === 0) return;
+    this.#local = new Set([...local].map(({ id }) => id));
+    const came = [...this.#known].filter(([key, now]) => {
+      const old = before.get(key);
+      return old === undefined || formatIsolation(old) !== formatIsolation(now);
+    });
+    for (const [, isolation] of came.slice(0, MOST_SAID)) this.#say(isolation);
+    if (came.length > MOST_SAID) {
+      this.log.error(`... and ${(came.length - MOST_SAID).toString()} more bad objects: see portcullis status --json`);
+    }
+    const went = [...before].filter(([key]) => !this.#known.has(key));
+    for (const [, isolation] of went.slice(0, MOST_SAID)) {
+      this.log.info(`${isolatedName(isolation)}: not isolated any more, it is well again or gone`);
+    }
+  }
+
+  status(): readonly IsolatedStatus[] {
+    return [...this.#known.values()].map((isolation) => ({
+      object: isolatedName(isolation),
+      inForce: isolation.isKept ? 'last good version' : 'nothing',
+      consequence: consequenceOf(isolation),
+      problems: isolation.problems.map((problem) => formatProblem(problem)),
+      ports: this.#portsHere(isolation),
+      isHere: this.#isHere(isolation),
+    }));
+  }
+
+  /** What is wrong with a port itself; undefined for nothing. */
+  ofPort({ id, device, filtering }: Port): string | undefined {
+    if (this.#known.size === 0) return undefined;
+    const isolation = [...this.#known.values()].find(
+      (one) => one.kind === 'port' && (one.id === id || (filtering === 'closed' && one.closedDevices.includes(device))),
+    );
+    return isolation === undefined ? undefined : formatIsolation(isolation);
+  }
+
+  #say(isolation: Isolation): void {
+    const ports = this.#portsHere(isolation);
+    const fields = ports.length === 0 ? {} : { ports: ports.slice(0, MOST_SAID), concerned: ports.length };
+    const text = `isolated, all else is enforced: ${formatIsolation(isolation)}`;
+    if (this.#isHere(isolation)) this.log.error(fields, text);
+    else this.log.warn(text);
+  }
+
+  #portsHere({ portIds }: Isolation): readonly string[] {
+    return portIds.filter((id) => this.#local.has(id));
+  }
+
+  /** Of what cannot be named nobody knows whom it concerns. */
+  #isHere(isolation: Isolation): boolean {
+    const { kind, id, groupId, hosts } = isolation;
+    if (kind === 'port') return hosts.length === 0 || hosts.includes(this.host);
+    const isKnown = kind === 'security group rule' ? groupId !== undefined : id !== undefined;
+    return !isKnown || this.#portsHere(isolation).length > 0;
+  }
+}
