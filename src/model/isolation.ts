@@ -14,6 +14,8 @@ export interface Isolation {
   readonly name: string;
   /** Id of the group that a rule is in. */
   readonly groupId: string | undefined;
+  /** Where it stands; more than once where several have its id. */
+  readonly places: readonly { readonly file: string; readonly path: string }[];
   /** What is wrong with it, and what would be valid; never empty. */
   readonly problems: readonly Problem[];
   /** True while its last good version is in force in its place. */
@@ -27,7 +29,7 @@ export interface Isolation {
 }
 
 /** The same for the same object at fault, whatever is wrong with it. */
-export function isolationKey({ kind, id, groupId, problems: [first] }: Isolation): string {
+export function isolationKey({ kind, id, groupId, places: [first] }: Isolation): string {
   return id === undefined ? `${kind} at ${first?.file ?? ''} ${first?.path ?? ''}` : `${kind} ${groupId ?? ''} ${id}`;
 }
 

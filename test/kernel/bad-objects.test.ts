@@ -221,6 +221,10 @@ describe('a file with', () => {
     expect(await reach()).toEqual([S, [], [], [], []]);
     expect((await agent.status()).ports.find(({ id }) => id === NAMED_ID)).toMatchObject({ state: 'closed' });
     expect(await differsFromFile()).toBe(0);
+    await lab.load('flush ruleset');
+    await agent.until(({ drift, settled }) => drift.foreign > 0 && settled);
+    await lab.restoreProbe();
+    expect(await reach()).toEqual([S, [], [], [], []]);
   });
 
   it('most of this host’s ports bad is no file without them', async () => {

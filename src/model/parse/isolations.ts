@@ -71,6 +71,7 @@ function told(kind: ObjectKind, items: readonly [Item, ...Item[]]): Isolation {
     id: isId(id) ? id : undefined,
     name: typeof name === 'string' ? name : '',
     groupId: undefined,
+    places: items.map(({ place: { file, path } }) => ({ file, path })),
     problems: faults.map(located),
     isKept: false,
     portIds: [],

@@ -225,7 +225,7 @@ describe('what the API tells', () => {
       if (event.kind === 'stale') stale++;
       if (faults-- > 0) throw new Error('a defect');
       followed.take(event);
-    });
+    }, inForce);
     // The change, what says that it is stale, and everything anew.
     faults = 3;
     const other: number[] = [];
