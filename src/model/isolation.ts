@@ -5,6 +5,7 @@
  * members, an address group no addresses, a port's device is closed. docs/decisions/bad-objects.md.
  */
 import { formatProblem, quoteValue, type ObjectKind, type Problem } from './problem.js';
+import { placeKey, type DevicePlace } from './topology.js';
 
 export interface Isolation {
   readonly kind: ObjectKind;
@@ -26,6 +27,16 @@ export interface Isolation {
   readonly closedDevices: readonly string[];
   /** Of a port: the hosts that it names; none where nobody can say. */
   readonly hosts: readonly string[];
+  /** What else may change what is in force of it, by {@link objectKey} and {@link deviceKey}. */
+  readonly hangsOn: readonly string[];
+}
+
+export function objectKey(kind: ObjectKind, id: string): string {
+  return `${kind} ${id}`;
+}
+
+export function deviceKey(place: DevicePlace): string {
+  return `device ${placeKey(place)}`;
 }
 
 /** The same for the same object at fault, whatever is wrong with it. */
