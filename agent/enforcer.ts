@@ -348,10 +348,11 @@ export class Enforcer {
     }
   }
 
-  /** Of the filtered ports those that no managed prefix closes. */
+  /** Of all but the ports that are not filtered those that no managed prefix closes. */
   #closedDevices(): readonly string[] {
+    const isUnfiltered = ({ filtering }: Port): boolean => filtering === 'port-security-off' || filtering === 'trusted';
     return [...this.#local.values()]
-      .filter(({ filtering, device }) => filtering === 'filtered' && !isManagedDevice(this.options, device))
+      .filter((port) => !isUnfiltered(port) && !isManagedDevice(this.options, port.device))
       .map(({ device }) => device);
   }
 

@@ -16,6 +16,8 @@ const MOST_SAID = 20;
 
 export class IsolatedObjects {
   #known = new Map<string, Isolation>();
+  /** Those of ports, by id and by the devices that are closed for them. */
+  #byPort = new Map<string, Isolation>();
   /** Ids of this host's ports. */
   #local: ReadonlySet<string> = new Set();
 
@@ -29,6 +31,13 @@ export class IsolatedObjects {
     const before = this.#known;
     this.#known = new Map(isolations.map((isolation) => [isolationKey(isolation), isolation]));
     if (before.size + this.#known.size === 0) return;
+    const ofPorts = isolations.filter(({ kind }) => kind === 'port');
+    this.#byPort = new Map(
+      ofPorts.flatMap((one) => [
+        ...one.closedDevices.map((device) => [deviceKey(device), one] as const),
+        ...(one.id === undefined ? [] : [[one.id, one] as const]),
+      ]),
+    );
     this.#local = new Set([...local].map(({ id }) => id));
     const came = [...this.#known].filter(([key, now]) => {
       const old = before.get(key);
@@ -57,10 +66,8 @@ export class IsolatedObjects {
 
   /** What is wrong with a port itself; undefined for nothing. */
   ofPort({ id, device, filtering }: Port): string | undefined {
-    if (this.#known.size === 0) return undefined;
-    const isolation = [...this.#known.values()].find(
-      (one) => one.kind === 'port' && (one.id === id || (filtering === 'closed' && one.closedDevices.includes(device))),
-    );
+    const ofDevice = filtering === 'closed' ? this.#byPort.get(deviceKey(device)) : undefined;
+    const isolation = this.#byPort.get(id) ?? ofDevice;
     return isolation === undefined ? undefined : formatIsolation(isolation);
   }
 
@@ -83,4 +90,9 @@ export class IsolatedObjects {
     const isKnown = kind === 'security group rule' ? groupId !== undefined : id !== undefined;
     return !isKnown || this.#portsHere(isolation).length > 0;
   }
+}
+
+/** No id of a topology has a space. */
+function deviceKey(device: string): string {
+  return `device ${device}`;
 }

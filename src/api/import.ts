@@ -1,6 +1,6 @@
 /** A topology in Neutron's shapes -> records: for a store that begins with what another one has. */
 import { z } from 'zod';
-import { parsePrefix, parseTopology, type SourceDocument } from '../model/index.js';
+import { parsePrefix, parseTopology, type Isolation, type ProblemCode, type SourceDocument } from '../model/index.js';
 import { ApiError } from './errors.js';
 import { isObject, shown, type Fields } from './neutron/attributes.js';
 import { timestamp } from './neutron/resource.js';
@@ -148,6 +148,7 @@ export interface ImportProblem {
   /** `ports[3]`, or deeper. */
   readonly path: string;
   readonly message: string;
+  readonly code?: ProblemCode;
 }
 
 /**
@@ -173,9 +174,9 @@ export function usableRecordsOf(
   const leftOut: string[] = [];
   let rest = documents;
   for (;;) {
-    const { records, problems, unkept } = readRecords(rest, now);
+    const { records, problems, unkept, isolations, isUsable } = readRecords(rest, now);
     if (problems.length === 0) return { records, leftOut: [...leftOut, ...unkept.map(lineOf)] };
-    const without = skipsInvalid ? withoutObjects(rest, problems) : undefined;
+    const without = skipsInvalid && isUsable ? withoutObjects(rest, problems, isolations) : undefined;
     if (without === undefined) throw new ImportError(problems.map(lineOf).join('\n'));
     leftOut.push(
       ...problems.map((problem) => lineOf({ ...problem, message: `${idAt(rest, problem)}${problem.message}` })),
@@ -202,17 +203,25 @@ function idAt(documents: readonly SourceDocument[], { file, path }: ImportProble
   return isObject(inner) && inner['id'] !== undefined ? `${shown(inner['id'])}: ` : '';
 }
 
-/** Undefined where a problem is no object's. */
+/** A group that a port names: one that is not there costs the port no more than what it has of it. */
+const GROUP_OF_PORT = /^ports\[\d+\]\.security_groups\[\d+\]$/;
+/** Of many problems that are alike: how many more there are. They come again when these are out of the way. */
+const COUNT = '[]';
+
+/** The same objects as an agent isolates are left out, and what names something that is not there. Undefined where a problem is no object's. */
 function withoutObjects(
   documents: readonly SourceDocument[],
   problems: readonly ImportProblem[],
+  isolations: readonly Isolation[],
 ): readonly SourceDocument[] | undefined {
-  const gone = new Set<string>();
-  for (const { file, path } of problems) {
-    const [object] = OBJECT.exec(path) ?? [];
+  const gone = new Set(isolations.flatMap(({ places }) => places.map(({ file, path }) => `${file} ${path}`)));
+  for (const { file, path, code } of problems) {
+    if (path.includes(COUNT)) continue;
+    const [object] = code === 'unknown-reference' && GROUP_OF_PORT.test(path) ? [path] : (OBJECT.exec(path) ?? []);
     if (object === undefined) return undefined;
     gone.add(`${file} ${object}`);
   }
+  if (gone.size === 0) return undefined;
   return documents.map((document) => {
     const { file, content } = document;
     if (!isObject(content)) return document;
@@ -221,12 +230,15 @@ function withoutObjects(
       const items = (list as readonly unknown[]).flatMap((item, index) => {
         const name = `${file} ${key}[${index.toString()}]`;
         if (gone.has(name)) return [];
-        const rules = isObject(item) ? item['security_group_rules'] : undefined;
-        if (!isObject(item) || !Array.isArray(rules)) return [item];
-        const left = (rules as readonly unknown[]).filter(
-          (_rule, number) => !gone.has(`${name}.security_group_rules[${number.toString()}]`),
-        );
-        return [{ ...item, security_group_rules: left }];
+        if (!isObject(item)) return [item];
+        const inner = ['security_group_rules', 'security_groups'].flatMap((field) => {
+          const entries = item[field];
+          if (!Array.isArray(entries)) return [];
+          const isLeft = (_entry: unknown, number: number): boolean =>
+            !gone.has(`${name}.${field}[${number.toString()}]`);
+          return [[field, (entries as readonly unknown[]).filter(isLeft)] as const];
+        });
+        return [{ ...item, ...Object.fromEntries(inner) }];
       });
       return [key, items];
     });
@@ -239,12 +251,15 @@ interface Read {
   readonly problems: readonly ImportProblem[];
   /** What is right, and of no use here. */
   readonly unkept: readonly ImportProblem[];
+  readonly isolations: readonly Isolation[];
+  readonly isUsable: boolean;
 }
 
 function readRecords(documents: readonly SourceDocument[], now: string): Read {
-  const wrong = parseTopology(documents).problems.filter(({ severity }) => severity !== 'notice');
+  const { problems: all, isolations, isUsable } = parseTopology(documents);
+  const wrong = all.filter(({ severity }) => severity !== 'notice');
   // Of what the compiler refuses the rest is not looked at: much of it would follow.
-  if (wrong.length > 0) return { records: [], problems: wrong, unkept: [] };
+  if (wrong.length > 0) return { records: [], problems: wrong, unkept: [], isolations, isUsable };
   const shapes = schemas(now);
   const problems: ImportProblem[] = [];
   const unkept: ImportProblem[] = [];
@@ -345,7 +360,7 @@ function readRecords(documents: readonly SourceDocument[], now: string): Read {
       },
     })),
   ];
-  return { records, problems: [...problems, ...danglingIn(documents, records)], unkept };
+  return { records, problems: [...problems, ...danglingIn(documents, records)], unkept, isolations, isUsable };
 }
 
 function hasTags(one: unknown): boolean {

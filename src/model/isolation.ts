@@ -5,6 +5,7 @@
  * members, an address group no addresses, a port's device is closed. docs/decisions/bad-objects.md.
  */
 import { formatProblem, quoteValue, type ObjectKind, type Problem } from './problem.js';
+import { placeKey, type DevicePlace } from './topology.js';
 
 export interface Isolation {
   readonly kind: ObjectKind;
@@ -14,6 +15,8 @@ export interface Isolation {
   readonly name: string;
   /** Id of the group that a rule is in. */
   readonly groupId: string | undefined;
+  /** Where it stands; more than once where several have its id. */
+  readonly places: readonly { readonly file: string; readonly path: string }[];
   /** What is wrong with it, and what would be valid; never empty. */
   readonly problems: readonly Problem[];
   /** True while its last good version is in force in its place. */
@@ -24,10 +27,20 @@ export interface Isolation {
   readonly closedDevices: readonly string[];
   /** Of a port: the hosts that it names; none where nobody can say. */
   readonly hosts: readonly string[];
+  /** What else may change what is in force of it, by {@link objectKey} and {@link deviceKey}. */
+  readonly hangsOn: readonly string[];
+}
+
+export function objectKey(kind: ObjectKind, id: string): string {
+  return `${kind} ${id}`;
+}
+
+export function deviceKey(place: DevicePlace): string {
+  return `device ${placeKey(place)}`;
 }
 
 /** The same for the same object at fault, whatever is wrong with it. */
-export function isolationKey({ kind, id, groupId, problems: [first] }: Isolation): string {
+export function isolationKey({ kind, id, groupId, places: [first] }: Isolation): string {
   return id === undefined ? `${kind} at ${first?.file ?? ''} ${first?.path ?? ''}` : `${kind} ${groupId ?? ''} ${id}`;
 }
 

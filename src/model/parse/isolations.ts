@@ -1,9 +1,9 @@
 /** What is told of the bad objects of a topology, once it is known what is in force in their place. */
-import type { Isolation } from '../isolation.js';
+import { deviceKey, objectKey, type Isolation } from '../isolation.js';
 import type { ObjectKind } from '../problem.js';
-import type { SecurityGroup, Topology } from '../topology.js';
+import type { Port, SecurityGroup, Topology } from '../topology.js';
 import type { BadRule } from './groups.js';
-import type { Fate } from './last-good.js';
+import type { Bad, Fate } from './last-good.js';
 import type { PortFate } from './port-fates.js';
 import { field, isId, located, type Item } from './report.js';
 
@@ -42,20 +42,27 @@ export function isolationsOf(topology: Topology, fates: Fates): readonly Isolati
       id,
       isKept: kept !== undefined,
       portIds: [...concerned(kind, id)].sort(),
+      hangsOn: id === undefined ? [] : [objectKey(kind, id)],
     })),
     ...rules.map(({ item, groupId, isKept }): Isolation => ({
       ...told('security group rule', [item]),
       groupId,
       isKept,
       portIds: groupId === undefined ? [] : [...users.ofGroup(groupId)].sort(),
+      hangsOn: groupId === undefined ? [] : [objectKey('security group', groupId)],
     })),
-    ...ports.map(({ bad, id, kept, closedDevices, hosts }): Isolation => ({
+    ...ports.map(({ bad, id, kept, closedDevices, places }): Isolation => ({
       ...told('port', bad.items),
       id,
       isKept: kept !== undefined,
       portIds: id === undefined ? [] : [id],
       closedDevices,
-      hosts,
+      hosts: [...new Set(places.flatMap(({ host }) => host ?? []))],
+      // Without an id it may be any port that goes.
+      hangsOn:
+        id === undefined
+          ? []
+          : [objectKey('port', id), ...namedBy(bad, kept), ...places.map((place) => deviceKey(place))],
     })),
   ];
 }
@@ -71,12 +78,27 @@ function told(kind: ObjectKind, items: readonly [Item, ...Item[]]): Isolation {
     id: isId(id) ? id : undefined,
     name: typeof name === 'string' ? name : '',
     groupId: undefined,
+    places: items.map(({ place: { file, path } }) => ({ file, path })),
     problems: faults.map(located),
     isKept: false,
     portIds: [],
     closedDevices: [],
     hosts: [],
+    hangsOn: [],
   };
+}
+
+/** The groups and the network of a bad port, as far as they can be read, and of its last good version. */
+function namedBy({ items }: Bad, kept: Port | undefined): readonly string[] {
+  const groups = items.flatMap(({ fields }) => {
+    const value = field(fields, 'security_groups');
+    return Array.isArray(value) ? (value as readonly unknown[]) : [];
+  });
+  const networks = items.map(({ fields }) => field(fields, 'network_id'));
+  return [
+    ...[...groups, ...(kept?.securityGroupIds ?? [])].map((group) => objectKey('security group', String(group))),
+    ...[...networks, kept?.networkId].map((network) => objectKey('network', String(network))),
+  ];
 }
 
 /** Which ports use an object, of a topology in force. */

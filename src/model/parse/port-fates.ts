@@ -18,8 +18,8 @@ export interface PortsInForce {
 
 export interface PortFate extends Fate<Port> {
   readonly closedDevices: readonly string[];
-  /** That it names. */
-  readonly hosts: readonly string[];
+  /** That it claims, and that its last good version has. */
+  readonly places: readonly DevicePlace[];
 }
 
 /** Whoever says that a device on a host is its own, by good fields or bad ones. */
@@ -81,7 +81,7 @@ export function portsInForce(
     if (id === undefined || kept === undefined) open.push(claimant);
     else {
       ports.set(id, kept);
-      fates.push({ bad, id, kept, closedDevices: [], hosts: hostsOf(claimant) });
+      fates.push({ bad, id, kept, closedDevices: [], places: [...claimant.places, ...devicePlaces(kept)] });
     }
   }
   fates.push(...closeDevices(open, ports));
@@ -98,10 +98,6 @@ function placesClaimed({ items }: Bad, id: string | undefined, before: Port | un
   });
   const distinct = [...new Map(places.map((place) => [placeKey(place), place])).values()];
   return distinct.length > 0 || before === undefined ? distinct : devicePlaces(before);
-}
-
-function hostsOf({ places }: Claimant): readonly string[] {
-  return [...new Set(places.flatMap(({ host }) => host ?? []))];
 }
 
 /** Tells of devices that several claim. @returns those who do not get what they claim. */
@@ -171,6 +167,6 @@ function closeDevices(claimants: readonly Claimant[], ports: Map<string, Port>):
         taken.add(placeKey(place));
         devices.add(device);
       }
-      return { bad, id, kept: undefined, closedDevices: [...new Set(closed)], hosts: hostsOf(claimant) };
+      return { bad, id, kept: undefined, closedDevices: [...new Set(closed)], places };
     });
 }

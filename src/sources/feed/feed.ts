@@ -7,13 +7,17 @@ import { z } from 'zod';
 import { flawOfJson } from '../../model/json-text.js';
 import {
   applyTo,
+  deviceKey,
   devicePlaces,
   diffTopologies,
   EMPTY_TOPOLOGY,
+  objectKey,
   parseTopology,
   placeKey,
   quoteValue,
   type AddressGroup,
+  type Isolation,
+  type ObjectKind,
   type ParsedTopology,
   type Port,
   type SecurityGroup,
@@ -74,8 +78,10 @@ export class TopologyFeed {
   #subnets: Topology['subnets'] = new Map();
   /** Ids of ports by the device that they have on a host. */
   readonly #devices = new Map<string, string>();
-  /** While there are bad objects, each line has everything read again: what a change means for them is seen by no part alone. */
-  #hasBadObjects = false;
+  /** Of the bad objects that there are. */
+  #isolations: readonly Isolation[] = [];
+  /** What their fates hang on; a line that touches any of it has everything read again. */
+  #hangsOn: ReadonlySet<string> = new Set();
   /** Of the last line; undefined before the first. */
   #revision: number | undefined;
   #store: string | undefined;
@@ -141,7 +147,7 @@ export class TopologyFeed {
       for (const id of line.gone?.[collection] ?? []) this.#told[collection].delete(id);
       for (const fields of line[collection] ?? []) this.#told[collection].set(fields.id, fields);
     }
-    const short = this.#hasBadObjects ? undefined : this.#changeAlone(line);
+    const short = this.#touchesBadObjects(line) ? undefined : this.#changeAlone(line);
     if (short !== undefined) return short;
     const before: Topology = {
       ...EMPTY_TOPOLOGY,
@@ -166,8 +172,46 @@ export class TopologyFeed {
     for (const [id, group] of topology.addressGroups) this.#addressGroups.set(id, group);
     this.#networks = topology.networks;
     this.#subnets = topology.subnets;
-    this.#hasBadObjects = isolations.length > 0;
+    this.#isolations = isolations;
+    this.#hangsOn = new Set(isolations.flatMap(({ hangsOn }) => hangsOn));
     return parsed;
+  }
+
+  /** Whether a line may change what is in force of bad objects, or be read otherwise because of them. */
+  #touchesBadObjects({ gone, ...line }: FeedLine): boolean {
+    if (this.#isolations.length === 0) return false;
+    const { ports = [], security_groups: groups = [], address_groups: addressGroups = [] } = line;
+    const networks = [...(line.networks ?? []), ...(line.subnets ?? [])];
+    const goneBeside = [gone?.networks, gone?.subnets, gone?.security_groups, gone?.address_groups].flatMap(
+      (ids) => ids ?? [],
+    );
+    if (networks.length + goneBeside.length > 0) return true;
+    // What has no valid id may be anything.
+    if (this.#isolations.some(({ hangsOn }) => hangsOn.length === 0)) return true;
+    const rules = groups.flatMap((group) => objectsIn(group['security_group_rules']));
+    const portIds = [...ports.map(({ id }) => id), ...(gone?.ports ?? [])];
+    const devices = portIds.flatMap((id) => {
+      const before = this.#ports.get(id);
+      return before === undefined ? [] : devicePlaces(before).map((place) => deviceKey(place));
+    });
+    const named: readonly (readonly [ObjectKind, readonly unknown[]])[] = [
+      ['port', portIds],
+      ['network', ports.map((port) => port['network_id'])],
+      [
+        'security group',
+        [
+          ...groups.map(({ id }) => id),
+          ...ports.flatMap((port) => listIn(port['security_groups'])),
+          ...rules.map((rule) => rule['remote_group_id']),
+        ],
+      ],
+      [
+        'address group',
+        [...addressGroups.map(({ id }) => id), ...rules.map((rule) => rule['remote_address_group_id'])],
+      ],
+    ];
+    const keys = named.flatMap(([kind, ids]) => ids.map((id) => objectKey(kind, String(id))));
+    return [...keys, ...devices].some((key) => this.#hangsOn.has(key));
   }
 
   /** What a line changes where all of it is good; undefined where it is not. */
@@ -175,6 +219,7 @@ export class TopologyFeed {
     const { topology, problems, isolations } = parseTopology([{ file: this.name, content: this.#document(line) }]);
     const isContested = [...topology.ports.values()].some((port) =>
       devicePlaces(port).some((place) => {
+        if (this.#hangsOn.has(deviceKey(place))) return true;
         const owner = this.#devices.get(placeKey(place));
         return owner !== undefined && owner !== port.id && line.gone?.ports?.includes(owner) !== true;
       }),
@@ -197,7 +242,7 @@ export class TopologyFeed {
     for (const [id, port] of changes.ports) this.#place(id, port);
     applyTo(this.#securityGroups, changes.securityGroups);
     applyTo(this.#addressGroups, changes.addressGroups);
-    return { kind: 'changes', changes, problems, isolations: [] };
+    return { kind: 'changes', changes, problems, isolations: this.#isolations };
   }
 
   /** What changed, and of what it refers to as much as the parser asks. */

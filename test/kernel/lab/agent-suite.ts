@@ -4,7 +4,20 @@ import { eventually } from '../../support/waiting.js';
 import { isBridged, type Datapath } from '../../../compiler/index.js';
 import { backendName, environment, type LabBackend } from './flavour.js';
 import { Lab } from './lab.js';
-import { allow, back, CLIENT, forth, HOST, PAIR, PAIR_BRIDGE, pairDocument, reachIn, SERVER } from './pair.js';
+import {
+  allow,
+  back,
+  CLIENT,
+  forth,
+  HERE,
+  HOST,
+  PAIR,
+  PAIR_BRIDGE,
+  pairDocument,
+  portFields,
+  reachIn,
+  SERVER,
+} from './pair.js';
 import { TestAgent, type AgentOptions } from './test-agent.js';
 
 /** How an agent is to be started there. */
@@ -85,6 +98,21 @@ export function agentSuite(datapath: Datapath, backend: LabBackend = 'nftables')
       msg === 'started' ? [log.slice(index).find(({ way }) => way === 'everything')?.msg] : [],
     );
     expect(atStart).toEqual(['applied', 'nothing to change']);
+
+    // A bad port keeps its last good version; who starts has none, and closes it.
+    const broken = pairDocument([allow('udp', 53)], {
+      ports: [portFields(CLIENT, ['clients'], HERE), portFields({ ...SERVER, v4: '10.0.0.300' }, ['servers'], HERE)],
+    });
+    agent.write(broken);
+    await agent.until(({ isolated, settled }) => isolated[0]?.inForce === 'last good version' && settled);
+    expect(await exchange()).toEqual(open);
+    expect(await agent.end()).toBe(0);
+    await agent.run(options);
+    await agent.until(({ isolated, settled }) => isolated[0]?.inForce === 'nothing' && settled);
+    expect(await exchange()).toEqual([[], [], []]);
+    expect(await differs(lab, agent, datapath, ['--skip-invalid'])).toBe(0);
+    await agent.settled(pairDocument([allow('udp', 53)]));
+    expect(await exchange()).toEqual(open);
 
     expect(await agent.end()).toBe(0);
     expect(await exchange()).toEqual(open);

@@ -22,6 +22,8 @@ const LOOK_EVERY = 5;
 const SHOWN_LINES = 20;
 
 export interface AgentOptions {
+  /** Options that say where the topology comes from; the file that a test writes if absent. */
+  readonly source?: readonly string[];
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   /** Programs to go in front of `ip netns exec`. */
@@ -60,10 +62,10 @@ export class TestAgent {
     renameSync(next, this.path);
   }
 
-  start({ args = [], env = {}, wrapper = [] }: AgentOptions = {}): ChildProcess {
+  start({ source, args = [], env = {}, wrapper = [] }: AgentOptions = {}): ChildProcess {
     const command = [
       ...['ip', 'netns', 'exec', this.namespace, ...wrapper, process.execPath, MAIN, 'agent', '--host', HOST],
-      ...['--source', `file:${this.path}`, '--socket', this.socket, ...args],
+      ...[...(source ?? ['--source', `file:${this.path}`]), '--socket', this.socket, ...args],
     ];
     const [program = '', ...rest] = command;
     const child = spawn(program, rest, { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, ...env } });

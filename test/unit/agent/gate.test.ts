@@ -86,6 +86,44 @@ describe('a whole topology', () => {
   });
 });
 
+describe('bad ports', () => {
+  const spoilt = (count: number, lastGood: Topology): Topology => {
+    const ports = [...topology(count).ports.values()]
+      .filter(isLocal)
+      .map(({ id, device }) => ({ id, device, 'binding:host_id': 'here', network_id: 'n', mac_address: 'x' }));
+    return parseTopology([{ file: 't', content: { ports } }], { lastGood }).topology;
+  };
+
+  it('are not gone: their last good versions are there, or what closes their devices', () => {
+    const gate = new SourceGate(isLocal, false);
+    gate.remember(['tap0', 'tap1']);
+    expect(gate.whole(spoilt(2, EMPTY_TOPOLOGY), undefined).kind).toBe('topology');
+    gate.whole(topology(20), undefined);
+    expect(gate.whole(spoilt(20, gate.inForce), undefined).kind).toBe('topology');
+    expect(gate.whole(topology(0), undefined).kind).toBe('held');
+  });
+
+  it('that are closed may go', () => {
+    const gate = new SourceGate(isLocal, false);
+    gate.whole(spoilt(20, EMPTY_TOPOLOGY), undefined);
+    expect(gate.whole(EMPTY_TOPOLOGY, undefined).kind).toBe('topology');
+  });
+
+  it('keep what is in force, not what is held back', () => {
+    const gate = new SourceGate(isLocal, false);
+    gate.whole(topology(3), undefined);
+    gate.whole(EMPTY_TOPOLOGY, undefined);
+    expect([...gate.inForce.ports.keys()]).toEqual([...topology(3).ports.keys()]);
+    expect(gate.whole(spoilt(3, gate.inForce), undefined).kind).toBe('topology');
+    gate.changes({
+      ports: new Map([['port-00000001', undefined]]),
+      securityGroups: new Map(),
+      addressGroups: new Map(),
+    });
+    expect(gate.inForce.ports.has('port-00000001')).toBe(false);
+  });
+});
+
 it('single changes are obeyed, the last port of the host included', () => {
   const gate = new SourceGate(isLocal, false);
   gate.whole(topology(1), undefined);

@@ -6,8 +6,10 @@ import { eventually } from '../../support/waiting.js';
 import {
   applyTo,
   EMPTY_TOPOLOGY,
+  isolationKey,
   parseTopology,
   type AddressGroup,
+  type Isolation,
   type Port,
   type Problem,
   type SecurityGroup,
@@ -20,6 +22,7 @@ import type { SourceEvent } from '../../../src/sources/source.js';
 import { DatabaseSource } from '../../../src/api/topology/source.js';
 import { topologyDocument } from '../../../src/api/topology/lines.js';
 import { arbitraryDocument } from '../../support/arbitrary-topology.js';
+import { arbitraryBreakages, broken, isTwice } from '../../support/broken-topology.js';
 import { idOf, MEMBER, TestApi } from '../../support/api.js';
 
 const inForce = (): Topology => EMPTY_TOPOLOGY;
@@ -99,6 +102,36 @@ it('any changes, told line by line', () => {
         expect(followed.content).toEqual(contentOf(after));
       }
     }),
+    { numRuns: 200 },
+  );
+});
+
+it('any changes, some of which are bad, told line by line: what is in force is what everything at once would leave in force', () => {
+  // Two objects with one id are one in a feed.
+  const once = arbitraryBreakages.map((choices) => choices.filter((choice) => !isTwice(choice)));
+  fc.assert(
+    fc.property(
+      fc.array(fc.tuple(arbitraryDocument(), fc.option(once, { nil: [] })), { minLength: 2, maxLength: 6 }),
+      (steps) => {
+        const [feed, followed] = [new TopologyFeed('test'), new Followed()];
+        let before: Objects = {};
+        for (const [index, [document, choices]] of steps.entries()) {
+          const after = broken(document, choices).bad as unknown as Objects;
+          const line =
+            index === 0 ? JSON.stringify({ revision: 0, reset: true, ...after }) : lineBetween(before, after, index);
+          const expected = parseTopology([{ file: 'test', content: after }], { lastGood: followed.topology });
+          const event = feed.take(parseFeedLine(line), followed.topology);
+          followed.take(event);
+          before = after;
+          const whole = new Followed();
+          whole.take({ kind: 'topology', ...expected });
+          expect(followed.content).toEqual(whole.content);
+          const keysOf = (isolations: readonly Isolation[]): readonly string[] =>
+            isolations.map((one) => `${isolationKey(one).replace(/at .*/, '')} ${String(one.isKept)}`).sort();
+          expect(keysOf(event.isolations)).toEqual(keysOf(expected.isolations));
+        }
+      },
+    ),
     { numRuns: 200 },
   );
 });

@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { ImportError, recordsOf, usableRecordsOf } from '../../../src/api/import.js';
+import { State } from '../../../src/api/state.js';
+import { topologyDocument } from '../../../src/api/topology/lines.js';
 import { LmdbStore } from '../../../src/api/store/lmdb.js';
 import { importRecords, neutronDocument, storeDocument } from '../../../src/api/transfer.js';
 import { parseTopology } from '../../../src/model/index.js';
@@ -184,6 +186,54 @@ it('pages that lead in a circle end', async () => {
   const { port } = server.address() as AddressInfo;
   await expect(neutronDocument(`http://127.0.0.1:${port.toString()}`, undefined)).rejects.toThrow(/in a circle/);
   server.close();
+});
+
+it('what is left out is what an agent isolates, however many there are', () => {
+  const mac = (n: number): string => `fa:16:3e:00:00:${n.toString(16).padStart(2, '0')}`;
+  const port = (n: number, fields: object = {}): object => ({
+    id: `${n.toString().padStart(8, '0')}-1`,
+    network_id: 'n',
+    mac_address: mac(n),
+    security_groups: ['good', 'bad', 'nowhere', 'twice'],
+    ...fields,
+  });
+  const rule = (id: string, fields: object = {}): object => ({ id, direction: 'ingress', ...fields });
+  const content = {
+    networks: [{ id: 'n', name: 'n' }],
+    address_groups: [{ id: 'ag', name: 'ag', addresses: ['10.0.0.0/8', '10.0.0.0/33'] }],
+    security_groups: [
+      {
+        id: 'good',
+        security_group_rules: [
+          rule('r1'),
+          rule('r2', { remote_address_group_id: 'ag' }),
+          rule('r3', { remote_group_id: 'bad' }),
+          'x',
+        ],
+      },
+      { id: 'bad', statefull: true, security_group_rules: [rule('r4', { protocol: 'tcp' })] },
+      { id: 'twice', name: 'one', security_group_rules: [] },
+      { id: 'twice', name: 'other', security_group_rules: [] },
+    ],
+    ports: [
+      ...Array.from({ length: 30 }, (_none, n) => port(n)),
+      ...Array.from({ length: 30 }, (_none, n) => port(100 + n, { mac_address: 'x' })),
+      port(200),
+      port(200, { name: 'again' }),
+    ],
+  };
+  const { records } = usableRecordsOf([{ file: 'x', content }], true);
+  const ids = (kind: string): readonly string[] => records.filter((one) => one.kind === kind).map(({ id }) => id);
+  expect([ids('security_group'), ids('security_group_rule'), ids('address_group')]).toEqual([['good'], ['r1'], []]);
+  expect(ids('port')).toEqual(Array.from({ length: 30 }, (_none, n) => `${n.toString().padStart(8, '0')}-1`));
+  const state = new State();
+  for (const record of records) state.apply(record);
+  const stored = parseTopology([{ file: 'y', content: topologyDocument(state) }]).topology.ports;
+  const isolated = parseTopology([{ file: 'x', content }]).topology.ports;
+  const groupsOf = (ports: typeof stored): unknown =>
+    [...ports.values()].flatMap((one) => (one.filtering === 'closed' ? [] : [[one.id, one.securityGroupIds]]));
+  expect(groupsOf(stored)).toEqual(groupsOf(isolated));
+  expect(() => usableRecordsOf([{ file: 'x', content: { ...content, security_group: [] } }], true)).toThrow(/no key/);
 });
 
 it('is all or nothing, and never over what is there', async () => {

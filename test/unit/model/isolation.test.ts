@@ -14,9 +14,9 @@ import {
   type Topology,
 } from '../../../src/model/index.js';
 import { arbitraryDocument } from '../../support/arbitrary-topology.js';
+import { arbitraryBreakages, broken, listOf, type Document } from '../../support/broken-topology.js';
 
 type Fields = Readonly<Record<string, unknown>>;
-type Document = Readonly<Record<string, unknown>>;
 
 const parse = (content: unknown, lastGood?: Topology): ParsedTopology =>
   parseTopology([{ file: 't.json', content }], lastGood === undefined ? {} : { lastGood });
@@ -381,105 +381,6 @@ describe('what is wrong with a document as a whole', () => {
 
 // Any topology, and any objects of it that break
 
-type Breakage = (object: Fields) => readonly Fields[];
-
-const put =
-  (fields: Fields): Breakage =>
-  (object) => [{ ...object, ...fields }];
-const twice: Breakage = (object) => [object, { ...object, description: 'again' }];
-
-const BREAKAGES = {
-  ports: [
-    put({ mac_address: 'x' }),
-    put({ fixed_ips: [{ ip_address: '10.0.0.300' }] }),
-    put({ bogus: 1 }),
-    put({ security_groups: 5 }),
-    put({ device: 'a b' }),
-    put({ admin_state_up: 'no' }),
-    put({ 'binding:host_id': {} }),
-    twice,
-  ],
-  security_groups: [put({ stateful: 'x' }), put({ security_group_rules: {} }), put({ bogus: 1 }), twice],
-  address_groups: [put({ addresses: ['10.0.0.0/8', 'x'] }), put({ bogus: 1 }), put({ addresses: 5 })],
-  rules: [
-    put({ protocol: 'nonsense' }),
-    put({ protocol: 'tcp', port_range_min: 0, port_range_max: 65535 }),
-    put({ protocol: 'tcp', port_range_min: 443, port_range_max: 80 }),
-    put({ direction: 'up' }),
-    put({ remote_ip_prefix: '10.0.0.0/99', remote_group_id: null, remote_address_group_id: null }),
-    put({ bogus: 1 }),
-  ],
-} as const satisfies Readonly<Record<string, readonly Breakage[]>>;
-
-type Broken = keyof typeof BREAKAGES;
-
-interface Choice {
-  readonly kind: Broken;
-  readonly where: number;
-  readonly how: number;
-}
-
-const arbitraryChoices = fc.array(
-  fc.record({
-    kind: fc.constantFrom<Broken>('ports', 'security_groups', 'address_groups', 'rules'),
-    where: fc.nat(1000),
-    how: fc.nat(1000),
-  }),
-  { minLength: 1, maxLength: 4 },
-);
-
-const listOf = (content: Document, key: string): readonly Fields[] => content[key] as readonly Fields[];
-
-/** The document with these objects broken, and the one that says the same without them. */
-function broken(content: Document, choices: readonly Choice[]): { readonly bad: Document; readonly without: Document } {
-  const isGone = { ports: new Set<unknown>(), groups: new Set<unknown>(), addressGroups: new Set<unknown>() };
-  let bad = content;
-  const brokenRules = new Map<Fields, Fields>();
-  for (const { kind, where, how } of choices) {
-    if (kind === 'rules') {
-      const rules = listOf(content, 'security_groups').flatMap((one) => listOf(one, 'security_group_rules'));
-      const rule = rules[where % rules.length];
-      const [result] = rule === undefined ? [] : (BREAKAGES.rules[how % BREAKAGES.rules.length]?.(rule) ?? []);
-      if (rule !== undefined && result !== undefined) brokenRules.set(rule, result);
-      continue;
-    }
-    const list = listOf(content, kind);
-    const object = list[where % list.length];
-    if (object === undefined) continue;
-    const gone = kind === 'ports' ? isGone.ports : kind === 'security_groups' ? isGone.groups : isGone.addressGroups;
-    if (gone.has(object['id'])) continue;
-    gone.add(object['id']);
-    const all: readonly Breakage[] = BREAKAGES[kind];
-    bad = {
-      ...bad,
-      [kind]: listOf(bad, kind).flatMap((one) => (one === object ? (all[how % all.length]?.(one) ?? []) : [one])),
-    };
-  }
-  const withRules = (document: Document, map: (rule: Fields) => readonly Fields[]): Document => ({
-    ...document,
-    security_groups: listOf(document, 'security_groups').map((one) =>
-      Array.isArray(one['security_group_rules'])
-        ? { ...one, security_group_rules: listOf(one, 'security_group_rules').flatMap(map) }
-        : one,
-    ),
-  });
-  const without = withRules(
-    {
-      ...content,
-      ports: listOf(content, 'ports')
-        .filter(({ id }) => !isGone.ports.has(id))
-        .map((one) => ({
-          ...one,
-          security_groups: (one['security_groups'] as readonly string[]).filter((id) => !isGone.groups.has(id)),
-        })),
-      security_groups: listOf(content, 'security_groups').filter(({ id }) => !isGone.groups.has(id)),
-      address_groups: listOf(content, 'address_groups').filter(({ id }) => !isGone.addressGroups.has(id)),
-    },
-    (rule) => (brokenRules.has(rule) ? [] : [rule]),
-  );
-  return { bad: withRules(bad, (rule) => [brokenRules.get(rule) ?? rule]), without };
-}
-
 function rulesetOf(topology: Topology, isLocal: (port: Port) => boolean): string {
   return printRuleset(compile(topology, isLocal, { ...DEFAULT_OPTIONS, datapath: 'bridge' }).ruleset);
 }
@@ -487,7 +388,7 @@ function rulesetOf(topology: Topology, isLocal: (port: Port) => boolean): string
 describe('any objects of any topology that break', () => {
   it('change nothing that is in force, as long as there are their last good versions', () => {
     fc.assert(
-      fc.property(arbitraryDocument(), arbitraryChoices, (content, choices) => {
+      fc.property(arbitraryDocument(), arbitraryBreakages, (content, choices) => {
         const { topology: before } = parse(content);
         const { bad } = broken(content, choices);
         const { topology, isUsable } = parse(bad, before);
@@ -501,7 +402,7 @@ describe('any objects of any topology that break', () => {
 
   it('are what they are without them for everybody else, where there are none', () => {
     fc.assert(
-      fc.property(arbitraryDocument(), arbitraryChoices, (content, choices) => {
+      fc.property(arbitraryDocument(), arbitraryBreakages, (content, choices) => {
         const { bad, without } = broken(content, choices);
         const [isolated, expected] = [parse(bad), parse(without)];
         expect(isolated.isUsable).toBe(true);
@@ -520,7 +421,7 @@ describe('any objects of any topology that break', () => {
 
   it('are told alike, in whatever order they stand', () => {
     fc.assert(
-      fc.property(arbitraryDocument(), arbitraryChoices, (content, choices) => {
+      fc.property(arbitraryDocument(), arbitraryBreakages, (content, choices) => {
         const { topology: before } = parse(content);
         const { bad } = broken(content, choices);
         const reversed = Object.fromEntries(
