@@ -248,7 +248,7 @@ describe('source', () => {
       renameSync(join(folder, `link-${name}`), join(folder, 'current'));
     };
     version('one', OPEN);
-    agent.start({ args: ['--source', `file:${join(folder, 'current')}`] });
+    agent.start({ source: ['--source', `file:${join(folder, 'current')}`] });
     await agent.until(({ enforced }) => enforced);
     expect(await reach(forth('v4', 17, 53), forth('v4', 17, 54))).toEqual([[SERVER.device], []]);
     version('two', pairDocument([allow('udp', 54)]));
