@@ -17,6 +17,7 @@ import { serveMetrics, serveSocket } from './server.js';
 import { notify, startWatchdog } from './service-manager.js';
 import type { AgentStatus, PortState, PortStatus } from './status.js';
 import type { WatchEvent } from './watch/events.js';
+import { Looks } from './watch/looks.js';
 import { SwitchWatch } from './watch/switches.js';
 import { Watcher } from './watch/watcher.js';
 
@@ -51,6 +52,7 @@ export class Agent {
   /** Of the topology that is held back. */
   #heldIsolations: readonly Isolation[] = [];
   readonly #switches: SwitchWatch;
+  readonly #looks = new Looks(async () => this.#enforcer.look());
   readonly #metrics = new Metrics();
   readonly #conntrack = new Conntrack();
   readonly #startedAt = new Date();
@@ -101,10 +103,17 @@ export class Agent {
       onDrift: (changes) => {
         this.#drift.found++;
         this.#metrics.drift.inc({ kind: 'found' });
-        log.warn({ changes }, 'verification found our rules changed');
+        log.warn({ changes }, 'what is loaded is not what we left there: it is put right');
       },
       onClosed: (opened) => {
         log.warn({ tables: opened.map(({ family }) => family) }, 'closed until what is loaded is known');
+      },
+      onOvertaken: (overtaking) => {
+        for (const { rule, isTerminal } of overtaking) {
+          if (isTerminal)
+            log.warn(`before ours stands a rule at which packets may end; ours go back to the front: ${rule}`);
+          else log.info(`before ours stands a rule of others; ours go back to the front: ${rule}`);
+        }
       },
       onBlind: () => {
         if (!this.#isBlind)
@@ -166,6 +175,7 @@ export class Agent {
     }
     this.#watcher.start();
     if (options.datapath === 'bridge-netfilter') this.#switches.start();
+    if (backend === 'iptables') this.#looks.start();
     source.start(
       (event) => {
         this.#sourceSays(event);
@@ -211,6 +221,7 @@ export class Agent {
     this.settings.source.stop();
     this.#watcher.stop();
     this.#switches.stop();
+    this.#looks.stop();
     clearTimeout(this.#verifyTimer);
     this.#stopWatchdog();
     await this.#enforcer.stop();
@@ -239,6 +250,7 @@ export class Agent {
       lateSince: lateFor === undefined ? undefined : agoInSeconds(lateFor),
       lastError: this.#switches.fault ?? this.#enforcer.lastError,
       leftover: this.#enforcer.leftover,
+      overtaking: this.#enforcer.overtaking.filter(({ isTerminal }) => isTerminal).map(({ rule }) => rule),
       overlaps: this.#enforcer.compiler.overlaps(),
       markWriters: this.#markWriters,
       source: {
@@ -292,6 +304,10 @@ export class Agent {
   #heard(event: Exclude<WatchEvent, { kind: 'alive' }>): void {
     if (event.kind === 'table-changed') {
       this.#enforcer.tableChanged(event.change);
+      return;
+    }
+    if (event.kind === 'iptables-changed') {
+      this.#enforcer.iptablesChanged(event.change);
       return;
     }
     this.#enforcer.setLinks(event);

@@ -24,8 +24,8 @@ export function closingText(options: CompileOptions, devices: readonly string[],
       const how = opened.find(({ family }) => family === table.family)?.how;
       if (how === undefined) return [];
       const name = `${table.family} ${table.name}`;
-      // A table that sees no packet holds nothing to keep.
-      const anew = how === 'dormant' ? `table ${name}\ndelete table ${name}\n` : '';
+      // A table that sees no packet holds nothing to keep; what leads past what is closed must go.
+      const anew = how !== 'gone' ? `table ${name}\ndelete table ${name}\n` : '';
       return [`${anew}${printTable(closing(table, devices))}`];
     })
     .join('');

@@ -1,12 +1,12 @@
 /**
  * Which transactions of nf_tables are ours. The kernel tells of each one by its generation and by the port id of the socket that made
- * it; numbers of processes are used again, so one of ours is ours once: within the generations that it can have made, until its
+ * it; numbers of processes are used again, so each of ours is ours once: within the generations that it can have made, until its
  * notice is heard.
  */
 import { KernelError } from './kernel/errors.js';
 import { applyText } from './kernel/nft.js';
 import { readGeneration } from './netlink/generation.js';
-import type { TableChanged } from './watch/events.js';
+import type { Committed } from './watch/events.js';
 
 /** The kernel tells of a transaction at once; a watching process that is late by as much is to be doubted. In milliseconds. */
 const NOTICE_WITHIN = 1000;
@@ -15,8 +15,11 @@ interface Commit {
   readonly before: number;
   /** Undefined while the program runs. */
   after: number | undefined;
-  /** Of the program, which is nft(8)'s port id, too. */
+  /** Of the program, which is the port id of nft(8) and of iptables-nft, too. */
   pid: number | undefined;
+  /** How many transactions it makes, at most; and how many of them were not told of. */
+  readonly most: number;
+  awaited: number;
 }
 
 export class Commits {
@@ -30,10 +33,21 @@ export class Commits {
    * @throws KernelError `ineffective` when nft says that it did and the kernel has made none.
    */
   async apply(text: string): Promise<void> {
-    const commit: Commit = { before: await readGeneration(), after: undefined, pid: undefined };
+    await this.run('nft', 1, async (onStart) => applyText(text, onStart));
+  }
+
+  /**
+   * Runs a program that makes transactions.
+   * @param most how many.
+   * @param start is given what must be called with the program's process id.
+   * @throws KernelError `ineffective` when the program says that it did and the kernel has made none.
+   */
+  async run(name: string, most: number, start: (onStart: (pid: number) => void) => Promise<void>): Promise<void> {
+    const before = await readGeneration();
+    const commit: Commit = { before, after: undefined, pid: undefined, most, awaited: most };
     this.#expected.add(commit);
     try {
-      await applyText(text, (pid) => {
+      await start((pid) => {
         commit.pid = pid;
       });
       commit.after = await readGeneration();
@@ -44,18 +58,23 @@ export class Commits {
     }
     if (commit.after === commit.before) {
       this.#expected.delete(commit);
-      throw new KernelError('ineffective', 'nft said that it had applied a transaction, and the kernel has made none');
+      throw new KernelError(
+        'ineffective',
+        `${name} said that it had applied a transaction, and the kernel has made none`,
+      );
     }
     const timer = setTimeout(() => {
-      if (this.#expected.delete(commit)) this.onSilence();
+      if (this.#expected.delete(commit) && commit.awaited === commit.most) this.onSilence();
     }, NOTICE_WITHIN);
     timer.unref();
   }
 
   /** True when the transaction is one of ours; its notice is awaited no more. */
-  claims({ generation, portId }: TableChanged): boolean {
+  claims({ generation, portId }: Committed): boolean {
     for (const commit of this.#expected) {
-      if (commit.pid === portId && couldHaveMade(commit, generation)) return this.#expected.delete(commit);
+      if (commit.pid !== portId || !couldHaveMade(commit, generation)) continue;
+      if (--commit.awaited === 0) this.#expected.delete(commit);
+      return true;
     }
     return false;
   }

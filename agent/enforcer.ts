@@ -9,6 +9,7 @@ import { setTimeout } from 'node:timers/promises';
 import {
   HostCompiler,
   isManagedDevice,
+  tableFamilies,
   type CompileOptions,
   type Touched,
   type Transaction,
@@ -24,7 +25,7 @@ import {
   type Topology,
   type TopologyChanges,
 } from '../src/model/index.js';
-import type { Backend, BackendName, Plan } from './backends/backend.js';
+import type { Backend, BackendName, BackendParts, Overtaking, Plan } from './backends/backend.js';
 import { IptablesBackend } from './backends/iptables.js';
 import { NftablesBackend } from './backends/nftables.js';
 import { closingText } from './closing.js';
@@ -34,7 +35,7 @@ import { FormerDevices, isFormerDevice } from './former.js';
 import { isolate } from './isolate.js';
 import { KernelError } from './kernel/errors.js';
 import { endPrograms } from './kernel/program.js';
-import type { LinkEvent, Opened, TableChanged } from './watch/events.js';
+import type { IptablesChanged, LinkEvent, Opened, TableChanged } from './watch/events.js';
 
 /** Between tries after a failure, in milliseconds: doubled each time. */
 const BACKOFF = { first: 50, most: 5000 };
@@ -71,6 +72,8 @@ export interface EnforcerListener {
   readonly onForeignChange: (pid: number, program: string) => void;
   /** What is loaded was not what was wanted, and nobody's change was noticed. */
   readonly onDrift: (changes: number) => void;
+  /** Rules of others stood before ours, which go back to the front. */
+  readonly onOvertaken: (overtaking: readonly Overtaking[]) => void;
   readonly onIsolated: (ports: ReadonlyMap<string, string>) => void;
   /** Tables were closed at once, after what somebody did to them. */
   readonly onClosed: (opened: readonly Opened[]) => void;
@@ -126,6 +129,9 @@ export class Enforcer {
   #toClose: readonly Opened[] = [];
   #closing: Promise<void> | undefined;
   #isWatched = false;
+  #overtaking: readonly Overtaking[] = [];
+  /** Counts what changed: of what is wanted, and of what is loaded by us. */
+  #step = 0;
 
   constructor(
     private readonly isLocal: (port: Port) => boolean,
@@ -136,7 +142,11 @@ export class Enforcer {
     const isOurs = (port: Port): boolean => isFormerDevice(port) || this.isLocal(port);
     this.compiler = new HostCompiler(isOurs, options);
     this.#former = new FormerDevices(options);
-    const parts = { applyNft: async (text: string) => this.#commits.apply(text), isLocal: isOurs };
+    const parts: BackendParts = {
+      applyNft: async (text) => this.#commits.apply(text),
+      commitRules: async (program, tables, start) => this.#commits.run(program, tables, start),
+      isLocal: isOurs,
+    };
     this.#backend =
       backend === 'nftables'
         ? new NftablesBackend(this.compiler, options, parts)
@@ -229,6 +239,35 @@ export class Enforcer {
     this.doubt(`changed by ${program} (process ${pid.toString()})`);
   }
 
+  iptablesChanged(change: IptablesChanged): void {
+    // What another backend left there is no rule of ours any more.
+    if (!this.#backend.isInIptablesNft || this.#commits.claims(change)) return;
+    const { pid, program, isGone } = change;
+    this.listener.onForeignChange(pid, program);
+    if (isGone) this.#closeAtOnce([{ family: tableFamilies(this.options.datapath).policy, how: 'unguarded' }]);
+    this.#isDisturbed = true;
+    this.doubt(`changed by ${program} (process ${pid.toString()})`);
+  }
+
+  /**
+   * Looks at what the kernel tells nobody of, and compares everything when it is not as it was left.
+   * @returns false when what happened meanwhile makes the look worth nothing.
+   */
+  async look(): Promise<boolean> {
+    if (this.#backend.look === undefined) return true;
+    if (!this.isIdle || !this.#isEnforced) return false;
+    const step = this.#step;
+    try {
+      const isRight = await this.#backend.look();
+      if (step !== this.#step) return false;
+      if (!isRight) this.doubt(LOOK);
+    } catch (error) {
+      if (step !== this.#step) return false;
+      this.doubt(`${LOOK} failed: ${error instanceof Error ? error.message : String(error)}`);
+    }
+    return true;
+  }
+
   /** Compares everything at the next opportunity. */
   doubt(reason: string): void {
     this.#doubt = reason;
@@ -258,6 +297,11 @@ export class Enforcer {
   /** What of a former packet filter could not be removed. */
   get leftover(): string | undefined {
     return this.#backend.leftover;
+  }
+
+  /** Rules of others that stand before ours, as far as is known. */
+  get overtaking(): readonly Overtaking[] {
+    return this.#overtaking;
   }
 
   get lastError(): string | undefined {
@@ -319,6 +363,7 @@ export class Enforcer {
     const all = former.size === 0 ? changes : { ...changes, ports: new Map([...changes.ports, ...former]) };
     if (isEmpty(all)) return;
     this.compiler.update(all);
+    this.#step++;
     this.#hasChanges = true;
     this.#changedAt ??= performance.now();
     this.#pendingSince ??= performance.now();
@@ -374,6 +419,7 @@ export class Enforcer {
     await Promise.resolve();
     while (this.#hasWork()) {
       await this.#closing;
+      this.#step++;
       this.#isDisturbed = false;
       const reason = this.#doubt;
       this.#runningSince = this.#pendingSince;
@@ -428,8 +474,10 @@ export class Enforcer {
     try {
       const startedAt = performance.now();
       const plan = await this.#backend.plan(this.#failures >= FAILURES_BEFORE_REPLACING);
-      if (reason === VERIFICATION && plan.changes > 0) this.listener.onDrift(plan.changes);
+      if ((reason === VERIFICATION || reason === LOOK) && plan.changes > 0) this.listener.onDrift(plan.changes);
       if (!plan.areBodiesKnown) this.listener.onBlind();
+      this.#overtaking = plan.overtaking ?? [];
+      if (this.#overtaking.length > 0) this.listener.onOvertaken(this.#overtaking);
       // Whoever took our tables away later left flows that nobody vouches for.
       if (plan.isFirst === true && reason === AT_START) await this.listener.onFirstLoad();
       try {
@@ -440,6 +488,7 @@ export class Enforcer {
         this.#doubt = 'ports that the kernel refuses were closed';
         return;
       }
+      this.#overtaking = [];
       if (this.#isUnconfirmed) await this.#confirm(plan);
       this.#report(plan, 'everything', reason, startedAt, changedAt);
     } catch (error) {
@@ -534,6 +583,9 @@ function isGrowth(transaction: Transaction): boolean {
 
 /** The reason of the first comparison. */
 const AT_START = 'start';
+
+/** The reason of a comparison after a look at what the kernel tells nobody of. */
+const LOOK = 'a look at iptables and ipset';
 
 /** The reason of a comparison that nothing asked for. */
 export const VERIFICATION = 'verification';

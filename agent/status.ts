@@ -63,6 +63,8 @@ export interface AgentStatus {
   readonly lastError: string | undefined;
   /** What of a former packet filter's rules could not be removed, and why. They only take away; it is tried again. */
   readonly leftover: string | undefined;
+  /** Rules of others in iptables at which packets may end before they get to ours; ours go back to the front. */
+  readonly overtaking: readonly string[];
   /** Addresses that networks of this host share, and who pays for it. */
   readonly overlaps: readonly string[];
   /** Rules of others that write whole conntrack marks or, with br_netfilter, whole packet marks: our bits go with them. */

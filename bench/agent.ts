@@ -122,6 +122,7 @@ class Reports {
     },
     onForeignChange: (): void => undefined,
     onDrift: (): void => undefined,
+    onOvertaken: (): void => undefined,
     onIsolated: (): void => undefined,
     onClosed: (): void => undefined,
     onBlind: (): void => undefined,
@@ -220,7 +221,7 @@ async function linkLatency(): Promise<void> {
   const enforcer = new Enforcer(here, DEFAULT_OPTIONS, 'nftables', reports.listener);
   const watcher = new Watcher({
     onEvent: (event) => {
-      if (event.kind === 'table-changed') return;
+      if (event.kind === 'table-changed' || event.kind === 'iptables-changed') return;
       enforcer.setLinks(event);
       if (event.kind === 'links') enforcer.watchBegins();
     },

@@ -9,7 +9,7 @@ export * from './options.js';
 export { hostPolicy, type HostPolicy, type MemberSet } from './host-policy.js';
 export { baselineTables } from './baseline.js';
 export { summarise, type Summary } from './summary.js';
-export { besideIptables, compileRuleset } from './ruleset/compile.js';
+export { besideIptables, compileRuleset, tableFamilies } from './ruleset/compile.js';
 export { TABLE_NAME } from './ruleset/closed.js';
 export { tallySetName } from './ruleset/build.js';
 export { ADMIT, flowBits, type FlowBits } from './ruleset/admission.js';
@@ -20,8 +20,15 @@ export { HostCompiler, type Touched } from './incremental/host-compiler.js';
 export { runEgress, runIngress, type Passage } from './ruleset/run.js';
 export { fullRuleText, printRuleset, printTable, printTables } from './nftables/text.js';
 export { printRulesetJson } from './nftables/json.js';
-export { iptablesHoldsAdmission, IptablesMemory, iptablesProgram, iptablesRules } from './iptables/program.js';
+export {
+  iptablesHoldsAdmission,
+  IptablesMemory,
+  iptablesProgram,
+  iptablesRules,
+  memberSets,
+} from './iptables/program.js';
 export { memberChanges } from './iptables/members.js';
+export { OF_THE_KERNEL as IPTABLES_HOOKS, OURS as IPTABLES_PREFIX } from './iptables/names.js';
 export { readIpsets, readIptables } from './iptables/listing.js';
 export { EMPTY_PROGRAM, planIptables, type IptablesPlan, type IptablesStep } from './iptables/plan.js';
 export { printIpsets, printIptables } from './iptables/text.js';

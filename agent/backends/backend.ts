@@ -1,12 +1,15 @@
 /** What the reconcile loop asks of a packet filter. */
 import type { Transaction } from '../../compiler/index.js';
 import type { Port } from '../../src/model/index.js';
+import type { CommitRules } from '../kernel/iptables.js';
 
 export type BackendName = 'nftables' | 'iptables';
 
 export interface Backend {
   /** What of another packet filter's rules of ours could not be removed, and why; it is tried again. They only take away. */
   readonly leftover: string | undefined;
+  /** True where rules of ours are in iptables-nft, of whose changes the kernel tells. */
+  readonly isInIptablesNft: boolean;
   /**
    * Reads back what is loaded and compares it with a compilation from scratch: changes until then count as taken.
    * @param anew to replace everything of ours, whatever it looks like.
@@ -14,6 +17,11 @@ export interface Backend {
   plan(anew: boolean): Promise<Plan>;
   /** The steps that the incremental compiler gives, as steps of this packet filter. What is loaded must be known. */
   change(transaction: Transaction): Plan;
+  /**
+   * Looks at what the kernel tells nobody of; undefined where it tells of everything.
+   * @returns false when what is loaded is not what was carried out last. What came to the compiler since then counts as wrong.
+   */
+  look?(): Promise<boolean>;
   /** True when the kernel would take the rules of these ports alone; nothing is applied. */
   wouldTake(isLocal: (port: Port) => boolean): Promise<boolean>;
 }
@@ -25,13 +33,24 @@ export interface Plan {
   readonly areBodiesKnown: boolean;
   /** True when nothing that is loaded gives live flows the bits that these rules ask for. */
   readonly isFirst?: boolean;
+  /** Rules of others that packets met before ours when what is loaded was read; ours go back to the front. Absent for none. */
+  readonly overtaking?: readonly Overtaking[];
   /** @throws KernelError; then the former rules stand. */
   apply(): Promise<void>;
+}
+
+export interface Overtaking {
+  /** Where it stands, and what it is. */
+  readonly rule: string;
+  /** True when a packet may end there, and never gets to ours. */
+  readonly isTerminal: boolean;
 }
 
 /** What both kinds are made of. */
 export interface BackendParts {
   /** Applies nft text as one transaction. */
   readonly applyNft: (text: string) => Promise<void>;
+  /** Runs a program that changes rules of iptables-nft. */
+  readonly commitRules: CommitRules;
   readonly isLocal: (port: Port) => boolean;
 }

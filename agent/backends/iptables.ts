@@ -14,6 +14,7 @@ import {
   iptablesProgram,
   iptablesRules,
   memberChanges,
+  memberSets,
   planIptables,
   planTransaction,
   printIptables,
@@ -29,9 +30,17 @@ import {
   type Transaction,
 } from '../../compiler/index.js';
 import { FAMILIES, type Port } from '../../src/model/index.js';
-import { carryOut, doubted, readLoadedIptables, removeOtherFlavour, wouldTakeRules } from '../kernel/iptables.js';
+import {
+  carryOut,
+  defaultFlavour,
+  doubted,
+  readLoadedIptables,
+  removeOtherFlavour,
+  wouldTakeRules,
+} from '../kernel/iptables.js';
+import { IptablesLook } from '../kernel/iptables-look.js';
 import { judgeBodies, readLoadedTables, wouldApply } from '../kernel/nft.js';
-import type { Backend, BackendParts, Plan } from './backend.js';
+import type { Backend, BackendParts, Overtaking, Plan } from './backend.js';
 import { countChanges } from './nftables.js';
 
 export class IptablesBackend implements Backend {
@@ -41,7 +50,13 @@ export class IptablesBackend implements Backend {
   #beside: readonly TableState[] = [];
   /** True once nothing of ours can be left in the other flavour of iptables. */
   #isMoved = false;
+  /** Undefined until it was asked for. */
+  #flavour: 'nft' | 'legacy' | undefined;
   leftover: string | undefined;
+  readonly #look = new IptablesLook(() => ({
+    sets: [...memberSets(this.compiler.policy()), ...this.#rules.sets],
+    families: this.#rules.families,
+  }));
 
   constructor(
     private readonly compiler: HostCompiler,
@@ -49,7 +64,16 @@ export class IptablesBackend implements Backend {
     private readonly parts: BackendParts,
   ) {}
 
+  async look(): Promise<boolean> {
+    return this.#look.isRight(!this.isInIptablesNft);
+  }
+
+  get isInIptablesNft(): boolean {
+    return this.#flavour === 'nft';
+  }
+
   async plan(anew: boolean): Promise<Plan> {
+    this.#flavour ??= await defaultFlavour();
     const [loaded, loadedTables] = await Promise.all([readLoadedIptables(), readLoadedTables()]);
     // What came while we read is in the compilation.
     this.compiler.take();
@@ -61,6 +85,7 @@ export class IptablesBackend implements Backend {
     return {
       changes: plan.changes,
       areBodiesKnown: judged.areBodiesKnown,
+      overtaking: overtakingOf(loaded),
       isFirst: !iptablesHoldsAdmission(loaded) && !holdsAdmission(loadedTables),
       apply: async () => {
         await plan.apply();
@@ -73,7 +98,7 @@ export class IptablesBackend implements Backend {
     const { sets, isMore } = memberChanges(transaction);
     if (!isMore) {
       const plan = planIptables(EMPTY_PROGRAM, EMPTY_PROGRAM, sets);
-      return { changes: plan.changes.length, areBodiesKnown: true, apply: async () => carryOut(plan) };
+      return { changes: plan.changes.length, areBodiesKnown: true, apply: async () => this.#carryOut(plan) };
     }
     const policy = this.compiler.policy();
     const rules = iptablesRules(policy, this.options, this.#memory);
@@ -87,6 +112,11 @@ export class IptablesBackend implements Backend {
       if (!(await wouldTakeRules(family, printIptables(program, family)))) return false;
     }
     return wouldApply(printTables(besideIptables(policy, this.options)));
+  }
+
+  async #carryOut(plan: IptablesPlan): Promise<void> {
+    this.#look.forget();
+    await carryOut(plan, this.isInIptablesNft ? { commit: this.parts.commitRules } : {});
   }
 
   async #removeOther(): Promise<void> {
@@ -106,7 +136,7 @@ export class IptablesBackend implements Backend {
       changes: plan.changes.length + countChanges(transaction),
       areBodiesKnown: true,
       apply: async () => {
-        await carryOut(plan);
+        await this.#carryOut(plan);
         // Last: what stands in tables of nftables from a former backend goes when these rules are in force.
         if (transaction.length > 0) await this.parts.applyNft(printTransaction(transaction));
         this.#rules = rules;
@@ -114,4 +144,17 @@ export class IptablesBackend implements Backend {
       },
     };
   }
+}
+
+function overtakingOf({ families }: IptablesProgram): readonly Overtaking[] {
+  return FAMILIES.flatMap((family) =>
+    (['raw', 'mangle'] as const).flatMap((table) =>
+      families[family][table].flatMap(({ name, overtaking = [] }) =>
+        overtaking.map(({ text, isTerminal }) => ({
+          rule: `${family === 'IPv4' ? 'iptables' : 'ip6tables'} -t ${table} -A ${name} ${text}`,
+          isTerminal,
+        })),
+      ),
+    ),
+  );
 }

@@ -22,6 +22,7 @@ export class NftablesBackend implements Backend {
   /** True once nothing of ours can be left in iptables. */
   #isMoved = false;
   leftover: string | undefined;
+  readonly isInIptablesNft = false;
 
   constructor(
     private readonly compiler: HostCompiler,

@@ -31,12 +31,27 @@ const DESTROY_WITHIN = 2000;
 
 /** Our chains and sets, as the kernel holds them. */
 export async function readLoadedIptables(flavour: Flavour = 'default'): Promise<IptablesProgram> {
-  const [sets, v4, v6] = await Promise.all([
-    run('ipset', ['save']),
-    listRules('IPv4', flavour),
-    listRules('IPv6', flavour),
-  ]);
-  return { sets: readIpsets(sets), families: { IPv4: v4, IPv6: v6 } };
+  return readListing(await listIptables(flavour));
+}
+
+/** What the programs list. */
+interface IptablesListing {
+  readonly sets: string;
+  readonly rules: Readonly<Record<Family, string>>;
+}
+
+async function listIptables(flavour: Flavour): Promise<IptablesListing> {
+  const [sets, v4, v6] = await Promise.all([listSets(), listRules('IPv4', flavour), listRules('IPv6', flavour)]);
+  return { sets, rules: { IPv4: v4, IPv6: v6 } };
+}
+
+function readListing({ sets, rules }: IptablesListing): IptablesProgram {
+  return { sets: readIpsets(sets), families: { IPv4: readIptables(rules.IPv4), IPv6: readIptables(rules.IPv6) } };
+}
+
+/** What `ipset save` says. */
+export async function listSets(): Promise<string> {
+  return run('ipset', ['save']);
 }
 
 /** What is loaded of ours, by flavour. Asks only for what the kernel has tables of. */
@@ -89,14 +104,36 @@ export function doubted({ sets, families }: IptablesProgram): IptablesProgram {
 }
 
 /**
+ * Runs a program that changes rules.
+ * @param tables how many, each in a transaction of its own.
+ * @param start is given what is to be called with the program's process id.
+ */
+export type CommitRules = (
+  program: string,
+  tables: number,
+  start: (onStart: (pid: number) => void) => Promise<void>,
+) => Promise<void>;
+
+const commitUnheard: CommitRules = async (_program, _tables, start) => start(() => undefined);
+
+export interface CarryOutOptions {
+  readonly flavour?: Flavour;
+  /** How programs that change rules are run, for a caller that hears of what they did. */
+  readonly commit?: CommitRules;
+}
+
+/**
  * Carries out a plan.
  * @throws KernelError; what was narrowed before a refused step is as it was.
  */
-export async function carryOut({ steps }: Pick<IptablesPlan, 'steps'>, flavour: Flavour = 'default'): Promise<void> {
+export async function carryOut(
+  { steps }: Pick<IptablesPlan, 'steps'>,
+  { flavour = 'default', commit = commitUnheard }: CarryOutOptions = {},
+): Promise<void> {
   let undo = '';
   for (const step of steps) {
     try {
-      await carryOutStep(step, flavour);
+      await carryOutStep(step, flavour, commit);
     } catch (error) {
       if (undo !== '') await run('ipset', ['restore'], undo).catch(() => undefined);
       throw error;
@@ -106,17 +143,32 @@ export async function carryOut({ steps }: Pick<IptablesPlan, 'steps'>, flavour: 
 }
 
 /** One step of a plan. */
-export async function carryOutStep(step: IptablesStep, flavour: Flavour = 'default'): Promise<void> {
+export async function carryOutStep(
+  step: IptablesStep,
+  flavour: Flavour = 'default',
+  commit: CommitRules = commitUnheard,
+): Promise<void> {
   switch (step.kind) {
     case 'sets':
       await run('ipset', ['restore'], step.text);
       return;
-    case 'rules':
-      await run(restoreProgram(step.family, flavour), ['--noflush', '--wait', PATIENCE], step.text);
+    case 'rules': {
+      const name = restoreProgram(step.family, flavour);
+      await commit(name, countOf(step.text, COMMIT), async (onStart) => {
+        await run(name, ['--noflush', '--wait', PATIENCE], step.text, onStart);
+      });
       return;
+    }
     case 'destroy-sets':
       await destroySets(step.names);
   }
+}
+
+/** The end of a table's changes (iptables-restore(8)). */
+const COMMIT = /^COMMIT$/gm;
+
+function countOf(text: string, what: RegExp): number {
+  return [...text.matchAll(what)].length;
 }
 
 /** True when the kernel would take the rules; nothing is applied. The sets that they ask must be there. */
@@ -139,10 +191,14 @@ export async function removeIptables(): Promise<boolean> {
   return left.size > 0;
 }
 
+/** Which of both `iptables` is here. */
+export async function defaultFlavour(): Promise<'nft' | 'legacy'> {
+  return (await run('iptables', ['--version'])).includes('nf_tables') ? 'nft' : 'legacy';
+}
+
 /** Removes what the other flavour than the one that `iptables` is here holds of ours. */
 export async function removeOtherFlavour(): Promise<void> {
-  const isNft = (await run('iptables', ['--version'])).includes('nf_tables');
-  const other = isNft ? 'legacy' : 'nft';
+  const other = (await defaultFlavour()) === 'nft' ? 'legacy' : 'nft';
   const left = await leftIptables();
   await removeRules(new Map([...left].filter(([flavour]) => flavour === other)));
 }
@@ -150,7 +206,7 @@ export async function removeOtherFlavour(): Promise<void> {
 /** Of every flavour, before the sets that they ask. */
 async function removeRules(left: ReadonlyMap<Flavour, IptablesProgram>): Promise<void> {
   for (const [flavour, { families }] of left) {
-    await carryOut(planIptables({ sets: [], families }, EMPTY_PROGRAM), flavour);
+    await carryOut(planIptables({ sets: [], families }, EMPTY_PROGRAM), { flavour });
   }
 }
 
@@ -172,8 +228,9 @@ async function destroySets(names: readonly string[]): Promise<void> {
   }
 }
 
-async function listRules(family: Family, flavour: Flavour): Promise<FamilyTables> {
-  return readIptables(await run(program(family, flavour, 'save'), []));
+/** What `iptables-save` says. */
+export async function listRules(family: Family, flavour: Flavour): Promise<string> {
+  return run(program(family, flavour, 'save'), []);
 }
 
 function restoreProgram(family: Family, flavour: Flavour): string {
@@ -185,8 +242,13 @@ function program(family: Family, flavour: Flavour, what: 'save' | 'restore'): st
   return flavour === 'default' ? `${name}-${what}` : `${name}-${flavour}-${what}`;
 }
 
-async function run(name: string, args: readonly string[], input = ''): Promise<string> {
-  const result = await runProgram(name, args, { input });
+async function run(
+  name: string,
+  args: readonly string[],
+  input = '',
+  onStart: (pid: number) => void = () => undefined,
+): Promise<string> {
+  const result = await runProgram(name, args, { input, onStart });
   const what = [name, ...args].join(' ');
   switch (result.kind) {
     case 'not-started':

@@ -61,7 +61,7 @@ export async function restoreAtLast(saved: Saved, onTry: () => void = () => unde
 /** What was saved is in force before what is there now goes. */
 async function restoreSaved({ tables, iptables }: Saved): Promise<void> {
   for (const [flavour, program] of iptables) {
-    await carryOut(planIptables(await readLoadedIptables(flavour), program), flavour);
+    await carryOut(planIptables(await readLoadedIptables(flavour), program), { flavour });
   }
   const text = `${await deletionOfLoadedTables()}${tables}`;
   if (text !== '') await applyText(text);
@@ -71,6 +71,6 @@ async function restoreSaved({ tables, iptables }: Saved): Promise<void> {
   }
   const kept = new Set(iptables.map(([flavour]) => flavour));
   for (const [flavour, { families }] of await leftIptables()) {
-    if (!kept.has(flavour)) await carryOut(planIptables({ sets: [], families }, EMPTY_PROGRAM), flavour);
+    if (!kept.has(flavour)) await carryOut(planIptables({ sets: [], families }, EMPTY_PROGRAM), { flavour });
   }
 }

@@ -2,8 +2,8 @@
 import type { TableFamily } from '../../compiler/index.js';
 import type { Link } from '../netlink/links.js';
 
-/** A transaction that touched a table of our name. */
-export interface TableChanged {
+/** A transaction of nf_tables. */
+export interface Committed {
   /** The generation that it made. */
   readonly generation: number;
   /** The port id of the socket that made it: the process id of nft(8), as its own process namespace has it. */
@@ -11,14 +11,24 @@ export interface TableChanged {
   /** The same process, as the first process namespace has it. */
   readonly pid: number;
   readonly program: string;
+}
+
+/** One that touched a table of our name. */
+export interface TableChanged extends Committed {
   /** Families of tables of ours that may let through since then what they did not: what closes them has gone. */
   readonly opened: readonly Opened[];
 }
 
+/** One that touched rules of ours in iptables-nft, or put something before them. */
+export interface IptablesChanged extends Committed {
+  /** True when rules of ours may be gone. */
+  readonly isGone: boolean;
+}
+
 export interface Opened {
   readonly family: TableFamily;
-  /** The table is gone, or rules of it; or it was made dormant and sees no packet. */
-  readonly how: 'gone' | 'dormant';
+  /** The table is gone, or rules of it; it was made dormant and sees no packet; it leaves packets to rules that are gone. */
+  readonly how: 'gone' | 'dormant' | 'unguarded';
 }
 
 export type WatchEvent =
@@ -27,6 +37,7 @@ export type WatchEvent =
   | { readonly kind: 'link'; readonly link: Link }
   | { readonly kind: 'link-gone'; readonly index: number }
   | { readonly kind: 'table-changed'; readonly change: TableChanged }
+  | { readonly kind: 'iptables-changed'; readonly change: IptablesChanged }
   /** Nothing happened; the process is there. */
   | { readonly kind: 'alive' };
 

@@ -16,6 +16,7 @@ import {
   type NfTablesEvent,
 } from '../netlink/nf-tables.js';
 import { BEAT, type Opened, type WatchEvent } from './events.js';
+import { iptablesTouch, type IptablesTouch } from './iptables.js';
 
 /** Bursts of thousands of devices or elements must fit; needs CAP_NET_ADMIN to go beyond the system's limit. */
 const RECEIVE_BUFFER = 16 * 1024 * 1024;
@@ -57,6 +58,8 @@ function subscribe(protocol: number, group: number, onDatagram: (datagram: Buffe
 function watchTables(): void {
   /** What the transaction under way does to tables of ours, by family; undefined while it touches none. */
   let opened: Map<TableFamily, Opened['how'] | 'touched'> | undefined;
+  /** What it does to rules of ours in iptables-nft. */
+  let iptables: IptablesTouch | undefined;
   subscribe(NETLINK_NETFILTER, NF_TABLES_GROUP, (datagram) => {
     for (const message of messagesOf(datagram)) {
       const event = readNfTablesEvent(message);
@@ -65,13 +68,20 @@ function watchTables(): void {
         const family = FAMILIES.find((one) => one === event.family);
         const how = openedBy(event.what);
         if (family !== undefined && how !== undefined) opened.set(family, how);
+      } else if (event?.kind === 'table') {
+        const touch = iptablesTouch(event);
+        if (iptables !== 'gone') iptables = touch ?? iptables;
       } else if (event?.kind === 'generation') {
+        const { id, portId, pid, program } = event;
+        const committed = { generation: id, portId, pid, program };
         if (opened !== undefined) {
-          const { id, portId, pid, program } = event;
           const those = [...opened].flatMap(([family, how]) => (how === 'touched' ? [] : [{ family, how }]));
-          tell({ kind: 'table-changed', change: { generation: id, portId, pid, program, opened: those } });
+          tell({ kind: 'table-changed', change: { ...committed, opened: those } });
         }
-        opened = undefined;
+        if (iptables !== undefined) {
+          tell({ kind: 'iptables-changed', change: { ...committed, isGone: iptables === 'gone' } });
+        }
+        [opened, iptables] = [undefined, undefined];
       }
     }
   });
@@ -86,6 +96,9 @@ function openedBy(what: Extract<NfTablesEvent, { kind: 'table' }>['what']): Open
       return 'gone';
     case 'rule-gone':
       return BASE_CHAINS.has(what.chain) ? 'gone' : undefined;
+    case 'chain':
+    case 'chain-gone':
+    case 'rule':
     case 'other':
       return undefined;
   }

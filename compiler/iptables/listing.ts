@@ -1,10 +1,10 @@
 /** What is loaded, from the listings of iptables-save(8) and `ipset save`: our chains, the jumps to them, our sets. */
 import { parseAddress, parsePrefix, type Family } from '../../src/model/index.js';
-import { OURS } from './names.js';
+import { OF_THE_KERNEL, OURS } from './names.js';
 import { canonicalRule } from './rule.js';
 import type { FamilyTables, IpSet, IptablesChain } from './types.js';
 
-/** Chains and jumps of ours in either table; what others have there is left out. */
+/** Chains and jumps of ours in either table; of what others have there only what stands before our jumps. */
 export function readIptables(listing: string): FamilyTables {
   const tables = { raw: new Map<string, string[]>(), mangle: new Map<string, string[]>() };
   let table: Map<string, string[]> | undefined;
@@ -13,29 +13,84 @@ export function readIptables(listing: string): FamilyTables {
       table = line === '*raw' || line === '*mangle' ? tables[line.slice(1) as 'raw'] : undefined;
     if (table === undefined) continue;
     const declared = /^:(\S+)/.exec(line)?.[1];
-    if (declared?.startsWith(OURS) === true) table.set(declared, []);
+    if (declared !== undefined) table.set(declared, []);
     const [, chain, rule] = /^-A (\S+) (.*)$/.exec(line) ?? [];
     if (chain === undefined || rule === undefined) continue;
-    if (chain.startsWith(OURS)) table.get(chain)?.push(canonicalRule(rule.trimEnd()));
-    else if (rule.trimEnd().startsWith(`-j ${OURS}`)) table.set(chain, [...(table.get(chain) ?? []), rule.trimEnd()]);
+    table.get(chain)?.push(chain.startsWith(OURS) ? canonicalRule(rule.trimEnd()) : rule.trimEnd());
   }
-  const chains = (of: ReadonlyMap<string, readonly string[]>): readonly IptablesChain[] =>
-    [...of].map(([name, rules]) => ({ name, rules }));
-  return { raw: chains(tables.raw), mangle: chains(tables.mangle) };
+  return { raw: ownChains(tables.raw), mangle: ownChains(tables.mangle) };
 }
 
-/** Our sets, with entries as we write them. Sets of types that we do not make are left out. */
+function ownChains(table: ReadonlyMap<string, readonly string[]>): readonly IptablesChain[] {
+  return [...table].flatMap(([name, rules]): readonly IptablesChain[] => {
+    if (name.startsWith(OURS)) return [{ name, rules }];
+    const jumps = rules.filter(isOwnJump);
+    if (jumps.length === 0) return [];
+    // A chain of somebody else's stays theirs, less its jumps to ours.
+    if (!OF_THE_KERNEL.has(name)) return [{ name, rules: jumps }];
+    const overtaking = rules.slice(0, rules.findLastIndex(isOwnJump)).filter((rule) => !isOwnJump(rule));
+    const foreign = overtaking.map((text) => ({ text, isTerminal: isTerminal(text, table, new Set([name])) }));
+    return [{ name, rules: jumps, ...(foreign.length === 0 ? {} : { overtaking: foreign }) }];
+  });
+}
+
+function isOwnJump(rule: string): boolean {
+  return rule.startsWith(`-j ${OURS}`);
+}
+
+/** Targets behind which a packet goes on with the next rule (iptables-extensions(8)); of any other it is not known. */
+const GOES_ON = new Set(
+  (
+    'AUDIT CHECKSUM CLASSIFY CONNMARK CONNSECMARK CT DSCP ECN HL HMARK IDLETIMER LED LOG MARK NFLOG NOTRACK RATEEST SECMARK SET ' +
+    'TCPMSS TCPOPTSTRIP TEE TOS TRACE TTL ULOG'
+  ).split(' '),
+);
+
+/** True when a packet may end at a rule, or in a chain that it leads to. */
+function isTerminal(rule: string, table: ReadonlyMap<string, readonly string[]>, seen: Set<string>): boolean {
+  const target = /(?:^| )-[jg] (\S+)/.exec(rule)?.[1];
+  // Without a target it only counts.
+  if (target === undefined || GOES_ON.has(target)) return false;
+  const chain = table.get(target);
+  if (chain === undefined) return true;
+  if (seen.has(target)) return false;
+  seen.add(target);
+  // What returns from a chain that was jumped to goes on behind it.
+  return (
+    rule.includes(`-g ${target}`) || chain.some((one) => !one.endsWith('-j RETURN') && isTerminal(one, table, seen))
+  );
+}
+
+/** What `ipset save` says of a set of ours beside its type: its options, each with a value. */
+const OPTIONS = new Set(['family', 'hashsize', 'maxelem', 'bucketsize', 'initval', 'range']);
+/** What may be swapped for one of ours: the kernel takes it for the same kind. */
+const SWAPPED = 'bitmap:ip';
+
+/**
+ * Our sets, with entries as we write them. Sets of types that we do not make are left out. One that has what ours never have (a netmask,
+ * timeouts, entries that do not match) gets the capacity 0: it is none of ours, whatever its name.
+ */
 export function readIpsets(listing: string): readonly IpSet[] {
-  const sets = new Map<string, { readonly set: Omit<IpSet, 'entries'>; readonly entries: string[] }>();
+  const sets = new Map<string, { set: Omit<IpSet, 'entries'>; readonly entries: string[] }>();
   for (const line of listing.split('\n')) {
     const [command, name = '', what = '', ...rest] = line.trimEnd().split(' ');
-    if (command === 'add') sets.get(name)?.entries.push(what);
+    const known = sets.get(name);
+    if (command === 'add' && known !== undefined) {
+      known.entries.push(what);
+      if (rest.length > 0) known.set = { ...known.set, capacity: 0 };
+    }
     if (command !== 'create' || !name.startsWith(OURS)) continue;
-    if (what !== 'hash:ip' && what !== 'hash:net' && what !== 'bitmap:port') continue;
+    if (what !== 'hash:ip' && what !== 'hash:net' && what !== 'bitmap:port' && what !== SWAPPED) continue;
+    const isOfAnotherKind = what === SWAPPED || rest.some((word, index) => index % 2 === 0 && !OPTIONS.has(word));
     const option = (key: string): string | undefined => rest[rest.indexOf(key) + 1];
     const family: Family = rest.includes('family') && option('family') === 'inet6' ? 'IPv6' : 'IPv4';
-    const capacity = rest.includes('maxelem') ? { capacity: Number(option('maxelem')) } : {};
-    sets.set(name, { set: { name, type: what, family, ...capacity }, entries: [] });
+    const capacity = isOfAnotherKind
+      ? { capacity: 0 }
+      : rest.includes('maxelem')
+        ? { capacity: Number(option('maxelem')) }
+        : {};
+    const type = what === SWAPPED ? 'hash:ip' : what;
+    sets.set(name, { set: { name, type, family, ...capacity }, entries: [] });
   }
   return [...sets.values()].map(({ set, entries }) => ({ ...set, entries: canonicalEntries(set.type, entries) }));
 }

@@ -8,6 +8,8 @@ const LONGEST_CHAIN = 28;
 const LONGEST_SET = 31;
 /** What the names of our chains and sets start with. */
 export const OURS = 'pc-';
+/** The kernel's own chains of raw and mangle. */
+export const OF_THE_KERNEL: ReadonlySet<string> = new Set(['PREROUTING', 'INPUT', 'FORWARD', 'OUTPUT', 'POSTROUTING']);
 const SAFE = /^[A-Za-z0-9_.-]+$/;
 /** What iptables-restore(8) takes as one word, and iptables-save lists, without quotes. */
 const PLAIN = /^[A-Za-z0-9_.@:=,~^%+-]+$/;
@@ -29,6 +31,9 @@ function fitting(name: string, longest: number): string {
 
 /** Where groups lead what they let pass: see ruleset/admission.ts. */
 export const ADMIT_CHAIN = { egress: chainName('admit_out'), ingress: chainName('admit_in') } as const;
+
+/** Where everything leads that passes: see ruleset/guard.ts. */
+export const PASS = `-g ${chainName('pass')}`;
 
 /** A word of iptables-restore(8): quoted where it must be. */
 export function word(text: string): string {

@@ -126,22 +126,24 @@ function diffChains(
   after: readonly IptablesChain[],
 ): readonly ChainChange[] {
   if (before === after) return [];
-  const old = new Map(before.map(({ name, rules }) => [name, rules]));
+  const old = new Map(before.map((chain) => [chain.name, chain]));
   const wanted = new Set(after.map(({ name }) => name));
-  const change = (name: string, was: ChainChange['before'], is: ChainChange['after']): ChainChange => ({
+  const change = (name: string, was: IptablesChain | undefined, is: ChainChange['after']): ChainChange => ({
     kind: 'chain',
     family,
     table,
     name,
-    before: was,
+    before: was?.rules,
     after: is,
+    ...(was?.overtaking === undefined ? {} : { overtaking: was.overtaking }),
   });
   return [
     ...after.flatMap(({ name, rules }) => {
       const known = old.get(name);
-      return known !== undefined && sameRules(known, rules) ? [] : [change(name, known, rules)];
+      const isSame = known !== undefined && sameRules(known.rules, rules) && known.overtaking === undefined;
+      return isSame ? [] : [change(name, known, rules)];
     }),
-    ...before.filter(({ name }) => !wanted.has(name)).map(({ name, rules }) => change(name, rules, undefined)),
+    ...before.filter(({ name }) => !wanted.has(name)).map((chain) => change(chain.name, chain, undefined)),
   ];
 }
 

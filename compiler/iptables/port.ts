@@ -9,7 +9,7 @@ import {
   type Prefix,
 } from '../../src/model/index.js';
 import { linkLocalAddress, ownAddresses, ownMacs } from '../host-policy.js';
-import { chainName } from './names.js';
+import { chainName, PASS } from './names.js';
 import { ruleText } from './rule.js';
 import type { IptablesChain } from './types.js';
 
@@ -57,7 +57,7 @@ function egress4(port: Port, profile: string): IptablesChain {
       destination: makePrefix('IPv4', 0xffff_ffffn, 32),
       protocol: 17,
       matches: [isFrom(mac), '-m udp --sport 68 --dport 67'],
-      target: '-j ACCEPT',
+      target: PASS,
     });
   return {
     name: fromPortName(port.device),
@@ -91,10 +91,7 @@ function egress6(port: Port, profile: string): readonly IptablesChain[] {
   return [
     {
       name: targets,
-      rules: [
-        ...distinct.map((prefix) => ruleText({ matches: [isTarget(prefix)], target: '-j ACCEPT' })),
-        `-j ${SPOOFED}`,
-      ],
+      rules: [...distinct.map((prefix) => ruleText({ matches: [isTarget(prefix)], target: PASS })), `-j ${SPOOFED}`],
     },
     {
       name: own,
@@ -108,7 +105,7 @@ function egress6(port: Port, profile: string): readonly IptablesChain[] {
       rules: [
         ...sources.map(({ mac, prefix }) => ruleText({ source: prefix, matches: [isFrom(mac)], target: `-g ${own}` })),
         ...ownMacs(port).flatMap((mac) => [
-          ...REPORTS.map((type) => unspecified(mac, type, '-j ACCEPT')),
+          ...REPORTS.map((type) => unspecified(mac, type, PASS)),
           unspecified(mac, SOLICITATION, `-g ${targets}`),
         ]),
         `-j ${SPOOFED}`,

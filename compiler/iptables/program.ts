@@ -26,17 +26,17 @@ import { memberSetNames } from '../ruleset/compile.js';
 import { groupChainName, type MemberSetNames } from '../ruleset/group-chain.js';
 import type { ZoneAssignment } from '../zones.js';
 import { profileChainName, profilesOf, type Profile } from '../ruleset/profiles.js';
+import { owedBits } from '../ruleset/guard.js';
 import { isBridged } from '../ruleset/types.js';
 import { dispatchTree } from './dispatch.js';
 import { groupRules, netEntries, type MemberNames } from './group.js';
-import { ADMIT_CHAIN, chainName, ownAddressesName, setName, word } from './names.js';
+import { ADMIT_CHAIN, chainName, ownAddressesName, PASS, setName, word } from './names.js';
 import { egressChains, fromPortName, SPOOFED } from './port.js';
 import { ruleText } from './rule.js';
 import type { FamilyTables, IpSet, IptablesChain, IptablesProgram } from './types.js';
 
 const DIRECTIONS: readonly Direction[] = ['egress', 'ingress'];
 const DROP = '-j DROP';
-const ACCEPT = '-j ACCEPT';
 
 /** What was compiled of ports and groups that are still the same objects: they are never changed in place. */
 export class IptablesMemory {
@@ -94,7 +94,8 @@ export function iptablesRules(policy: HostPolicy, options: CompileOptions, memor
 
 // Members
 
-function memberSets(policy: HostPolicy): readonly IpSet[] {
+/** The sets that {@link iptablesRules} leaves out. */
+export function memberSets(policy: HostPolicy): readonly IpSet[] {
   const sets: IpSet[] = [];
   for (const [member, { addresses, prefixes }] of namesOfMembers(policy)) {
     const { family } = member;
@@ -222,8 +223,8 @@ function stateRules(
   const [began, answers] = direction === 'egress' ? [originator, responder] : [responder, originator];
   const notIcmp = `! -p ${family === 'IPv4' ? 'icmp' : 'ipv6-icmp'}`;
   return [
-    `${carries(began, revoked)} ${runs('ORIGINAL')} ${ACCEPT}`,
-    `${carries(answers, revoked)} ${runs('REPLY')} ${ACCEPT}`,
+    `${carries(began, revoked)} ${runs('ORIGINAL')} ${PASS}`,
+    `${carries(answers, revoked)} ${runs('REPLY')} ${PASS}`,
     '-m conntrack --ctstate NEW -j RETURN',
     `-m conntrack --ctstate RELATED,ESTABLISHED ${carries(revoked)} ${DROP}`,
     // Linux calls UDP-Lite invalid as it is sent.
@@ -237,12 +238,12 @@ function stateRules(
 function admitChains(family: Family, { originator, responder }: FlowBits): readonly IptablesChain[] {
   const toServer = family === 'IPv4' ? udp(68, 67) : udp(546, 547);
   // What is for several stations is judged for each of them.
-  const toSeveral = ['broadcast', 'multicast'].map((type) => `-m pkttype --pkt-type ${type} ${ACCEPT}`);
+  const toSeveral = ['broadcast', 'multicast'].map((type) => `-m pkttype --pkt-type ${type} ${PASS}`);
   return [
-    { name: ADMIT_CHAIN.egress, rules: [`${runs('ORIGINAL')} ${gives(originator)}`, ACCEPT] },
+    { name: ADMIT_CHAIN.egress, rules: [`${runs('ORIGINAL')} ${gives(originator)}`, PASS] },
     {
       name: ADMIT_CHAIN.ingress,
-      rules: [...toSeveral, `${toServer} ${ACCEPT}`, `${runs('ORIGINAL')} ${gives(responder)}`, ACCEPT],
+      rules: [...toSeveral, `${toServer} ${PASS}`, `${runs('ORIGINAL')} ${gives(responder)}`, PASS],
     },
   ];
 }
@@ -254,8 +255,11 @@ export function iptablesHoldsAdmission({ families }: IptablesProgram): boolean {
 
 function fixedChains(family: Family, options: CompileOptions): readonly IptablesChain[] {
   const bits = flowBits(options);
+  const { egress, ingress } = owedBits(options);
+  const paid = `-j MARK --set-xmark 0x0/${hex((egress | ingress) >>> 0)}`;
   return [
     { name: SPOOFED, rules: [DROP] },
+    { name: chainName('pass'), rules: [paid, '-j ACCEPT'] },
     ...admitChains(family, bits),
     ...DIRECTIONS.map((direction) => ({ name: STATE[direction], rules: stateRules(direction, family, bits) })),
     {
@@ -271,16 +275,16 @@ const udp = (from: number, to: number): string => `-p udp -m udp --sport ${from.
 const icmpv6 = (type: number): string => `-p ipv6-icmp -m icmp6 --icmpv6-type ${type.toString()}`;
 
 /** DHCP (RFC 2131) and DHCPv6 (RFC 8415): clients, never servers. */
-const SERVICE_OUT4 = [`${udp(68, 67)} ${ACCEPT}`, `${udp(67, 68)} ${DROP}`];
-const SERVICE_IN4 = [`${udp(67, 68)} ${ACCEPT}`];
+const SERVICE_OUT4 = [`${udp(68, 67)} ${PASS}`, `${udp(67, 68)} ${DROP}`];
+const SERVICE_IN4 = [`${udp(67, 68)} ${PASS}`];
 /** Neighbour discovery and MLD as in ruleset/skeleton.ts; an advertisement was judged before. */
 const SERVICE_OUT6 = [
-  `${udp(546, 547)} ${ACCEPT}`,
+  `${udp(546, 547)} ${PASS}`,
   `${udp(547, 546)} ${DROP}`,
-  ...[131, 132, 133, 135, 143].map((type) => `${icmpv6(type)} ${ACCEPT}`),
+  ...[131, 132, 133, 135, 143].map((type) => `${icmpv6(type)} ${PASS}`),
   ...[134, 137].map((type) => `${icmpv6(type)} ${DROP}`),
 ];
-const SERVICE_IN6 = [`${udp(547, 546)} ${ACCEPT}`, ...[130, 134, 135, 136].map((type) => `${icmpv6(type)} ${ACCEPT}`)];
+const SERVICE_IN6 = [`${udp(547, 546)} ${PASS}`, ...[130, 134, 135, 136].map((type) => `${icmpv6(type)} ${PASS}`)];
 
 // Ports
 
@@ -316,7 +320,7 @@ function entryChains(
     const targetOf = (port: Port): string => {
       const profile = profiles.get(port.id);
       const own = profile === undefined ? undefined : ownTarget(port, profile, direction);
-      const unfiltered = direction === 'egress' && !isBridged(datapath) ? `-g ${UNFILTERED_OUT}` : ACCEPT;
+      const unfiltered = direction === 'egress' && !isBridged(datapath) ? `-g ${UNFILTERED_OUT}` : PASS;
       return portTarget(port, own ?? DROP, unfiltered);
     };
     const [plain, wild] = [ports.filter(isExactName), ports.filter((port) => !isExactName(port))];
@@ -364,7 +368,7 @@ function unfilteredChains(family: Family, { datapath }: CompileOptions): readonl
   if (isBridged(datapath)) return [];
   const foreign = `-m set --match-set ${ownAddressesName(family)} src ${DROP}`;
   return [
-    { name: UNFILTERED_OUT, rules: [foreign, ACCEPT] },
+    { name: UNFILTERED_OUT, rules: [foreign, PASS] },
     { name: OTHERS_OUT, rules: [foreign] },
   ];
 }
@@ -396,7 +400,7 @@ function portTarget(port: Port, filtered: string, unfiltered: string): string {
     case 'port-security-off':
       return unfiltered;
     case 'trusted':
-      return ACCEPT;
+      return PASS;
     case 'down':
     case 'closed':
       return DROP;

@@ -104,7 +104,10 @@ export interface TableChange {
   readonly chains: readonly Pick<ChainChange, 'name' | 'before' | 'after'>[];
 }
 
-/** A chain of ours that is named is made, or emptied. Of the kernel's own and of somebody else's only the jumps to ours change. */
+/**
+ * A chain of ours that is named is made, or emptied. Of the kernel's own and of somebody else's only the jumps to ours change; those that
+ * are wanted stand before whatever others have there.
+ */
 export function printRules({ table, chains }: TableChange): string {
   const ours = chains.filter((chain) => chain.name.startsWith(OURS));
   const hooks = chains.filter((chain) => !chain.name.startsWith(OURS));
@@ -113,22 +116,12 @@ export function printRules({ table, chains }: TableChange): string {
     ...ours.map((chain) => `:${chain.name} - [0:0]`),
     ...ours.flatMap(({ name, after = [] }) => after.map((rule) => `-A ${name} ${rule}`)),
     ...hooks.flatMap(({ name, before = [], after = [] }) => [
-      ...surplus(before, after).map((rule) => `-D ${name} ${rule}`),
-      ...surplus(after, before).map((rule) => `-A ${name} ${rule}`),
+      ...before.map((rule) => `-D ${name} ${rule}`),
+      ...after.map((rule, index) => `-I ${name} ${(index + 1).toString()} ${rule}`),
     ]),
     ...ours.filter(({ after }) => after === undefined).map(({ name }) => `-X ${name}`),
     'COMMIT',
   ]);
-}
-
-/** The rules of the first that the second lacks, each as often as it lacks it. */
-function surplus(rules: readonly string[], others: readonly string[]): readonly string[] {
-  const left = [...others];
-  return rules.filter((rule) => {
-    const index = left.indexOf(rule);
-    if (index >= 0) left.splice(index, 1);
-    return index < 0;
-  });
 }
 
 function lines(all: readonly string[]): string {

@@ -19,6 +19,16 @@ export interface IptablesChain {
   readonly name: string;
   /** Each without `-A CHAIN`. */
   readonly rules: readonly string[];
+  /** Of the kernel's own, as it is loaded: rules of others that stand before ours; absent for none. */
+  readonly overtaking?: readonly ForeignRule[];
+}
+
+/** A rule of somebody else's that a packet meets before ours. */
+export interface ForeignRule {
+  /** Without `-A CHAIN`. */
+  readonly text: string;
+  /** True when a packet may end there, and never gets to ours. */
+  readonly isTerminal: boolean;
 }
 
 /** A set of ipset(8). */
@@ -60,4 +70,6 @@ export interface ChainChange {
   /** Its rules; undefined where it is not there. Of the kernel's own chains, our jumps. */
   readonly before: readonly string[] | undefined;
   readonly after: readonly string[] | undefined;
+  /** Of the kernel's own chains: what stands before our jumps, which go back to the front; absent for nothing. */
+  readonly overtaking?: readonly ForeignRule[];
 }

@@ -197,15 +197,15 @@ export function admitChains(options: CompileOptions): readonly Chain[] {
 }
 
 /**
- * Chains of table inet that say of each packet that br_netfilter shows it to iptables, which stands at the same hooks: what it
- * does not see table bridge drops.
+ * Chains of table inet that say of each packet to a bridge that br_netfilter shows it to iptables, which stands at the same hooks: what it
+ * does not see table bridge drops. What ports send is asked for its debt instead: see guard.ts.
  */
 export function seenChains({ stateMark: bit }: CompileOptions): readonly Chain[] {
   const seen = act({ kind: 'packet-mark', mask: bit, value: bit }, 'shown to iptables');
   const base = (name: string, hook: Hook['hook'], priority: number): Chain =>
     chain(name, 'tells table bridge what iptables sees', [seen], { hook, priority });
   // Others write whole packet marks in forward.
-  return [base('seen_in', 'prerouting', 0), base('seen_out', 'output', 0), base('seen_forward', 'forward', LAST)];
+  return [base('seen_out', 'output', 0), base('seen_forward', 'forward', LAST)];
 }
 
 /** Before and behind what others have in a hook (linux/netfilter_ipv4.h names -450 to INT_MAX). */

@@ -5,8 +5,10 @@ import { shortNames } from '../names.js';
 import type { CompileOptions } from '../options.js';
 import { BRIDGE_SETS, seenChains } from './admission.js';
 import { audited } from './audit.js';
-import { ACCEPT, DROP, goTo, intervalSet, namedSet, plainSet, tallySet } from './build.js';
+import { ACCEPT, DROP, goTo, intervalSet, is, namedSet, plainSet, tallySet } from './build.js';
 import { closedTable, TABLE_NAME } from './closed.js';
+import { ETHERTYPE } from './ethertype.js';
+import { bridgeGuard, GUARDED, owedToBridge, routedGuard } from './guard.js';
 import { groupProgram, type GroupProgram, type MemberSetNames } from './group-chain.js';
 import { distinctKeys, ownKeys, ownSets } from './own-sets.js';
 import { profileChain, profileChainName, profilesOf, type Profile } from './profiles.js';
@@ -115,17 +117,32 @@ function besideBridge(policy: HostPolicy, options: CompileOptions): Table {
 }
 
 /**
- * What iptables never sees, as tables of nftables: ARP and, on bridges, every other frame that is not IP; and all that would
- * pass by it, on a bridge where the host routes, and off it where ports are on bridges.
+ * What iptables never sees, as tables of nftables: ARP and, on bridges, every other frame that is not IP; all that would
+ * pass by it, on a bridge where the host routes, and off it where ports are on bridges; and the guard of what it is to see.
  */
 export function besideIptables(policy: HostPolicy, options: CompileOptions): readonly Table[] {
   const sources = sourceSets(policy.ports, profilesOf(policy.ports, policy.groups), options.datapath);
   if (isBridged(options.datapath)) {
     const closed = closedTable('inet', options);
-    const inet = table('inet', [...closed.sets.values()], [...seenChains(options), ...closed.chains.values()]);
+    const inet = table(
+      'inet',
+      [...closed.sets.values()],
+      [...seenChains(options), owedToBridge(options), ...closed.chains.values()],
+    );
     return [linkTable(policy, sources, options), inet, closedTable('arp', options)];
   }
-  return [arpTable(policy, sources, options), closedTable('bridge', options)];
+  const guard = table('inet', [guardedDevices(policy), ...DIRECTIONS.map(tallySet)], routedGuard(options));
+  return [guard, arpTable(policy, sources, options), closedTable('bridge', options)];
+}
+
+/** Devices whose packets iptables must have let pass; where the host routes those of the managed prefix are so in any case. */
+function guardedDevices({ ports }: HostPolicy): NamedSet {
+  const devices = ports.filter(({ filtering }) => filtering === 'filtered' || filtering === 'down');
+  return plainSet(
+    GUARDED,
+    ['iifname'],
+    [...new Set(devices.map(({ device }) => device))].sort().map((device) => [device]),
+  );
 }
 
 function linkTable(policy: HostPolicy, sources: SourceSets, options: CompileOptions): Table {
@@ -133,10 +150,15 @@ function linkTable(policy: HostPolicy, sources: SourceSets, options: CompileOpti
     'bridge',
     [
       ...sources.link,
+      guardedDevices(policy),
       ...DIRECTIONS.map((direction) => portMap(policy.ports, direction, () => goTo(LINK_ONLY[direction]))),
       ...DIRECTIONS.map(tallySet),
     ],
-    [...linkOnlyChains(options), ...baseChains(options.datapath, options)],
+    [
+      ...linkOnlyChains(options),
+      ...bridgeGuard(is('ether type', ETHERTYPE.IPv4, ETHERTYPE.IPv6), options),
+      ...baseChains(options.datapath, options),
+    ],
   );
 }
 

@@ -12,6 +12,7 @@ import { parsePrefix, type Direction, type Family, type Prefix } from '../../src
 import type { CompileOptions } from '../options.js';
 import { admitChains, connectionState, fastPath, SERVICES, tellingChains, type OwnLookup } from './admission.js';
 import { ACCEPT, act, chain, dispatch, dropped, goTo, inSet, is, isNot, jump, RETURN, rule } from './build.js';
+import { owes } from './guard.js';
 import { ETHERTYPE, ETHERTYPE_ARP, ETHERTYPE_RARP } from './ethertype.js';
 import {
   isBridged,
@@ -305,13 +306,20 @@ export function linkOnlyChains(options: CompileOptions): readonly Chain[] {
   const { stateMark } = options;
   const isIp = is('ether type', ETHERTYPE.IPv4, ETHERTYPE.IPv6);
   const seen: Match = { kind: 'packet-mark', mask: stateMark, value: stateMark };
-  const only = (direction: Direction, target: string): Chain =>
-    chain(LINK_ONLY[direction], 'IP is judged elsewhere', [
-      rule([isIp, seen], ACCEPT, 'judged by iptables'),
-      ...dropped(direction, [isIp], 'br_netfilter did not show it to iptables'),
-      rule([], goTo(target), 'not IP, or tagged'),
-    ]);
-  return [...arpGuard(), ...linkLayerChains(options), only('egress', 'egress_link'), only('ingress', 'ingress_link')];
+  return [
+    ...arpGuard(),
+    ...linkLayerChains(options),
+    chain(LINK_ONLY.egress, 'IP is judged elsewhere', [
+      ...dropped('egress', [isIp, owes('egress', options)], 'our rules in iptables did not let it pass'),
+      rule([isIp], ACCEPT, 'judged by iptables'),
+      rule([], goTo('egress_link'), 'not IP, or tagged'),
+    ]),
+    chain(LINK_ONLY.ingress, 'IP is judged elsewhere', [
+      rule([isIp, seen], ACCEPT, 'iptables judges it'),
+      ...dropped('ingress', [isIp], 'br_netfilter did not show it to iptables'),
+      rule([], goTo('ingress_link'), 'not IP, or tagged'),
+    ]),
+  ];
 }
 
 /** Chains of the arp table beside the routed datapath. */

@@ -51,13 +51,15 @@ function renderIptables(change: IptablesChange, paint: Paint): readonly string[]
   }
 }
 
-function renderChain({ family, table, name, before, after }: ChainChange, paint: Paint): readonly string[] {
+function renderChain(change: ChainChange, paint: Paint): readonly string[] {
+  const { family, table, name, before, after, overtaking = [] } = change;
   const title = `${family === 'IPv4' ? 'iptables' : 'ip6tables'} ${table} ${name}`;
   if (after === undefined) return [paint.removed(`- ${title}`)];
   return [
     before === undefined ? paint.added(`+ ${title}`) : paint.heading(`~ ${title}`),
     ...(before ?? []).filter((rule) => !after.includes(rule)).map((rule) => paint.removed(`  - ${rule}`)),
     ...after.filter((rule) => before?.includes(rule) !== true).map((rule) => paint.added(`  + ${rule}`)),
+    ...overtaking.map(({ text }) => paint.heading(`  ~ to the front, before: ${text}`)),
   ];
 }
 

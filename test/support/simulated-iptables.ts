@@ -7,7 +7,7 @@ type TableName = keyof FamilyTables;
 
 const TABLES: readonly TableName[] = ['raw', 'mangle'];
 const OF_THE_KERNEL = ['PREROUTING', 'OUTPUT', 'POSTROUTING'];
-const VERDICTS = ['ACCEPT', 'DROP', 'RETURN', 'CT', 'CONNMARK'];
+const VERDICTS = ['ACCEPT', 'DROP', 'RETURN', 'CT', 'CONNMARK', 'MARK'];
 
 export interface IptablesState {
   /** Declaration and entries of each set, by name. */
@@ -116,6 +116,9 @@ export class SimulatedIptables {
         chains.set(command.slice(1), []);
       } else if (command === '-A') {
         chains.set(name, [...rulesOf(chains, name), rule]);
+      } else if (command === '-I') {
+        const [, at = '', inserted = ''] = /^(\d+) (.*)$/.exec(rule) ?? [];
+        chains.set(name, rulesOf(chains, name).toSpliced(Number(at) - 1, 0, inserted));
       } else if (command === '-D') {
         const rules = rulesOf(chains, name);
         const index = rules.indexOf(rule);

@@ -90,7 +90,7 @@ function render(status: AgentStatus, isEveryPortShown: boolean): readonly string
 
 /** What somebody should look at, each by itself. */
 function abnormal(status: AgentStatus): readonly string[] {
-  const { lateSince, leftover, watching, formerDevices, notFiltered } = status;
+  const { lateSince, leftover, overtaking, watching, formerDevices, notFiltered } = status;
   return [
     ...(lateSince === undefined ? [] : [colours.red(`LATE: a change waits since ${lateSince}`)]),
     ...(watching.awaySince === undefined
@@ -107,6 +107,7 @@ function abnormal(status: AgentStatus): readonly string[] {
       ? []
       : [colours.red(`NOT FILTERED, and look like guests’: ${shownOf(notFiltered).join(', ')}`)]),
     ...shownOf(isolatedHere(status).map(isolatedLine)).map((line) => colours.red(line)),
+    ...shownOf(overtaking).map((rule) => colours.red(`BEFORE OURS, packets may end there: ${rule}`)),
     ...(leftover === undefined ? [] : [colours.red(`left over, and tried again: ${leftover}`)]),
     ...(formerDevices.length === 0
       ? []

@@ -86,7 +86,7 @@ export function agentSuite(datapath: Datapath, backend: LabBackend = 'nftables')
     } else {
       await lab.must('iptables', ['-w', '-t', 'mangle', '-D', 'PREROUTING', '-j', 'pc-egress']);
       await lab.must('iptables', ['-w', '-t', 'mangle', '-I', 'pc-sg_servers_in', '-j', 'ACCEPT']);
-      await agent.until((status) => status.drift.found > drift.found);
+      await agent.until((status) => status.drift.found + status.drift.foreign > drift.found + drift.foreign);
     }
     await eventually(async () => (await differs(lab, agent, datapath)) === 0);
     expect(await exchange()).toEqual(open);

@@ -90,6 +90,15 @@ export class TestAgent {
     return ended;
   }
 
+  /** It does nothing until {@link goOn}; its watching process goes on. */
+  pause(): void {
+    this.#process?.kill('SIGSTOP');
+  }
+
+  goOn(): void {
+    this.#process?.kill('SIGCONT');
+  }
+
   /** The exit code, once the process is gone; null when a signal ended it. */
   async ended(): Promise<number | null> {
     const child = this.#process;

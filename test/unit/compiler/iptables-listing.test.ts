@@ -1,0 +1,73 @@
+/** What is loaded, as iptables-save(8) and `ipset save` list it, when others have had their hands in it. */
+import { describe, expect, it } from 'vitest';
+import { planIptables, readIpsets, readIptables, type IptablesProgram } from '../../../compiler/index.js';
+
+const listed = (...rules: readonly string[]): string =>
+  ['*mangle', ':PREROUTING ACCEPT [1:2]', ':pc-egress - [0:0]', ':theirs - [0:0]', ...rules, 'COMMIT', ''].join('\n');
+
+const program = (listing: string): IptablesProgram => ({
+  sets: [],
+  families: { IPv4: readIptables(listing), IPv6: { raw: [], mangle: [] } },
+});
+const WANTED = program(listed('-A PREROUTING -j pc-egress'));
+
+describe('rules of others in a chain of the kernel', () => {
+  it.each([
+    ['nothing', [], []],
+    ['behind ours', ['-A PREROUTING -j pc-egress', '-A PREROUTING -j ACCEPT'], []],
+  ])('%s: nothing is to be done', (_what, rules) => {
+    const before = program(listed(...(rules.length === 0 ? ['-A PREROUTING -j pc-egress'] : rules)));
+    expect(planIptables(before, WANTED).steps).toEqual([]);
+  });
+
+  it.each([
+    ['an accept', '-j ACCEPT', true],
+    ['a return', '-s 10.0.0.1/32 -j RETURN', true],
+    ['a queue', '-j NFQUEUE --queue-num 1', true],
+    ['a mark', '-j MARK --set-xmark 0x5/0xffffffff', false],
+    ['a rule that only counts', '-s 10.0.0.1/32', false],
+    ['a chain in which packets go on', '-j theirs', false, ['-A theirs -j LOG', '-A theirs -p tcp -j RETURN']],
+    ['a chain that accepts', '-j theirs', true, ['-A theirs -p tcp -j ACCEPT']],
+    ['a chain that it goes to for good', '-g theirs', true, ['-A theirs -j LOG']],
+  ])(
+    '%s before ours: ours goes to the front at once, and it is known whether packets may end there',
+    (_what, rule, isTerminal, more = []) => {
+      const before = program(listed(`-A PREROUTING ${rule}`, '-A PREROUTING -j pc-egress', ...more));
+      const { changes, steps } = planIptables(before, WANTED);
+      expect(changes).toMatchObject([{ name: 'PREROUTING', overtaking: [{ text: rule, isTerminal }] }]);
+      expect(steps.map((step) => (step.kind === 'rules' ? step.text : ''))).toEqual([
+        '*mangle\n-D PREROUTING -j pc-egress\n-I PREROUTING 1 -j pc-egress\nCOMMIT\n',
+      ]);
+    },
+  );
+
+  it('a chain of somebody else’s that leads to one of ours stays theirs, less that', () => {
+    const before = program(listed('-A PREROUTING -j pc-egress', '-A theirs -j LOG', '-A theirs -j pc-egress'));
+    expect(planIptables(before, WANTED).steps.map((step) => (step.kind === 'rules' ? step.text : ''))).toEqual([
+      '*mangle\n-D theirs -j pc-egress\nCOMMIT\n',
+    ]);
+  });
+});
+
+describe('a set of our name', () => {
+  const ours = 'create pc-x hash:ip family inet hashsize 1024 maxelem 1048576 bucketsize 12 initval 0x1234';
+
+  it('is ours as we make it', () => {
+    expect(readIpsets(`${ours}\nadd pc-x 10.0.0.1\n`)).toEqual([
+      { name: 'pc-x', type: 'hash:ip', family: 'IPv4', capacity: 1_048_576, entries: ['10.0.0.1'] },
+    ]);
+  });
+
+  it.each([
+    ['whose entries are networks', `${ours} netmask 8\n`],
+    ['whose entries go', `${ours} timeout 5\nadd pc-x 10.0.0.1 timeout 4\n`],
+    ['whose entries do not match', `${ours.replace('hash:ip', 'hash:net')}\nadd pc-x 10.0.0.0/8 nomatch\n`],
+    ['of a kind that is swapped for it', 'create pc-x bitmap:ip range 10.0.0.0-10.0.0.255\n'],
+  ])('%s is none of ours, and is replaced', (_what, listing) => {
+    const [before] = readIpsets(listing);
+    const { capacity: _, ...set } = before ?? { name: '', type: 'hash:ip', family: 'IPv4', entries: [] };
+    const { families } = WANTED;
+    const plan = planIptables({ sets: [before ?? set], families }, { sets: [set], families });
+    expect(plan.changes).toMatchObject([{ kind: 'replace-set', set: { name: 'pc-x' } }]);
+  });
+});
