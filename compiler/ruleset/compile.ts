@@ -2,7 +2,7 @@
 import type { Direction, Family, Port, Prefix } from '../../src/model/index.js';
 import type { HostPolicy, MemberSet } from '../host-policy.js';
 import { shortNames } from '../names.js';
-import type { CompileOptions } from '../options.js';
+import { isManagedDevice, type CompileOptions } from '../options.js';
 import { BRIDGE_SETS, seenChains } from './admission.js';
 import { audited } from './audit.js';
 import { ACCEPT, DROP, goTo, intervalSet, is, namedSet, plainSet, tallySet } from './build.js';
@@ -131,17 +131,26 @@ export function besideIptables(policy: HostPolicy, options: CompileOptions): rea
     );
     return [linkTable(policy, sources, options), inet, closedTable('arp', options)];
   }
-  const guard = table('inet', [guardedDevices(policy), ...DIRECTIONS.map(tallySet)], routedGuard(options));
+  const others = guardedDevices(policy).filter((device) => !isManagedDevice(options, device));
+  const guard = table(
+    'inet',
+    [guardedSet(others), ...DIRECTIONS.map(tallySet)],
+    routedGuard(others.length > 0, options),
+  );
   return [guard, arpTable(policy, sources, options), closedTable('bridge', options)];
 }
 
 /** Devices whose packets iptables must have let pass; where the host routes those of the managed prefix are so in any case. */
-function guardedDevices({ ports }: HostPolicy): NamedSet {
-  const devices = ports.filter(({ filtering }) => filtering === 'filtered' || filtering === 'down');
+function guardedDevices({ ports }: HostPolicy): readonly string[] {
+  const guarded = ports.filter(({ filtering }) => filtering === 'filtered' || filtering === 'down');
+  return [...new Set(guarded.map(({ device }) => device))].sort();
+}
+
+function guardedSet(devices: readonly string[]): NamedSet {
   return plainSet(
     GUARDED,
     ['iifname'],
-    [...new Set(devices.map(({ device }) => device))].sort().map((device) => [device]),
+    devices.map((device) => [device]),
   );
 }
 
@@ -150,7 +159,7 @@ function linkTable(policy: HostPolicy, sources: SourceSets, options: CompileOpti
     'bridge',
     [
       ...sources.link,
-      guardedDevices(policy),
+      guardedSet(guardedDevices(policy)),
       ...DIRECTIONS.map((direction) => portMap(policy.ports, direction, () => goTo(LINK_ONLY[direction]))),
       ...DIRECTIONS.map(tallySet),
     ],

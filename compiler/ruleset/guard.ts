@@ -7,10 +7,10 @@
  */
 import type { Direction } from '../../src/model/index.js';
 import type { CompileOptions } from '../options.js';
-import { act, chain, counted, DROP, dropped, inSet } from './build.js';
+import { ACCEPT, act, chain, counted, DROP, dropped, inSet, rule } from './build.js';
 import type { Chain, Hook, Match, Rule } from './types.js';
 
-/** Devices of ports, beside those of the managed prefix. */
+/** Devices of ports; where the host routes those beside the managed prefix. */
 export const GUARDED = 'guarded';
 
 /** The priority of iptables' mangle table (linux/netfilter_ipv4.h): the debt is made right before it, and asked for right behind. */
@@ -39,14 +39,18 @@ function base(name: string, comment: string, rules: readonly Rule[], hook: Hook[
   return chain(name, comment, rules, { hook, priority });
 }
 
-/** Chains of table inet where the host routes. */
-export function routedGuard(options: CompileOptions): readonly Chain[] {
+/**
+ * Chains of table inet where the host routes.
+ * @param hasOthers whether there are devices in {@link GUARDED}: a packet of the managed prefix is not to pay for the question.
+ */
+export function routedGuard(hasOthers: boolean, options: CompileOptions): readonly Chain[] {
   const devices = (field: 'iifname' | 'oifname'): readonly Match[] => [
     ...options.devicePrefixes.map((prefix): Match => ({ kind: 'device-prefix', field, prefix })),
-    inSet([field], GUARDED),
+    ...(hasOthers ? [inSet([field], GUARDED)] : []),
   ];
   const pair = (direction: Direction, way: 'in' | 'out'): readonly Chain[] => {
     const [field, hook] = way === 'in' ? (['iifname', 'prerouting'] as const) : (['oifname', 'postrouting'] as const);
+    const bit = owedBits(options)[direction];
     return [
       base(
         `owe_${way}`,
@@ -58,9 +62,12 @@ export function routedGuard(options: CompileOptions): readonly Chain[] {
       base(
         `owed_${way}`,
         'what iptables did not let pass',
-        devices(field).flatMap((match) =>
-          dropped(direction, [owes(direction, options), match], 'our rules in iptables did not let it pass'),
-        ),
+        [
+          rule([{ kind: 'packet-mark', mask: bit, value: 0 }], ACCEPT, 'owes nothing'),
+          ...devices(field).flatMap((match) =>
+            dropped(direction, [match], 'our rules in iptables did not let it pass'),
+          ),
+        ],
         hook,
         MANGLE + 1,
       ),

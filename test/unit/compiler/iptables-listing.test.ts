@@ -64,10 +64,10 @@ describe('a set of our name', () => {
     ['whose entries do not match', `${ours.replace('hash:ip', 'hash:net')}\nadd pc-x 10.0.0.0/8 nomatch\n`],
     ['of a kind that is swapped for it', 'create pc-x bitmap:ip range 10.0.0.0-10.0.0.255\n'],
   ])('%s is none of ours, and is replaced', (_what, listing) => {
-    const [before] = readIpsets(listing);
-    const { capacity: _, ...set } = before ?? { name: '', type: 'hash:ip', family: 'IPv4', entries: [] };
+    const before = readIpsets(listing);
+    const set = { name: 'pc-x', type: before[0]?.type ?? 'hash:ip', family: 'IPv4', entries: [] } as const;
     const { families } = WANTED;
-    const plan = planIptables({ sets: [before ?? set], families }, { sets: [set], families });
+    const plan = planIptables({ sets: before, families }, { sets: [set], families });
     expect(plan.changes).toMatchObject([{ kind: 'replace-set', set: { name: 'pc-x' } }]);
   });
 });
