@@ -38,10 +38,10 @@ async function listing(program: string, args: readonly string[]): Promise<string
   return result.kind === 'ended' && result.code === 0 ? result.stdout : '';
 }
 
-/** What is made of the mark itself keeps it. */
+/** What is made of the mark itself keeps it; nft writes `mark` alone for iptables' own targets. */
 const NFT_WRITES: Readonly<Record<MarkKind, RegExp>> = {
   conntrack: /\bct mark set (?!ct mark )/,
-  packet: /\bmeta mark set (?!meta mark )/,
+  packet: /\bmeta mark set (?!(meta )?mark )/,
 };
 
 /** From the output of `nft list table`. */

@@ -189,6 +189,10 @@ function printUpdate(table: string, changes: readonly Change[]): string {
       lines.push(`add element ${table} ${change.set} { ${change.elements.map(elementText).join(', ')} }`);
     }
   }
+  // A map that goes leads to chains that go.
+  for (const change of changes) {
+    if (change.kind === 'delete-set' && change.setKind === 'map') lines.push(`flush map ${table} ${change.set}`);
+  }
   for (const change of changes) if (change.kind === 'delete-chain') lines.push(`delete chain ${table} ${change.chain}`);
   for (const change of changes) {
     if (change.kind === 'delete-set') lines.push(`delete ${change.setKind} ${table} ${change.set}`);

@@ -11,6 +11,8 @@ it('names rules of others that write whole marks, and no others', () => {
 \t\tmeta mark set ct mark
 \t\tmeta mark set 0x00000007
 \t\tmeta mark set meta mark & 0xffffff00 | 0x00000007
+\t\tcounter packets 0 bytes 0 meta mark set mark and 0xf3ffffff
+\t\tcounter packets 0 bytes 0 ct mark set ct mark or 0x40000000
 \t}
 }
 `;
