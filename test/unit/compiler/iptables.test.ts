@@ -2,12 +2,14 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import {
+  besideIptables,
   compile,
   DEFAULT_OPTIONS,
   iptablesProgram,
   planIptables,
   printIpsets,
   printIptables,
+  printTables,
   type IptablesChain,
   type IptablesProgram,
 } from '../../../compiler/index.js';
@@ -187,6 +189,18 @@ it('addresses that are closed to others are so before the rules change, and are 
   expect(comes[0]).toBe('add pc-addresses4 10.0.0.1 -exist undo del pc-addresses4 10.0.0.1 -exist');
   const goes = change(two, one);
   expect(goes.lastIndexOf('del pc-addresses4 10.0.0.1 -exist')).toBeGreaterThan(goes.lastIndexOf('rules'));
+});
+
+it('devices beside the managed prefix owe their packets to iptables, too; where there are none, nobody pays for the question', () => {
+  const guard = (device: string): string => {
+    const { topology } = parseTopology([{ file: 'test', content: ports(1, () => device) }]);
+    const { policy } = compile(topology, () => true, DEFAULT_OPTIONS);
+    return printTables(besideIptables(policy, DEFAULT_OPTIONS).filter(({ family }) => family === 'inet'));
+  };
+  const asked = (text: string): number => [...text.matchAll(/[io]ifname @guarded (meta mark set|counter drop)/g)].length;
+  expect(asked(guard('vnet1'))).toBe(4);
+  expect(guard('vnet1')).toContain('"vnet1"');
+  expect(asked(guard('tap1'))).toBe(0);
 });
 
 it('prints a remote group, for people to read', async () => {
