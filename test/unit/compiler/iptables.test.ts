@@ -197,7 +197,8 @@ it('devices beside the managed prefix owe their packets to iptables, too; where 
     const { policy } = compile(topology, () => true, DEFAULT_OPTIONS);
     return printTables(besideIptables(policy, DEFAULT_OPTIONS).filter(({ family }) => family === 'inet'));
   };
-  const asked = (text: string): number => [...text.matchAll(/[io]ifname @guarded (meta mark set|counter drop)/g)].length;
+  const asked = (text: string): number =>
+    [...text.matchAll(/[io]ifname @guarded (meta mark set|counter drop)/g)].length;
   expect(asked(guard('vnet1'))).toBe(4);
   expect(guard('vnet1')).toContain('"vnet1"');
   expect(asked(guard('tap1'))).toBe(0);
