@@ -211,6 +211,8 @@ export class Enforcer {
     if (this.#isWatched) {
       this.#commits.forget();
       this.doubt('notices were lost');
+      // Those of many changes at once (a flush of many rules) are what ends a watching process.
+      void this.#closeMeanwhile();
     }
     this.#isWatched = true;
     this.#kick();
@@ -475,13 +477,13 @@ export class Enforcer {
   /** Of a program that hangs at the start nothing is known: what is open then is closed meanwhile. */
   #closeIfLate(): void {
     if (this.#wasInForce || this.#closeLater !== undefined) return;
-    this.#closeLater = setTimer(() => {
-      void this.#closeWhatIsOpen().then((isClosed) => {
-        // What is under way may have begun with what was there before.
-        if (isClosed) this.doubt('closed meanwhile');
-      });
-    }, CLOSE_AFTER);
+    this.#closeLater = setTimer(() => void this.#closeMeanwhile(), CLOSE_AFTER);
     this.#closeLater.unref();
+  }
+
+  /** What is under way may have begun with what was there before. */
+  async #closeMeanwhile(): Promise<void> {
+    if (await this.#closeWhatIsOpen()) this.doubt('closed meanwhile');
   }
 
   async #failed(error: Error): Promise<void> {

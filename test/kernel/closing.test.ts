@@ -248,6 +248,25 @@ describe('a foreign flush', () => {
     expect([said(CLOSED_AT_ONCE), (await agent.status()).drift.found]).toEqual([3, 0]);
   });
 
+  it('that nobody heard, since the watching process died of it, is closed before anything is compared', async () => {
+    const nft = new WrappedNft(agent.folder, '*', 'exec sleep 100000');
+    await agent.run({ env: nft.env });
+    nft.on();
+    process.kill(agent.watcher(), 'SIGSTOP');
+    await lab.load('flush ruleset');
+    process.kill(agent.watcher(), 'SIGKILL');
+    await eventually(async () => isSo(CLOSED));
+    nft.off();
+    await agent.until(({ settled }) => settled);
+    const told = agent.log().map(({ msg }) => msg);
+    const [closedAt, failedAt] = [CLOSED_AT_ONCE, 'not applied'].map((text) =>
+      told.findIndex((msg) => msg.startsWith(text)),
+    );
+    expect(closedAt).toBeGreaterThan(0);
+    expect(failedAt === -1 || (failedAt ?? 0) > (closedAt ?? 0)).toBe(true);
+    expect([await reached(), await differs()]).toEqual([ENFORCED, false]);
+  });
+
   it('before the source says anything is closed, too', async () => {
     await agent.run();
     await agent.end();
