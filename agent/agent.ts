@@ -106,6 +106,15 @@ export class Agent {
       onClosed: (opened) => {
         log.warn({ tables: opened.map(({ family }) => family) }, 'closed until what is loaded is known');
       },
+      onNotClosed: (opened, why) => {
+        log.error({ tables: opened.map(({ family }) => family) }, `what is open cannot be closed that way: ${why}`);
+      },
+      onClosing: (closing) => {
+        this.#watcher.order({ kind: 'closing', closing });
+      },
+      onOwnCommit: (order) => {
+        this.#watcher.order(order);
+      },
       onBlind: () => {
         if (!this.#isBlind)
           log.error('nft does not say what rules do in a form that is known: only comments are compared');
@@ -282,9 +291,10 @@ export class Agent {
   async #remember(): Promise<void> {
     try {
       const devices = await readLoadedDevices(this.settings.backend);
-      this.#enforcer.remember(devices);
       this.#gate.remember(devices);
+      this.#enforcer.remember(devices);
     } catch (error) {
+      this.#enforcer.remember([]);
       this.#log.error(`what is loaded cannot be read: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
@@ -292,6 +302,10 @@ export class Agent {
   #heard(event: Exclude<WatchEvent, { kind: 'alive' }>): void {
     if (event.kind === 'table-changed') {
       this.#enforcer.tableChanged(event.change);
+      return;
+    }
+    if (event.kind === 'closed') {
+      this.#enforcer.tablesClosed(event.opened, event.error);
       return;
     }
     this.#enforcer.setLinks(event);

@@ -1,74 +1,84 @@
 /**
- * Which transactions of nf_tables are ours. The kernel tells of each one by its generation and by the port id of the socket that made
- * it; numbers of processes are used again, so one of ours is ours once: within the generations that it can have made, until its
- * notice is heard.
+ * Makes transactions of nf_tables, by nft or over netlink, and knows them again when the kernel tells of them. The watching process is
+ * told of each before it can be made, since it closes what others open.
  */
 import { KernelError } from './kernel/errors.js';
+import { applyMessages } from './kernel/netlink-load.js';
 import { applyText } from './kernel/nft.js';
 import { readGeneration } from './netlink/generation.js';
-import type { TableChanged } from './watch/events.js';
+import type { NfTablesMessage } from './netlink/nf-tables-batch.js';
+import { OwnCommits, type OwnCommit } from './own-commits.js';
+import type { CommitOrder, TableChanged } from './watch/events.js';
 
 /** The kernel tells of a transaction at once; a watching process that is late by as much is to be doubted. In milliseconds. */
 const NOTICE_WITHIN = 1000;
 
-interface Commit {
-  readonly before: number;
-  /** Undefined while the program runs. */
-  after: number | undefined;
-  /** Of the program, which is nft(8)'s port id, too. */
-  pid: number | undefined;
+export interface CommitsListener {
+  /** Called before a transaction can be made, and when it is over. */
+  readonly onOrder: (order: CommitOrder) => void;
+  /** A transaction of ours was told of by nobody in time. */
+  readonly onSilence: () => void;
 }
 
 export class Commits {
-  readonly #expected = new Set<Commit>();
+  readonly #expected = new OwnCommits();
 
-  /** @param onSilence called when a transaction of ours was told of by nobody in time. */
-  constructor(private readonly onSilence: () => void) {}
+  constructor(private readonly listener: CommitsListener) {}
 
   /**
    * Applies nft text as one transaction.
    * @throws KernelError `ineffective` when nft says that it did and the kernel has made none.
    */
   async apply(text: string): Promise<void> {
-    const commit: Commit = { before: await readGeneration(), after: undefined, pid: undefined };
-    this.#expected.add(commit);
-    try {
-      await applyText(text, (pid) => {
-        commit.pid = pid;
-      });
-      commit.after = await readGeneration();
-    } catch (error) {
-      // Whatever was made of it all the same counts as somebody else's: it is compared.
-      this.#expected.delete(commit);
-      throw error;
-    }
-    if (commit.after === commit.before) {
-      this.#expected.delete(commit);
-      throw new KernelError('ineffective', 'nft said that it had applied a transaction, and the kernel has made none');
-    }
-    const timer = setTimeout(() => {
-      if (this.#expected.delete(commit)) this.onSilence();
-    }, NOTICE_WITHIN);
-    timer.unref();
+    // The port id of nft(8) is its process id.
+    await this.#commit('nft', async (onPort) => applyText(text, onPort));
+  }
+
+  /** Applies messages as one transaction, without nft. Rejects with NetlinkError. */
+  async applyMessages(messages: readonly NfTablesMessage[]): Promise<void> {
+    await this.#commit('the kernel', async (onPort) => applyMessages(messages, onPort));
   }
 
   /** True when the transaction is one of ours; its notice is awaited no more. */
   claims({ generation, portId }: TableChanged): boolean {
-    for (const commit of this.#expected) {
-      if (commit.pid === portId && couldHaveMade(commit, generation)) return this.#expected.delete(commit);
-    }
-    return false;
+    return this.#expected.claims(portId, generation);
   }
 
   /** Nobody listened for a while: no notice is awaited. */
   forget(): void {
-    this.#expected.clear();
+    this.#expected.forget();
   }
-}
 
-/** Generations are 32 bits and begin anew. */
-function couldHaveMade({ before, after }: Commit, generation: number): boolean {
-  const distance = (generation - before) >>> 0;
-  const most = after === undefined ? 0x7fff_ffff : (after - before) >>> 0;
-  return distance >= 1 && distance <= most;
+  async #commit(by: string, make: (onPort: (portId: number) => void) => Promise<void>): Promise<void> {
+    const commit: OwnCommit = { before: await readGeneration(), after: undefined, portId: undefined };
+    this.#expected.add(commit);
+    try {
+      await make((portId) => {
+        commit.portId = portId;
+        this.listener.onOrder({ kind: 'own-begins', portId, before: commit.before });
+      });
+      commit.after = await readGeneration();
+    } catch (error) {
+      // Whatever was made of it all the same counts as somebody else's: it is compared.
+      this.#over(commit, commit.before);
+      this.#expected.delete(commit);
+      throw error;
+    }
+    this.#over(commit, commit.after);
+    if (commit.after === commit.before) {
+      this.#expected.delete(commit);
+      throw new KernelError(
+        'ineffective',
+        `${by} said that it had applied a transaction, and the kernel has made none`,
+      );
+    }
+    const timer = setTimeout(() => {
+      if (this.#expected.delete(commit)) this.listener.onSilence();
+    }, NOTICE_WITHIN);
+    timer.unref();
+  }
+
+  #over({ portId, before }: OwnCommit, after: number): void {
+    if (portId !== undefined) this.listener.onOrder({ kind: 'own-over', portId, before, after });
+  }
 }

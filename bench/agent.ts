@@ -124,6 +124,9 @@ class Reports {
     onDrift: (): void => undefined,
     onIsolated: (): void => undefined,
     onClosed: (): void => undefined,
+    onNotClosed: (): void => undefined,
+    onClosing: (): void => undefined,
+    onOwnCommit: (): void => undefined,
     onBlind: (): void => undefined,
   };
 
@@ -220,7 +223,7 @@ async function linkLatency(): Promise<void> {
   const enforcer = new Enforcer(here, DEFAULT_OPTIONS, 'nftables', reports.listener);
   const watcher = new Watcher({
     onEvent: (event) => {
-      if (event.kind === 'table-changed') return;
+      if (event.kind === 'table-changed' || event.kind === 'closed') return;
       enforcer.setLinks(event);
       if (event.kind === 'links') enforcer.watchBegins();
     },

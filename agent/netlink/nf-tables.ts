@@ -1,7 +1,6 @@
 /** Notifications of nf_tables (linux/netfilter/nf_tables.h): who changed which table. */
 import { eachAttribute, textOf, type Message } from './message.js';
-
-export const NETLINK_NETFILTER = 12;
+import { NFGENMSG_LENGTH, NFNL_SUBSYS_NFTABLES, NFT_MSG, NFTA_RULE, NFTA_TABLE } from './nf-tables-header.js';
 
 /** NFPROTO_* of linux/netfilter.h, as nft(8) names them. */
 export const FAMILIES: ReadonlyMap<number, string> = new Map([
@@ -13,21 +12,13 @@ export const FAMILIES: ReadonlyMap<number, string> = new Map([
   [10, 'ip6'],
 ]);
 
-/** Of a table whose chains see nothing (NFT_TABLE_F_DORMANT). */
-export const DORMANT = 1;
-/** Of a table that only the socket that made it may change (NFT_TABLE_F_OWNER). */
-export const OWNED = 2;
-
 /** NFNLGRP_NFTABLES */
 export const NF_TABLES_GROUP = 7;
 
-const NFNL_SUBSYS_NFTABLES = 10;
-/** enum nf_tables_msg_types */
-const MESSAGE = { newTable: 0, deleteTable: 2, deleteRule: 8, newGeneration: 15 } as const;
-const NFGENMSG_LENGTH = 4;
 /** NFTA_*_TABLE is attribute 1 in messages of tables, chains, rules, sets, elements and objects alike. */
-const NFTA = { table: 1, tableFlags: 2, ruleChain: 2 } as const;
-const NFTA_GEN = { id: 1, pid: 2, name: 3 } as const;
+const NFTA_ANY_TABLE = 1;
+/** enum nft_gen_attributes */
+const NFTA_GEN = { NFTA_GEN_ID: 1, NFTA_GEN_PROC_PID: 2, NFTA_GEN_PROC_NAME: 3 } as const;
 
 export type NfTablesEvent =
   /** Something of a table changed; the generation follows. */
@@ -35,6 +26,10 @@ export type NfTablesEvent =
       readonly kind: 'table';
       readonly family: string;
       readonly table: string;
+      /** The port id of the socket that did it. */
+      readonly portId: number;
+      /** The lower 16 bits of the generation that the transaction makes. */
+      readonly generation16: number;
       readonly what:
         | { readonly kind: 'table'; readonly flags: number }
         | { readonly kind: 'table-gone' }
@@ -53,34 +48,37 @@ export type NfTablesEvent =
 /** Reads one notification; undefined for what is none of nf_tables. */
 export function readNfTablesEvent({ type, portId, payload }: Message): NfTablesEvent | undefined {
   if (type >> 8 !== NFNL_SUBSYS_NFTABLES) return undefined;
-  if ((type & 0xff) !== MESSAGE.newGeneration) return tableEvent(type & 0xff, payload);
+  if ((type & 0xff) !== NFT_MSG.NFT_MSG_NEWGEN) return tableEvent(type & 0xff, portId, payload);
   let [id, pid, program] = [0, 0, ''];
   eachAttribute(payload, NFGENMSG_LENGTH, (attributeType, value) => {
-    if (attributeType === NFTA_GEN.id) id = value.readUInt32BE(0);
-    else if (attributeType === NFTA_GEN.pid) pid = value.readUInt32BE(0);
-    else if (attributeType === NFTA_GEN.name) program = textOf(value);
+    if (attributeType === NFTA_GEN.NFTA_GEN_ID) id = value.readUInt32BE(0);
+    else if (attributeType === NFTA_GEN.NFTA_GEN_PROC_PID) pid = value.readUInt32BE(0);
+    else if (attributeType === NFTA_GEN.NFTA_GEN_PROC_NAME) program = textOf(value);
   });
   return { kind: 'generation', id, portId, pid, program };
 }
 
-function tableEvent(message: number, payload: Buffer): NfTablesEvent {
+function tableEvent(message: number, portId: number, payload: Buffer): NfTablesEvent {
   let table = '';
   let flags = 0;
   let chain = '';
   eachAttribute(payload, NFGENMSG_LENGTH, (type, value) => {
-    if (type === NFTA.table) table = textOf(value);
-    else if (message === MESSAGE.newTable && type === NFTA.tableFlags) flags = value.readUInt32BE(0);
-    else if (message === MESSAGE.deleteRule && type === NFTA.ruleChain) chain = textOf(value);
+    if (type === NFTA_ANY_TABLE) table = textOf(value);
+    else if (message === NFT_MSG.NFT_MSG_NEWTABLE && type === NFTA_TABLE.NFTA_TABLE_FLAGS)
+      flags = value.readUInt32BE(0);
+    else if (message === NFT_MSG.NFT_MSG_DELRULE && type === NFTA_RULE.NFTA_RULE_CHAIN) chain = textOf(value);
   });
   const family = FAMILIES.get(payload[0] ?? 0) ?? 'unknown';
+  const generation16 = payload.length < NFGENMSG_LENGTH ? 0 : payload.readUInt16BE(2);
+  const about = { kind: 'table', family, table, portId, generation16 } as const;
   switch (message) {
-    case MESSAGE.newTable:
-      return { kind: 'table', family, table, what: { kind: 'table', flags } };
-    case MESSAGE.deleteTable:
-      return { kind: 'table', family, table, what: { kind: 'table-gone' } };
-    case MESSAGE.deleteRule:
-      return { kind: 'table', family, table, what: { kind: 'rule-gone', chain } };
+    case NFT_MSG.NFT_MSG_NEWTABLE:
+      return { ...about, what: { kind: 'table', flags } };
+    case NFT_MSG.NFT_MSG_DELTABLE:
+      return { ...about, what: { kind: 'table-gone' } };
+    case NFT_MSG.NFT_MSG_DELRULE:
+      return { ...about, what: { kind: 'rule-gone', chain } };
     default:
-      return { kind: 'table', family, table, what: { kind: 'other' } };
+      return { ...about, what: { kind: 'other' } };
   }
 }

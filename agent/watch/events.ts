@@ -1,5 +1,5 @@
-/** What the watching process tells the agent. */
-import type { TableFamily } from '../../compiler/index.js';
+/** What the watching process tells the agent, and what it is told. */
+import type { Closing, Opened } from '../closing.js';
 import type { Link } from '../netlink/links.js';
 
 /** A transaction that touched a table of our name. */
@@ -13,12 +13,8 @@ export interface TableChanged {
   readonly program: string;
   /** Families of tables of ours that may let through since then what they did not: what closes them has gone. */
   readonly opened: readonly Opened[];
-}
-
-export interface Opened {
-  readonly family: TableFamily;
-  /** The table is gone, or rules of it; or it was made dormant and sees no packet. */
-  readonly how: 'gone' | 'dormant';
+  /** The watching process took it for somebody else's and closes these tables: `closed` follows. */
+  readonly isClosing: boolean;
 }
 
 export type WatchEvent =
@@ -27,8 +23,19 @@ export type WatchEvent =
   | { readonly kind: 'link'; readonly link: Link }
   | { readonly kind: 'link-gone'; readonly index: number }
   | { readonly kind: 'table-changed'; readonly change: TableChanged }
+  /** Tables that were opened were closed at once, or could not be, and why. */
+  | { readonly kind: 'closed'; readonly opened: readonly Opened[]; readonly error: string | undefined }
   /** Nothing happened; the process is there. */
   | { readonly kind: 'alive' };
+
+/** A transaction of the agent's own, told before it can be made and when it is over: whatever it opens is meant. */
+export type CommitOrder =
+  | { readonly kind: 'own-begins'; readonly portId: number; readonly before: number }
+  | { readonly kind: 'own-over'; readonly portId: number; readonly before: number; readonly after: number };
+
+export type WatchOrder =
+  /** What to load where a table is opened; undefined for nothing. */
+  { readonly kind: 'closing'; readonly closing: Closing | undefined } | CommitOrder;
 
 /** News of links. */
 export type LinkEvent = Extract<WatchEvent, { kind: 'links' | 'link' | 'link-gone' }>;
