@@ -308,6 +308,11 @@ export class Agent {
       this.#enforcer.tablesClosed(event.opened, event.error);
       return;
     }
+    if (event.kind === 'withdrawn') {
+      this.#log.warn({ count: event.count }, 'what somebody added to our tables was taken back');
+      this.#enforcer.doubt('what somebody added was taken back');
+      return;
+    }
     this.#enforcer.setLinks(event);
     if (event.kind === 'links') this.#enforcer.watchBegins();
   }

@@ -223,7 +223,7 @@ async function linkLatency(): Promise<void> {
   const enforcer = new Enforcer(here, DEFAULT_OPTIONS, 'nftables', reports.listener);
   const watcher = new Watcher({
     onEvent: (event) => {
-      if (event.kind === 'table-changed' || event.kind === 'closed') return;
+      if (event.kind === 'table-changed' || event.kind === 'closed' || event.kind === 'withdrawn') return;
       enforcer.setLinks(event);
       if (event.kind === 'links') enforcer.watchBegins();
     },

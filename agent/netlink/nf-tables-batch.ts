@@ -35,7 +35,7 @@ import {
   NFTA_RULE,
   NFTA_SET,
   NFTA_SET_DESC_SIZE,
-  NFTA_SET_ELEM_KEY,
+  NFTA_SET_ELEM,
   NFTA_SET_ELEM_LIST,
   NFTA_TABLE,
   NFTNL_UDATA_COMMENT,
@@ -231,7 +231,10 @@ function addElements(table: Table, set: string, ids: SetIds, devices: readonly s
     nested(
       NFTA_SET_ELEM_LIST.NFTA_SET_ELEM_LIST_ELEMENTS,
       ...devices.map((device) =>
-        nested(NFTA_LIST_ELEM, nested(NFTA_SET_ELEM_KEY, attribute(NFTA_DATA.NFTA_DATA_VALUE, deviceBytes(device)))),
+        nested(
+          NFTA_LIST_ELEM,
+          nested(NFTA_SET_ELEM.NFTA_SET_ELEM_KEY, attribute(NFTA_DATA.NFTA_DATA_VALUE, deviceBytes(device))),
+        ),
       ),
     ),
   );

@@ -28,6 +28,7 @@ export const NFT_MSG = {
   NFT_MSG_GETSET: 10,
   NFT_MSG_NEWSETELEM: 12,
   NFT_MSG_GETSETELEM: 13,
+  NFT_MSG_DELSETELEM: 14,
   NFT_MSG_NEWGEN: 15,
   NFT_MSG_GETGEN: 16,
 } as const;
@@ -58,6 +59,7 @@ export const NFTA_CHAIN = {
 export const NFTA_RULE = {
   NFTA_RULE_TABLE: 1,
   NFTA_RULE_CHAIN: 2,
+  NFTA_RULE_HANDLE: 3,
   NFTA_RULE_EXPRESSIONS: 4,
   NFTA_RULE_USERDATA: 7,
 } as const;
@@ -87,7 +89,7 @@ export const NFTA_SET_ELEM_LIST = {
   NFTA_SET_ELEM_LIST_SET_ID: 4,
 } as const;
 /** enum nft_set_elem_attributes */
-export const NFTA_SET_ELEM_KEY = 1;
+export const NFTA_SET_ELEM = { NFTA_SET_ELEM_KEY: 1, NFTA_SET_ELEM_FLAGS: 3, NFTA_SET_ELEM_KEY_END: 10 } as const;
 
 /** enum nft_data_attributes */
 export const NFTA_DATA = { NFTA_DATA_VALUE: 1, NFTA_DATA_VERDICT: 2 } as const;

@@ -1,5 +1,7 @@
 /** Notifications of nf_tables (linux/netfilter/nf_tables.h): who changed which table. */
 import { eachAttribute, textOf, type Message } from './message.js';
+import type { NfTablesMessage } from './nf-tables-batch.js';
+import { withdrawalOf } from './withdrawal.js';
 import { NFGENMSG_LENGTH, NFNL_SUBSYS_NFTABLES, NFT_MSG, NFTA_RULE, NFTA_TABLE } from './nf-tables-header.js';
 
 /** NFPROTO_* of linux/netfilter.h, as nft(8) names them. */
@@ -34,6 +36,8 @@ export type NfTablesEvent =
         | { readonly kind: 'table'; readonly flags: number }
         | { readonly kind: 'table-gone' }
         | { readonly kind: 'rule-gone'; readonly chain: string }
+        /** A rule or elements; what takes them back. */
+        | { readonly kind: 'added'; readonly withdrawal: () => NfTablesMessage }
         | { readonly kind: 'other' };
     }
   /** A transaction is complete: the socket `portId` of the process `pid`, which runs `program`, made it. */
@@ -78,6 +82,9 @@ function tableEvent(message: number, portId: number, payload: Buffer): NfTablesE
       return { ...about, what: { kind: 'table-gone' } };
     case NFT_MSG.NFT_MSG_DELRULE:
       return { ...about, what: { kind: 'rule-gone', chain } };
+    case NFT_MSG.NFT_MSG_NEWRULE:
+    case NFT_MSG.NFT_MSG_NEWSETELEM:
+      return { ...about, what: { kind: 'added', withdrawal: () => withdrawalOf(message, payload) } };
     default:
       return { ...about, what: { kind: 'other' } };
   }

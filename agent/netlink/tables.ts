@@ -16,7 +16,7 @@ import {
   NFTA_LIST_ELEM,
   NFTA_RULE,
   NFTA_SET,
-  NFTA_SET_ELEM_KEY,
+  NFTA_SET_ELEM,
   NFTA_SET_ELEM_LIST,
   NFTA_TABLE,
 } from './nf-tables-header.js';
@@ -93,7 +93,7 @@ export async function listSets(): Promise<readonly SetName[]> {
 function keyOf(element: Buffer): readonly string[] {
   const keys: string[] = [];
   eachAttribute(element, 0, (type, key) => {
-    if (type !== NFTA_SET_ELEM_KEY) return;
+    if (type !== NFTA_SET_ELEM.NFTA_SET_ELEM_KEY) return;
     eachAttribute(key, 0, (inner, value) => {
       if (inner === NFTA_DATA.NFTA_DATA_VALUE) keys.push(textOf(value));
     });

@@ -28,6 +28,8 @@ interface Touching {
   readonly opened: Map<TableFamily, Opened['how']>;
   /** Of these, what nothing was done about yet. */
   open: Opened[];
+  /** What takes back what was added, as far as nothing was done about it yet. */
+  added: (() => NfTablesMessage)[];
   isClosing: boolean;
 }
 
@@ -66,26 +68,54 @@ export class Closer {
 
   #touched(event: TableEvent): void {
     const { portId, generation16 } = event;
-    this.#touching ??= { portId, generation16, opened: new Map(), open: [], isClosing: false };
+    this.#touching ??= { portId, generation16, opened: new Map(), open: [], added: [], isClosing: false };
     const touching = this.#touching;
+    const isWaiting = touching.open.length + touching.added.length > 0;
     const family = FAMILIES.find((one) => one === event.family);
     const how = openedBy(event);
-    if (family === undefined || how === undefined || touching.opened.get(family) === how) return;
-    touching.opened.set(family, how);
-    touching.open.push({ family, how });
+    if (family === undefined) return;
+    if (event.what.kind === 'added') touching.added.push(event.what.withdrawal);
+    else if (how === undefined || touching.opened.get(family) === how) return;
+    else {
+      touching.opened.set(family, how);
+      touching.open.push({ family, how });
+    }
     // Not now: what the agent said of its own transactions may wait to be read in this very turn of the event loop.
-    if (touching.open.length === 1) setImmediate(() => void this.#close(touching));
+    if (!isWaiting) setImmediate(() => void this.#answer(touching));
   }
 
-  async #close(touching: Touching): Promise<void> {
-    const opened = touching.open;
+  async #answer(touching: Touching): Promise<void> {
+    const { open, added } = touching;
     touching.open = [];
+    touching.added = [];
     if (this.#closing === undefined || this.#own.covers(touching.portId, touching.generation16)) return;
     touching.isClosing = true;
-    const apply = async (messages: readonly NfTablesMessage[]): Promise<void> =>
-      this.#socket.batch(batchLength(messages), (first) => batchBytes(messages, first));
+    if (open.length > 0) await this.#close(this.#closing, open);
+    if (added.length > 0) await this.#withdraw(added.map((message) => message()));
+  }
+
+  async #apply(messages: readonly NfTablesMessage[]): Promise<void> {
+    return this.#socket.batch(batchLength(messages), (first) => batchBytes(messages, first));
+  }
+
+  /**
+   * A rule or an element that is not ours can only be more than we let pass, or nothing: it goes, and no packet of anybody else is
+   * held up, as closing would. What cannot be taken back (it is gone, it belongs to a rule) is left to the comparison.
+   */
+  async #withdraw(messages: readonly NfTablesMessage[]): Promise<void> {
+    let count = messages.length;
     try {
-      await closeTables(apply, this.#closing, opened);
+      await this.#apply(messages);
+    } catch {
+      const results = await Promise.allSettled(messages.map(async (one) => this.#apply([one])));
+      count = results.filter(({ status }) => status === 'fulfilled').length;
+    }
+    this.tell({ kind: 'withdrawn', count });
+  }
+
+  async #close(closing: Closing, opened: readonly Opened[]): Promise<void> {
+    try {
+      await closeTables(async (messages) => this.#apply(messages), closing, opened);
       this.tell({ kind: 'closed', opened, error: undefined });
     } catch (error) {
       this.tell({ kind: 'closed', opened, error: error instanceof Error ? error.message : String(error) });
@@ -115,6 +145,7 @@ function openedBy({ what }: TableEvent): Opened['how'] | undefined {
       return 'gone';
     case 'rule-gone':
       return BASE_CHAINS.has(what.chain) ? 'gone' : undefined;
+    case 'added':
     case 'other':
       return undefined;
   }

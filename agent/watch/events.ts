@@ -25,6 +25,8 @@ export type WatchEvent =
   | { readonly kind: 'table-changed'; readonly change: TableChanged }
   /** Tables that were opened were closed at once, or could not be, and why. */
   | { readonly kind: 'closed'; readonly opened: readonly Opened[]; readonly error: string | undefined }
+  /** What somebody added to our tables was taken back at once: so many rules, and elements of sets. */
+  | { readonly kind: 'withdrawn'; readonly count: number }
   /** Nothing happened; the process is there. */
   | { readonly kind: 'alive' };
 

@@ -306,3 +306,47 @@ describe('a foreign flush', () => {
     expect(await differs()).toBe(false);
   });
 });
+
+describe('what somebody adds to our tables is taken back at once, while nothing can be compared:', () => {
+  const rules = [
+    allow('udp', 53),
+    allow('tcp', 80),
+    ...[100, 200].map((port) => allow('udp', port, { port_range_max: port + 9 })),
+  ];
+  const document = pairDocument(rules, {
+    ports: [...PAIR_PORTS, { ...portFields(NAMED, ['servers'], HERE), device: NAMED.device }],
+  });
+  const many = Array.from({ length: 500 }, (_, index) => `ip . 17 . ${(1000 + index).toString()}`).join(', ');
+
+  it.each([
+    ['rules that accept', 'insert rule inet portcullis egress accept; insert rule inet portcullis ingress accept'],
+    ['a rule with a set of its own', 'insert rule inet portcullis ingress udp dport { 53, 54 } accept'],
+    ['a port', 'add element inet portcullis sg_servers_in_ports { ip . 17 . 54 }'],
+    ['many ports, and one that opens', `add element inet portcullis sg_servers_in_ports { ${many}, ip . 17 . 54 }`],
+    ['a range of ports', 'add element inet portcullis sg_servers_in_port_ranges { ip . 17 . 50-60 }'],
+    ['a verdict for the outside', 'add element inet portcullis from_port { "uplink0" : accept }'],
+  ])('%s', async (_what, commands) => {
+    const nft = new WrappedNft(agent.folder, '*list*', 'while [ -e "$(dirname "$0")/on" ]; do sleep 0.05; done');
+    agent.write(document);
+    await agent.run({ env: nft.env });
+    await agent.until(({ settled }) => settled);
+    expect(await reached()).toEqual(ENFORCED);
+    const before = await lab.must('nft', ['-s', 'list', 'table', 'inet', 'portcullis']);
+    nft.on();
+    await lab.load(commands);
+    await eventually(() => said('was taken back') > 0);
+    expect(await reached()).toEqual(ENFORCED);
+    expect(await lab.must('nft', ['-s', 'list', 'table', 'inet', 'portcullis'])).toBe(before);
+    nft.off();
+    await agent.until(({ settled }) => settled);
+    expect(await differs()).toBe(false);
+  });
+});
+
+it('what the agent itself adds is not taken back, however fast it changes', async () => {
+  await agent.run();
+  for (let round = 0; round < 30; round++) {
+    await agent.settled(pairDocument([allow('udp', 53), allow('udp', 1000 + round)], { ports: PAIR_PORTS }));
+  }
+  expect([said('was taken back'), (await agent.status()).drift]).toEqual([0, { foreign: 0, found: 0 }]);
+});
