@@ -115,6 +115,15 @@ export class Agent {
           else log.info(`before ours stands a rule of others; ours go back to the front: ${rule}`);
         }
       },
+      onNotClosed: (opened, why) => {
+        log.error({ tables: opened.map(({ family }) => family) }, `what is open cannot be closed that way: ${why}`);
+      },
+      onClosing: (closing) => {
+        this.#watcher.order({ kind: 'closing', closing });
+      },
+      onOwnCommit: (order) => {
+        this.#watcher.order(order);
+      },
       onBlind: () => {
         if (!this.#isBlind)
           log.error('nft does not say what rules do in a form that is known: only comments are compared');
@@ -294,9 +303,10 @@ export class Agent {
   async #remember(): Promise<void> {
     try {
       const devices = await readLoadedDevices(this.settings.backend);
-      this.#enforcer.remember(devices);
       this.#gate.remember(devices);
+      this.#enforcer.remember(devices);
     } catch (error) {
+      this.#enforcer.remember([]);
       this.#log.error(`what is loaded cannot be read: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
@@ -308,6 +318,15 @@ export class Agent {
     }
     if (event.kind === 'iptables-changed') {
       this.#enforcer.iptablesChanged(event.change);
+      return;
+    }
+    if (event.kind === 'closed') {
+      this.#enforcer.tablesClosed(event.opened, event.error);
+      return;
+    }
+    if (event.kind === 'withdrawn') {
+      this.#log.warn({ count: event.count }, 'what somebody added to our tables was taken back');
+      this.#enforcer.doubt('what somebody added was taken back');
       return;
     }
     this.#enforcer.setLinks(event);

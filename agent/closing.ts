@@ -1,6 +1,6 @@
 /**
- * The text that closes, at once and without asking what is loaded: for the instant between somebody's `flush ruleset` and the
- * transaction that brings everything back. The next comparison takes it away.
+ * What closes, at once and without asking what is loaded: for the instant between somebody's `flush ruleset` and the transaction that
+ * brings everything back, and for as long as nothing can be loaded. The next comparison takes it away.
  */
 import {
   baselineTables,
@@ -9,24 +9,86 @@ import {
   type CompileOptions,
   type Rule,
   type Table,
+  type TableFamily,
 } from '../compiler/index.js';
-import type { Opened } from './watch/events.js';
+import { addTable, removeTable, type NfTablesMessage } from './netlink/nf-tables-batch.js';
+import { NetlinkError } from './netlink/socket.js';
+
+/** EBUSY, EEXIST, EINVAL, EOPNOTSUPP: something of that name is there, and is another thing. */
+const IN_THE_WAY = new Set([16, 17, 22, 95]);
 
 const SET = 'closed_devices';
+/** What holds names of devices: the dispatch of a full table, and what closes. */
+export const SETS_OF_DEVICES: readonly string[] = ['from_port', SET];
+
+/** The kernel has no longer name (IFNAMSIZ, with the zero behind it): such a device is nowhere. In bytes. */
+const LONGEST_NAME = 15;
+
+/** A table of ours that closes nothing any more. */
+export interface Opened {
+  readonly family: TableFamily;
+  /** The table is gone, or rules of it; it was made dormant and sees no packet; it leaves packets to rules of iptables that are gone. */
+  readonly how: 'gone' | 'dormant' | 'unguarded';
+}
+
+/** Messages that close a table, by what happened to it. */
+export type Closing = ReadonlyMap<TableFamily, Readonly<Record<Opened['how'], readonly NfTablesMessage[]>>>;
+
+/** @param devices closed beside those of the managed prefixes. */
+export function closingTables(options: CompileOptions, devices: readonly string[]): readonly Table[] {
+  const names = devices.filter((name) => Buffer.byteLength(name) <= LONGEST_NAME);
+  return baselineTables(options).map((table) => closing(table, names));
+}
+
+/** As {@link closingTables}, as what goes over netlink. */
+export function closingMessages(options: CompileOptions, devices: readonly string[]): Closing {
+  return new Map(
+    closingTables(options, devices).map((table) => {
+      const gone = addTable(table);
+      // A table that sees no packet holds nothing to keep; what leads past what is closed must go.
+      const anew = [...removeTable(table), ...gone];
+      return [table.family, { gone, dormant: anew, unguarded: anew }];
+    }),
+  );
+}
 
 /**
- * @param devices closed beside those of the managed prefixes.
- * @param opened the tables; what else they hold stays.
+ * Closes the tables that somebody opened. What else they hold stays; where that is in the way (a base chain of that name in another
+ * place), the table is made anew. One that cannot be closed keeps none of the others open. Rejects with the first error.
+ * @param apply brings messages in as one transaction.
  */
+export async function closeTables(
+  apply: (messages: readonly NfTablesMessage[]) => Promise<void>,
+  all: Closing,
+  opened: readonly Opened[],
+): Promise<void> {
+  try {
+    await apply(messagesFor(all, opened));
+  } catch (error) {
+    const [first, ...others] = opened;
+    if (!(error instanceof NetlinkError) || first === undefined) throw error;
+    if (others.length > 0) {
+      const results = await Promise.allSettled(opened.map(async (one) => closeTables(apply, all, [one])));
+      for (const result of results) if (result.status === 'rejected') throw result.reason;
+    } else if (first.how === 'gone' && IN_THE_WAY.has(error.errno)) {
+      await apply(messagesFor(all, [{ ...first, how: 'dormant' }]));
+    } else throw error;
+  }
+}
+
+function messagesFor(all: Closing, opened: readonly Opened[]): readonly NfTablesMessage[] {
+  return opened.flatMap(({ family, how }) => all.get(family)?.[how] ?? []);
+}
+
+/** The same, as text for nft. */
 export function closingText(options: CompileOptions, devices: readonly string[], opened: readonly Opened[]): string {
-  return baselineTables(options)
+  return closingTables(options, devices)
     .flatMap((table) => {
       const how = opened.find(({ family }) => family === table.family)?.how;
       if (how === undefined) return [];
       const name = `${table.family} ${table.name}`;
-      // A table that sees no packet holds nothing to keep; what leads past what is closed must go.
       const anew = how !== 'gone' ? `table ${name}\ndelete table ${name}\n` : '';
-      return [`${anew}${printTable(closing(table, devices))}`];
+      return [`${anew}${printTable(table)}`];
     })
     .join('');
 }

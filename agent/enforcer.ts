@@ -5,15 +5,9 @@
  * steps that the incremental compiler gives). At the start, in doubt, after a failure and on somebody else's change to our
  * tables it takes the long way: read back what is loaded, compare with a compilation from scratch, load the difference.
  */
+import { setTimeout as setTimer } from 'node:timers';
 import { setTimeout } from 'node:timers/promises';
-import {
-  HostCompiler,
-  isManagedDevice,
-  tableFamilies,
-  type CompileOptions,
-  type Touched,
-  type Transaction,
-} from '../compiler/index.js';
+import { HostCompiler, tableFamilies, type CompileOptions, type Touched, type Transaction } from '../compiler/index.js';
 import {
   type AddressGroup,
   applyTo,
@@ -28,19 +22,22 @@ import {
 import type { Backend, BackendName, BackendParts, Overtaking, Plan } from './backends/backend.js';
 import { IptablesBackend } from './backends/iptables.js';
 import { NftablesBackend } from './backends/nftables.js';
-import { closingText } from './closing.js';
+import { closeTables, closingMessages, closingText, type Closing, type Opened } from './closing.js';
 import { Commits } from './commits.js';
 import { deviceOf, LinkTable } from './devices.js';
 import { FormerDevices, isFormerDevice } from './former.js';
 import { isolate } from './isolate.js';
 import { KernelError } from './kernel/errors.js';
+import { tablesToClose, whatIsOpen } from './kernel/open.js';
 import { endPrograms } from './kernel/program.js';
-import type { IptablesChanged, LinkEvent, Opened, TableChanged } from './watch/events.js';
+import type { CommitOrder, IptablesChanged, LinkEvent, TableChanged } from './watch/events.js';
 
 /** Between tries after a failure, in milliseconds: doubled each time. */
 const BACKOFF = { first: 50, most: 5000 };
 /** A change that is not in the kernel after as long is late: the policy is not enforced. In milliseconds. */
 const LATE_AFTER = 5000;
+/** A starting agent that has loaded nothing for as long closes what is open; in milliseconds. */
+const CLOSE_AFTER = 1000;
 /** Programs that run when the agent is asked to stop may take as long; in milliseconds. */
 const GRACE = 3000;
 /** After as many in a row our tables are replaced as a whole, still in one transaction. */
@@ -75,8 +72,13 @@ export interface EnforcerListener {
   /** Rules of others stood before ours, which go back to the front. */
   readonly onOvertaken: (overtaking: readonly Overtaking[]) => void;
   readonly onIsolated: (ports: ReadonlyMap<string, string>) => void;
-  /** Tables were closed at once, after what somebody did to them. */
+  /** Tables were closed at once: after what somebody did to them, or since nothing can be loaded. */
   readonly onClosed: (opened: readonly Opened[]) => void;
+  /** The watching process could not close. */
+  readonly onNotClosed: (opened: readonly Opened[], why: string) => void;
+  /** What the watching process must know: what to close with, and which transactions are ours. */
+  readonly onClosing: (closing: Closing) => void;
+  readonly onOwnCommit: (order: CommitOrder) => void;
   /** nft does not say what rules do in a form that is known: only their comments are compared. */
   readonly onBlind: () => void;
 }
@@ -116,9 +118,14 @@ export class Enforcer {
   #pendingSince: number | undefined;
   /** The same, of the transaction under way. */
   #runningSince: number | undefined;
-  readonly #commits = new Commits(() => {
-    this.#isUnconfirmed = true;
-    this.doubt('no notice of our own transaction came');
+  readonly #commits = new Commits({
+    onOrder: (order) => {
+      this.listener.onOwnCommit(order);
+    },
+    onSilence: () => {
+      this.#isUnconfirmed = true;
+      this.doubt('no notice of our own transaction came');
+    },
   });
   /** Nobody told of a transaction of ours: what is loaded must be seen before anything is called enforced. */
   #isUnconfirmed = false;
@@ -132,11 +139,18 @@ export class Enforcer {
   #overtaking: readonly Overtaking[] = [];
   /** Counts what changed: of what is wanted, and of what is loaded by us. */
   #step = 0;
+  /** This process brought a policy into the kernel. */
+  #wasInForce = false;
+  /** What was open was closed, since nothing can be loaded. */
+  #isShut = false;
+  #closeLater: NodeJS.Timeout | undefined;
+  /** Devices that are closed when a table opens, as they were told last. */
+  #closingFor: string | undefined;
 
   constructor(
     private readonly isLocal: (port: Port) => boolean,
     private readonly options: CompileOptions,
-    backend: BackendName,
+    private readonly backend: BackendName,
     private readonly listener: EnforcerListener,
   ) {
     const isOurs = (port: Port): boolean => isFormerDevice(port) || this.isLocal(port);
@@ -185,6 +199,7 @@ export class Enforcer {
   /** Devices that were ports' before this process began: they stay closed when no port has them. */
   remember(devices: Iterable<string>): void {
     this.#former.remember(devices);
+    this.#prepareClosing();
   }
 
   /** Devices that are closed since they were a port's once. */
@@ -205,6 +220,8 @@ export class Enforcer {
     if (this.#isWatched) {
       this.#commits.forget();
       this.doubt('notices were lost');
+      // Those of many changes at once (a flush of many rules) are what ends a watching process.
+      void this.#closeMeanwhile();
     }
     this.#isWatched = true;
     this.#kick();
@@ -231,10 +248,13 @@ export class Enforcer {
   }
 
   tableChanged(change: TableChanged): void {
-    if (this.#commits.claims(change)) return;
-    const { pid, program, opened } = change;
+    const { pid, program, opened, isClosing } = change;
+    if (this.#commits.claims(change)) {
+      if (isClosing) this.doubt('a change of ours was taken for somebody else’s');
+      return;
+    }
     this.listener.onForeignChange(pid, program);
-    if (opened.length > 0) this.#closeAtOnce(opened);
+    if (opened.length > 0 && !isClosing) this.#closeAtOnce(opened);
     this.#isDisturbed = true;
     this.doubt(`changed by ${program} (process ${pid.toString()})`);
   }
@@ -266,6 +286,16 @@ export class Enforcer {
       this.doubt(`${LOOK} failed: ${error instanceof Error ? error.message : String(error)}`);
     }
     return true;
+  }
+
+  /** The watching process closed tables, or could not. */
+  tablesClosed(opened: readonly Opened[], error: string | undefined): void {
+    if (error === undefined) {
+      this.listener.onClosed(opened);
+      return;
+    }
+    this.listener.onNotClosed(opened, error);
+    this.#closeAtOnce(opened);
   }
 
   /** Compares everything at the next opportunity. */
@@ -305,7 +335,8 @@ export class Enforcer {
   }
 
   get lastError(): string | undefined {
-    return this.#lastError;
+    if (this.#lastError === undefined) return undefined;
+    return this.#isShut ? `closed, until rules can be loaded: ${this.#lastError}` : this.#lastError;
   }
 
   /** This host's ports, with the devices that they have here. */
@@ -337,6 +368,7 @@ export class Enforcer {
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#stopping.abort();
+    clearTimeout(this.#closeLater);
     // What hangs must not keep us; what only takes its time may end in order.
     const ended = new AbortController();
     void setTimeout(GRACE, undefined, { signal: ended.signal }).then(endPrograms, () => undefined);
@@ -361,6 +393,7 @@ export class Enforcer {
   #update(changes: TopologyChanges): void {
     const former = this.#former.update(() => [...this.#local.values()].map(({ device }) => device));
     const all = former.size === 0 ? changes : { ...changes, ports: new Map([...changes.ports, ...former]) };
+    this.#prepareClosing();
     if (isEmpty(all)) return;
     this.compiler.update(all);
     this.#step++;
@@ -371,7 +404,7 @@ export class Enforcer {
 
   /** Does not wait for what is under way: that may take long, and has not seen what happened. */
   #closeAtOnce(opened: readonly Opened[]): void {
-    if (this.options.audit || !this.#isStarted || this.#isStopped) return;
+    if (this.options.audit || this.#isStopped) return;
     const others = this.#toClose.filter(({ family }) => !opened.some((one) => one.family === family));
     this.#toClose = [...others, ...opened];
     this.#closing ??= this.#close().finally(() => {
@@ -383,22 +416,66 @@ export class Enforcer {
     while (this.#toClose.length > 0) {
       const opened = this.#toClose;
       this.#toClose = [];
-      const devices = [...this.#former.devices, ...this.#closedDevices()];
+      const devices = this.#devicesToClose();
       try {
-        await this.#commits.apply(closingText(this.options, devices, opened));
-        this.listener.onClosed(opened);
-      } catch {
-        // The comparison that follows says what is wrong.
+        const apply = this.#commits.applyMessages.bind(this.#commits);
+        await closeTables(apply, closingMessages(this.options, devices), opened);
+      } catch (error) {
+        this.listener.onNotClosed(opened, error instanceof Error ? error.message : String(error));
+        try {
+          await this.#commits.apply(closingText(this.options, devices, opened));
+        } catch {
+          // The comparison that follows says what is wrong.
+          continue;
+        }
       }
+      this.listener.onClosed(opened);
     }
   }
 
-  /** Of all but the ports that are not filtered those that no managed prefix closes. */
-  #closedDevices(): readonly string[] {
-    const isUnfiltered = ({ filtering }: Port): boolean => filtering === 'port-security-off' || filtering === 'trusted';
-    return [...this.#local.values()]
-      .filter((port) => !isUnfiltered(port) && !isManagedDevice(this.options, port.device))
-      .map(({ device }) => device);
+  /**
+   * Closes what nothing loaded closes: what cannot be loaded must not be open. Needs no nft. Tables that are there stay as they are:
+   * the former rules stand.
+   * @returns false when nothing is open.
+   */
+  async #closeWhatIsOpen(): Promise<boolean> {
+    if (this.options.audit || this.#isStopped) return false;
+    let opened: readonly Opened[];
+    try {
+      opened = tablesToClose(await whatIsOpen(), this.#devicesToClose(), {
+        backend: this.backend,
+        datapath: this.options.datapath,
+        wasInForce: this.#wasInForce,
+      });
+    } catch (error) {
+      this.listener.onNotClosed([], error instanceof Error ? error.message : String(error));
+      return false;
+    }
+    if (opened.length === 0) return false;
+    this.#closeAtOnce(opened);
+    await this.#closing;
+    this.#isShut = true;
+    return true;
+  }
+
+  /** Tells what to close with when somebody opens a table, where that has changed. */
+  #prepareClosing(): void {
+    if (this.options.audit) return;
+    const devices = this.#devicesToClose();
+    const asText = devices.join(' ');
+    if (asText === this.#closingFor) return;
+    this.#closingFor = asText;
+    this.listener.onClosing(closingMessages(this.options, devices));
+  }
+
+  /** Those that are or were ports', of those that the managed prefix does not close, but for ports that are not filtered. */
+  #devicesToClose(): readonly string[] {
+    const { known } = this.#former;
+    if (known.length === 0) return known;
+    const open = new Set(
+      [...this.#local.values()].flatMap(({ filtering, device }) => (isUnfiltered(filtering) ? [device] : [])),
+    );
+    return known.filter((device) => !open.has(device));
   }
 
   #kick(): void {
@@ -417,6 +494,7 @@ export class Enforcer {
   async #run(): Promise<void> {
     // Whatever else arrives in this turn of the event loop goes along.
     await Promise.resolve();
+    this.#closeIfLate();
     while (this.#hasWork()) {
       await this.#closing;
       this.#step++;
@@ -430,12 +508,27 @@ export class Enforcer {
         this.#backoff = BACKOFF.first;
         this.#failures = 0;
         this.#isEnforced = true;
+        this.#wasInForce = true;
+        this.#isShut = false;
+        clearTimeout(this.#closeLater);
         this.#lastError = undefined;
         this.#runningSince = undefined;
       } catch (error) {
         await this.#failed(error instanceof Error ? error : new Error(String(error)));
       }
     }
+  }
+
+  /** Of a program that hangs at the start nothing is known: what is open then is closed meanwhile. */
+  #closeIfLate(): void {
+    if (this.#wasInForce || this.#closeLater !== undefined) return;
+    this.#closeLater = setTimer(() => void this.#closeMeanwhile(), CLOSE_AFTER);
+    this.#closeLater.unref();
+  }
+
+  /** What is under way may have begun with what was there before. */
+  async #closeMeanwhile(): Promise<void> {
+    if (await this.#closeWhatIsOpen()) this.doubt('closed meanwhile');
   }
 
   async #failed(error: Error): Promise<void> {
@@ -446,6 +539,7 @@ export class Enforcer {
     this.#pendingSince = this.#runningSince ?? this.#pendingSince ?? performance.now();
     this.#runningSince = undefined;
     this.#isEnforced = false;
+    await this.#closeWhatIsOpen();
     this.#lastError = error.message;
     this.listener.onFailed(error, this.#backoff);
     if (!isDisturbed) this.#failures++;
@@ -579,6 +673,10 @@ function isGrowth(transaction: Transaction): boolean {
       change.kind === 'update' &&
       change.changes.every((step) => step.kind === 'add-elements' && /^[sa]g_/.test(step.set)),
   );
+}
+
+function isUnfiltered(filtering: Port['filtering']): boolean {
+  return filtering === 'port-security-off' || filtering === 'trusted';
 }
 
 /** The reason of the first comparison. */

@@ -49,6 +49,11 @@ export class FormerDevices {
     return this.#closed.has(device) && this.#known.delete(device);
   }
 
+  /** Devices that are or were a local port's. */
+  get known(): readonly string[] {
+    return [...this.#known].sort();
+  }
+
   get devices(): readonly string[] {
     return [...this.#closed.keys()].sort();
   }

@@ -125,6 +125,9 @@ class Reports {
     onOvertaken: (): void => undefined,
     onIsolated: (): void => undefined,
     onClosed: (): void => undefined,
+    onNotClosed: (): void => undefined,
+    onClosing: (): void => undefined,
+    onOwnCommit: (): void => undefined,
     onBlind: (): void => undefined,
   };
 
@@ -221,7 +224,8 @@ async function linkLatency(): Promise<void> {
   const enforcer = new Enforcer(here, DEFAULT_OPTIONS, 'nftables', reports.listener);
   const watcher = new Watcher({
     onEvent: (event) => {
-      if (event.kind === 'table-changed' || event.kind === 'iptables-changed') return;
+      if (event.kind === 'table-changed' || event.kind === 'closed' || event.kind === 'withdrawn') return;
+      if (event.kind === 'iptables-changed') return;
       enforcer.setLinks(event);
       if (event.kind === 'links') enforcer.watchBegins();
     },

@@ -18,7 +18,8 @@ export { holdsAdmission } from './nftables/state.js';
 export * from './ruleset/types.js';
 export { HostCompiler, type Touched } from './incremental/host-compiler.js';
 export { runEgress, runIngress, type Passage } from './ruleset/run.js';
-export { fullRuleText, printRuleset, printTable, printTables } from './nftables/text.js';
+export { harmless, ruleComment } from './nftables/comment.js';
+export { fullRuleText, printRuleset, printTable, printTables, ruleText, TALLY } from './nftables/text.js';
 export { printRulesetJson } from './nftables/json.js';
 export {
   iptablesHoldsAdmission,

@@ -9,6 +9,8 @@ export type KernelErrorCode =
   | 'refused'
   /** Another transaction, a signal or a full buffer came between: whether it was applied must be read back. */
   | 'interrupted'
+  /** nft died of what it read. */
+  | 'crashed'
   /** The program says that it did what was asked, and the kernel shows that it did not. */
   | 'ineffective'
   /** The kernel lacks what the datapath needs. */

@@ -10,9 +10,12 @@ import {
   type TableState,
   type Transaction,
 } from '../../compiler/index.js';
+import { addTable } from '../netlink/nf-tables-batch.js';
+import { NetlinkError } from '../netlink/socket.js';
 import { KernelError } from './errors.js';
 import { carryOut, leftIptables, readLoadedIptables, removeIptables, removeOtherFlavour } from './iptables.js';
-import { applyText, judgeBodies, readLoadedTables } from './nft.js';
+import { applyText, judgeBodies, loadedFamilies, readLoadedTables } from './nft.js';
+import { applyMessages } from './netlink-load.js';
 
 export interface Wanted {
   readonly tables: readonly Table[];
@@ -87,12 +90,16 @@ async function apply(text: string): Promise<void> {
 }
 
 /**
- * Loads tables that close every device only where nothing of ours is loaded yet.
+ * Loads tables that close every device only where nothing of ours is loaded yet. Needs no nft.
  * @returns false when something was loaded: it is left as it is.
  */
 export async function loadBaseline(tables: readonly Table[]): Promise<boolean> {
-  const loaded: readonly TableState[] = await readLoadedTables();
-  if (loaded.length > 0 || (await leftIptables()).size > 0) return false;
-  await apply(printTransaction(planTransaction(tables, loaded)));
+  if ((await loadedFamilies()).length > 0 || (await leftIptables()).size > 0) return false;
+  try {
+    await applyMessages(tables.flatMap(addTable));
+  } catch (error) {
+    if (!(error instanceof NetlinkError)) throw error;
+    await apply(printTransaction(planTransaction(tables, [])));
+  }
   return true;
 }

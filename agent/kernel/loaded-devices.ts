@@ -1,24 +1,15 @@
 /** Devices that what is loaded knows as ports': what an agent that starts knows of the time before it. */
-import { EMPTY_PROGRAM, type IptablesProgram, type TableState } from '../../compiler/index.js';
+import { EMPTY_PROGRAM, type IptablesProgram } from '../../compiler/index.js';
 import type { BackendName } from '../backends/backend.js';
 import { readLoadedIptables } from './iptables.js';
-import { readLoadedTables } from './nft.js';
+import { loadedFamilies } from './nft.js';
+import { devicesOf } from './open.js';
 
-/** The map of the dispatch by the device that a packet comes from. */
-const FROM_PORT = 'from_port';
-
-/** @throws KernelError */
+/** Of nftables without nft, which may not work. @throws KernelError */
 export async function readLoadedDevices(backend: BackendName): Promise<ReadonlySet<string>> {
-  const tables = await readLoadedTables();
+  const devices = await Promise.all((await loadedFamilies()).map(devicesOf));
   const program = backend === 'iptables' ? await readLoadedIptables() : EMPTY_PROGRAM;
-  return new Set([...devicesOfTables(tables), ...devicesOfIptables(program)]);
-}
-
-/** Of tables of nftables. */
-export function devicesOfTables(tables: readonly TableState[]): readonly string[] {
-  return tables.flatMap(({ sets }) =>
-    [...(sets.get(FROM_PORT)?.elements.keys() ?? [])].map((key) => key.replaceAll('"', '')),
-  );
+  return new Set([...devices.flat(), ...devicesOfIptables(program)]);
 }
 
 function devicesOfIptables({ families }: IptablesProgram): readonly string[] {

@@ -14,7 +14,7 @@ import {
   type TableFamily,
   type TableState,
 } from '../../compiler/index.js';
-import { DORMANT } from '../netlink/nf-tables.js';
+import { NFT_TABLE_F_DORMANT } from '../netlink/nf-tables-header.js';
 
 /** What the rules of each chain do, in order. */
 type Bodies = ReadonlyMap<string, readonly string[]>;
@@ -39,7 +39,7 @@ export function readLoadedTable(family: TableFamily, flags: number, listing: str
   const json: unknown = JSON.parse(listing.slice(Math.max(begin, 0)));
   const state = readListing(family, TABLE_NAME, json);
   const oddities = [
-    ...((flags & DORMANT) === 0 ? [] : ['dormant']),
+    ...((flags & NFT_TABLE_F_DORMANT) === 0 ? [] : ['dormant']),
     ...(state.oddities === '' ? [] : [state.oddities]),
   ];
   return {

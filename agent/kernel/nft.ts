@@ -4,9 +4,10 @@
  * nft never translates its messages (it sets no locale), so matching their text in one place is safe.
  */
 import { TABLE_NAME, type Table, type TableFamily, type TableState } from '../../compiler/index.js';
-import { OWNED } from '../netlink/nf-tables.js';
+import { NFT_TABLE_F_OWNER } from '../netlink/nf-tables-header.js';
 import { NetlinkError } from '../netlink/socket.js';
 import { listTables } from '../netlink/tables.js';
+import { crashOf, unreadableSet } from './crash.js';
 import { KernelError } from './errors.js';
 import { readLoadedTable, tableOfAnother, textToCheck, withTrueBodies, type LoadedTable } from './loaded.js';
 import { runProgram, type ProgramOptions, type ProgramResult } from './program.js';
@@ -20,7 +21,7 @@ const FAMILIES: readonly TableFamily[] = ['inet', 'arp', 'bridge'];
 export async function readLoadedTables(): Promise<readonly LoadedTable[]> {
   return Promise.all(
     (await ownTables()).map(async ({ family, flags }) => {
-      if ((flags & OWNED) !== 0) return tableOfAnother(family);
+      if ((flags & NFT_TABLE_F_OWNER) !== 0) return tableOfAnother(family);
       // The listing says what is there in words; the debug output says what it is to the kernel.
       const args = ['--json', '--numeric', '--stateless', '--debug=netlink', 'list', 'table', family, TABLE_NAME];
       return parseListing(family, flags, await runNft(args));
@@ -101,8 +102,8 @@ export async function wouldApply(text: string): Promise<boolean> {
   }
 }
 
-/** The families of our tables. */
-async function loadedFamilies(): Promise<readonly TableFamily[]> {
+/** The families of our tables, asked without nft. @throws KernelError `not-permitted` */
+export async function loadedFamilies(): Promise<readonly TableFamily[]> {
   return (await ownTables()).map(({ family }) => family);
 }
 
@@ -132,7 +133,19 @@ function parseListing(family: TableFamily, flags: number, listing: string): Load
 async function runNft(args: readonly string[], options?: ProgramOptions): Promise<string> {
   const result = await runProgram('nft', args, options);
   if (result.kind === 'ended' && result.code === 0) return result.stdout;
-  throw asKernelError(result, args);
+  const signal = crashOf(result);
+  throw signal === undefined ? asKernelError(result, args) : await crashed(signal, args);
+}
+
+async function crashed(signal: string, args: readonly string[]): Promise<KernelError> {
+  const culprit = await unreadableSet();
+  const what = `nft ${args.join(' ')}: crashed (${signal})`;
+  return new KernelError(
+    'crashed',
+    culprit === undefined
+      ? what
+      : `${what}: it cannot read ${culprit}, which is another program’s: update nftables, or remove that set`,
+  );
 }
 
 function notPermitted(): KernelError {

@@ -1,11 +1,9 @@
 /** The generation of nf_tables (NFT_MSG_GETGEN): it counts the transactions of a network namespace. */
 import { eachAttribute } from './message.js';
-import { NETLINK_NETFILTER } from './nf-tables.js';
+import { NETLINK_NETFILTER, NFGENMSG_LENGTH, NFNL_SUBSYS_NFTABLES, NFT_MSG } from './nf-tables-header.js';
 import { NetlinkSocket } from './socket.js';
 
-/** NFNL_SUBSYS_NFTABLES in the high byte, NFT_MSG_GETGEN in the low one. */
-const GET_GENERATION = (10 << 8) | 16;
-const NFGENMSG_LENGTH = 4;
+const GET_GENERATION = (NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG.NFT_MSG_GETGEN;
 const NFTA_GEN_ID = 1;
 
 /** The number of the last transaction, 32 bits that begin anew. Rejects with NetlinkError (EPERM without CAP_NET_ADMIN). */

@@ -3,7 +3,8 @@
 export const NLM_F_REQUEST = 0x01;
 export const NLM_F_ACK = 0x04;
 export const NLM_F_DUMP = 0x300;
-/** Of something new: it was added at the end of its list. */
+/** In a request for something new: make it where it is not there; put it behind the others. In a notice: it was put there. */
+export const NLM_F_CREATE = 0x400;
 export const NLM_F_APPEND = 0x800;
 /** In a dump: it was interrupted by a change and must be repeated. */
 export const NLM_F_DUMP_INTR = 0x10;

@@ -107,6 +107,44 @@ export class NetlinkSocket {
     throw new Error(`netlink: dump ${type.toString()} was interrupted ${MAX_DUMPS.toString()} times`);
   }
 
+  /** What the kernel knows this socket by, and names in its notices. */
+  get portId(): number {
+    this.#socket ??= this.#open();
+    return this.#socket.address().port;
+  }
+
+  /**
+   * Sends several messages as one, of which one asks for an acknowledgement, and waits for it. Rejects with the first error that is
+   * told of any of them.
+   * @param count how many sequence numbers they take.
+   * @param make gives their bytes, from the first sequence number on.
+   */
+  async batch(count: number, make: (first: number) => Buffer): Promise<void> {
+    const first = this.#sequence + 1;
+    const sequences = Array.from({ length: count }, (_, index) => first + index);
+    this.#sequence += count;
+    const socket = this.#begin();
+    await new Promise<void>((resolve, reject) => {
+      const over = (): void => {
+        for (const sequence of sequences) this.#settle(sequence);
+      };
+      const waiting: Waiting = {
+        onPayload: () => undefined,
+        resolve: () => {
+          over();
+          resolve();
+        },
+        reject: (error) => {
+          over();
+          reject(error);
+        },
+        isInterrupted: false,
+      };
+      for (const sequence of sequences) this.#waiting.set(sequence, waiting);
+      this.#write(socket, make(first), waiting.reject);
+    });
+  }
+
   close(): void {
     // Waiters first: each lets go of the socket.
     this.#isClosed = true;
@@ -126,10 +164,16 @@ export class NetlinkSocket {
     const answer = new Promise<'complete' | 'interrupted'>((resolve, reject) => {
       this.#waiting.set(sequence, { onPayload, resolve, reject, isInterrupted: false });
     });
-    socket.send(messageBytes({ type, flags, sequence, payload }), { port: 0, groups: 0 }, (error) => {
-      if (error !== undefined) this.#settle(sequence)?.reject(asError(error));
-    });
+    this.#write(socket, messageBytes({ type, flags, sequence, payload }), (error) =>
+      this.#settle(sequence)?.reject(error),
+    );
     return answer;
+  }
+
+  #write(socket: netlink.RawNetlinkSocket, bytes: Buffer, onError: (error: Error) => void): void {
+    socket.send(bytes, { port: 0, groups: 0 }, (error) => {
+      if (error !== undefined) onError(asError(error));
+    });
   }
 
   /** The socket, kept open and listened for until nothing is waited for any more. */

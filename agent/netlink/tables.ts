@@ -1,33 +1,133 @@
-/** Names and flags of nf_tables tables (linux/netfilter/nf_tables.h), without the rest of what nft(8) reads for `list tables`. */
-import { eachAttribute, textOf } from './message.js';
-import { FAMILIES, NETLINK_NETFILTER } from './nf-tables.js';
-import { NetlinkSocket } from './socket.js';
+/**
+ * What nf_tables holds, in the parts that are asked for without nft(8): names and flags of tables, whether a chain has rules, names
+ * of devices in a set, which sets there are. Each rejects with NetlinkError (EPERM without CAP_NET_ADMIN).
+ */
+import type { TableFamily } from '../../compiler/index.js';
+import { attribute, eachAttribute, textOf } from './message.js';
+import { textBytes } from './nf-tables-expressions.js';
+import {
+  NETLINK_NETFILTER,
+  NFGENMSG_LENGTH,
+  NFNL_SUBSYS_NFTABLES,
+  NFPROTO,
+  NFPROTO_UNSPEC,
+  NFT_MSG,
+  NFTA_DATA,
+  NFTA_LIST_ELEM,
+  NFTA_RULE,
+  NFTA_SET,
+  NFTA_SET_ELEM,
+  NFTA_SET_ELEM_LIST,
+  NFTA_TABLE,
+} from './nf-tables-header.js';
+import { FAMILIES } from './nf-tables.js';
+import { NetlinkError, NetlinkSocket } from './socket.js';
 
-/** NFNL_SUBSYS_NFTABLES in the high byte, NFT_MSG_GETTABLE in the low one. */
-const GET_TABLE = (10 << 8) | 1;
-const NFGENMSG_LENGTH = 4;
-/** enum nft_table_attributes */
-const NFTA_TABLE = { name: 1, flags: 2 } as const;
+const ENOENT = 2;
 
-/** Flags of every table, by `family name`. Rejects with NetlinkError (EPERM without CAP_NET_ADMIN). */
+/** Flags of every table, by `family name`. */
 export async function listTables(): Promise<ReadonlyMap<string, number>> {
+  const tables = await dump(NFT_MSG.NFT_MSG_GETTABLE, NFPROTO_UNSPEC, [], (payload) => {
+    let name = '';
+    let flags = 0;
+    eachAttribute(payload, NFGENMSG_LENGTH, (type, value) => {
+      if (type === NFTA_TABLE.NFTA_TABLE_NAME) name = textOf(value);
+      else if (type === NFTA_TABLE.NFTA_TABLE_FLAGS) flags = value.readUInt32BE(0);
+    });
+    return [`${familyOf(payload)} ${name}`, flags] as const;
+  });
+  return new Map(tables);
+}
+
+/** Names of the chains of a table that have rules. */
+export async function chainsWithRules(family: TableFamily, table: string): Promise<ReadonlySet<string>> {
+  const name = attribute(NFTA_RULE.NFTA_RULE_TABLE, textBytes(table));
+  const chains = await dump(NFT_MSG.NFT_MSG_GETRULE, NFPROTO[family], [name], (payload) => {
+    let chain = '';
+    eachAttribute(payload, NFGENMSG_LENGTH, (type, value) => {
+      if (type === NFTA_RULE.NFTA_RULE_CHAIN) chain = textOf(value);
+    });
+    return chain;
+  });
+  return new Set(chains);
+}
+
+/** Keys of a set or map whose keys are names of devices; none where it is not there. */
+export async function devicesInSet(family: TableFamily, table: string, set: string): Promise<readonly string[]> {
+  const attributes = [
+    attribute(NFTA_SET_ELEM_LIST.NFTA_SET_ELEM_LIST_TABLE, textBytes(table)),
+    attribute(NFTA_SET_ELEM_LIST.NFTA_SET_ELEM_LIST_SET, textBytes(set)),
+  ];
+  const lists = await dump(NFT_MSG.NFT_MSG_GETSETELEM, NFPROTO[family], attributes, (payload) => {
+    const devices: string[] = [];
+    eachAttribute(payload, NFGENMSG_LENGTH, (type, list) => {
+      if (type !== NFTA_SET_ELEM_LIST.NFTA_SET_ELEM_LIST_ELEMENTS) return;
+      eachAttribute(list, 0, (listed, element) => {
+        if (listed === NFTA_LIST_ELEM) devices.push(...keyOf(element));
+      });
+    });
+    return devices;
+  });
+  return lists.flat();
+}
+
+export interface SetName {
+  readonly family: string;
+  readonly table: string;
+  readonly set: string;
+}
+
+/** Every named set and map of everybody. */
+export async function listSets(): Promise<readonly SetName[]> {
+  return dump(NFT_MSG.NFT_MSG_GETSET, NFPROTO_UNSPEC, [], (payload) => {
+    let table = '';
+    let set = '';
+    eachAttribute(payload, NFGENMSG_LENGTH, (type, value) => {
+      if (type === NFTA_SET.NFTA_SET_TABLE) table = textOf(value);
+      else if (type === NFTA_SET.NFTA_SET_NAME) set = textOf(value);
+    });
+    return { family: familyOf(payload), table, set };
+  });
+}
+
+function keyOf(element: Buffer): readonly string[] {
+  const keys: string[] = [];
+  eachAttribute(element, 0, (type, key) => {
+    if (type !== NFTA_SET_ELEM.NFTA_SET_ELEM_KEY) return;
+    eachAttribute(key, 0, (inner, value) => {
+      if (inner === NFTA_DATA.NFTA_DATA_VALUE) keys.push(textOf(value));
+    });
+  });
+  return keys;
+}
+
+function familyOf(payload: Buffer): string {
+  return FAMILIES.get(payload[0] ?? 0) ?? 'unknown';
+}
+
+async function dump<T>(
+  message: number,
+  family: number,
+  attributes: readonly Buffer[],
+  read: (payload: Buffer) => T,
+): Promise<readonly T[]> {
+  const header = Buffer.alloc(NFGENMSG_LENGTH);
+  header[0] = family;
   const socket = new NetlinkSocket(NETLINK_NETFILTER);
-  const tables = new Map<string, number>();
+  let objects: T[] = [];
   const start = (): void => {
-    tables.clear();
+    objects = [];
   };
   try {
-    await socket.dump(GET_TABLE, Buffer.alloc(NFGENMSG_LENGTH), start, (payload) => {
-      const family = FAMILIES.get(payload[0] ?? 0) ?? 'unknown';
-      let name = '';
-      let flags = 0;
-      eachAttribute(payload, NFGENMSG_LENGTH, (type, value) => {
-        if (type === NFTA_TABLE.name) name = textOf(value);
-        else if (type === NFTA_TABLE.flags) flags = value.readUInt32BE(0);
-      });
-      tables.set(`${family} ${name}`, flags);
+    const request = Buffer.concat([header, ...attributes]);
+    await socket.dump((NFNL_SUBSYS_NFTABLES << 8) | message, request, start, (payload) => {
+      objects.push(read(payload));
     });
-    return tables;
+    return objects;
+  } catch (error) {
+    // What it would be in is not there.
+    if (error instanceof NetlinkError && error.errno === ENOENT) return [];
+    throw error;
   } finally {
     socket.close();
   }

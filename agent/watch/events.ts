@@ -1,5 +1,5 @@
-/** What the watching process tells the agent. */
-import type { TableFamily } from '../../compiler/index.js';
+/** What the watching process tells the agent, and what it is told. */
+import type { Closing, Opened } from '../closing.js';
 import type { Link } from '../netlink/links.js';
 
 /** A transaction of nf_tables. */
@@ -17,18 +17,14 @@ export interface Committed {
 export interface TableChanged extends Committed {
   /** Families of tables of ours that may let through since then what they did not: what closes them has gone. */
   readonly opened: readonly Opened[];
+  /** The watching process took it for somebody else's and closes these tables: `closed` follows. */
+  readonly isClosing: boolean;
 }
 
 /** One that touched rules of ours in iptables-nft, or put something before them. */
 export interface IptablesChanged extends Committed {
   /** True when rules of ours may be gone. */
   readonly isGone: boolean;
-}
-
-export interface Opened {
-  readonly family: TableFamily;
-  /** The table is gone, or rules of it; it was made dormant and sees no packet; it leaves packets to rules that are gone. */
-  readonly how: 'gone' | 'dormant' | 'unguarded';
 }
 
 export type WatchEvent =
@@ -38,8 +34,21 @@ export type WatchEvent =
   | { readonly kind: 'link-gone'; readonly index: number }
   | { readonly kind: 'table-changed'; readonly change: TableChanged }
   | { readonly kind: 'iptables-changed'; readonly change: IptablesChanged }
+  /** Tables that were opened were closed at once, or could not be, and why. */
+  | { readonly kind: 'closed'; readonly opened: readonly Opened[]; readonly error: string | undefined }
+  /** What somebody added to our tables was taken back at once: so many rules, and elements of sets. */
+  | { readonly kind: 'withdrawn'; readonly count: number }
   /** Nothing happened; the process is there. */
   | { readonly kind: 'alive' };
+
+/** A transaction of the agent's own, told before it can be made and when it is over: whatever it opens is meant. */
+export type CommitOrder =
+  | { readonly kind: 'own-begins'; readonly portId: number; readonly before: number }
+  | { readonly kind: 'own-over'; readonly portId: number; readonly before: number; readonly after: number };
+
+export type WatchOrder =
+  /** What to load where a table is opened; undefined for nothing. */
+  { readonly kind: 'closing'; readonly closing: Closing | undefined } | CommitOrder;
 
 /** News of links. */
 export type LinkEvent = Extract<WatchEvent, { kind: 'links' | 'link' | 'link-gone' }>;

@@ -3,7 +3,8 @@
  * chains of their own, behind our jumps, or in other tables, means nothing.
  */
 import { IPTABLES_HOOKS, IPTABLES_PREFIX } from '../../compiler/index.js';
-import { DORMANT, type NfTablesEvent } from '../netlink/nf-tables.js';
+import { NFT_TABLE_F_DORMANT } from '../netlink/nf-tables-header.js';
+import type { NfTablesEvent } from '../netlink/nf-tables.js';
 
 /** `gone`: less of ours may be there. `touched`: something stands in our chains, or before our jumps, that did not. */
 export type IptablesTouch = 'gone' | 'touched';
@@ -20,7 +21,7 @@ export function iptablesTouch({
   switch (what.kind) {
     case 'table':
       // One that sees no packet is as good as gone; iptables itself makes none of these.
-      return (what.flags & DORMANT) === 0 ? undefined : 'gone';
+      return (what.flags & NFT_TABLE_F_DORMANT) === 0 ? undefined : 'gone';
     case 'table-gone':
       return 'gone';
     case 'chain':
@@ -33,6 +34,7 @@ export function iptablesTouch({
     case 'rule-gone':
       if (isOurs(what.chain)) return 'gone';
       return IPTABLES_HOOKS.has(what.chain) && what.bytes.includes(IPTABLES_PREFIX) ? 'gone' : undefined;
+    case 'elements':
     case 'other':
       return undefined;
   }

@@ -1,7 +1,7 @@
 /** Keeps a watching process running, and hears it. One that cannot start, hangs or dies is one case: news may have been lost. */
 import { fork, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { BEAT, type WatchEvent } from './events.js';
+import { BEAT, type WatchEvent, type WatchOrder } from './events.js';
 
 /** Between the end of one process and the start of the next, in milliseconds: doubled each time, up to the second. */
 const BACKOFF = { first: 20, most: 5000 };
@@ -30,6 +30,8 @@ export class Watcher {
   #silence: NodeJS.Timeout | undefined;
   #delay = BACKOFF.first;
   #isStopped = false;
+  /** Told to each process as it starts. */
+  #standing: WatchOrder | undefined;
   #awaySince: Date | undefined = new Date();
   #losses = 0;
   #lastReason: string | undefined;
@@ -54,6 +56,7 @@ export class Watcher {
       return;
     }
     this.#child = child;
+    if (this.#standing !== undefined) this.#send(this.#standing);
     let lastWords = '';
     child.stderr?.on('data', (chunk: Buffer) => {
       lastWords = chunk.toString().trim().split('\n').at(-1) ?? '';
@@ -80,6 +83,12 @@ export class Watcher {
     });
   }
 
+  /** Tells the process; what it should close with is told to the next one, too. */
+  order(order: WatchOrder): void {
+    if (order.kind === 'closing') this.#standing = order;
+    this.#send(order);
+  }
+
   stop(): void {
     this.#isStopped = true;
     clearTimeout(this.#timer);
@@ -89,6 +98,11 @@ export class Watcher {
 
   get state(): WatcherState {
     return { awaySince: this.#awaySince, losses: this.#losses, lastReason: this.#lastReason };
+  }
+
+  #send(order: WatchOrder): void {
+    // One that is gone is told what matters when it starts again.
+    if (this.#child?.connected === true) this.#child.send(order, () => undefined);
   }
 
   #heard(): void {

@@ -24,14 +24,12 @@ const CLIENTS = [
     package: 'python3-openstackclient',
     module: 'openstackclient.tests.functional',
     modules: [
-      'address_group',
-      'network',
-      'network_rbac',
-      'port',
-      'security_group',
-      'security_group_rule',
-      'subnet',
-    ].map((name) => `network.v2.test_${name}`),
+      ...['address_group', 'network_rbac', 'port', 'security_group', 'security_group_rule', 'subnet'].map(
+        (name) => `network.v2.test_${name}`,
+      ),
+      // The others of its class are about a default network, which is no part of this API, about Nova's own networks, and about agents.
+      ...['create', 'delete'].map((verb) => `network.v2.test_network.NetworkTests.test_network_${verb}_network`),
+    ],
   },
 ];
 

@@ -32,6 +32,8 @@ const IDENTITY = 'identity';
 const SUM = 'sum';
 /** Written by nobody but {@link LmdbStore.probe}. */
 const PROBE = 'probe';
+/** What a change writes, usually, and more: a group with its rules has a quarter of it. Room for less is none. */
+const USUAL_BYTES = 4096;
 /** Records that one look reads. */
 const LOOK_AT = 100;
 /** The last schema whose records have no checksum. */
@@ -49,7 +51,7 @@ export class LmdbStore implements Store {
   readonly #recent = new Recent<Commit>();
   readonly #watchers = new Set<WatchListener>();
   /** The file that we have open: what its folder shows may be another one by now. */
-  readonly #file: FileIdentity;
+  #file: FileIdentity;
   /** The last record that {@link look} read; undefined to begin again. */
   #lookedAt: string | undefined;
 
@@ -198,13 +200,14 @@ export class LmdbStore implements Store {
     const { dev, ino, size } = identityOf(this.path);
     if (dev !== this.#file.dev || ino !== this.#file.ino) throw new Error('data.mdb is another file than was opened');
     if (size < this.#file.size) throw new Error('data.mdb was cut short');
+    if (size > this.#file.size) this.#file = { dev, ino, size };
   }
 
   /** @throws StoreError */
   probe(): void {
     try {
       this.#mustBeThere();
-      if (!hasRoom(this.path, 0)) throw new Error('no room is left on the disk');
+      if (!hasRoom(this.path, USUAL_BYTES)) throw new Error('no room is left on the disk');
       this.#root.transactionSync(() => {
         this.#meta.putSync(PROBE, (this.#number(PROBE) ?? 0) + 1);
       });

@@ -20,6 +20,7 @@ import {
   type DatapathArguments,
 } from '../topology-options.js';
 import { LockError, takeFileLock } from '../../system/file-lock.js';
+import { Preflight } from '../preflight.js';
 import { socketOption } from '../socket.js';
 import { readTokenFile } from '../token-file.js';
 import { version } from '../version.js';
@@ -104,14 +105,19 @@ export const agentCommand: CommandModule<object, AgentArguments> = {
     const metrics = metricsAddress(args.metrics);
     const host = args.host ?? hostname();
     const log = await makeLogger(args['log-level']);
-    const { Agent, nftVersion, probeDatapath, readLoadedTables } = await import('../../../agent/index.js');
-    checkVersion(await nftVersion());
+    const { Agent, loadedFamilies, nftVersion, probeDatapath } = await import('../../../agent/index.js');
     // Whoever may not read the tables may not change them: one clear line now, not one for each try.
-    await readLoadedTables();
-    await takeLock();
+    await loadedFamilies();
+    const preflight = preflightOf(args, host, log);
+    await preflight.ask(async () => {
+      checkVersion(await nftVersion());
+    }, undefined);
+    if (!(await preflight.ask(takeLock, false))) {
+      throw new CommandError(EXIT.kernelRefused, 'another agent is at work here: one at a time on a host');
+    }
     endOnExceptions(log);
-    const datapath = args.datapath === AUTO ? await datapathOfTaps(args, log) : args.datapath;
-    await probeDatapath(datapath, args.backend);
+    const datapath = args.datapath === AUTO ? await datapathOfTaps(args, preflight, log) : args.datapath;
+    await preflight.ask(async () => probeDatapath(datapath, args.backend), undefined);
     const { source, api } = await sourceOf(args, host, log);
     const settings = {
       version: version(),
@@ -149,18 +155,32 @@ export const agentCommand: CommandModule<object, AgentArguments> = {
   },
 };
 
+function preflightOf(args: AgentArguments, host: string, log: Logger): Preflight {
+  return new Preflight({
+    options: compileOptions(args, args.datapath === AUTO ? DEFAULT_OPTIONS.datapath : args.datapath),
+    backend: args.backend,
+    audit: args.audit,
+    host,
+    // Of an API of our own the agent is the first to ask.
+    source: () => (args.source === undefined ? undefined : sourceOf(args, host, log).then(({ source }) => source)),
+    log,
+  });
+}
+
 /** Only root can write there: who takes a lock elsewhere could keep the agent away. */
 const LOCK_FOLDER = '/run/portcullis';
 
-/** @throws CommandError where another agent has it. */
-async function takeLock(): Promise<void> {
+/**
+ * @returns false where another agent has it.
+ * @throws CommandError where nobody can have it.
+ */
+async function takeLock(): Promise<boolean> {
   try {
-    if (await takeFileLock(LOCK_FOLDER, 'agent')) return;
+    return await takeFileLock(LOCK_FOLDER, 'agent');
   } catch (error) {
     if (error instanceof LockError) throw new CommandError(EXIT.kernelRefused, `the lock: ${error.message}`);
     throw error;
   }
-  throw new CommandError(EXIT.kernelRefused, 'another agent is at work here: one at a time on a host');
 }
 
 /** What nobody expected leaves the state unknown: the rules stay, and the service manager starts another agent. */
@@ -179,13 +199,13 @@ function endOnExceptions(log: Logger): void {
 const LOOK_EVERY = 1000;
 
 /** Waits, with everything closed, until a tap shows how taps reach this host. */
-async function datapathOfTaps(args: AgentArguments, log: Logger): Promise<Datapath> {
+async function datapathOfTaps(args: AgentArguments, preflight: Preflight, log: Logger): Promise<Datapath> {
   const { detectDatapath, loadBaseline, notify } = await import('../../../agent/index.js');
   const options = compileOptions(args, DEFAULT_OPTIONS.datapath);
   // Twice the same: a tap is there for an instant before it is plugged in.
   let before: Datapath | undefined;
   for (let isFirst = true; ; isFirst = false) {
-    const found = await detectDatapath(options, args.backend);
+    const found = await preflight.ask(async () => detectDatapath(options, args.backend), undefined);
     if (found !== undefined && found === before) {
       log.info({ datapath: found }, 'datapath found by the taps that are here');
       return found;

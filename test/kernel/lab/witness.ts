@@ -10,7 +10,8 @@
  */
 import netlink from 'netlink';
 import { eachAttribute, messagesOf, textOf, type Message } from '../../../agent/netlink/message.js';
-import { NETLINK_NETFILTER, NF_TABLES_GROUP, readNfTablesEvent } from '../../../agent/netlink/nf-tables.js';
+import { NETLINK_NETFILTER } from '../../../agent/netlink/nf-tables-header.js';
+import { NF_TABLES_GROUP, readNfTablesEvent } from '../../../agent/netlink/nf-tables.js';
 import type { Notice } from './disturbances.js';
 import { FOREIGN } from './foreigners.js';
 import { MARKER, versionOfMarker } from './marker.js';

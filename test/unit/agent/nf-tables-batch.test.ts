@@ -1,0 +1,108 @@
+/** Transactions as bytes. That the kernel makes of them what nft makes of the text is in kernel/closing.test.ts. */
+import { expect, it } from 'vitest';
+import { closingMessages, closingTables } from '../../../agent/closing.js';
+import { attribute, eachAttribute, messagesOf, NLM_F_ACK, textOf } from '../../../agent/netlink/message.js';
+import { addTable, batchBytes, batchLength, removeTable } from '../../../agent/netlink/nf-tables-batch.js';
+import { NFGENMSG_LENGTH, NFNL_BATCH_GENID, NFT_MSG } from '../../../agent/netlink/nf-tables-header.js';
+import { DEFAULT_OPTIONS, type Chain, type NamedSet, type Table } from '../../../compiler/index.js';
+
+const [CLOSED] = closingTables(DEFAULT_OPTIONS, ['vnet7']);
+const BASE: Table = { family: 'inet', name: 'portcullis', sets: new Map(), chains: new Map() };
+
+const withChain = (chain: Chain): Table => ({ ...BASE, chains: new Map([[chain.name, chain]]) });
+const withSet = (set: NamedSet): Table => ({ ...BASE, sets: new Map([[set.name, set]]) });
+
+it('a transaction is one datagram: begin, messages in order, end; its last message alone asks for an answer', () => {
+  const messages = CLOSED === undefined ? [] : addTable(CLOSED);
+  const read = [...messagesOf(batchBytes(messages, 7))];
+  expect(read.map(({ sequence }) => sequence)).toEqual(read.map((_, index) => 7 + index));
+  expect(read).toHaveLength(batchLength(messages));
+  expect(read.map(({ type }) => type)).toEqual([16, ...messages.map(({ type }) => type), 17]);
+  const asking = read.filter(({ flags }) => (flags & NLM_F_ACK) !== 0);
+  expect(asking.map(({ sequence }) => sequence)).toEqual([7 + messages.length]);
+});
+
+it('names the generation that it is for, where one is given', () => {
+  const [begin] = messagesOf(batchBytes(removeTable(BASE), 1, 0xfedcba98));
+  expect(begin?.payload.subarray(NFGENMSG_LENGTH)).toEqual(attribute(NFNL_BATCH_GENID, Buffer.from('fedcba98', 'hex')));
+  const [without] = messagesOf(batchBytes(removeTable(BASE), 1));
+  expect(without?.payload).toHaveLength(NFGENMSG_LENGTH);
+});
+
+it('sets stand before the chains that ask them, and chains before their rules', () => {
+  const kinds = (CLOSED === undefined ? [] : addTable(CLOSED)).map(({ type }) => type & 0xff);
+  const { NFT_MSG_NEWTABLE, NFT_MSG_NEWSET, NFT_MSG_NEWSETELEM, NFT_MSG_NEWCHAIN, NFT_MSG_NEWRULE } = NFT_MSG;
+  const order = [NFT_MSG_NEWTABLE, NFT_MSG_NEWSET, NFT_MSG_NEWSETELEM, NFT_MSG_NEWCHAIN, NFT_MSG_NEWRULE];
+  const ranks = kinds.map((kind) => Math.max(order.indexOf(kind as (typeof order)[number]), 1));
+  expect(ranks.slice(1)).toEqual([...ranks.slice(1)].sort((one, other) => (one > 2 || other > 2 ? one - other : 0)));
+  expect(new Set(kinds)).toEqual(new Set(order));
+});
+
+it('removes a table that is there, and one that is not', () => {
+  expect(removeTable(BASE).map(({ type }) => type & 0xff)).toEqual([
+    NFT_MSG.NFT_MSG_NEWTABLE,
+    NFT_MSG.NFT_MSG_DELTABLE,
+  ]);
+});
+
+it('no attribute is longer than its length can say, however many devices there are', () => {
+  const devices = Array.from({ length: 10_000 }, (_, index) => `veth${index.toString()}`);
+  for (const { gone } of closingMessages(DEFAULT_OPTIONS, devices).values()) {
+    const names = gone.flatMap(({ type, payload }) => {
+      expect(payload.length).toBeLessThan(0xffff);
+      return (type & 0xff) === NFT_MSG.NFT_MSG_NEWSETELEM ? [payload] : [];
+    });
+    const found: string[] = [];
+    for (const payload of names) {
+      eachAttribute(payload, NFGENMSG_LENGTH, (kind, list) => {
+        if (kind !== 3) return;
+        eachAttribute(list, 0, (_element, element) => {
+          eachAttribute(element, 0, (_key, key) => {
+            eachAttribute(key, 0, (_value, value) => found.push(textOf(value)));
+          });
+        });
+      });
+    }
+    expect(found).toEqual(devices);
+  }
+});
+
+it('a device whose name no device can have keeps nobody else open', () => {
+  const messages = closingMessages(DEFAULT_OPTIONS, ['a-name-of-16-byte', 'vnet7']).get('inet');
+  expect(messages).toEqual(closingMessages(DEFAULT_OPTIONS, ['vnet7']).get('inet'));
+});
+
+it.each<readonly [string, Table]>([
+  [
+    'a match of kind ct-state',
+    withChain({
+      name: 'one',
+      comment: '',
+      rules: [
+        {
+          matches: [{ kind: 'ct-state', states: ['new'] }],
+          action: { kind: 'verdict', verdict: { kind: 'drop' } },
+          counter: false,
+          comment: '',
+        },
+      ],
+    }),
+  ],
+  [
+    'set addresses',
+    withSet({ name: 'addresses', fields: ['ip saddr'], interval: false, content: { data: 'none', elements: [] } }),
+  ],
+  [
+    'map ports',
+    withSet({ name: 'ports', fields: ['iifname'], interval: false, content: { data: 'verdict', elements: [] } }),
+  ],
+  [
+    'hook postrouting of family arp',
+    {
+      ...withChain({ name: 'egress', comment: '', rules: [], hook: { hook: 'postrouting', priority: 0 } }),
+      family: 'arp',
+    },
+  ],
+])('what only nft can send is refused by name, and not sent as something else: %s', (what, table) => {
+  expect(() => addTable(table)).toThrow(what);
+});
