@@ -101,8 +101,16 @@ export function liarsSuite(datapath: Datapath, topologies: number, backend: LabB
       const options = { ...DEFAULT_OPTIONS, datapath };
       await lab.loadPolicy(hostPolicy(topology, isHere, options), options);
       await lab.forgetFlows();
-      const lies = take(draws, LIES).flatMap((draw, number) => lieOf(members, draw, number) ?? []);
       const judge = judgeOf(topology, datapath);
+      // A pair in the same network makes its holder an owner of the address as well: no liar.
+      const isOwner = ({ device, frame }: Shot): boolean => {
+        const port = device === undefined ? undefined : portOfDevice(topology, device);
+        if (port?.filtering !== 'filtered') return false;
+        return judgeEgress(contextOf(topology, datapath), port, frame, 'new').verdict === 'accept';
+      };
+      const lies = take(draws, LIES)
+        .flatMap((draw, number) => lieOf(members, draw, number) ?? [])
+        .filter(({ lie }) => !isOwner(lie));
       // The liars are first, all of them; then those whom they spoke to; then the truth.
       const lied = await lab.reach(lies.map(({ lie }) => lie));
       const answered = await lab.reach(lies.map(({ answer }) => answer));
