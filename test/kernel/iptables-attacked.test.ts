@@ -86,6 +86,7 @@ describe.each<LabBackend>(['iptables-nft', 'iptables-legacy'])('%s', (backend) =
 
     it('nothing passes while our rules are gone or passed by, whatever the agent does; then it is said and healed', async () => {
       await agent.run(options);
+      await agent.until(({ enforced, settled }) => enforced && settled);
       const attacks: readonly (readonly [string, () => Promise<void>])[] = [
         ...ATTACKS.map(([what, commands]) => [what, async () => attack(commands)] as const),
         ...(backend === 'iptables-legacy'
