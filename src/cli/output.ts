@@ -1,6 +1,7 @@
 /** What commands print: results to standard output, everything else to standard error, colour on terminals only. */
 import { isatty } from 'node:tty';
 import pico from 'picocolors';
+import { writeToTerminal } from '../system/terminal.js';
 import { consequenceOf, formatProblem, isolatedName, type Isolation, type Problem } from '../model/index.js';
 
 /** Colours for standard output, or none when it is not a terminal (or NO_COLOR is set). */
@@ -20,9 +21,13 @@ export function say(line: string): void {
   process.stderr.write(`${line}\n`);
 }
 
-/** One line on standard error. */
+/** For an error to be taken by a terminal, in milliseconds. */
+const LAST_WORDS = 2000;
+
+/** One line on standard error. A terminal that takes nothing does not keep the process: its end is what is waited for. */
 export function sayError(message: string): void {
-  say(`${errorColours.red('error')}: ${message}`);
+  const line = `${errorColours.red('error')}: ${message}`;
+  if (!isatty(2) || !writeToTerminal(2, `${line}\n`, LAST_WORDS)) say(line);
 }
 
 /** Problems of a topology, one line each. */

@@ -93,7 +93,7 @@ function withoutWaiting(descriptor: number): number | undefined {
 }
 
 /** A pipe or a terminal, opened once more; others who hold it wait as before. Sockets cannot be, nor what somebody else owns. */
-function openedAnew(descriptor: number): number | undefined {
+export function openedAnew(descriptor: number): number | undefined {
   try {
     return openSync(
       `/proc/self/fd/${descriptor.toString()}`,
