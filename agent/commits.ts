@@ -81,9 +81,9 @@ export class Commits {
       });
       commit.after = await readGeneration();
     } catch (error) {
-      // Whatever was made of it all the same counts as somebody else's: it is compared.
-      over(commit.before);
+      // Whatever was made of it all the same is compared, as if it were somebody else's; the watching process must not take it back.
       this.#expected.delete(commit);
+      over(await readGeneration());
       throw error;
     }
     over(commit.after);

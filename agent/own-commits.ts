@@ -53,6 +53,14 @@ export class OwnCommits {
     return [...this.#expected].some((commit) => commit.portId === portId && isWithin(commit, generation16, 16));
   }
 
+  /**
+   * True when a transaction of ours may have made the generation, whichever socket did: a program of ours may run nft in a process of
+   * its own, and a port id that is taken is replaced by any other.
+   */
+  mayHaveMade(generation16: number): boolean {
+    return [...this.#expected].some((commit) => isWithin(commit, generation16, 16));
+  }
+
   forget(): void {
     this.#expected.clear();
   }

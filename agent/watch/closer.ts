@@ -91,7 +91,10 @@ export class Closer {
     if (this.#closing === undefined || this.#own.covers(touching.portId, touching.generation16)) return;
     touching.isClosing = true;
     if (open.length > 0) await this.#close(this.#closing, open);
-    if (added.length > 0) await this.#withdraw(added.map((message) => message()));
+    // What may be ours is left to the comparison: rules of ours that are taken back would open.
+    if (added.length > 0 && !this.#own.mayHaveMade(touching.generation16)) {
+      await this.#withdraw(added.map((message) => message()));
+    }
   }
 
   async #apply(messages: readonly NfTablesMessage[]): Promise<void> {

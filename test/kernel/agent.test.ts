@@ -281,7 +281,8 @@ describe('drift', () => {
     const { drift } = await agent.status();
     await lab.must('nft', [text]);
     await agent.until((status) => status.drift.foreign > drift.foreign);
-    await agent.until(({ lastTransaction }) => lastTransaction?.reason.startsWith('changed by nft') === true);
+    await agent.until(({ lastTransaction }) => /^changed by nft|taken back$/.test(lastTransaction?.reason ?? ''));
+    await agent.until(({ settled }) => settled);
     expect(await differs()).toBe(0);
     expect(agent.log().find(({ msg }) => msg.includes('changed by somebody else'))).toMatchObject({ program: 'nft' });
   });

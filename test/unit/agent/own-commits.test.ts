@@ -35,3 +35,9 @@ it('those that nobody ever told of are given up, the oldest first', () => {
   for (let before = 0; before < 5000; before++) own.add({ before, after: before + 1, portId: 5, awaited: 1 });
   expect([own.claims(5, 1), own.claims(5, 5000)]).toEqual([false, true]);
 });
+
+it('whoever made what was made meanwhile, it may be ours', () => {
+  const own = commits({ before: 7, after: 8, portId: 5, awaited: 1 });
+  expect([own.mayHaveMade(7), own.mayHaveMade(8), own.mayHaveMade(9)]).toEqual([false, true, false]);
+  expect(commits({ before: 7, after: undefined, portId: 5, awaited: 1 }).mayHaveMade(9)).toBe(true);
+});
