@@ -77,10 +77,10 @@ export class TestAgent {
     return child;
   }
 
-  /** Starts, and waits until the policy is in the kernel. */
+  /** Starts, and waits until the policy is in the kernel, and nothing that closed the host before it. */
   async run(options?: AgentOptions): Promise<void> {
     this.start(options);
-    await this.until(({ lastTransaction }) => lastTransaction !== undefined);
+    await this.until(({ lastTransaction, settled }) => lastTransaction !== undefined && settled);
   }
 
   /** Ends the process; done when it is gone. Returns its exit code. */
