@@ -1,9 +1,9 @@
 /**
- * A lock of one process in a folder that nobody else may write: flock(2), which the kernel gives back when the process ends, however
+ * A lock of one process on a file that nobody else may write: flock(2), which the kernel gives back when the process ends, however
  * it ends. Node cannot ask for it; flock(1) can, on a file that we hold open.
  */
 import { spawn } from 'node:child_process';
-import { lstatSync, mkdirSync, openSync, readlinkSync } from 'node:fs';
+import { closeSync, constants, lstatSync, mkdirSync, openSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** For flock(1), which only asks the kernel; in milliseconds. */
@@ -15,26 +15,60 @@ export class LockError extends Error {
   override readonly name = 'LockError';
 }
 
+/** Gives a lock back; the end of the process does, too. */
+export type Release = () => void;
+
 /**
- * Takes the lock of this network namespace for as long as the process lives.
- * @returns false when another process has it.
+ * Takes the lock of this network namespace.
+ * @returns undefined when another process has it.
  * @throws LockError when the folder is somebody else's, or cannot be made.
  */
-export async function takeFileLock(folder: string, name: string): Promise<boolean> {
+export async function takeFileLock(folder: string, name: string): Promise<Release | undefined> {
   const namespace = /\d+/.exec(readlinkSync('/proc/self/ns/net'))?.[0] ?? '';
-  let descriptor: number;
   try {
     mkdirSync(folder, { recursive: true, mode: 0o755 });
     const { uid, mode } = lstatSync(folder);
     const isOurs = (uid === 0 || uid === process.geteuid?.()) && (mode & OTHERS_WRITE) === 0;
     if (!isOurs) throw new LockError(`${folder}: others may write there: valid is a folder of root, mode 0755`);
-    descriptor = openSync(join(folder, `${name}-${namespace}.lock`), 'a', 0o600);
   } catch (error) {
     if (error instanceof LockError) throw error;
     throw new LockError(`${folder}: ${error instanceof Error ? error.message : String(error)}`);
   }
+  return lockFile(join(folder, `${name}-${namespace}.lock`));
+}
+
+/**
+ * Takes the lock of a file, which is made when it is not there and stays: whoever may write it may take it.
+ * @returns undefined when another process has it, or this one does.
+ * @throws LockError
+ */
+export async function lockFile(path: string): Promise<Release | undefined> {
+  let descriptor: number;
+  try {
+    descriptor = openSync(
+      path,
+      constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | constants.O_NOFOLLOW,
+      0o600,
+    );
+  } catch (error) {
+    throw new LockError(`${path}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  const release = (): void => {
+    closeSync(descriptor);
+  };
+  try {
+    if (await isTaken(descriptor)) return release;
+  } catch (error) {
+    release();
+    throw error;
+  }
+  release();
+  return undefined;
+}
+
+/** @returns true when the lock is the open file's now, which we keep; the program shares it and ends. */
+async function isTaken(descriptor: number): Promise<boolean> {
   return new Promise((resolve, reject) => {
-    // The lock is the open file's, which we keep; the program shares it and ends.
     const child = spawn('flock', ['-n', '-x', '3'], { stdio: ['ignore', 'ignore', 'ignore', descriptor] });
     const timer = setTimeout(() => {
       child.kill('SIGKILL');

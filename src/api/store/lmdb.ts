@@ -5,10 +5,9 @@
  */
 import { randomUUID } from 'node:crypto';
 import { chmodSync, mkdirSync, statSync } from 'node:fs';
-import type { Server } from 'node:net';
 import { join } from 'node:path';
 import { open, type Database, type RootDatabase } from 'lmdb';
-import { takeLock } from '../../system/lock.js';
+import { lockFile, LockError, type Release } from '../../system/file-lock.js';
 import {
   StoreError,
   type Changes,
@@ -45,7 +44,7 @@ export class LmdbStore implements Store {
   /** Sealed records. */
   readonly #entries: Database<string, string>;
   readonly #meta: Database<number | string, string>;
-  readonly #lock: Server | undefined;
+  readonly #unlock: Release | undefined;
   /** The newest that this process read or wrote. */
   #known = 0;
   readonly #recent = new Recent<Commit>();
@@ -58,11 +57,11 @@ export class LmdbStore implements Store {
   private constructor(
     private readonly path: string,
     root: RootDatabase,
-    lock: Server | undefined,
+    unlock: Release | undefined,
   ) {
     this.name = `lmdb:${path}`;
     this.#root = root;
-    this.#lock = lock;
+    this.#unlock = unlock;
     this.#file = identityOf(path);
     this.#entries = root.openDB<string, string>({ name: 'entries', encoding: 'string' });
     this.#meta = root.openDB<number | string, string>({ name: 'meta', encoding: 'json' });
@@ -76,13 +75,16 @@ export class LmdbStore implements Store {
   static async open(path: string, use: 'serve' | 'read' = 'serve'): Promise<LmdbStore> {
     await inspect(path);
     const root = opened(path, use);
-    const lock = use === 'serve' ? await lockOf(path) : undefined;
-    if (use === 'serve' && lock === undefined) {
+    let unlock: Release | undefined;
+    try {
+      unlock = use === 'serve' ? await lockOf(path) : undefined;
+      if (use === 'serve' && unlock === undefined) throw new StoreError(`${path}: another process serves this store`);
+    } catch (error) {
       await root.close();
-      throw new StoreError(`${path}: another process serves this store`);
+      throw error;
     }
     if (use === 'serve') makePrivate(path);
-    const store = new LmdbStore(path, root, lock);
+    const store = new LmdbStore(path, root, unlock);
     try {
       checkSchema(store.name, store.#number(SCHEMA_KEY));
       if (use === 'serve') store.#identify();
@@ -240,7 +242,7 @@ export class LmdbStore implements Store {
   async close(): Promise<void> {
     this.#watchers.clear();
     await this.#root.close();
-    this.#lock?.close();
+    this.#unlock?.();
   }
 
   /** A process that our lock does not keep out (of another network namespace) wrote: what was told is not all there is. */
@@ -291,8 +293,12 @@ function makePrivate(path: string): void {
   for (const name of ['data.mdb', 'lock.mdb']) chmodSync(join(path, name), 0o600);
 }
 
-/** By what the folder is, not by its name, which may be one of several. */
-async function lockOf(path: string): Promise<Server | undefined> {
-  const { dev, ino } = statSync(path);
-  return takeLock(`portcullis-store-${dev.toString()}-${ino.toString()}`);
+/** Beside the data, so that it is the folder's whatever names it has and wherever it is mounted. */
+async function lockOf(path: string): Promise<Release | undefined> {
+  try {
+    return await lockFile(join(path, 'served.lock'));
+  } catch (error) {
+    if (error instanceof LockError) throw new StoreError(`${path}: its lock cannot be taken: ${error.message}`);
+    throw error;
+  }
 }

@@ -176,7 +176,7 @@ const LOCK_FOLDER = '/run/portcullis';
  */
 async function takeLock(): Promise<boolean> {
   try {
-    return await takeFileLock(LOCK_FOLDER, 'agent');
+    return (await takeFileLock(LOCK_FOLDER, 'agent')) !== undefined;
   } catch (error) {
     if (error instanceof LockError) throw new CommandError(EXIT.kernelRefused, `the lock: ${error.message}`);
     throw error;

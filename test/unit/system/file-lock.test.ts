@@ -1,8 +1,8 @@
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { takeFileLock } from '../../../src/system/file-lock.js';
+import { lockFile, takeFileLock } from '../../../src/system/file-lock.js';
 
 let folder: string;
 beforeEach(() => {
@@ -14,12 +14,20 @@ afterEach(() => {
 
 it('is one process’s at a time', async () => {
   const inner = join(folder, 'made');
-  expect(await takeFileLock(inner, 'agent')).toBe(true);
-  expect(await takeFileLock(inner, 'agent')).toBe(false);
-  expect(await takeFileLock(inner, 'other')).toBe(true);
+  const release = await takeFileLock(inner, 'agent');
+  expect(release).toBeDefined();
+  expect(await takeFileLock(inner, 'agent')).toBeUndefined();
+  expect(await takeFileLock(inner, 'other')).toBeDefined();
+  release?.();
+  expect(await takeFileLock(inner, 'agent')).toBeDefined();
 });
 
 it('is not taken where others may write', async () => {
   chmodSync(folder, 0o777);
   await expect(takeFileLock(folder, 'agent')).rejects.toThrow('others may write there');
+});
+
+it('follows no link, which somebody may have put there', async () => {
+  symlinkSync('/dev/null', join(folder, 'link'));
+  await expect(lockFile(join(folder, 'link'))).rejects.toThrow('ELOOP');
 });
