@@ -67,7 +67,7 @@ export function addWitness(what: string, tell: Witness['tell']): () => void {
   };
 }
 
-/** What every witness has to say. */
+/** What every witness has to say, the shortest first: whoever cuts it keeps the most. */
 export async function testimony(): Promise<string> {
   const told: string[] = [];
   for (const { what, tell } of state.witnesses) {
@@ -77,5 +77,5 @@ export async function testimony(): Promise<string> {
       told.push(`${what}: cannot be told: ${String(error)}`);
     }
   }
-  return told.join('\n');
+  return told.sort((a, b) => a.length - b.length).join('\n');
 }
