@@ -83,7 +83,8 @@ export class Commits {
     } catch (error) {
       // Whatever was made of it all the same is compared, as if it were somebody else's; the watching process must not take it back.
       this.#expected.delete(commit);
-      over(await readGeneration());
+      // Where even that cannot be asked, it made the next generation or none: its port id must not be ours for ever.
+      over(await readGeneration().catch(() => (commit.before + 1) >>> 0));
       throw error;
     }
     over(commit.after);

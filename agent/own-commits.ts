@@ -33,6 +33,11 @@ export class OwnCommits {
     return this.#expected.delete(commit);
   }
 
+  /** False when its notice was heard, or is awaited no more. */
+  has(commit: OwnCommit): boolean {
+    return this.#expected.has(commit);
+  }
+
   /** The one that begins so; undefined when it is none of those that are awaited. */
   find(portId: number, before: number): OwnCommit | undefined {
     return [...this.#expected].find((commit) => commit.portId === portId && commit.before === before);
@@ -54,8 +59,8 @@ export class OwnCommits {
   }
 
   /**
-   * True when a transaction of ours may have made the generation, whichever socket did: a program of ours may run nft in a process of
-   * its own, and a port id that is taken is replaced by any other.
+   * True when a transaction of ours may have made the generation, whichever socket did: a wrapper of nft may run it in a process of its
+   * own.
    */
   mayHaveMade(generation16: number): boolean {
     return [...this.#expected].some((commit) => isWithin(commit, generation16, 16));

@@ -11,7 +11,7 @@ import { batchBytes, batchLength, type NfTablesMessage } from '../netlink/nf-tab
 import { NETLINK_NETFILTER, NFT_TABLE_F_DORMANT } from '../netlink/nf-tables-header.js';
 import type { NfTablesEvent } from '../netlink/nf-tables.js';
 import { NetlinkSocket } from '../netlink/socket.js';
-import { OwnCommits } from '../own-commits.js';
+import { OwnCommits, type OwnCommit } from '../own-commits.js';
 import type { WatchEvent, WatchOrder } from './events.js';
 
 const FAMILIES: readonly TableFamily[] = ['inet', 'arp', 'bridge'];
@@ -36,6 +36,10 @@ interface Touching {
 export class Closer {
   readonly #socket = new NetlinkSocket(NETLINK_NETFILTER);
   readonly #own = new OwnCommits();
+  /** Our transactions come from the sockets that the agent told of. Not so where nft has a wrapper that does not become it. */
+  #arePortsKnown = false;
+  /** The last one that is over, and made something. */
+  #lastOver: OwnCommit | undefined;
   #closing: Closing | undefined;
   #touching: Touching | undefined;
 
@@ -47,6 +51,8 @@ export class Closer {
         this.#closing = order.closing;
         return;
       case 'own-begins':
+        // Notices come in order: one that nobody told of in all that time was told of as somebody else's.
+        if (this.#lastOver !== undefined && this.#own.has(this.#lastOver)) this.#arePortsKnown = false;
         this.#own.add({ before: order.before, after: undefined, portId: order.portId, awaited: 1 });
         return;
       case 'own-over': {
@@ -54,6 +60,7 @@ export class Closer {
         if (commit === undefined) return;
         commit.after = order.after;
         if (order.after === order.before) this.#own.delete(commit);
+        else this.#lastOver = commit;
       }
     }
   }
@@ -92,7 +99,8 @@ export class Closer {
     touching.isClosing = true;
     if (open.length > 0) await this.#close(this.#closing, open);
     // What may be ours is left to the comparison: rules of ours that are taken back would open.
-    if (added.length > 0 && !this.#own.mayHaveMade(touching.generation16)) {
+    const mayBeOurs = !this.#arePortsKnown && this.#own.mayHaveMade(touching.generation16);
+    if (added.length > 0 && !mayBeOurs) {
       await this.#withdraw(added.map((message) => message()));
     }
   }
@@ -130,7 +138,7 @@ export class Closer {
     this.#touching = undefined;
     // Behind what was to be done about it.
     setImmediate(() => {
-      this.#own.claims(portId, id);
+      if (this.#own.claims(portId, id)) this.#arePortsKnown = true;
       if (touching === undefined) return;
       const opened = [...touching.opened].map(([family, how]) => ({ family, how }));
       const { isClosing } = touching;

@@ -343,6 +343,18 @@ describe('what somebody adds to our tables is taken back at once, while nothing 
   });
 });
 
+it('what somebody adds while a load of ours hangs is taken back, too', async () => {
+  const nft = new WrappedNft(agent.folder, '*"-f -"*');
+  await agent.run({ env: nft.env });
+  nft.once('exec sleep 100000');
+  agent.write(pairDocument([allow('udp', 53), allow('udp', 1000)], { ports: PAIR_PORTS }));
+  await eventually(() => nft.isTaken);
+  await lab.load('insert rule inet portcullis egress accept; insert rule inet portcullis ingress accept');
+  await eventually(() => said('was taken back') > 0);
+  await agent.until(({ settled }) => settled);
+  expect(await differs()).toBe(false);
+});
+
 it('what the agent itself adds is not taken back, however fast it changes', async () => {
   await agent.run();
   for (let round = 0; round < 30; round++) {
