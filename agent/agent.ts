@@ -72,7 +72,8 @@ export class Agent {
   #flows = { revoked: 0, restored: 0 };
   /** Rules of others that write whole marks, as they were found last. */
   #markWriters: readonly string[] = [];
-  /** Marks of live flows were seen written over. */
+  #markLook: Promise<void> | undefined;
+  /** It was said that marks of live flows are written over, by these. */
   #isOverwritten = false;
   #saidOverlaps: ReadonlySet<string> = new Set();
 
@@ -426,8 +427,16 @@ export class Agent {
     }
   }
 
+  /** Who asks while a look is under way waits for that one: it starts programs, and comparisons may follow each other closely. */
+  async #lookForMarkWriters(): Promise<void> {
+    this.#markLook ??= this.#markWritersNow().finally(() => {
+      this.#markLook = undefined;
+    });
+    await this.#markLook;
+  }
+
   /** Said once for each set of suspects: it goes on for as long as they are there. */
-  async #lookForMarkWriters(): Promise<boolean> {
+  async #markWritersNow(): Promise<void> {
     const { datapath } = this.settings.options;
     const found = await markWriters(datapath === 'bridge-netfilter' ? ['conntrack', 'packet'] : ['conntrack']);
     const isNews = found.join() !== this.#markWriters.join();
@@ -437,12 +446,12 @@ export class Agent {
         `whole marks are written by rules of others, and our bits with them: ${found.join('; ')}. Keep other bits (ct mark set ct mark or ..., --set-xmark VALUE/MASK)`,
       );
     }
-    return isNews;
+    if (isNews) this.#isOverwritten = false;
   }
 
   async #sayOverwritten(flows: number): Promise<void> {
-    const isNews = await this.#lookForMarkWriters();
-    if (!isNews && this.#isOverwritten) return;
+    await this.#lookForMarkWriters();
+    if (this.#isOverwritten) return;
     this.#isOverwritten = true;
     const who = this.#markWriters.length === 0 ? 'rules that cannot be found' : this.#markWriters.join('; ');
     this.#log.warn(

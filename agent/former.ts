@@ -3,12 +3,10 @@
  * that leaves the topology must not open its device. To the compiler each is a port that is down.
  */
 import { isManagedDevice, type CompileOptions } from '../compiler/index.js';
-import { parseMac, type Port, type Topology } from '../src/model/index.js';
+import { closedPort, type Port, type Topology } from '../src/model/index.js';
 
 /** No id of a topology has a colon. */
 const ID = 'closed:';
-/** What is read of a port that is down is its device. */
-const NO_MAC = parseMac('02:00:00:00:00:00');
 
 export class FormerDevices {
   /** Names that are or were a local port's. */
@@ -35,7 +33,7 @@ export class FormerDevices {
     const closed = new Map<string, Port>();
     for (const device of this.#known) {
       if (inUse.has(device)) continue;
-      const port = this.#closed.get(device) ?? closedPort(device);
+      const port = this.#closed.get(device) ?? formerPort(device);
       closed.set(device, port);
       if (!this.#closed.has(device)) changes.set(port.id, port);
     }
@@ -64,26 +62,8 @@ export function isFormerDevice({ id }: Port): boolean {
 }
 
 /** A port that closes a device and says nothing else. */
-export function closedPort(device: string): Port {
-  if (NO_MAC === undefined) throw new Error('unreachable: the address is one');
-  return {
-    id: `${ID}${device}`,
-    name: '',
-    projectId: '',
-    // Behind every id, so that no network's zone is another because of it.
-    networkId: '~closed',
-    mac: NO_MAC,
-    fixedIps: [],
-    allowedAddressPairs: [],
-    securityGroupIds: [],
-    filtering: 'down',
-    deviceOwner: '',
-    host: undefined,
-    migratingTo: undefined,
-    device,
-    bridge: device,
-    vlan: undefined,
-  };
+function formerPort(device: string): Port {
+  return closedPort({ id: `${ID}${device}`, device, filtering: 'down' });
 }
 
 /**

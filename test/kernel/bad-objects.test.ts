@@ -16,7 +16,8 @@ import {
   HERE,
   HOST,
   ipFrame,
-  PAIR,
+  NAMED,
+  PAIR_AND_NAMED,
   portFields,
   ports,
   reachIn,
@@ -25,8 +26,6 @@ import {
 } from './lab/pair.js';
 import { TestAgent } from './lab/test-agent.js';
 
-/** Whose objects break; a device that no prefix closes. */
-const NAMED = { device: 'vnet7', mac: 'fa:16:3e:00:00:07', v4: '10.0.0.7', v6: 'fd00::7' };
 const NAMED_ID = 'named-port-0007';
 
 type Document = Readonly<Record<string, readonly Rule[]>>;
@@ -79,7 +78,7 @@ const withRule = (document: Document, id: string, fields: Rule): Document =>
 let lab: Lab;
 let agent: TestAgent;
 beforeAll(async () => {
-  lab = await Lab.create([...PAIR, { device: NAMED.device, addresses: [NAMED.v4, NAMED.v6], mac: NAMED.mac }]);
+  lab = await Lab.create(PAIR_AND_NAMED);
 });
 afterAll(async () => {
   await lab.destroy();

@@ -12,7 +12,8 @@ import {
   HERE,
   HOST,
   ipFrame,
-  PAIR,
+  NAMED,
+  PAIR_AND_NAMED,
   pairDocument,
   portFields,
   ports,
@@ -22,8 +23,6 @@ import {
 import { TestAgent } from './lab/test-agent.js';
 import { WrappedNft } from './lab/wrapped-nft.js';
 
-/** A port whose device the managed prefix does not cover. */
-const NAMED = { device: 'vnet7', mac: 'fa:16:3e:00:00:07', v4: '10.0.0.7', v6: 'fd00::7' };
 const PAIR_PORTS = [portFields(CLIENT, ['clients'], HERE), portFields(SERVER, ['servers'], HERE)];
 const TWO = pairDocument([allow('udp', 53)]);
 const ALL = pairDocument([allow('udp', 53)], {
@@ -48,7 +47,7 @@ const MAIN = 'dist/src/cli/main.js';
 let lab: Lab;
 let agent: TestAgent;
 beforeAll(async () => {
-  lab = await Lab.create([...PAIR, { device: NAMED.device, addresses: [NAMED.v4, NAMED.v6], mac: NAMED.mac }]);
+  lab = await Lab.create(PAIR_AND_NAMED);
 });
 afterAll(async () => {
   await lab.destroy();

@@ -12,7 +12,8 @@ import {
   HERE,
   HOST,
   ipFrame,
-  PAIR,
+  NAMED,
+  PAIR_AND_NAMED,
   pairDocument,
   portFields,
   ports,
@@ -21,8 +22,6 @@ import {
 } from './lab/pair.js';
 import { TestAgent } from './lab/test-agent.js';
 
-/** A device that no prefix closes. */
-const NAMED = { device: 'vnet7', mac: 'fa:16:3e:00:00:07', v4: '10.0.0.7', v6: 'fd00::7' };
 const named = { ...portFields(NAMED, ['servers'], HERE), id: 'named-port-0007', device: NAMED.device };
 const pair = [portFields(CLIENT, ['clients'], HERE), portFields(SERVER, ['servers'], HERE)];
 const ALL = pairDocument([allow('udp', 53)], { ports: [...pair, named] });
@@ -30,7 +29,7 @@ const ALL = pairDocument([allow('udp', 53)], { ports: [...pair, named] });
 let lab: Lab;
 let agent: TestAgent;
 beforeAll(async () => {
-  lab = await Lab.create([...PAIR, { device: NAMED.device, addresses: [NAMED.v4, NAMED.v6], mac: NAMED.mac }]);
+  lab = await Lab.create(PAIR_AND_NAMED);
 });
 afterAll(async () => {
   await lab.destroy();

@@ -12,6 +12,13 @@ export const PAIR: readonly LabPort[] = [CLIENT, SERVER].map(({ device, v4, v6, 
   addresses: [v4, v6],
   mac,
 }));
+/** A third one, whose device no managed prefix closes. */
+export const NAMED = { device: 'vnet7', mac: 'fa:16:3e:00:00:07', v4: '10.0.0.7', v6: 'fd00::7' };
+/** The two and the third, for a lab. */
+export const PAIR_AND_NAMED: readonly LabPort[] = [
+  ...PAIR,
+  { device: NAMED.device, addresses: [NAMED.v4, NAMED.v6], mac: NAMED.mac },
+];
 /** Of the network that they are in. */
 export const PAIR_BRIDGE = 'brqnetwork';
 
