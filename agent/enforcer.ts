@@ -19,7 +19,7 @@ import {
   type Topology,
   type TopologyChanges,
 } from '../src/model/index.js';
-import type { Backend, BackendName, BackendParts, Overtaking, Plan } from './backends/backend.js';
+import type { Backend, BackendName, BackendParts, Comparison, Overtaking, Plan } from './backends/backend.js';
 import { IptablesBackend } from './backends/iptables.js';
 import { NftablesBackend } from './backends/nftables.js';
 import { closeTables, closingMessages, closingText, type Closing, type Opened } from './closing.js';
@@ -570,10 +570,10 @@ export class Enforcer {
       const plan = await this.#backend.plan(this.#failures >= FAILURES_BEFORE_REPLACING);
       if ((reason === VERIFICATION || reason === LOOK) && plan.changes > 0) this.listener.onDrift(plan.changes);
       if (!plan.areBodiesKnown) this.listener.onBlind();
-      this.#overtaking = plan.overtaking ?? [];
+      this.#overtaking = plan.overtaking;
       if (this.#overtaking.length > 0) this.listener.onOvertaken(this.#overtaking);
       // Whoever took our tables away later left flows that nobody vouches for.
-      if (plan.isFirst === true && reason === AT_START) await this.listener.onFirstLoad();
+      if (plan.isFirst && reason === AT_START) await this.listener.onFirstLoad();
       try {
         await plan.apply();
       } catch (error) {
@@ -595,8 +595,8 @@ export class Enforcer {
    * Looks whether what a plan was to bring is there.
    * @throws KernelError `ineffective` when it is not, whatever the program said.
    */
-  async #confirm(plan: Plan): Promise<void> {
-    if (plan.changes > 0 && (await this.#backend.plan(false)).changes > 0) {
+  async #confirm(plan: Comparison): Promise<void> {
+    if (plan.changes > 0 && (await plan.remaining()) > 0) {
       throw new KernelError(
         'ineffective',
         'nft said that it had applied a transaction, and what is loaded is not that',

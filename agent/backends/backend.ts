@@ -14,7 +14,7 @@ export interface Backend {
    * Reads back what is loaded and compares it with a compilation from scratch: changes until then count as taken.
    * @param anew to replace everything of ours, whatever it looks like.
    */
-  plan(anew: boolean): Promise<Plan>;
+  plan(anew: boolean): Promise<Comparison>;
   /** The steps that the incremental compiler gives, as steps of this packet filter. What is loaded must be known. */
   change(transaction: Transaction): Plan;
   /**
@@ -29,14 +29,20 @@ export interface Backend {
 export interface Plan {
   /** How many there are; 0 when there is nothing to do. */
   readonly changes: number;
+  /** @throws KernelError; then the former rules stand. */
+  apply(): Promise<void>;
+}
+
+/** What leads from what was loaded to what was wanted when that was read. */
+export interface Comparison extends Plan {
   /** False where only comments of rules could be compared with what is loaded, and not what the rules do. */
   readonly areBodiesKnown: boolean;
   /** True when nothing that is loaded gives live flows the bits that these rules ask for. */
-  readonly isFirst?: boolean;
-  /** Rules of others that packets met before ours when what is loaded was read; ours go back to the front. Absent for none. */
-  readonly overtaking?: readonly Overtaking[];
-  /** @throws KernelError; then the former rules stand. */
-  apply(): Promise<void>;
+  readonly isFirst: boolean;
+  /** Rules of others that packets met before ours when what is loaded was read; ours go back to the front. */
+  readonly overtaking: readonly Overtaking[];
+  /** Reads back once more: how many changes it would take from there to what was wanted. What is wanted since then is no matter. */
+  remaining(): Promise<number>;
 }
 
 export interface Overtaking {

@@ -40,7 +40,7 @@ import {
 } from '../kernel/iptables.js';
 import { IptablesLook } from '../kernel/iptables-look.js';
 import { judgeBodies, readLoadedTables, wouldApply } from '../kernel/nft.js';
-import type { Backend, BackendParts, Overtaking, Plan } from './backend.js';
+import type { Backend, BackendParts, Comparison, Overtaking, Plan } from './backend.js';
 import { countChanges } from './nftables.js';
 
 export class IptablesBackend implements Backend {
@@ -72,15 +72,16 @@ export class IptablesBackend implements Backend {
     return this.#flavour === 'nft';
   }
 
-  async plan(anew: boolean): Promise<Plan> {
+  async plan(anew: boolean): Promise<Comparison> {
     this.#flavour ??= await defaultFlavour();
     const [loaded, loadedTables] = await Promise.all([readLoadedIptables(), readLoadedTables()]);
     // What came while we read is in the compilation.
     this.compiler.take();
     const policy = hostPolicy(this.compiler.topology, this.parts.isLocal, this.options);
-    const program = planIptables(anew ? doubted(loaded) : loaded, iptablesProgram(policy, this.options));
+    const wanted = { program: iptablesProgram(policy, this.options), beside: besideIptables(policy, this.options) };
+    const program = planIptables(anew ? doubted(loaded) : loaded, wanted.program);
     const rules = iptablesRules(policy, this.options, this.#memory);
-    const judged = await judgeBodies(loadedTables, besideIptables(policy, this.options));
+    const judged = await judgeBodies(loadedTables, wanted.beside);
     const plan = this.#planOf(program, rules, policy, judged.tables);
     return {
       changes: plan.changes,
@@ -91,6 +92,13 @@ export class IptablesBackend implements Backend {
         await plan.apply();
         if (!this.#isMoved) await this.#removeOther();
       },
+      remaining: async () => {
+        const [now, tables] = await Promise.all([readLoadedIptables(), readLoadedTables()]);
+        const beside = await judgeBodies(tables, wanted.beside);
+        return (
+          planIptables(now, wanted.program).changes.length + countChanges(planTransaction(wanted.beside, beside.tables))
+        );
+      },
     };
   }
 
@@ -98,7 +106,7 @@ export class IptablesBackend implements Backend {
     const { sets, isMore } = memberChanges(transaction);
     if (!isMore) {
       const plan = planIptables(EMPTY_PROGRAM, EMPTY_PROGRAM, sets);
-      return { changes: plan.changes.length, areBodiesKnown: true, apply: async () => this.#carryOut(plan) };
+      return { changes: plan.changes.length, apply: async () => this.#carryOut(plan) };
     }
     const policy = this.compiler.policy();
     const rules = iptablesRules(policy, this.options, this.#memory);
@@ -134,7 +142,6 @@ export class IptablesBackend implements Backend {
     const transaction = planTransaction(tables, loadedTables);
     return {
       changes: plan.changes.length + countChanges(transaction),
-      areBodiesKnown: true,
       apply: async () => {
         await this.#carryOut(plan);
         // Last: what stands in tables of nftables from a former backend goes when these rules are in force.

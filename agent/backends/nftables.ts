@@ -16,7 +16,7 @@ import type { Port } from '../../src/model/index.js';
 import { removeIptables, leftIptables } from '../kernel/iptables.js';
 import { KernelError } from '../kernel/errors.js';
 import { judgeBodies, readLoadedTables, wouldApply } from '../kernel/nft.js';
-import type { Backend, BackendParts, Plan } from './backend.js';
+import type { Backend, BackendParts, Comparison, Plan } from './backend.js';
 
 export class NftablesBackend implements Backend {
   /** True once nothing of ours can be left in iptables. */
@@ -30,7 +30,7 @@ export class NftablesBackend implements Backend {
     private readonly parts: Pick<BackendParts, 'applyNft'>,
   ) {}
 
-  async plan(anew: boolean): Promise<Plan> {
+  async plan(anew: boolean): Promise<Comparison> {
     const loaded = await readLoadedTables();
     // What came while we read is in the compilation.
     this.compiler.take();
@@ -45,11 +45,16 @@ export class NftablesBackend implements Backend {
       changes: plan.changes,
       areBodiesKnown: judged.areBodiesKnown,
       isFirst: !holdsAdmission(loaded) && !(await isInIptables()),
+      overtaking: [],
       apply: async () => {
         await plan.apply();
         // The new rules are in force: what iptables has of a former backend only takes away.
         if (!this.#isMoved) await this.#removeIptables();
         if (foreign.length > 0) throw ownedByAnother(foreign);
+      },
+      remaining: async () => {
+        const now = await judgeBodies((await readLoadedTables()).filter(isOurs), wanted);
+        return countChanges(planTransaction(wanted, now.tables));
       },
     };
   }
@@ -57,7 +62,6 @@ export class NftablesBackend implements Backend {
   change(transaction: Transaction): Plan {
     return {
       changes: countChanges(transaction),
-      areBodiesKnown: true,
       apply: async () => {
         if (transaction.length > 0) await this.parts.applyNft(printTransaction(transaction));
       },

@@ -166,6 +166,27 @@ describe('the watching process', () => {
     await agent.until(({ lastTransaction }) => lastTransaction?.reason === 'no notice of our own transaction came');
     expect(await isOpen()).toBe(false);
   });
+
+  it('that hangs while the policy changes without end: what is compared is what was wanted then, and it is in force', async () => {
+    await agent.run();
+    process.kill(agent.watcher(), 'SIGSTOP');
+    let port = 1000;
+    const changing = setInterval(() => {
+      agent.write(pairDocument([allow('udp', 1000 + (port++ % 1000))]));
+    }, 10);
+    const inDoubt = (): number =>
+      agent.log().filter(({ reason }) => reason === 'no notice of our own transaction came').length;
+    const hasFailed = (): boolean => agent.log().some(({ msg }) => msg.startsWith('not applied'));
+    try {
+      await eventually(() => inDoubt() > 0 || hasFailed());
+      await agent.until(({ enforced }) => enforced || hasFailed());
+    } finally {
+      clearInterval(changing);
+    }
+    expect(hasFailed()).toBe(false);
+    await agent.settled(CLOSED);
+    expect(await isOpen()).toBe(false);
+  });
 });
 
 it('a lock that nobody but root can take: a name that somebody took before us keeps no agent away', async () => {

@@ -38,6 +38,13 @@ export interface RefereeOptions {
   readonly toggledPorts: readonly number[];
 }
 
+/** A datagram that fared otherwise than every version that may have been in force has it. */
+export interface Finding {
+  readonly story: string;
+  /** It was sent then. */
+  readonly at: number;
+}
+
 export class Referee {
   readonly #versions = new Map<number, Version>();
   #sightings: Sighting[] = [];
@@ -47,12 +54,12 @@ export class Referee {
   /** Datagrams that every version allows and that arrived, by pair of guests: the marks for those that did not. */
   readonly #milestones = new Map<string, { readonly from: number; readonly at: number }[]>();
   /** Allowed and not arrived so far: one that is read late is not lost. */
-  readonly #missing = new Map<string, string>();
+  readonly #missing = new Map<string, Finding>();
   /** Forbidden and not arrived so far, the latest ones: one that is read late had passed all the same. */
   readonly #stopped = new Map<string, Sent>();
   /** {@link openSince} of the time before: what is younger is kept for those that are read late. */
   #formerlyOpenSince = -Infinity;
-  readonly passed: string[] = [];
+  readonly passed: Finding[] = [];
   /** The kernel went back to a version that it had replaced. */
   readonly relapses: string[] = [];
   /** For how long the kernel was not seen to hold any version that was written after the one that it held; in milliseconds. */
@@ -120,7 +127,7 @@ export class Referee {
     return this.#open.reduce((least, { from }) => Math.min(least, from), Infinity);
   }
 
-  get lost(): readonly string[] {
+  get lost(): readonly Finding[] {
     return [...this.#missing.values()];
   }
 
@@ -144,11 +151,14 @@ export class Referee {
     else if (verdicts.has(true)) {
       this.#count(datagram, 'allowed');
       if (versions.length === 1) this.alone++;
-      if (arrivedAt === undefined) this.#missing.set(key, `lost: ${storyOf(datagram)}`);
+      if (arrivedAt === undefined) this.#missing.set(key, { story: `lost: ${storyOf(datagram)}`, at: datagram.from });
     } else {
       this.#count(datagram, 'forbidden');
       if (arrivedAt === undefined) this.#stop(key, datagram);
-      else this.passed.push(`passed: ${storyOf(datagram)}, arrived ${arrivedAt.toString()}`);
+      else {
+        const story = `passed: ${storyOf(datagram)}, arrived ${arrivedAt.toString()}`;
+        this.passed.push({ story, at: datagram.from });
+      }
     }
     return true;
   }

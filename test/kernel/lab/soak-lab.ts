@@ -16,7 +16,7 @@ import { markerPort } from './marker.js';
 import { HOST, ipFrame, ports as transport, type Rule } from './pair.js';
 import { progressing } from '../../support/waiting.js';
 import { CLOSED_PORT, OPEN_PORT, TOGGLED_PORTS } from './random-policy.js';
-import { Referee } from './referee.js';
+import { Referee, type Finding } from './referee.js';
 import { flowOf, Sprayers } from './sprayers.js';
 import { Streams, type Guest } from './streams.js';
 import { TestAgent, type AgentOptions } from './test-agent.js';
@@ -25,6 +25,8 @@ import { WrappedNft } from './wrapped-nft.js';
 
 /** Between two datagrams of one guest; in milliseconds. */
 const SPRAY_EVERY = 10;
+/** What happened as long before or after a datagram that fared wrong is told; in milliseconds. */
+const TOLD_WITHIN = 500;
 /** Of the steady streams: allowed always. */
 const STEADY_PORTS = [OPEN_PORT + 4, OPEN_PORT + 6] as const;
 
@@ -50,6 +52,8 @@ export class SoakLab {
   #witness: Child | undefined;
   #overrun = 0;
   readonly #dropsBefore = machineDrops();
+  /** What was seen of the kernel, and what others did. */
+  readonly #history: { readonly at: number; readonly what: string }[] = [];
 
   constructor(readonly backend: LabBackend) {
     this.agent = new TestAgent(this.streams.host);
@@ -70,6 +74,7 @@ export class SoakLab {
     const witness = new Child(this.streams.host, 'witness', (line) => {
       // The witness prints these shapes (witness.ts).
       const seen = JSON.parse(line) as Sighting | Notice;
+      this.#history.push({ at: seen.at, what: `seen: ${line}` });
       if ('what' in seen) this.referee.disturbances.saw(seen);
       else this.referee.saw(seen);
     });
@@ -131,6 +136,7 @@ export class SoakLab {
 
   /** Has somebody do something, and waits until the kernel was seen to hold a version again that was written after that. */
   async suffer({ name, opens, harmless, nft, stops }: Foreigner): Promise<void> {
+    this.#history.push({ at: now(), what: `done: ${name}` });
     const watcher = stops === undefined ? undefined : this.agent.watcher();
     if (watcher !== undefined) process.kill(watcher, 'SIGSTOP');
     if (nft !== undefined) this.#nft.once(nft);
@@ -166,6 +172,20 @@ export class SoakLab {
   /** What the agent logged last. */
   lastWords(): string {
     return this.agent.output.trimEnd().split('\n').slice(-3).join(' | ');
+  }
+
+  /** What a datagram that fared wrong met: all that is known of the time around it, the agent's log with it. */
+  tell({ story, at }: Finding): string {
+    const wallClock = Date.now() - now();
+    const logged = this.agent.log().map(({ time, ...line }) => ({
+      at: Date.parse(String(time)) - wallClock,
+      what: `the agent: ${JSON.stringify(line)}`,
+    }));
+    const around = [...this.#history, ...logged].filter((event) => Math.abs(event.at - at) < TOLD_WITHIN);
+    const lines = around
+      .sort((one, other) => one.at - other.at)
+      .map((event) => `  ${(event.at - at).toFixed(1)} ms: ${event.what}`);
+    return [story, ...lines].join('\n');
   }
 
   async judge(): Promise<void> {
