@@ -5,10 +5,13 @@ import { BEAT, type WatchEvent, type WatchOrder } from './events.js';
 
 /** Between the end of one process and the start of the next, in milliseconds: doubled each time, up to the second. */
 const BACKOFF = { first: 20, most: 5000 };
-/** A process that lived this long was well; in milliseconds. */
+/** A process that was heard for as long was well; in milliseconds. */
 const WELL_AFTER = 10_000;
-/** One that says nothing for as long is ended: at its start Node alone takes a loaded machine seconds. In milliseconds. */
-const SILENCE = 5 * BEAT;
+/**
+ * One that says nothing for as long is ended. Doubled each time, up to the second, until one was well: where Node alone takes longer to start,
+ * one after the other would be ended before it can say anything, and nobody would ever listen. In milliseconds.
+ */
+const SILENCE = { first: 5 * BEAT, most: 80 * BEAT };
 
 export interface WatcherListener {
   readonly onEvent: (event: Exclude<WatchEvent, { kind: 'alive' }>) => void;
@@ -28,7 +31,9 @@ export class Watcher {
   #child: ChildProcess | undefined;
   #timer: NodeJS.Timeout | undefined;
   #silence: NodeJS.Timeout | undefined;
+  #onSilence: () => void = () => undefined;
   #delay = BACKOFF.first;
+  #patience = SILENCE.first;
   #isStopped = false;
   /** Told to each process as it starts. */
   #standing: WatchOrder | undefined;
@@ -36,21 +41,25 @@ export class Watcher {
   #losses = 0;
   #lastReason: string | undefined;
 
-  constructor(private readonly listener: WatcherListener) {}
+  /** @param program what is run, in Node; said by tests alone. */
+  constructor(
+    private readonly listener: WatcherListener,
+    private readonly program = fileURLToPath(new URL('./process.js', import.meta.url)),
+  ) {}
 
   start(): void {
-    const startedAt = performance.now();
-    const program = fileURLToPath(new URL('./process.js', import.meta.url));
+    let firstHeardAt: number | undefined;
+    const wasWell = (): boolean => firstHeardAt !== undefined && performance.now() - firstHeardAt > WELL_AFTER;
     let isOver = false;
     const over = (reason: string): void => {
       if (isOver || this.#isStopped) return;
       isOver = true;
-      if (performance.now() - startedAt > WELL_AFTER) this.#delay = BACKOFF.first;
+      if (wasWell()) this.#delay = BACKOFF.first;
       this.#lost(reason);
     };
     let child: ChildProcess;
     try {
-      child = fork(program, [], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], serialization: 'advanced' });
+      child = fork(this.program, [], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], serialization: 'advanced' });
     } catch (error) {
       over(`the watching process cannot be started: ${String(error)}`);
       return;
@@ -64,6 +73,8 @@ export class Watcher {
     // The messages are our own process's, of the same version.
     child.on('message', (event) => {
       if (isOver) return;
+      firstHeardAt ??= performance.now();
+      if (wasWell()) this.#patience = SILENCE.first;
       this.#heard();
       const told = event as WatchEvent;
       if (told.kind !== 'alive') this.listener.onEvent(told);
@@ -76,11 +87,13 @@ export class Watcher {
     child.once('exit', (code, signal) => {
       over(`the watching process ended (${String(signal ?? code)}) ${lastWords}`.trim());
     });
-    this.#expect(() => {
+    this.#onSilence = () => {
+      this.#patience = Math.min(2 * this.#patience, SILENCE.most);
       // Its exit tells the rest; a process that the kernel cannot end counts as gone all the same.
       over('the watching process said nothing for too long and was ended');
       child.kill('SIGKILL');
-    });
+    };
+    this.#expect();
   }
 
   /** Tells the process; what it should close with is told to the next one, too. */
@@ -107,12 +120,12 @@ export class Watcher {
 
   #heard(): void {
     this.#awaySince = undefined;
-    this.#silence?.refresh();
+    this.#expect();
   }
 
-  #expect(onSilence: () => void): void {
+  #expect(): void {
     clearTimeout(this.#silence);
-    this.#silence = setTimeout(onSilence, SILENCE);
+    this.#silence = setTimeout(this.#onSilence, this.#patience);
   }
 
   #lost(reason: string): void {

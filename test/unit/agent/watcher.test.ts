@@ -1,0 +1,92 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { Watcher } from '../../../agent/watch/watcher.js';
+
+const SECOND = 1000;
+const LATE = 'the watching process said nothing for too long and was ended';
+
+let folder: string;
+let losses: string[];
+let heard: number;
+let watcher: Watcher;
+/** Time passes for the watcher alone, not for its processes, which say something when they are told something. */
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'portcullis-watcher-'));
+  losses = [];
+  heard = 0;
+  const program = join(folder, 'process.mjs');
+  writeFileSync(
+    program,
+    `import { appendFileSync } from 'node:fs';
+appendFileSync(${JSON.stringify(join(folder, 'started'))}, '.');
+process.on('disconnect', () => process.exit(0));
+process.on('message', () => process.send({ kind: 'link-gone', index: 1 }));`,
+  );
+  writeFileSync(join(folder, 'started'), '');
+  const listener = { onEvent: () => heard++, onLoss: (reason: string) => losses.push(reason) };
+  watcher = new Watcher(listener, program);
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+  watcher.start();
+});
+afterEach(() => {
+  watcher.stop();
+  vi.useRealTimers();
+  rmSync(folder, { recursive: true });
+});
+
+/** Waits without the timers that stand still. */
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** Waits for a process; the pause before it is over. */
+async function started(count: number): Promise<void> {
+  await until(() => readFileSync(join(folder, 'started'), 'utf8').length === count);
+}
+
+/** Has the process say something. */
+async function spoken(): Promise<void> {
+  const before = heard;
+  watcher.order({ kind: 'own-begins', portId: 1, before: 1 });
+  await until(() => heard > before);
+}
+
+/** Nothing is said until it is ended. */
+function endsAfter(seconds: number): void {
+  const before = losses.length;
+  vi.advanceTimersByTime(seconds * SECOND - 1);
+  expect(losses).toHaveLength(before);
+  vi.advanceTimersByTime(1);
+  expect(losses).toHaveLength(before + 1);
+  expect(losses.at(-1)).toBe(LATE);
+  // The pause before the next one.
+  vi.advanceTimersToNextTimer();
+}
+
+it('each one that says nothing gives the next one twice as long: where Node starts slowly somebody listens in the end', async () => {
+  for (const [index, seconds] of [10, 20, 40, 80, 160, 160].entries()) {
+    await started(index + 1);
+    endsAfter(seconds);
+  }
+  expect(watcher.state).toMatchObject({ losses: 6, lastReason: LATE });
+  await started(7);
+  await spoken();
+  expect(watcher.state.awaySince).toBeUndefined();
+});
+
+it('one that was well is missed as soon as the first one; one that said a word and no more is not', async () => {
+  await started(1);
+  endsAfter(10);
+  await started(2);
+  await spoken();
+  endsAfter(20);
+  await started(3);
+  await spoken();
+  vi.advanceTimersByTime(11 * SECOND);
+  await spoken();
+  vi.advanceTimersByTime(9 * SECOND);
+  await spoken();
+  endsAfter(10);
+});
