@@ -87,8 +87,7 @@ export class Closer {
       touching.opened.set(family, how);
       touching.open.push({ family, how });
     }
-    // Not now: what the agent said of its own transactions may wait to be read in this very turn of the event loop.
-    if (!isWaiting) setImmediate(() => void this.#answer(touching));
+    if (!isWaiting) whenOrdersAreRead(() => void this.#answer(touching));
   }
 
   async #answer(touching: Touching): Promise<void> {
@@ -137,7 +136,7 @@ export class Closer {
     const touching = this.#touching;
     this.#touching = undefined;
     // Behind what was to be done about it.
-    setImmediate(() => {
+    whenOrdersAreRead(() => {
       if (this.#own.claims(portId, id)) this.#arePortsKnown = true;
       if (touching === undefined) return;
       const opened = [...touching.opened].map(([family, how]) => ({ family, how }));
@@ -145,6 +144,14 @@ export class Closer {
       this.tell({ kind: 'table-changed', change: { generation: id, portId, pid, program, opened, isClosing } });
     });
   }
+}
+
+/**
+ * Calls back when everything that the agent said before now was heard. It says so before a transaction of its own can begin, over a pipe; a notice
+ * that is read in this turn of the event loop may be younger than the last look at that pipe, which the next turn begins with.
+ */
+function whenOrdersAreRead(callback: () => void): void {
+  setImmediate(() => setImmediate(callback));
 }
 
 /** Undefined for what opens nothing. */

@@ -4,7 +4,8 @@
  * (nftables), or last of all (iptables, whose table beside it is written at the end).
  *
  * It tells as well when somebody opened our table, and when that was closed and mended: the table gone or dormant, or a rule in it that
- * says in its comment that it is foreign. What is loaded then is whole when there is a marker in it.
+ * says in its comment that it is foreign. What is loaded into a table that was gone is whole when there is a marker in it; a change that was
+ * under way when the table was made dormant wakes nothing.
  *
  * One JSON line for each transaction of nf_tables with any of these. Ends when a notice is lost; whoever started it begins anew.
  */
@@ -63,15 +64,18 @@ function inside(bytes: Buffer, at: number, wanted: number, visit: (value: Buffer
 /** What the transaction under way does to our table. */
 interface Deed {
   isGone: boolean;
+  isDormant: boolean;
   isMade: boolean;
   readonly came: Set<bigint>;
   readonly went: Set<bigint>;
 }
-const nothing = (): Deed => ({ isGone: false, isMade: false, came: new Set(), went: new Set() });
+const nothing = (): Deed => ({ isGone: false, isDormant: false, isMade: false, came: new Set(), went: new Set() });
 
 let deed = nothing();
-/** Our table was gone, and no version was loaded since. */
+/** Our table was gone or dormant, and no version was loaded since. */
 let isGone = false;
+/** It is there and sees no packet, whatever is loaded into it. */
+let isDormant = false;
 /** Foreign rules in it. */
 const foreign = new Set<bigint>();
 
@@ -85,21 +89,26 @@ function note({ type, payload }: Message): void {
     else if (attribute === NFTA_RULE_USERDATA) isForeign = value.includes(`${FOREIGN}\0`);
   });
   if (table !== 'portcullis') return;
-  if (type === DELETE_TABLE) [deed.isGone, deed.isMade] = [true, false];
-  else if (type === NEW_TABLE && (flags & NFT_TABLE_F_DORMANT) !== 0) [deed.isGone, deed.isMade] = [true, false];
+  if (type === DELETE_TABLE) [deed.isGone, deed.isDormant, deed.isMade] = [true, false, false];
+  else if (type === NEW_TABLE && (flags & NFT_TABLE_F_DORMANT) !== 0) [deed.isDormant, deed.isMade] = [true, false];
   else if (type === NEW_TABLE) deed.isMade = true;
   else if (type === NEW_RULE && isForeign) deed.came.add(handle);
   else if (type === DELETE_RULE) deed.went.add(handle);
 }
 
 /** What it says when it is committed, with a version in it or without. */
-function noticeOf({ isGone: goes, isMade, came, went }: Deed, holdsVersion: boolean): Notice['what'] | undefined {
+function noticeOf(
+  { isGone: isDeleted, isDormant: sleeps, isMade, came, went }: Deed,
+  holdsVersion: boolean,
+): Notice['what'] | undefined {
   const wasGone = isGone;
+  const goes = isDeleted || sleeps;
+  if (goes || isMade) isDormant = sleeps;
   const hadForeign = foreign.size > 0;
   for (const handle of came) foreign.add(handle);
   for (const handle of went) foreign.delete(handle);
   if (goes) foreign.clear();
-  isGone = (wasGone || goes) && !holdsVersion;
+  isGone = (wasGone || goes) && (isDormant || !holdsVersion);
   if (isGone) return isMade ? 'closed' : goes ? 'opened' : undefined;
   if (wasGone) return 'healed';
   if (came.size > 0) return 'opened';

@@ -1,8 +1,10 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { Watcher } from '../../../agent/watch/watcher.js';
+import { step } from '../../support/progress.js';
 
 const SECOND = 1000;
 const LATE = 'the watching process said nothing for too long and was ended';
@@ -38,7 +40,13 @@ afterEach(() => {
 
 /** Waits without the timers that stand still. */
 async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await new Promise((resolve) => setImmediate(resolve));
+  while (!holds()) await setTimeout(5);
+}
+
+/** The clock that says whether a test goes on is the one that is moved here. */
+function pass(milliseconds: number): void {
+  vi.advanceTimersByTime(milliseconds);
+  step('time passes');
 }
 
 /** Waits for a process; the pause before it is over. */
@@ -56,13 +64,14 @@ async function spoken(): Promise<void> {
 /** Nothing is said until it is ended. */
 function endsAfter(seconds: number): void {
   const before = losses.length;
-  vi.advanceTimersByTime(seconds * SECOND - 1);
+  pass(seconds * SECOND - 1);
   expect(losses).toHaveLength(before);
-  vi.advanceTimersByTime(1);
+  pass(1);
   expect(losses).toHaveLength(before + 1);
   expect(losses.at(-1)).toBe(LATE);
   // The pause before the next one.
   vi.advanceTimersToNextTimer();
+  step('time passed');
 }
 
 it('each one that says nothing gives the next one twice as long: where Node starts slowly somebody listens in the end', async () => {
@@ -84,9 +93,9 @@ it('one that was well is missed as soon as the first one; one that said a word a
   endsAfter(20);
   await started(3);
   await spoken();
-  vi.advanceTimersByTime(11 * SECOND);
+  pass(11 * SECOND);
   await spoken();
-  vi.advanceTimersByTime(9 * SECOND);
+  pass(9 * SECOND);
   await spoken();
   endsAfter(10);
 });
