@@ -1,4 +1,4 @@
-/** The agent on Debian's stock kernel. */
-import { agentSuite } from '../kernel/lab/agent-suite.js';
+/** The agent on Debian's stock kernel: what has rules of its own there. */
+import { lifeSuite } from '../kernel/lab/agent-suite.js';
 
-agentSuite('bridge');
+lifeSuite('bridge');

@@ -1,4 +1,4 @@
-/** The agent's whole life once, on any datapath and backend. */
+/** The agent's life, on any datapath and backend. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { eventually } from '../../support/waiting.js';
 import { isBridged, type Datapath } from '../../../compiler/index.js';
@@ -46,9 +46,14 @@ export async function differs(
   return (await lab.exec(process.execPath, [...args, ...how, ...more])).exitCode;
 }
 
-export function agentSuite(datapath: Datapath, backend: LabBackend = 'nftables'): void {
+/** What every datapath has its own rules for. @returns what the tests of {@link agentSuite} go on with. */
+export function lifeSuite(datapath: Datapath, backend: LabBackend = 'nftables'): Suite {
   let lab: Lab;
   let agent: TestAgent;
+  const options = agentOptions('auto', backend);
+  const exchange = async (): Promise<unknown> =>
+    reachIn(lab, forth('v4', 17, 53), back('v4', 17, 53), forth('v4', 17, 54));
+  const open = [[SERVER.device], [CLIENT.device], []];
   beforeAll(async () => {
     lab = await Lab.create(PAIR, { backend, ...(isBridged(datapath) ? { bridge: PAIR_BRIDGE } : {}) });
     agent = new TestAgent(lab.host);
@@ -59,13 +64,9 @@ export function agentSuite(datapath: Datapath, backend: LabBackend = 'nftables')
   });
 
   it(`enforces, cuts a revoked flow and lets it go on, heals, starts again, and leaves the rules (${datapath}, ${backend})`, async () => {
-    const options = agentOptions('auto', backend);
     agent.write(pairDocument([allow('udp', 53)]));
     await agent.run(options);
     expect((await agent.status()).datapath).toBe(datapath);
-    const exchange = async (): Promise<unknown> =>
-      reachIn(lab, forth('v4', 17, 53), back('v4', 17, 53), forth('v4', 17, 54));
-    const open = [[SERVER.device], [CLIENT.device], []];
     expect(await exchange()).toEqual(open);
 
     await agent.settled(pairDocument([]));
@@ -99,7 +100,40 @@ export function agentSuite(datapath: Datapath, backend: LabBackend = 'nftables')
     );
     expect(atStart).toEqual(['applied', 'nothing to change']);
 
-    // A bad port keeps its last good version; who starts has none, and closes it.
+    expect(await agent.end()).toBe(0);
+    expect(await exchange()).toEqual(open);
+  });
+
+  return {
+    options,
+    exchange,
+    open,
+    get lab() {
+      return lab;
+    },
+    get agent() {
+      return agent;
+    },
+  };
+}
+
+interface Suite {
+  readonly options: AgentOptions;
+  readonly exchange: () => Promise<unknown>;
+  /** What {@link exchange} answers where UDP 53 is allowed. */
+  readonly open: unknown;
+  readonly lab: Lab;
+  readonly agent: TestAgent;
+}
+
+export function agentSuite(datapath: Datapath, backend: LabBackend = 'nftables'): void {
+  const suite = lifeSuite(datapath, backend);
+  const { options, exchange, open } = suite;
+
+  it(`keeps a bad port’s last good version, and closes it where there is none (${datapath}, ${backend})`, async () => {
+    const { lab, agent } = suite;
+    agent.write(pairDocument([allow('udp', 53)]));
+    await agent.run(options);
     const broken = pairDocument([allow('udp', 53)], {
       ports: [portFields(CLIENT, ['clients'], HERE), portFields({ ...SERVER, v4: '10.0.0.300' }, ['servers'], HERE)],
     });
@@ -119,6 +153,7 @@ export function agentSuite(datapath: Datapath, backend: LabBackend = 'nftables')
   });
 
   it(`names whose rules write whole marks (${datapath}, ${backend})`, async () => {
+    const { lab, agent } = suite;
     const chain = 'type filter hook forward priority 10; ct mark set 5; meta mark set 7; ct mark set ct mark | 8;';
     await lab.load(`table ip pctest_marks {\n chain f { ${chain} }\n}`);
     agent.write(pairDocument([allow('udp', 53)]));
