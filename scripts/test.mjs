@@ -1,4 +1,4 @@
-// `npm test`: set-up, then every tier that this machine can run, two at a time; one line why for a tier that it cannot.
+// `npm test`: set-up, then every tier that this machine can run, some at a time; one line why for a tier that it cannot.
 // `npm test -- --help` says what else it does.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -91,7 +91,7 @@ async function run(tier, options, slowness) {
   return { tier, results, report };
 }
 
-/** Runs tiers, as many at a time as there are processors, two at most: more would only wait for one another. */
+/** Runs tiers, one more at a time than there are processors, three at most: each waits now and then, for a disk or for an instant. */
 async function runAll(tiers, options, slowness) {
   const waiting = [...tiers];
   const done = [];
@@ -99,7 +99,7 @@ async function runAll(tiers, options, slowness) {
     for (let tier = waiting.shift(); tier !== undefined; tier = waiting.shift())
       done.push(await run(tier, options, slowness));
   };
-  await Promise.all(Array.from({ length: Math.min(2, availableParallelism()) }, lane));
+  await Promise.all(Array.from({ length: Math.min(3, availableParallelism() + 1) }, lane));
   return done;
 }
 
