@@ -326,7 +326,8 @@ export class Agent {
       return;
     }
     if (event.kind === 'withdrawn') {
-      this.#log.warn({ count: event.count }, 'what somebody added to our tables was taken back');
+      const withdrawal = { way: 'withdrawal', changes: event.count };
+      this.#log.warn(withdrawal, 'applied: what somebody added to our tables was taken back');
       this.#enforcer.doubt('what somebody added was taken back');
       return;
     }

@@ -436,9 +436,10 @@ export class Enforcer {
   /**
    * Closes what nothing loaded closes: what cannot be loaded must not be open. Needs no nft. Tables that are there stay as they are:
    * the former rules stand.
+   * @param isStillNeeded asked when it is known what is open: a load may have come to its end meanwhile.
    * @returns false when nothing is open.
    */
-  async #closeWhatIsOpen(): Promise<boolean> {
+  async #closeWhatIsOpen(isStillNeeded = (): boolean => true): Promise<boolean> {
     if (this.options.audit || this.#isStopped) return false;
     let opened: readonly Opened[];
     try {
@@ -451,7 +452,7 @@ export class Enforcer {
       this.listener.onNotClosed([], error instanceof Error ? error.message : String(error));
       return false;
     }
-    if (opened.length === 0) return false;
+    if (opened.length === 0 || !isStillNeeded()) return false;
     this.#closeAtOnce(opened);
     await this.#closing;
     this.#isShut = true;
@@ -528,7 +529,7 @@ export class Enforcer {
 
   /** What is under way may have begun with what was there before. */
   async #closeMeanwhile(): Promise<void> {
-    if (await this.#closeWhatIsOpen()) this.doubt('closed meanwhile');
+    if (await this.#closeWhatIsOpen(() => !this.#wasInForce)) this.doubt('closed meanwhile');
   }
 
   async #failed(error: Error): Promise<void> {

@@ -81,7 +81,7 @@ export function iptablesRules(policy: HostPolicy, options: CompileOptions, memor
       ...fixedChains(family, options),
       ...unfilteredChains(family, options),
       ...groups.flatMap(({ chains }) => chains[family]),
-      ...profileChains(profiles, family, groupNames),
+      ...profileChains(profiles, family, groupNames, flowBits(options)),
       ...ports.flatMap((chains) => chains[family]),
       ...entries,
     ],
@@ -175,6 +175,7 @@ function profileChains(
   profiles: ReadonlyMap<string, Profile>,
   family: Family,
   groupNames: ReadonlyMap<string, string>,
+  bits: FlowBits,
 ): readonly IptablesChain[] {
   const distinct = [...new Map([...profiles.values()].map((profile) => [profile.name, profile])).values()];
   return distinct
@@ -184,6 +185,7 @@ function profileChains(
         name: chainName(profileChainName(profile, direction)),
         rules: [
           ...(direction === 'ingress' && !profile.families.includes(family) ? closedFamily(family) : []),
+          ...(profile.stateful ? admittedRules(direction, family, bits) : []),
           `-j ${SERVICE[direction]}`,
           ...(profile.stateful ? [`-j ${STATE[direction]}`] : []),
           ...profile.groups.map(
@@ -214,23 +216,35 @@ const carries = (set: number, unset = 0): string => `-m connmark --mark ${hex(se
 const runs = (direction: 'ORIGINAL' | 'REPLY'): string => `-m conntrack --ctdir ${direction}`;
 const gives = (bit: number): string => `-j CONNMARK --set-xmark ${hex(bit)}/${hex(bit)}`;
 
-/** As in ruleset/admission.ts. */
-function stateRules(
+/**
+ * Of a flow that the port admitted. They stand first: most packets are of one, and no flow of services has the bits. But ICMPv6 goes the long
+ * way, since a redirect belongs to a flow and no port may send one.
+ */
+function admittedRules(
   direction: Direction,
   family: Family,
   { originator, responder, revoked }: FlowBits,
 ): readonly string[] {
   const [began, answers] = direction === 'egress' ? [originator, responder] : [responder, originator];
-  const notIcmp = `! -p ${family === 'IPv4' ? 'icmp' : 'ipv6-icmp'}`;
+  const notIcmp = family === 'IPv4' ? '' : '! -p ipv6-icmp ';
   return [
-    `${carries(began, revoked)} ${runs('ORIGINAL')} ${PASS}`,
-    `${carries(answers, revoked)} ${runs('REPLY')} ${PASS}`,
+    `${notIcmp}${carries(began, revoked)} ${runs('ORIGINAL')} ${PASS}`,
+    `${notIcmp}${carries(answers, revoked)} ${runs('REPLY')} ${PASS}`,
+  ];
+}
+
+/** As in ruleset/admission.ts. */
+function stateRules(direction: Direction, family: Family, bits: FlowBits): readonly string[] {
+  const { originator, responder, revoked } = bits;
+  const icmp = family === 'IPv4' ? 'icmp' : 'ipv6-icmp';
+  return [
+    ...(family === 'IPv4' ? [] : admittedRules(direction, family, bits).map((rule) => rule.replace('! ', ''))),
     '-m conntrack --ctstate NEW -j RETURN',
     `-m conntrack --ctstate RELATED,ESTABLISHED ${carries(revoked)} ${DROP}`,
     // Linux calls UDP-Lite invalid as it is sent.
     `! -p udplite -m conntrack --ctstate INVALID ${DROP}`,
     ...[originator, responder].map(
-      (bit) => `${notIcmp} -m conntrack --ctstate RELATED ${carries(bit)} -g ${ADMIT_CHAIN[direction]}`,
+      (bit) => `! -p ${icmp} -m conntrack --ctstate RELATED ${carries(bit)} -g ${ADMIT_CHAIN[direction]}`,
     ),
   ];
 }

@@ -160,7 +160,10 @@ chain leftover { type filter hook forward priority 5; policy drop; }
       Number((await lab.exec(process.execPath, ['dist/test/kernel/lab/generation.js'])).stdout);
     const before = await generation();
     await agent.run();
-    expect(await generation()).toBe(before + 1);
+    // One on a quiet machine; where the start takes long it is closed meanwhile, which is another one, and compared again.
+    const transactions = agent.log().filter(({ msg }) => msg === 'applied' || msg.startsWith('closed until'));
+    expect(transactions.filter(({ reason }) => reason === 'start')).toHaveLength(1);
+    expect(await generation()).toBe(before + transactions.length);
     expect(await differs(lab.host, agent)).toBe(0);
     expect(await reachIn(lab, forth('v4', 17, 53), forth('v4', 17, 54))).toEqual([[SERVER.device], []]);
   });
