@@ -1,11 +1,11 @@
 import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
-/** Files at once. Where files wait more than they compute, a second worker pays on two processors, where one is the default; two more in the kernel tier. */
+/** Files at once. Where files wait more than they compute, a second worker pays on two processors, where one is the default; a third in the kernel tier. */
 const TWO = Math.max(2, availableParallelism() - 1);
 
 /** Tiers, and how many files of each run at once. */
-const WORKERS: Readonly<Record<string, number>> = { unit: TWO, kernel: TWO + 2, client: TWO, container: 1, vm: TWO };
+const WORKERS: Readonly<Record<string, number>> = { unit: TWO, kernel: TWO + 1, client: TWO, container: 1, vm: TWO };
 
 /** A tier is a mode: `vitest run --mode kernel`; without one it is the unit tier. */
 export default defineConfig(({ mode }) => {

@@ -18,8 +18,8 @@ import { NetlinkError } from './netlink/socket.js';
 const IN_THE_WAY = new Set([16, 17, 22, 95]);
 
 const SET = 'closed_devices';
-/** What holds names of devices: the dispatch of a full table, and what closes. */
-export const SETS_OF_DEVICES: readonly string[] = ['from_port', SET];
+/** What holds names of devices: the dispatch of a full table, the guard of rules in iptables, and what closes. */
+export const SETS_OF_DEVICES: readonly string[] = ['from_port', 'guarded', SET];
 
 /** The kernel has no longer name (IFNAMSIZ, with the zero behind it): such a device is nowhere. In bytes. */
 const LONGEST_NAME = 15;

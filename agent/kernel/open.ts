@@ -5,11 +5,17 @@ import { SETS_OF_DEVICES, type Opened } from '../closing.js';
 import { NFT_TABLE_F_DORMANT } from '../netlink/nf-tables-header.js';
 import { chainsWithRules, devicesInSet, listTables } from '../netlink/tables.js';
 
-/** Base chains without a rule close nothing. */
-const BASE_CHAINS: Readonly<Record<TableFamily, readonly string[]>> = {
-  inet: ['egress', 'ingress'],
-  arp: ['egress'],
-  bridge: ['egress', 'ingress'],
+/**
+ * A table closes where all the chains of one of these have rules: base chains without a rule close nothing. Where the host routes, the guard of
+ * rules in iptables closes what these do not let pass, and all of it where they are gone (compiler/ruleset/guard.ts).
+ */
+const CLOSING_CHAINS: Readonly<Record<TableFamily, readonly (readonly string[])[]>> = {
+  inet: [
+    ['egress', 'ingress'],
+    ['owe_in', 'owed_in', 'owe_out', 'owed_out'],
+  ],
+  arp: [['egress']],
+  bridge: [['egress', 'ingress']],
 };
 const FAMILIES: readonly TableFamily[] = ['inet', 'arp', 'bridge'];
 
@@ -62,5 +68,5 @@ async function openedHow(family: TableFamily, flags: number | undefined): Promis
   if (flags === undefined) return 'gone';
   if ((flags & NFT_TABLE_F_DORMANT) !== 0) return 'dormant';
   const chains = await chainsWithRules(family, TABLE_NAME);
-  return BASE_CHAINS[family].every((name) => chains.has(name)) ? undefined : 'gone';
+  return CLOSING_CHAINS[family].some((names) => names.every((name) => chains.has(name))) ? undefined : 'gone';
 }
