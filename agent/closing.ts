@@ -4,6 +4,7 @@
  */
 import {
   baselineTables,
+  GUARDED,
   printTable,
   type Chain,
   type CompileOptions,
@@ -19,7 +20,7 @@ const IN_THE_WAY = new Set([16, 17, 22, 95]);
 
 const SET = 'closed_devices';
 /** What holds names of devices: the dispatch of a full table, the guard of rules in iptables, and what closes. */
-export const SETS_OF_DEVICES: readonly string[] = ['from_port', 'guarded', SET];
+export const SETS_OF_DEVICES: readonly string[] = ['from_port', GUARDED, SET];
 
 /** The kernel has no longer name (IFNAMSIZ, with the zero behind it): such a device is nowhere. In bytes. */
 const LONGEST_NAME = 15;

@@ -13,6 +13,7 @@ export { besideIptables, compileRuleset, tableFamilies } from './ruleset/compile
 export { TABLE_NAME } from './ruleset/closed.js';
 export { tallySetName } from './ruleset/build.js';
 export { ADMIT, flowBits, type FlowBits } from './ruleset/admission.js';
+export { GUARDED } from './ruleset/guard.js';
 export { overlapsByHost, overlapText, type NetworkOverlap } from './zones.js';
 export { holdsAdmission } from './nftables/state.js';
 export * from './ruleset/types.js';

@@ -155,6 +155,11 @@ describe('a starting agent that cannot load', () => {
     agent.start({ env: nft.env });
     await agent.until(({ lastError }) => lastError !== undefined);
     expect([await reached(), said(CLOSED_AT_ONCE)]).toEqual([ENFORCED, 0]);
+    // A guard that does not ask for what is owed is none.
+    await agent.end();
+    await lab.load('flush chain inet portcullis owed_out');
+    agent.start({ env: nft.env });
+    await eventually(async () => isSo(CLOSED));
     nft.off();
     await agent.until(({ settled }) => settled);
     expect([await reached(), await differs()]).toEqual([ENFORCED, false]);

@@ -89,9 +89,9 @@ function note({ type, payload }: Message): void {
     else if (attribute === NFTA_RULE_USERDATA) isForeign = value.includes(`${FOREIGN}\0`);
   });
   if (table !== 'portcullis') return;
+  const sleeps = (flags & NFT_TABLE_F_DORMANT) !== 0;
   if (type === DELETE_TABLE) [deed.isGone, deed.isDormant, deed.isMade] = [true, false, false];
-  else if (type === NEW_TABLE && (flags & NFT_TABLE_F_DORMANT) !== 0) [deed.isDormant, deed.isMade] = [true, false];
-  else if (type === NEW_TABLE) deed.isMade = true;
+  else if (type === NEW_TABLE) [deed.isDormant, deed.isMade] = [sleeps, !sleeps];
   else if (type === NEW_RULE && isForeign) deed.came.add(handle);
   else if (type === DELETE_RULE) deed.went.add(handle);
 }
