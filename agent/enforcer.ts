@@ -300,7 +300,8 @@ export class Enforcer {
 
   /** Compares everything at the next opportunity. */
   doubt(reason: string): void {
-    this.#doubt = reason;
+    if (!isMereLook(reason)) this.#doubt = reason;
+    else this.#doubt ??= reason;
     // A comparison that nothing asked for is no sign that anything is wrong.
     if (reason !== VERIFICATION) this.#pendingSince ??= performance.now();
     this.#kick();
@@ -505,6 +506,7 @@ export class Enforcer {
       this.#pendingSince = undefined;
       try {
         if (reason === undefined) await this.#applyChanges();
+        else if (isMereLook(reason)) await this.#lookAgain(reason);
         else await this.#applyEverything(reason);
         this.#backoff = BACKOFF.first;
         this.#failures = 0;
@@ -561,15 +563,25 @@ export class Enforcer {
     this.listener.onTouched(touched, isGrowth(transaction));
   }
 
+  /** Changes of the policy come first: they are no drift. */
+  async #lookAgain(reason: string): Promise<void> {
+    this.#doubt = undefined;
+    if (this.#hasChanges) await this.#applyChanges();
+    await this.#applyEverything(this.#doubt ?? reason);
+  }
+
   async #applyEverything(reason: string): Promise<void> {
     // Cleared first: a doubt that comes while we read counts.
     this.#doubt = undefined;
+    const wasChanged = this.#hasChanges;
     this.#hasChanges = false;
     const changedAt = this.#takeChangedAt();
     try {
       const startedAt = performance.now();
       const plan = await this.#backend.plan(this.#failures >= FAILURES_BEFORE_REPLACING);
-      if ((reason === VERIFICATION || reason === LOOK) && plan.changes > 0) this.listener.onDrift(plan.changes);
+      // What came while we read is in the plan, and no drift: of a plan with both nothing is said.
+      const isNews = wasChanged || this.#hasChanges;
+      if (isMereLook(reason) && plan.changes > 0 && !isNews) this.listener.onDrift(plan.changes);
       if (!plan.areBodiesKnown) this.listener.onBlind();
       this.#overtaking = plan.overtaking;
       if (this.#overtaking.length > 0) this.listener.onOvertaken(this.#overtaking);
@@ -688,3 +700,8 @@ const LOOK = 'a look at iptables and ipset';
 
 /** The reason of a comparison that nothing asked for. */
 export const VERIFICATION = 'verification';
+
+/** True where nobody has told of anything: what is loaded should be what we left there. */
+function isMereLook(reason: string): boolean {
+  return reason === VERIFICATION || reason === LOOK;
+}

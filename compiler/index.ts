@@ -39,6 +39,7 @@ export { readListing } from './nftables/listing.js';
 export { stateOf, type TableState } from './nftables/state.js';
 export {
   planTransaction,
+  printStages,
   printTransaction,
   type Change,
   type TableChange,

@@ -18,8 +18,8 @@ import {
   planIptables,
   planTransaction,
   printIptables,
+  printStages,
   printTables,
-  printTransaction,
   stateOf,
   type CompileOptions,
   type HostCompiler,
@@ -145,7 +145,7 @@ export class IptablesBackend implements Backend {
       apply: async () => {
         await this.#carryOut(plan);
         // Last: what stands in tables of nftables from a former backend goes when these rules are in force.
-        if (transaction.length > 0) await this.parts.applyNft(printTransaction(transaction));
+        for (const text of printStages(transaction)) await this.parts.applyNft(text);
         this.#rules = rules;
         this.#beside = tables.map(stateOf);
       },

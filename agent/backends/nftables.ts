@@ -1,11 +1,11 @@
-/** nftables: each change is one transaction. */
+/** nftables: each change is one transaction, after one with what must be there before it ({@link printStages}). */
 import {
   compile,
   holdsAdmission,
   iptablesHoldsAdmission,
   planTransaction,
+  printStages,
   printTables,
-  printTransaction,
   type CompileOptions,
   type HostCompiler,
   type Table,
@@ -63,7 +63,7 @@ export class NftablesBackend implements Backend {
     return {
       changes: countChanges(transaction),
       apply: async () => {
-        if (transaction.length > 0) await this.parts.applyNft(printTransaction(transaction));
+        for (const text of printStages(transaction)) await this.parts.applyNft(text);
       },
     };
   }

@@ -3,6 +3,7 @@ import {
   EMPTY_PROGRAM,
   planIptables,
   planTransaction,
+  printStages,
   printTransaction,
   type IptablesChange,
   type IptablesProgram,
@@ -14,7 +15,7 @@ import { addTable } from '../netlink/nf-tables-batch.js';
 import { NetlinkError } from '../netlink/socket.js';
 import { KernelError } from './errors.js';
 import { carryOut, leftIptables, readLoadedIptables, removeIptables, removeOtherFlavour } from './iptables.js';
-import { applyText, judgeBodies, loadedFamilies, readLoadedTables } from './nft.js';
+import { applyText, judgeBodies, loadedFamilies, readLoadedTables, wouldApply } from './nft.js';
 import { applyMessages } from './netlink-load.js';
 
 export interface Wanted {
@@ -67,14 +68,14 @@ export async function load(wanted: Wanted): Promise<Difference> {
 
 /** When the kernel refuses because somebody else changed our tables meanwhile, reads again and tries once more. */
 async function loadTables(tables: readonly Table[]): Promise<void> {
-  const plan = async (): Promise<string> => printTransaction(planTransaction(tables, await loadedBeside(tables)));
-  const text = await plan();
+  const plan = async (): Promise<Transaction> => planTransaction(tables, await loadedBeside(tables));
+  const first = await plan();
   try {
-    await apply(text);
+    await apply(first);
   } catch (error) {
     if (!(error instanceof KernelError) || error.code !== 'refused') throw error;
     const second = await plan();
-    if (second === text) throw error;
+    if (printTransaction(second) === printTransaction(first)) throw error;
     await apply(second);
   }
 }
@@ -85,8 +86,11 @@ async function loadedBeside(wanted: readonly Table[]): Promise<readonly TableSta
   throw new KernelError('unreadable', 'nft says what rules do (--debug=netlink) in a form that is not known');
 }
 
-async function apply(text: string): Promise<void> {
-  if (text !== '') await applyText(text);
+async function apply(transaction: Transaction): Promise<void> {
+  const stages = printStages(transaction);
+  // What the kernel would refuse leaves nothing of a first stage behind.
+  const isRefused = stages.length > 1 && !(await wouldApply(printTransaction(transaction)));
+  for (const text of isRefused ? [printTransaction(transaction)] : stages) await applyText(text);
 }
 
 /**
@@ -99,7 +103,7 @@ export async function loadBaseline(tables: readonly Table[]): Promise<boolean> {
     await applyMessages(tables.flatMap(addTable));
   } catch (error) {
     if (!(error instanceof NetlinkError)) throw error;
-    await apply(printTransaction(planTransaction(tables, [])));
+    await apply(planTransaction(tables, []));
   }
   return true;
 }

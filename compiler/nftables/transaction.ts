@@ -138,6 +138,36 @@ function surplusSets(after: TableState, before: TableState): readonly Change[] {
     .map(([set, { kind, elements }]) => ({ kind: 'delete-set', set, setKind: kind, size: elements.size }));
 }
 
+/**
+ * The transaction as texts for `nft -f`, to be applied one after the other: mostly one; before it one with the new sets of concatenated
+ * intervals, where something goes at the same time. None when there is nothing to do.
+ *
+ * The kernel lets the rules of a transaction count first and what is in such a set (nft_set_pipapo) last, after it has released all that
+ * goes (nf_tables_commit and nft_set_commit_update, net/netfilter/nf_tables_api.c): for as long a packet that the former rules allow and
+ * the new ones do is lost. Nothing asks these sets before the rules do, so that they may be there first; where nothing goes, nothing is lost.
+ */
+export function printStages(transaction: Transaction): readonly string[] {
+  const first: TableChange[] = [];
+  const rest = transaction.map((change): TableChange => {
+    if (change.kind !== 'update' || !change.changes.some(isRemoval)) return change;
+    const late = new Set(change.changes.flatMap((step) => (isLateSet(step) ? [step.set.name] : [])));
+    if (late.size === 0) return change;
+    const isEarly = (step: Change): boolean => isLateSet(step) || (step.kind === 'add-elements' && late.has(step.set));
+    first.push({ ...change, changes: change.changes.filter(isEarly) });
+    return { ...change, changes: change.changes.filter((step) => !isEarly(step)) };
+  });
+  return [first, rest].map(printTransaction).filter((text) => text !== '');
+}
+
+/** True of what may take an accept away. */
+function isRemoval({ kind }: Change): boolean {
+  return kind !== 'add-set' && kind !== 'add-chain' && kind !== 'add-elements';
+}
+
+function isLateSet(change: Change): change is Extract<Change, { kind: 'add-set' }> {
+  return change.kind === 'add-set' && change.set.interval && change.set.fields.length > 1;
+}
+
 /** The transaction as text for `nft -f`; '' when there is nothing to do. */
 export function printTransaction(transaction: Transaction): string {
   return transaction.map(printTableChange).join('');

@@ -22,7 +22,7 @@ import {
   SERVER,
 } from './lab/pair.js';
 import { Streams } from './lab/streams.js';
-import type { SprayLog } from './lab/talker.js';
+import type { Datagram, SprayLog } from './lab/talker.js';
 import { TestAgent } from './lab/test-agent.js';
 
 const BOTH = ['IPv4', 'IPv6'].map((ethertype) => allow('udp', 53, { ethertype }));
@@ -128,6 +128,16 @@ describe('with frames', () => {
     expect([drift.foreign, drift.found, lastError]).toEqual([0, 0, undefined]);
     // It may have been ended between any two of its steps.
     await lab.load('table inet pctest_busy\ndelete table inet pctest_busy');
+  });
+
+  it('a policy that changes without a pause is no drift, however often everything is compared', async () => {
+    await agent.run({ args: ['--verify', '1'] });
+    let change = 0;
+    do {
+      agent.write(pairDocument([...BOTH, allow('tcp', 1000 + (change++ % 50))]));
+      await setTimeout(5);
+    } while (agent.log().filter(({ reason }) => reason === 'verification').length < 4);
+    expect((await agent.status()).drift).toMatchObject({ foreign: 0, found: 0 });
   });
 
   it('somebody else’s translation of addresses: what is judged is where the packet goes, and its flow is cut (1908957)', async () => {
@@ -244,6 +254,46 @@ describe('with guests', () => {
     await streams.plug(next);
     await streams.spray([53], 2);
     await eventually(async () => (await fromServer()) > 0);
+  });
+
+  it.each([
+    ['changed by the agent', 'agent'],
+    ['loaded by compile', 'compile'],
+  ] as const)('what the former rules and the new ones allow gets through a large change (%s)', async (_, by) => {
+    // Of a concatenation with intervals that is new the kernel knows the elements only when all that goes is released.
+    const many = Array.from({ length: 30_000 }, (__, index) => `10.128.${index >> 8}.${index & 255}/32`);
+    const ranges = (['IPv4', 'IPv6'] as const).flatMap((ethertype) => [
+      allow('udp', 53, { ethertype, port_range_max: 54 }),
+      allow('udp', 60, { ethertype, port_range_max: 61 }),
+    ]);
+    const withMany = (rules: readonly Rule[], addresses: readonly string[]): Rule =>
+      pairDocument([...rules, { direction: 'ingress', protocol: 'tcp', remote_address_group_id: 'many' }], {
+        address_groups: [{ id: 'many', name: 'many', addresses }],
+      });
+    const compile = async (): Promise<void> => {
+      const args = ['netns', 'exec', streams.host, process.execPath, 'dist/src/cli/main.js', 'compile'];
+      await execa('ip', [...args, '-t', agent.path, '--host', HOST]);
+    };
+    const [before, after] = [withMany(BOTH, many), withMany(ranges, [])];
+    agent.write(before);
+    await (by === 'agent' ? agent.run() : compile());
+    await streams.plug(SERVER);
+    await streams.spray([53], 1);
+    const isOurs = ({ kind }: Datagram): boolean => kind.startsWith(`${CLIENT.device} ${SERVER.device}`);
+    await streams.collect(({ received }) => received.filter(isOurs).length > 100);
+    agent.write(after);
+    await (by === 'agent' ? agent.settled(after) : compile());
+    const end = Number(process.hrtime.bigint() / 1_000_000n);
+    // Those of each family are delivered in the order in which they were sent.
+    const { sent, received } = await streams.collect((log) =>
+      ['v4', 'v6'].every((family) =>
+        log.received.some((datagram) => isOurs(datagram) && datagram.kind.includes(family) && datagram.at > end + 100),
+      ),
+    );
+    const arrived = new Set(received.filter(isOurs).map(({ number }) => number));
+    const lost = sent.filter((datagram) => isOurs(datagram) && datagram.at < end && !arrived.has(datagram.number));
+    expect(lost.map(({ kind, at }) => `${kind}: ${(end - at).toFixed(1)} ms before the end`)).toEqual([]);
+    expect(await differs(streams.host, agent)).toBe(0);
   });
 
   it('connections between two guests of one host close in every way (1478925)', async () => {
