@@ -554,8 +554,8 @@ export class Enforcer {
     this.#hasChanges = false;
     const changedAt = this.#takeChangedAt();
     const { transaction, touched } = this.compiler.take();
-    if (transaction.length > 0) {
-      const plan = this.#backend.change(transaction);
+    const plan = this.#backend.change(transaction, touched);
+    if (plan.changes > 0) {
       const startedAt = performance.now();
       await plan.apply();
       this.#report(plan, 'changes', '', startedAt, changedAt);

@@ -1,5 +1,5 @@
 /** What the reconcile loop asks of a packet filter. */
-import type { Transaction } from '../../compiler/index.js';
+import type { Touched, Transaction } from '../../compiler/index.js';
 import type { Port } from '../../src/model/index.js';
 import type { CommitRules } from '../kernel/iptables.js';
 
@@ -16,7 +16,7 @@ export interface Backend {
    */
   plan(anew: boolean): Promise<Comparison>;
   /** The steps that the incremental compiler gives, as steps of this packet filter. What is loaded must be known. */
-  change(transaction: Transaction): Plan;
+  change(transaction: Transaction, touched: Touched): Plan;
   /**
    * Looks at what the kernel tells nobody of; undefined where it tells of everything.
    * @returns false when what is loaded is not what was carried out last. What came to the compiler since then counts as wrong.

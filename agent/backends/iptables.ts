@@ -27,6 +27,7 @@ import {
   type IptablesPlan,
   type IptablesProgram,
   type TableState,
+  type Touched,
   type Transaction,
 } from '../../compiler/index.js';
 import { FAMILIES, type Port } from '../../src/model/index.js';
@@ -102,8 +103,8 @@ export class IptablesBackend implements Backend {
     };
   }
 
-  change(transaction: Transaction): Plan {
-    const { sets, isMore } = memberChanges(transaction);
+  change(transaction: Transaction, { isLocal }: Touched): Plan {
+    const { sets, isMore } = memberChanges(transaction, isLocal);
     if (!isMore) {
       const plan = planIptables(EMPTY_PROGRAM, EMPTY_PROGRAM, sets);
       return { changes: plan.changes.length, apply: async () => this.#carryOut(plan) };

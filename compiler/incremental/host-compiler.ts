@@ -83,6 +83,8 @@ export interface Touched {
   readonly gone: readonly Prefix[];
   /** Addresses of ports of this host that were not filtered before: none of their flows can be told to be admitted. */
   readonly filtered: readonly Prefix[];
+  /** True when a port of this host came, changed or went, whether or not it took a step of the transaction. */
+  readonly isLocal: boolean;
 }
 
 export class HostCompiler {
@@ -121,6 +123,7 @@ export class HostCompiler {
   readonly #dirtyProfiles = new Set<string>();
   readonly #dirtyMembers = new Set<string>();
   #touched: Prefix[] = [];
+  #isLocalTouched = false;
   #gone: Prefix[] = [];
   #filtered: Prefix[] = [];
 
@@ -256,7 +259,13 @@ export class HostCompiler {
       if (changes.length === 0) return [];
       return [{ kind: 'update', family: table.family, name: TABLE_NAME, changes }];
     });
-    const touched = { prefixes: this.#touched, gone: this.#gone, filtered: this.#filtered };
+    const touched = {
+      prefixes: this.#touched,
+      gone: this.#gone,
+      filtered: this.#filtered,
+      isLocal: this.#isLocalTouched,
+    };
+    this.#isLocalTouched = false;
     this.#touched = [];
     this.#gone = [];
     this.#filtered = [];
@@ -285,6 +294,7 @@ export class HostCompiler {
     this.#countMemberAddresses(port, 1);
     if (!this.isLocal(port)) return;
     this.#local.set(port.id, port);
+    this.#isLocalTouched = true;
     this.#touched.push(...prefixesOf(port));
     this.#zones.add(port);
     const own = this.#ownKeys(port);
@@ -310,6 +320,7 @@ export class HostCompiler {
     this.#countMemberAddresses(port, -1);
     if (!this.isLocal(port)) return;
     this.#local.delete(port.id);
+    this.#isLocalTouched = true;
     this.#touched.push(...prefixesOf(port));
     this.#gone.push(...prefixesOf(port));
     this.#zones.delete(port);

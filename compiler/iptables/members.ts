@@ -15,11 +15,15 @@ export interface MemberChanges {
   readonly isMore: boolean;
 }
 
-export function memberChanges(transaction: Transaction): MemberChanges {
+/**
+ * @param isLocal whether a port of this host is among what changed: what these rules say of stateless ports depends on all others, where
+ * nftables has nothing to do.
+ */
+export function memberChanges(transaction: Transaction, isLocal: boolean): MemberChanges {
   const changed = new Map<string, { added: readonly string[]; removed: readonly string[] }>();
   const made = new Map<string, Omit<IpSet, 'entries'>>();
   const gone: SetChange[] = [];
-  let isMore = false;
+  let isMore = isLocal;
   for (const change of transaction.flatMap((table) => (table.kind === 'update' ? table.changes : []))) {
     const name = setOf(change);
     const [, kind, digit] = MEMBER_SET.exec(name ?? '') ?? [];

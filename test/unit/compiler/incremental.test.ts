@@ -102,7 +102,8 @@ describe.each<Datapath>(['routed', 'bridge-netfilter'])('iptables, %s', (datapat
             compiler.update(diffTopologies(before, after));
             before = after;
             if (takes.next().value === true && after !== EMPTY_TOPOLOGY) continue;
-            const { sets, isMore } = memberChanges(compiler.take().transaction);
+            const { transaction, touched } = compiler.take();
+            const { sets, isMore } = memberChanges(transaction, touched.isLocal);
             const wanted = isMore ? iptablesRules(compiler.policy(), options, memory) : rules;
             kernel.carryOut(planIptables(rules, wanted, sets).steps);
             rules = wanted;
