@@ -60,7 +60,7 @@ export function goldenSuite(datapath: Datapath, names: readonly string[]): void 
     await lab.load(goldenText('empty', datapath));
     // Emulation is slow: how one table becomes another is proved in full where the kernel runs for real.
     const way =
-      datapath === 'bridge' ? names.filter((_name, index) => index % 3 === 2) : [...names, ...names.toReversed()];
+      datapath === 'bridge' ? names.filter((_name, index) => index % 2 === 1) : [...names, ...names.toReversed()];
     for (const name of way) {
       const { tables } = namedRuleset(name, datapath);
       await lab.load(printTransaction(planTransaction(tables, await read())) || '\n');

@@ -9,7 +9,7 @@ import { afterAll, expect, it } from 'vitest';
 import { eventually } from '../../support/waiting.js';
 
 const MAIN = 'dist/src/cli/main.js';
-const ROUNDS = 20;
+const ROUNDS = 12;
 const WRITERS = 8;
 /** After the first acknowledged write of a round; in milliseconds. */
 const MOST_LIFE = 150;

@@ -117,6 +117,33 @@ describe.each<Datapath>(['routed', 'bridge-netfilter'])('iptables, %s', (datapat
   });
 });
 
+it('iptables: an address that an unfiltered port takes is no stateless port’s any more, though nftables has nothing to do', () => {
+  const port = (id: string, address: string, more: Fields): Fields => ({
+    id,
+    network_id: 'n',
+    mac_address: `fa:16:3e:00:00:0${id}`,
+    fixed_ips: [{ ip_address: address }],
+    'binding:host_id': 'host-1',
+    ...more,
+  });
+  const document = (address: string): Fields => ({
+    security_groups: [{ id: 'free', stateful: false, security_group_rules: [] }],
+    ports: [
+      port('1', '10.0.0.1', { security_groups: ['free'] }),
+      port('2', '10.0.0.2', { security_groups: ['free'] }),
+      port('3', '10.0.0.3', { security_groups: ['free'] }),
+      port('4', address, { device_owner: 'network:dhcp' }),
+    ],
+  });
+  const [one, two] = [topologyOf(document('10.0.0.9')), topologyOf(document('10.0.0.1'))];
+  const compiler = new HostCompiler(isLocal, { ...DEFAULT_OPTIONS, datapath: 'bridge-netfilter' });
+  compiler.update(diffTopologies(EMPTY_TOPOLOGY, one));
+  compiler.take();
+  compiler.update(diffTopologies(one, two));
+  const { transaction, touched } = compiler.take();
+  expect([transaction, memberChanges(transaction, touched.isLocal).isMore]).toEqual([[], true]);
+});
+
 /** A compiler that has taken in a document, and what a second document changes. */
 function change(before: Fields, after: Fields): Transaction {
   const [one, two] = [topologyOf(before), topologyOf(after)];
