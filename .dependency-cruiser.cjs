@@ -16,9 +16,10 @@ module.exports = {
     only(
       'api-imports-sources',
       '^src/api/',
-      '^src/(api|sources|model|system)/',
+      '^src/(api|sources|model|system|etcd)/',
       'the API knows no command line and no kernel',
     ),
+    only('etcd-imports-nothing-of-ours', '^src/etcd/', '^src/etcd/', 'the client of etcd knows nothing of us'),
     only('sources-import-model', '^src/sources/', '^(src/sources|src/model)/', 'sources read'),
     only(
       'agent-imports-compiler',

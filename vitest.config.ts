@@ -18,6 +18,8 @@ export default defineConfig(({ mode }) => {
       runner: './test/support/runner.ts',
       testTimeout: 0,
       hookTimeout: 0,
+      // Emulation is slow: what a file imports stays for the next one.
+      isolate: tier !== 'vm',
       maxWorkers: WORKERS[tier] ?? 1,
     },
   };

@@ -567,7 +567,12 @@ export class Enforcer {
   async #lookAgain(reason: string): Promise<void> {
     this.#doubt = undefined;
     if (this.#hasChanges) await this.#applyChanges();
-    await this.#applyEverything(this.#doubt ?? reason);
+    await this.#applyEverything(this.#doubtOr(reason));
+  }
+
+  /** What came meanwhile says more. */
+  #doubtOr(reason: string): string {
+    return this.#doubt ?? reason;
   }
 
   async #applyEverything(reason: string): Promise<void> {

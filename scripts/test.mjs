@@ -128,7 +128,7 @@ async function main() {
     `this machine is ${slowness.toFixed(1)} times as slow as a quiet one: what does not move is waited for as much longer`,
   );
   const possible = tiers.filter((tier) => {
-    const obstacle = tier.obstacle();
+    const obstacle = tier.obstacle(CACHE);
     if (obstacle !== undefined) say(`${tier.name}: not run: ${obstacle}`);
     return obstacle === undefined;
   });

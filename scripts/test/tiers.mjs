@@ -2,6 +2,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { containerObstacle } from '../container.mjs';
+import { etcdObstacle } from '../etcd.mjs';
 import { vmObstacle } from '../vm.mjs';
 
 /** How many times slower software emulation is than the machine itself. */
@@ -48,7 +49,7 @@ export const TIERS = [
   {
     name: 'client',
     setup: ['--kernel', '--client'],
-    obstacle: () => missingPrograms([...KERNEL_PROGRAMS, 'openstack']),
+    obstacle: (cache) => missingPrograms([...KERNEL_PROGRAMS, 'openstack']) ?? etcdObstacle(cache),
     command: asItIs,
     slowness: 1,
   },

@@ -73,6 +73,8 @@ export class Api {
     });
     if (database.revision === 0) {
       await database.change(OURSELVES, (writer) => {
+        // Another process of the API was first.
+        if (database.revision > 0) return;
         for (const template of firstTemplates()) writer.put('default_security_group_rule', template);
       });
     }

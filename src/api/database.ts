@@ -12,7 +12,7 @@ import { keyOf, kindAndId, State, type View } from './state.js';
 import type { Changes, Commit, Json, Store } from './store/store.js';
 import { upgrade } from './store/schema.js';
 import { Recent } from './store/recent.js';
-import { StoreError } from './store/store.js';
+import { StoreError, UnknownOutcome } from './store/store.js';
 
 /** A state that may be changed; what is changed is seen at once, by this change alone. */
 export interface Writer {
@@ -39,6 +39,9 @@ export interface AuditedChange {
 /** Is told of each change that the store has. */
 export type Audit = (caller: Caller, changes: readonly AuditedChange[]) => void;
 
+/** For the newest change to be told of; in milliseconds. */
+const SOON = 5000;
+
 interface Waiting {
   readonly run: (writer: RecordingWriter) => void;
   readonly resolve: () => void;
@@ -58,8 +61,11 @@ export class Database {
   readonly session = randomUUID();
   /** Why the store could not be read again: what is known is of the past, and nothing can be changed. */
   #broken: Error | undefined;
-  /** Resolves when a revision newer than the one that was known is applied. */
-  #onNewer: (() => void) | undefined;
+  /** Called when a newer revision is applied, or none can be any more. */
+  #waitingForNewer: (() => void)[] = [];
+  /** The question to the store that is under way, and the one after it. */
+  #asking: Promise<void> = Promise.resolve();
+  #asksNext: Promise<void> | undefined;
 
   private constructor(
     private readonly store: Store,
@@ -110,6 +116,32 @@ export class Database {
       });
       void this.#flush();
     });
+  }
+
+  /**
+   * Returns when the view has everything that anybody was told of, by whichever process of the API, before this was called.
+   * @throws StoreError when the store does not say.
+   */
+  async refresh(): Promise<void> {
+    // Whoever comes while the store is asked needs a later answer; all who come meanwhile the same one.
+    this.#asksNext ??= this.#asking.then(() => {
+      this.#asksNext = undefined;
+      const answer = this.#askNewest();
+      this.#asking = answer.catch(() => undefined);
+      return answer;
+    });
+    return this.#asksNext;
+  }
+
+  async #askNewest(): Promise<void> {
+    let revision: number;
+    try {
+      revision = await this.store.newest();
+    } catch (error) {
+      // Nothing was asked to be changed yet.
+      throw error instanceof UnknownOutcome ? new StoreError(error.message) : error;
+    }
+    await this.#reached(revision, SOON);
   }
 
   /** Which store this is; see {@link Store.identity}. */
@@ -232,11 +264,11 @@ export class Database {
       onGap: () => {
         this.#reload().catch((error: unknown) => {
           this.#broken = error instanceof Error ? error : new StoreError(String(error));
-          this.#onNewer?.();
+          this.#wake();
         });
       },
     });
-    this.#onNewer?.();
+    this.#wake();
   }
 
   /** The store was served by somebody else meanwhile: what is known is of the past. Listeners are told what differs. */
@@ -252,7 +284,13 @@ export class Database {
     this.#revision = revision;
     this.#recent.add({ revision, bytes, changes: applied });
     this.#tell({ revision, bytes, changes: applied });
-    this.#onNewer?.();
+    this.#wake();
+  }
+
+  #wake(): void {
+    const waiting = this.#waitingForNewer;
+    this.#waitingForNewer = [];
+    for (const wake of waiting) wake();
   }
 
   /** A listener that throws all the same is a defect: it keeps nothing from the others, nor from whoever made the change. */
@@ -277,11 +315,15 @@ export class Database {
     return [change];
   }
 
-  async #reached(revision: number): Promise<void> {
+  /** @param within in milliseconds. */
+  async #reached(revision: number, within = Infinity): Promise<void> {
+    const end = performance.now() + within;
     while (this.#revision < revision) {
       if (this.#broken !== undefined) throw this.#broken;
+      if (performance.now() > end) throw new StoreError(`${this.store.name}: it does not tell of its newest change`);
       await new Promise<void>((resolve) => {
-        this.#onNewer = resolve;
+        this.#waitingForNewer.push(resolve);
+        if (within !== Infinity) setTimeout(resolve, within).unref();
       });
     }
   }

@@ -18,7 +18,7 @@ import { notUnderstood } from './neutron/resource.js';
 import { registerImages } from './nova/catalog.js';
 import { novaError, novaVersion, registerNova } from './nova/routes.js';
 import { baseUrl, type Service } from './service.js';
-import { StoreError } from './store/store.js';
+import { StoreError, UnknownOutcome } from './store/store.js';
 import { Followers } from './topology/followers.js';
 import { registerBackup, registerTopology } from './topology/routes.js';
 
@@ -96,6 +96,8 @@ async function registerServices(app: FastifyInstance, settings: ServerSettings, 
   const service = { ...settings.service, followers: new Followers() };
   const known = (scope: FastifyInstance, first?: Authenticator): void => {
     scope.addHook('onRequest', async (request) => {
+      // Other processes of the API may have changed who is known, and what is asked for.
+      await service.database.refresh();
       const asked = {
         headers: request.headers,
         localPort: request.socket.localPort,
@@ -207,6 +209,10 @@ function answerErrors(app: FastifyInstance, log: Logger, identityUrl: string | u
 
 function asApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
+  if (error instanceof UnknownOutcome) {
+    const message = 'The store did not answer: a change may have been made, or not.';
+    return new ApiError(503, 'StoreUnavailable', message);
+  }
   if (error instanceof StoreError) {
     return new ApiError(503, 'StoreUnavailable', 'The store cannot take the change; nothing was changed.');
   }

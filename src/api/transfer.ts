@@ -47,10 +47,15 @@ export type Place =
   | { readonly kind: 'store'; readonly store: Store }
   | { readonly kind: 'api'; readonly url: string; readonly token: string | undefined };
 
-/** Everything that a store, which may be in use, or a running API holds. @throws ImportError, StoreError */
+/** Everything that a store, which may be in use and is closed, or a running API holds. @throws ImportError, StoreError */
 export async function backup(place: Place): Promise<object> {
   if (place.kind === 'api') return asked(backupUrl(place.url), place.token);
-  return backupOf(await Database.open(place.store, () => undefined));
+  const database = await Database.open(place.store, () => undefined);
+  try {
+    return backupOf(database);
+  } finally {
+    await database.close();
+  }
 }
 
 /** @returns how many objects. @throws ImportError, StoreError; then nothing is changed. */

@@ -5,9 +5,10 @@ import type { Api } from '../api/index.js';
 import { CommandError } from './errors.js';
 import { EXIT } from './exit-codes.js';
 import { isLoopback, listenAddress } from './listen-address.js';
+import { etcdOptions, openStore, type EtcdArguments } from './store-options.js';
 import { readTokenFile } from './token-file.js';
 
-export interface ApiArguments {
+export interface ApiArguments extends EtcdArguments {
   readonly store: string | undefined;
   readonly auth: string;
   readonly 'tls-cert': string | undefined;
@@ -18,7 +19,12 @@ export interface ApiArguments {
 }
 
 export const apiOptions = {
-  store: { type: 'string', requiresArg: true, describe: 'folder of the embedded store; made if it is not there' },
+  store: {
+    type: 'string',
+    requiresArg: true,
+    describe: 'folder of the embedded store, made if it is not there; or etcd:https://HOST:PORT[,…][/PREFIX]',
+  },
+  ...etcdOptions,
   auth: {
     type: 'string',
     default: 'none',
@@ -56,18 +62,21 @@ export async function openApi(
       `--auth none: only with a loopback address or a unix socket, and ${listen} is none: valid with others are tokens:FILE and keystone:URL`,
     );
   }
-  if (args.store === undefined) throw new CommandError(EXIT.usage, '--store: missing: the folder of the store');
+  if (args.store === undefined) throw new CommandError(EXIT.usage, '--store: missing: a folder, or etcd:URL');
   if (!(args.rate >= 1))
     throw new CommandError(EXIT.usage, `--rate: ${args.rate.toString()} is not a number of 1 or more`);
   if (!(args['token-cache'] >= 0))
     throw new CommandError(EXIT.usage, '--token-cache: valid is a number of seconds, 0 or more');
   const tls = readTls(args);
-  const { Api, LmdbStore, StoreError } = await import('../api/index.js');
+  const { Api, StoreError } = await import('../api/index.js');
   const who = await authentication(args.auth, args['token-cache']);
   try {
     return await Api.open({
       listen: address,
-      store: await LmdbStore.open(args.store),
+      store: await openStore(args.store, args, 'serve', (trouble) => {
+        if (trouble === undefined) log.info('the store answers again');
+        else log.error({ reason: trouble }, 'the store does not answer: nothing can be changed');
+      }),
       ...who,
       agentToken: agentToken(args),
       tls,

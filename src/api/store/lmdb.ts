@@ -175,6 +175,10 @@ export class LmdbStore implements Store {
     return Promise.resolve(revision);
   }
 
+  newest(): Promise<number> {
+    return Promise.resolve(this.#known);
+  }
+
   /** @throws StoreError */
   look(): void {
     try {

@@ -40,7 +40,8 @@ export interface Store {
    * Applies all changes or none, and returns when nothing but the loss of the medium can lose them.
    * @param base the revision that the changes were made from.
    * @returns the new revision; `conflict` when somebody else committed after `base`: nothing is applied then.
-   * @throws StoreError when the store cannot take it (disk full): nothing is applied.
+   * @throws StoreError when the store cannot take it (disk full): nothing is applied. UnknownOutcome when nobody says whether it was:
+   * if it was, the watchers hear of it.
    */
   commit(base: number, changes: Changes): Promise<number | 'conflict'>;
   /**
@@ -49,6 +50,8 @@ export interface Store {
    * @returns ends it.
    */
   watch(revision: number, listener: WatchListener): () => void;
+  /** The revision of the newest commit that anybody was told of by now; one that is not told of here yet will be. @throws StoreError */
+  newest(): Promise<number>;
   /** Reads a part of what is stored, another one each time, and compares it with its checksums. @throws StoreError when it cannot be trusted */
   look(): void;
   /** Writes something that nobody reads. @throws StoreError when that cannot be done now */
@@ -63,5 +66,10 @@ export interface WatchListener {
 
 /** The store cannot do what it is asked; one line. */
 export class StoreError extends Error {
-  override readonly name = 'StoreError';
+  override readonly name: string = 'StoreError';
+}
+
+/** Whether the store has it nobody can say. */
+export class UnknownOutcome extends StoreError {
+  override readonly name = 'UnknownOutcome';
 }

@@ -5,9 +5,10 @@ import type { Place } from '../../api/index.js';
 import { CommandError } from '../errors.js';
 import { EXIT } from '../exit-codes.js';
 import { say } from '../output.js';
+import { etcdOptions, openStore, type EtcdArguments } from '../store-options.js';
 import { readTokenFile } from '../token-file.js';
 
-interface PlaceArguments {
+interface PlaceArguments extends EtcdArguments {
   readonly store: string | undefined;
   readonly api: string | undefined;
   readonly 'token-file': string | undefined;
@@ -22,7 +23,8 @@ interface RestoreArguments extends BackupArguments {
 }
 
 const placeOptions = {
-  store: { type: 'string', requiresArg: true, describe: 'folder of a store' },
+  store: { type: 'string', requiresArg: true, describe: 'folder of a store, or etcd:URL' },
+  ...etcdOptions,
   api: { type: 'string', requiresArg: true, describe: 'URL of a running API' },
   'token-file': { type: 'string', requiresArg: true, describe: 'with --api: a file with an administrator’s token' },
 } as const;
@@ -79,14 +81,14 @@ async function withPlace<T>(
   use: 'read' | 'serve',
   work: (place: Place) => Promise<T>,
 ): Promise<T> {
-  const { ImportError, LmdbStore, StoreError } = await import('../../api/index.js');
+  const { ImportError, StoreError } = await import('../../api/index.js');
   const { store, api } = args;
   if ((store === undefined) === (api === undefined))
     throw new CommandError(EXIT.usage, '--store and --api: valid is one of them');
   try {
     if (api !== undefined)
       return await work({ kind: 'api', url: api, token: readTokenFile('--token-file', args['token-file']) });
-    return await work({ kind: 'store', store: await LmdbStore.open(store ?? '', use) });
+    return await work({ kind: 'store', store: await openStore(store ?? '', args, use) });
   } catch (error) {
     if (error instanceof StoreError || error instanceof ImportError)
       throw new CommandError(EXIT.invalidInput, error.message);

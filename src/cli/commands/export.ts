@@ -3,9 +3,10 @@ import type { CommandModule } from 'yargs';
 import { CommandError } from '../errors.js';
 import { EXIT } from '../exit-codes.js';
 import { printLine } from '../output.js';
+import { etcdOptions, openStore, type EtcdArguments } from '../store-options.js';
 import { readTokenFile } from '../token-file.js';
 
-interface Arguments {
+interface Arguments extends EtcdArguments {
   readonly store: string | undefined;
   readonly api: string | undefined;
   readonly 'token-file': string | undefined;
@@ -17,7 +18,8 @@ export const exportCommand: CommandModule<object, Arguments> = {
   builder: (yargs) =>
     yargs
       .options({
-        store: { type: 'string', requiresArg: true, describe: 'folder of a store; it may be in use' },
+        store: { type: 'string', requiresArg: true, describe: 'folder of a store, or etcd:URL; it may be in use' },
+        ...etcdOptions,
         api: { type: 'string', requiresArg: true, describe: 'URL of an API' },
         'token-file': {
           type: 'string',
@@ -31,10 +33,10 @@ export const exportCommand: CommandModule<object, Arguments> = {
         'what a host should have',
       ),
   handler: async (args) => {
-    const { apiDocument, LmdbStore, storeDocument, StoreError, ImportError } = await import('../../api/index.js');
+    const { apiDocument, storeDocument, StoreError, ImportError } = await import('../../api/index.js');
     try {
       if (args.store !== undefined && args.api === undefined) {
-        const store = await LmdbStore.open(args.store, 'read');
+        const store = await openStore(args.store, args, 'read');
         printLine(JSON.stringify(await storeDocument(store), null, 2));
         await store.close();
       } else if (args.api !== undefined && args.store === undefined) {

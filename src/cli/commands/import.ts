@@ -3,9 +3,10 @@ import type { CommandModule } from 'yargs';
 import { CommandError } from '../errors.js';
 import { EXIT } from '../exit-codes.js';
 import { say } from '../output.js';
+import { etcdOptions, openStore, type EtcdArguments } from '../store-options.js';
 import { readTokenFile } from '../token-file.js';
 
-interface Arguments {
+interface Arguments extends EtcdArguments {
   readonly store: string;
   readonly topology: string | undefined;
   readonly neutron: string | undefined;
@@ -25,8 +26,9 @@ export const importCommand: CommandModule<object, Arguments> = {
           type: 'string',
           demandOption: true,
           requiresArg: true,
-          describe: 'folder of the store; made if it is not there',
+          describe: 'folder of the store, made if it is not there; or etcd:URL',
         },
+        ...etcdOptions,
         topology: {
           alias: 't',
           type: 'string',
@@ -62,7 +64,7 @@ export const importCommand: CommandModule<object, Arguments> = {
       )
       .example('$0 import --store /var/lib/portcullis --os-cloud admin', 'from the cloud that clouds.yaml names so'),
   handler: async (args) => {
-    const { ImportError, importRecords, LmdbStore, LoginError, neutronDocument, StoreError, usableRecordsOf } =
+    const { ImportError, importRecords, LoginError, neutronDocument, StoreError, usableRecordsOf } =
       await import('../../api/index.js');
     const isLogin = args.auth !== undefined || args['os-cloud'] !== undefined;
     if ((args.topology === undefined) === (args.neutron === undefined && !isLogin)) {
@@ -81,7 +83,7 @@ export const importCommand: CommandModule<object, Arguments> = {
           : await documentsAt(args.topology);
       const { records, leftOut } = usableRecordsOf(documents, args['skip-invalid']);
       for (const line of leftOut) say(`left out: ${line}`);
-      const count = await importRecords(await LmdbStore.open(args.store), records);
+      const count = await importRecords(await openStore(args.store, args), records);
       say(`imported ${count.toString()} objects into ${args.store}`);
     } catch (error) {
       if (error instanceof ImportError || error instanceof StoreError || error instanceof LoginError) {

@@ -86,7 +86,6 @@ it('goes to a new store by itself, and to one that holds something only when tol
   await restoreBackup(await place(), whole, true);
   const store = await LmdbStore.open(folder, 'read');
   expect(await backup({ kind: 'store', store })).toMatchObject({ entries: whole['entries'] });
-  await store.close();
 });
 
 it.each([

@@ -127,6 +127,8 @@ function putName(database: Database, group: AddressGroup): Promise<void> {
 
 /** Commits are refused as often as is said, or fail. */
 class Unwilling implements Store {
+  newest: Store['newest'] = async () => this.inner.newest();
+
   look(): void {
     return;
   }

@@ -1,0 +1,321 @@
+/**
+ * A client of etcd's gRPC API (v3; etcd 3.4 and newer): one call at one member, the next member after a failure; a token for user and
+ * password, anew when it expires; a watch that ends when its member has lost the others.
+ */
+import { readFileSync } from 'node:fs';
+import { Client, credentials, Metadata, status, type ServiceError } from '@grpc/grpc-js';
+import type { EtcdAddress } from './address.js';
+import {
+  AUTHENTICATE,
+  RANGE,
+  TXN,
+  WATCH,
+  type KeyValue,
+  type Method,
+  type RangeRequest,
+  type RangeResponse,
+  type TxnRequest,
+  type TxnResponse,
+  type WatchResponse,
+} from './messages.js';
+
+/** Files are read with each new connection: who renews certificates restarts nothing. */
+export interface EtcdCredentials {
+  /** Of who signed the members' certificates, PEM; undefined for those that the system trusts. */
+  readonly caFile?: string;
+  readonly certificate?: { readonly certFile: string; readonly keyFile: string };
+  readonly user?: { readonly name: string; readonly passwordFile: string };
+}
+
+export type EtcdFailure =
+  /** Nobody answered: what was asked may have been done. */
+  | 'unreachable'
+  | 'denied'
+  /** The quota is used up; nothing was done. */
+  | 'full'
+  /** What a watch asks for was compacted away. */
+  | 'compacted'
+  /** Anything else that etcd says no to; nothing was done. */
+  | 'refused';
+
+/** One line: the member, and what it said. */
+export class EtcdError extends Error {
+  override readonly name = 'EtcdError';
+
+  constructor(
+    readonly failure: EtcdFailure,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+export interface WatchEvents {
+  /** What one or more whole transactions changed, in order. */
+  readonly onEvents: (
+    events: WatchResponse['events'],
+    header: WatchResponse['header'],
+    /** Everything up to the header's revision was told. */
+    isProgress: boolean,
+  ) => void;
+  /** Nothing more is told. Not called after the watch was ended by who began it. */
+  readonly onEnd: (error: EtcdError) => void;
+}
+
+/** For one call at one member; in milliseconds. */
+const CALL = 3000;
+const OPTIONS = {
+  // etcd refuses pings that come more often than every 5 s (server/embed/config.go, GRPCKeepAliveMinTime).
+  'grpc.keepalive_time_ms': 10_000,
+  'grpc.keepalive_timeout_ms': 5000,
+  'grpc.initial_reconnect_backoff_ms': 200,
+  'grpc.max_reconnect_backoff_ms': 2000,
+  // A new client connects anew, and does not wait out the pause of the one before.
+  'grpc.use_local_subchannel_pool': 1,
+  'grpc.max_receive_message_length': -1,
+  'grpc.max_send_message_length': -1,
+};
+
+/** To one member. */
+interface Connection {
+  readonly client: Client;
+  readonly endpoint: string;
+}
+
+export class EtcdClient {
+  #member = 0;
+  #connection: Connection | undefined;
+  #token: Promise<string> | undefined;
+  #isClosed = false;
+
+  constructor(
+    private readonly address: EtcdAddress,
+    private readonly given: EtcdCredentials,
+  ) {}
+
+  /** Asks one member after the other. Linearizable. @throws EtcdError */
+  async range(request: RangeRequest): Promise<RangeResponse> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.#call(RANGE, request);
+      } catch (error) {
+        if (!isUnreachable(error) || tries >= 2 * this.address.endpoints.length || this.#isClosed) throw error;
+      }
+    }
+  }
+
+  /** Asks one member once: after `unreachable` it may have been done. @throws EtcdError */
+  async txn(request: TxnRequest): Promise<TxnResponse> {
+    return this.#call(TXN, request);
+  }
+
+  /**
+   * Tells of every change of keys with a prefix from a revision of etcd's on.
+   * @returns ends it.
+   */
+  watch(prefix: Buffer, startRevision: number, { onEvents, onEnd }: WatchEvents): () => void {
+    let cancel = (): void => undefined;
+    let isOver = false;
+    const end = (error: EtcdError): void => {
+      if (isOver) return;
+      isOver = true;
+      cancel();
+      onEnd(error);
+    };
+    const begin = async (): Promise<void> => {
+      const metadata = await this.#metadata();
+      // Without it a member that lost the others tells nothing, for ever (etcd, Documentation: "learning/api_guarantees").
+      metadata.set('hasleader', 'true');
+      if (isOver) return;
+      const connection = this.#connected();
+      const { client, endpoint } = connection;
+      const stream = client.makeBidiStreamRequest(WATCH.path, WATCH.serialize, WATCH.deserialize, metadata, {});
+      cancel = () => {
+        stream.cancel();
+      };
+      stream.on('data', (response: WatchResponse) => {
+        if (isOver) return;
+        if (response.compact_revision !== '0') {
+          end(new EtcdError('compacted', `${endpoint}: compacted up to revision ${response.compact_revision}`));
+        } else if (response.canceled) {
+          // A token that has expired is no more than this to etcd 3.4.
+          this.#token = undefined;
+          end(new EtcdError('denied', `${endpoint}: the watch was ended: ${response.cancel_reason}`));
+        } else {
+          const { created, events, header } = response;
+          onEvents(events, header, !created && events.length === 0);
+        }
+      });
+      stream.on('error', (error: ServiceError) => {
+        if (isOver) return;
+        if (isTokenRefused(error)) this.#token = undefined;
+        end(this.#failed(error, connection));
+      });
+      stream.on('end', () => {
+        end(new EtcdError('unreachable', `${endpoint}: the watch was ended`));
+      });
+      stream.write({
+        create_request: { key: prefix, range_end: endOf(prefix), start_revision: startRevision, progress_notify: true },
+      });
+    };
+    begin().catch((error: unknown) => {
+      end(error instanceof EtcdError ? error : new EtcdError('unreachable', String(error)));
+    });
+    return () => {
+      isOver = true;
+      cancel();
+    };
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#connection?.client.close();
+    this.#connection = undefined;
+  }
+
+  async #call<Request, Response>(method: Method<Request, Response>, request: Request): Promise<Response> {
+    const metadata = await this.#metadata();
+    const used = this.#token;
+    try {
+      return await this.#ask(method, request, metadata);
+    } catch (error) {
+      if (used === undefined || !(error instanceof EtcdError) || error.failure !== 'denied') throw error;
+      // Expired, or of a member that was restarted: what is refused so was not done.
+      if (this.#token === used) this.#token = undefined;
+      return this.#ask(method, request, await this.#metadata());
+    }
+  }
+
+  async #ask<Request, Response>(
+    method: Method<Request, Response>,
+    request: Request,
+    metadata: Metadata,
+  ): Promise<Response> {
+    const connection = this.#connected();
+    try {
+      return await unary(connection.client, method, request, metadata);
+    } catch (error) {
+      // What unary rejects with.
+      throw this.#failed(error as ServiceError | EtcdError, connection);
+    }
+  }
+
+  async #metadata(): Promise<Metadata> {
+    const metadata = new Metadata();
+    if (this.given.user === undefined) return metadata;
+    this.#token ??= this.#authenticate(this.given.user);
+    const token = this.#token;
+    try {
+      metadata.set('token', await token);
+    } catch (error) {
+      if (this.#token === token) this.#token = undefined;
+      throw error;
+    }
+    return metadata;
+  }
+
+  async #authenticate({ name, passwordFile }: NonNullable<EtcdCredentials['user']>): Promise<string> {
+    const password = readText(passwordFile).replace(/\r?\n$/, '');
+    return (await this.#ask(AUTHENTICATE, { name, password }, new Metadata())).token;
+  }
+
+  #connected(): Connection {
+    if (this.#isClosed) throw new EtcdError('refused', 'the client is closed');
+    const endpoint = this.address.endpoints[this.#member] ?? '';
+    this.#connection ??= { client: new Client(endpoint, this.#channelCredentials(), OPTIONS), endpoint };
+    return this.#connection;
+  }
+
+  #channelCredentials(): ReturnType<typeof credentials.createSsl> {
+    if (!this.address.isTls) return credentials.createInsecure();
+    const { caFile, certificate } = this.given;
+    try {
+      return credentials.createSsl(
+        caFile === undefined ? null : Buffer.from(readText(caFile)),
+        certificate === undefined ? null : Buffer.from(readText(certificate.keyFile)),
+        certificate === undefined ? null : Buffer.from(readText(certificate.certFile)),
+      );
+    } catch (error) {
+      if (error instanceof EtcdError) throw error;
+      // What OpenSSL says of a file that is none, or a key of another certificate.
+      throw new EtcdError('denied', `certificates: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+
+  /** What it means; where nobody answered, the next call goes to the next member. */
+  #failed(error: ServiceError | EtcdError, connection: Connection): EtcdError {
+    if (error instanceof EtcdError) return error;
+    const { client, endpoint } = connection;
+    const failure = failureOf(error);
+    if (failure === 'unreachable' && this.#connection === connection) {
+      client.close();
+      this.#connection = undefined;
+      this.#member = (this.#member + 1) % this.address.endpoints.length;
+    }
+    return new EtcdError(failure, `${endpoint}: ${error.details === '' ? error.message : error.details}`);
+  }
+}
+
+/** The first key behind all that begin with a prefix. */
+export function endOf(prefix: Buffer): Buffer {
+  const end = Buffer.from(prefix);
+  const last = end.length - 1;
+  // Prefixes are ASCII: the last byte is never 255.
+  end[last] = (end[last] ?? 0) + 1;
+  return end;
+}
+
+export type { KeyValue };
+
+async function unary<Request, Response>(
+  client: Client,
+  { path, serialize, deserialize }: Method<Request, Response>,
+  request: Request,
+  metadata: Metadata,
+): Promise<Response> {
+  return new Promise((resolve, reject) => {
+    const options = { deadline: Date.now() + CALL };
+    client.makeUnaryRequest(path, serialize, deserialize, request, metadata, options, (error, response) => {
+      if (error !== null) reject(error);
+      else if (response === undefined) reject(new EtcdError('unreachable', 'an empty answer'));
+      else resolve(response);
+    });
+  });
+}
+
+function isUnreachable(error: unknown): boolean {
+  return error instanceof EtcdError && error.failure === 'unreachable';
+}
+
+function isTokenRefused({ code, details }: ServiceError): boolean {
+  return code === status.UNAUTHENTICATED || /invalid auth token|auth: revision in auth store is old/.test(details);
+}
+
+function failureOf({ code, details }: ServiceError): EtcdFailure {
+  switch (code) {
+    case status.UNAVAILABLE:
+    case status.DEADLINE_EXCEEDED:
+    case status.CANCELLED:
+    case status.INTERNAL:
+    case status.UNKNOWN:
+      return 'unreachable';
+    case status.RESOURCE_EXHAUSTED:
+      // "mvcc: database space exceeded"; too many requests at once are another thing.
+      return details.includes('space exceeded') ? 'full' : 'unreachable';
+    case status.PERMISSION_DENIED:
+    case status.UNAUTHENTICATED:
+      return 'denied';
+    case status.OUT_OF_RANGE:
+      return 'compacted';
+    default:
+      return /user name is empty|authentication failed|invalid auth token/.test(details) ? 'denied' : 'refused';
+  }
+}
+
+function readText(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new EtcdError('denied', error instanceof Error ? error.message : String(error));
+  }
+}

@@ -1,0 +1,368 @@
+/** The store in etcd, on a real etcd: what the API relies on, and what makes it false. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { parseEtcdAddress } from '../../src/etcd/address.js';
+import { Database } from '../../src/api/database.js';
+import { EtcdStore } from '../../src/api/store/etcd.js';
+import { SCHEMA } from '../../src/api/store/schema.js';
+import { StoreError, UnknownOutcome, type Changes, type Commit, type Json } from '../../src/api/store/store.js';
+import { CERTIFICATE, KEY } from '../support/certificate.js';
+import { eventually } from '../support/waiting.js';
+import { CutProxy } from './lab/cut-proxy.js';
+import { Etcd, type EtcdOptions } from './lab/etcd.js';
+
+const changes = (entries: Readonly<Record<string, Json | undefined>>): Changes => new Map(Object.entries(entries));
+const NOBODY = { userId: '', userName: '', projectId: '', roles: [] };
+
+const toEnd: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const end of toEnd.splice(0).reverse()) await end();
+});
+
+async function cluster(options: EtcdOptions = {}): Promise<Etcd> {
+  const etcd = await Etcd.start(options);
+  toEnd.push(async () => etcd.end());
+  return etcd;
+}
+
+async function opened(url: string): Promise<EtcdStore> {
+  const store = await EtcdStore.open(parseEtcdAddress(url), {});
+  toEnd.push(async () => store.close());
+  await store.load();
+  return store;
+}
+
+/** What a store tells from now on. */
+function heardOf(store: EtcdStore, revision: number): { readonly commits: Commit[]; gaps: number } {
+  const heard = { commits: [] as Commit[], gaps: 0 };
+  store.watch(revision, {
+    onCommit: (commit) => heard.commits.push(commit),
+    onGap: () => heard.gaps++,
+  });
+  return heard;
+}
+
+const revisionsOf = (heard: { readonly commits: readonly Commit[] }): readonly number[] =>
+  heard.commits.map(({ revision }) => revision);
+
+describe('one member', () => {
+  it('keeps what was committed, by key, over a restart of either', async () => {
+    const etcd = await cluster();
+    const store = await EtcdStore.open(parseEtcdAddress(etcd.url()), {});
+    expect(await store.load()).toEqual({ schema: undefined, revision: 0, entries: new Map() });
+    expect(await store.commit(0, changes({ a: 1, b: { c: 'ü' } }))).toBe(1);
+    await eventually(async () => (await store.newest()) === 1);
+    const { identity } = store;
+    await store.close();
+    await etcd.kill(0);
+    etcd.run(0);
+    await etcd.healthy();
+    const again = await EtcdStore.open(parseEtcdAddress(etcd.url()), {});
+    toEnd.push(async () => again.close());
+    expect(again.identity).toBe(identity);
+    const entries = new Map<string, Json>([
+      ['a', 1],
+      ['b', { c: 'ü' }],
+    ]);
+    expect(await again.load()).toEqual({ schema: SCHEMA, revision: 1, entries });
+  });
+
+  it('several write: a change that was made from something older is refused whole, and each hears of all, in order', async () => {
+    const etcd = await cluster();
+    const [one, other] = [await opened(etcd.url()), await opened(etcd.url())];
+    const heard = [heardOf(one, 0), heardOf(other, 0)];
+    expect(await one.commit(0, changes({ a: 1 }))).toBe(1);
+    expect(await other.commit(0, changes({ a: 2, b: 2 }))).toBe('conflict');
+    await eventually(() => heard.every(({ commits }) => commits.length === 1));
+    expect(await other.commit(1, changes({ a: undefined, b: 3 }))).toBe(2);
+    await eventually(() => heard.every(({ commits }) => commits.length === 2));
+    for (const { commits } of heard) {
+      expect(commits.map(({ revision, changes: told }) => [revision, Object.fromEntries(told)])).toEqual([
+        [1, { a: 1 }],
+        [2, { a: undefined, b: 3 }],
+      ]);
+    }
+  });
+
+  it('a commit of more than etcd takes at once is one commit, and so is a record longer than a value may be', async () => {
+    const etcd = await cluster();
+    const [one, other] = [await opened(etcd.url()), await opened(etcd.url())];
+    const heard = heardOf(other, 0);
+    const many = Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`k${index}`, { index }]));
+    expect(await one.commit(0, changes(many))).toBe(1);
+    const long = Array.from(
+      { length: 200_000 },
+      (_, index) => `10.${index >> 16}.${(index >> 8) & 255}.${index & 255} "ü😀"`,
+    );
+    await eventually(() => heard.commits.length === 1);
+    expect(await one.commit(1, changes({ long, k0: undefined }))).toBe(2);
+    await eventually(() => heard.commits.length === 2);
+    expect(heard.commits.map((commit) => commit.changes.size)).toEqual([1000, 2]);
+    expect(heard.commits[1]?.changes.get('long')).toEqual(long);
+    const fresh = await EtcdStore.open(parseEtcdAddress(etcd.url()), {});
+    toEnd.push(async () => fresh.close());
+    const { entries, revision } = await fresh.load();
+    expect([revision, entries.size, entries.get('long'), entries.get('k0')]).toEqual([2, 1000, long, undefined]);
+    expect(await one.commit(2, changes({ long: 'short' }))).toBe(3);
+    await eventually(() => heard.commits.length === 3);
+    expect(etcd.ctl('get', '--prefix', '--keys-only', '/portcullis/p').trim()).toBe('');
+  });
+
+  it('who dies in the middle of a large commit leaves all of it or nothing, and keeps nobody from going on', async () => {
+    const etcd = await cluster();
+    const near = await opened(etcd.url());
+    const heard = heardOf(near, 0);
+    const found = new Set<string>();
+    // Until each was seen: before the decision, between it and the end, after it.
+    for (let round = 0; found.size < 3; round++) {
+      const before = heard.commits.length;
+      const dying = await opened(etcd.url());
+      const names = Array.from({ length: 2000 }, (_, index) => [`${round}-${index}`, { index }] as const);
+      const commit = dying.commit(before, changes(Object.fromEntries(names))).catch(() => undefined);
+      await setTimeout((round * 17) % 300);
+      await dying.close();
+      await commit;
+      const isHalfway = etcd.ctl('get', '/portcullis/head').includes('"next"');
+      // Whoever comes next, and whoever was there: both find out.
+      const next = await opened(etcd.url());
+      const now = await next.newest();
+      await eventually(() => heard.commits.length === now);
+      const own = heard.commits[before];
+      expect([undefined, 2000]).toContain(own?.changes.size);
+      if (isHalfway) expect(own?.changes.size).toBe(2000);
+      found.add(own === undefined ? 'nothing' : isHalfway ? 'all, carried out by another' : 'all');
+      expect(await near.commit(now, changes({ after: round }))).toBe(now + 1);
+      await eventually(() => heard.commits.length === now + 1);
+      await next.close();
+    }
+    expect(heard.gaps).toBe(0);
+  });
+
+  it('an answer that is lost is asked for: what was done is not done twice, and not said to be undone', async () => {
+    const etcd = await cluster();
+    const proxy = await CutProxy.start(etcd.url());
+    toEnd.push(async () => proxy.end());
+    const store = await opened(proxy.url);
+    for (let revision = 0; revision < 10; revision++) {
+      // Whatever etcd says next is lost with the connection, though it has taken what was asked.
+      proxy.cutAtNextAnswer();
+      expect(await store.commit(revision, changes({ a: revision }))).toBe(revision + 1);
+      const told = heardOf(store, revision);
+      await eventually(() => told.commits.length > 0 || told.gaps > 0);
+    }
+    expect((await store.load()).entries.get('a')).toBe(9);
+  });
+
+  it('a watch that is cut, and cut again, misses nothing', async () => {
+    const etcd = await cluster();
+    const proxy = await CutProxy.start(etcd.url());
+    toEnd.push(async () => proxy.end());
+    const [far, near] = [await opened(proxy.url), await opened(etcd.url())];
+    const [heard, own] = [heardOf(far, 0), heardOf(near, 0)];
+    for (let revision = 0; revision < 40; revision++) {
+      expect(await near.commit(revision, changes({ a: revision }))).toBe(revision + 1);
+      if (revision % 3 === 0) proxy.cut();
+      await eventually(() => own.commits.length === revision + 1);
+    }
+    await eventually(() => heard.commits.length === 40 || heard.gaps > 0);
+    expect(heard.gaps).toBe(0);
+    expect(revisionsOf(heard)).toEqual(Array.from({ length: 40 }, (_, index) => index + 1));
+  });
+
+  it('who was away during a compaction is told that it missed something, and loads what there is', async () => {
+    const etcd = await cluster();
+    const proxy = await CutProxy.start(etcd.url());
+    toEnd.push(async () => proxy.end());
+    const [far, near] = [await opened(proxy.url), await opened(etcd.url())];
+    const [heard, own] = [heardOf(far, 0), heardOf(near, 0)];
+    await proxy.refuse();
+    for (let revision = 0; revision < 20; revision++) {
+      await near.commit(revision, changes({ [`k${revision}`]: revision }));
+      await eventually(() => own.commits.length === revision + 1);
+    }
+    etcd.ctl('compact', latest(etcd).toString());
+    await proxy.accept();
+    await eventually(() => heard.gaps === 1);
+    const { revision, entries } = await far.load();
+    expect([revision, entries.size]).toEqual([20, 20]);
+    const after = heardOf(far, 20);
+    await near.commit(20, changes({ last: true }));
+    await eventually(() => after.commits.length === 1);
+  });
+
+  it('another cluster at the same addresses is refused, loudly', async () => {
+    const etcd = await cluster();
+    const store = await EtcdStore.open(parseEtcdAddress(etcd.url()), {});
+    const database = await Database.open(store, () => undefined);
+    toEnd.push(async () => database.close());
+    await database.change(NOBODY, (writer) => {
+      writer.put('revoked_token', { id: 'x' });
+    });
+    await etcd.wipe();
+    await eventually(() => {
+      try {
+        database.look();
+        return false;
+      } catch (error) {
+        return error instanceof StoreError && /another (store|cluster|time)/.test(error.message);
+      }
+    });
+    expect(database.view.get('revoked_token', 'x')).toBeDefined();
+    await expect(
+      database.change(NOBODY, (writer) => {
+        writer.put('revoked_token', { id: 'y' });
+      }),
+    ).rejects.toThrow(StoreError);
+    expect(etcd.ctl('get', '--prefix', '--keys-only', '/portcullis/records').trim()).toBe('');
+  });
+
+  it('one that is full takes nothing, says so, and goes on when there is room', async () => {
+    const etcd = await cluster({ more: [`--quota-backend-bytes=${2 * 1024 * 1024}`] });
+    const store = await opened(etcd.url());
+    const own = heardOf(store, 0);
+    const text = 'x'.repeat(300_000);
+    let revision = 0;
+    let said: unknown;
+    while (said === undefined && revision < 50) {
+      try {
+        revision = Number(await store.commit(revision, changes({ [`k${revision}`]: text })));
+        await eventually(() => own.commits.length === revision);
+      } catch (error) {
+        said = error;
+      }
+    }
+    expect(said).toBeInstanceOf(StoreError);
+    expect(said).not.toBeInstanceOf(UnknownOutcome);
+    expect((said as Error).message).toContain('space exceeded');
+    expect(() => {
+      store.look();
+    }).toThrow('space exceeded');
+    expect(await store.newest()).toBe(revision);
+    etcd.ctl('compact', latest(etcd).toString());
+    etcd.ctl('defrag');
+    etcd.ctl('alarm', 'disarm');
+    for (let key = 0; key < revision; key++) etcd.ctl('del', `/portcullis/records/k${key}`);
+    etcd.ctl('compact', latest(etcd).toString());
+    etcd.ctl('defrag');
+    etcd.ctl('alarm', 'disarm');
+    expect(await store.commit(revision, changes({ last: true }))).toBe(revision + 1);
+  });
+});
+
+describe('who may', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'portcullis-etcd-files-'));
+  const file = (name: string, content: string): string => {
+    writeFileSync(join(folder, name), content, { mode: 0o600 });
+    return join(folder, name);
+  };
+  afterAll(() => {
+    rmSync(folder, { recursive: true });
+  });
+
+  it('TLS: who signed is checked, a certificate is shown, and files are read again when they are renewed', async () => {
+    const [cert, key] = [file('cert.pem', CERTIFICATE), file('key.pem', KEY)];
+    const etcd = await cluster({ tls: { ca: cert, cert, key } });
+    const address = parseEtcdAddress(etcd.url());
+    await expect(EtcdStore.open(address, {})).rejects.toThrow(StoreError);
+    await expect(EtcdStore.open(address, { caFile: cert })).rejects.toThrow(StoreError);
+    const later = join(folder, 'later.pem');
+    const given = { caFile: cert, certificate: { certFile: later, keyFile: key } };
+    await expect(EtcdStore.open(address, given)).rejects.toThrow(/later.pem/);
+    writeFileSync(later, CERTIFICATE);
+    const store = await EtcdStore.open(address, given);
+    toEnd.push(async () => store.close());
+    await store.load();
+    expect(await store.commit(0, changes({ a: 1 }))).toBe(1);
+  });
+
+  it('a password: a wrong one is refused, and a token that etcd has forgotten is asked for anew', async () => {
+    const etcd = await cluster();
+    etcd.enableAuthentication('wonderland');
+    const address = parseEtcdAddress(etcd.url());
+    const given = (password: string): Parameters<typeof EtcdStore.open>[1] => ({
+      user: { name: 'root', passwordFile: file('password', password) },
+    });
+    await expect(EtcdStore.open(address, {})).rejects.toThrow(/user name is empty/);
+    await expect(EtcdStore.open(address, given('rabbit'))).rejects.toThrow(/invalid user ID or password/);
+    const store = await EtcdStore.open(address, given('wonderland\n'));
+    toEnd.push(async () => store.close());
+    await store.load();
+    const heard = heardOf(store, 0);
+    for (let revision = 0; revision < 3; revision++) {
+      expect(await store.commit(revision, changes({ a: revision }))).toBe(revision + 1);
+      await eventually(() => heard.commits.length === revision + 1);
+      // Simple tokens go with the process.
+      await etcd.kill(0);
+      etcd.run(0);
+      await etcd.healthy();
+    }
+    expect(heard.gaps).toBe(0);
+  });
+});
+
+function latest(etcd: Etcd): number {
+  const status = JSON.parse(etcd.ctl('endpoint', 'status', '--write-out=json')) as readonly {
+    readonly Status: { readonly header: { readonly revision: number } };
+  }[];
+  return status[0]?.Status.header.revision ?? 0;
+}
+
+describe('three members', () => {
+  it('leaders die, members hang: whatever was acknowledged is there, once, and everybody hears of it', async () => {
+    const etcd = await cluster({ members: 3 });
+    const stores = await Promise.all([0, 1].map(async (first) => opened(etcd.url(first))));
+    const heard = stores.map((store) => heardOf(store, 0));
+    const acknowledged: string[] = [];
+    let isOver = false;
+    const writers = stores.map(async (store, writer) => {
+      for (let count = 0; !isOver; count++) {
+        const key = `w${writer}-${count}`;
+        // What a database does: from what it was told, and again after a conflict.
+        for (;;) {
+          const base = heard[writer]?.commits.length ?? 0;
+          const answer = await store.commit(base, changes({ [key]: count })).catch((error: unknown) => {
+            if (error instanceof StoreError) return undefined;
+            throw error;
+          });
+          if (typeof answer === 'number') {
+            acknowledged.push(key);
+            await eventually(() => (heard[writer]?.commits.length ?? 0) >= answer);
+          }
+          if (answer !== 'conflict') break;
+          await eventually(() => (heard[writer]?.commits.length ?? 0) > base);
+        }
+        await setTimeout(5);
+      }
+    });
+    const grows = async (): Promise<void> => {
+      const before = acknowledged.length;
+      await eventually(() => acknowledged.length >= before + 20);
+    };
+    await grows();
+    for (let round = 0; round < 3; round++) {
+      const leader = etcd.leader();
+      if (round === 1) {
+        etcd.signal(leader, 'SIGSTOP');
+        await grows();
+        etcd.signal(leader, 'SIGCONT');
+      } else {
+        await etcd.kill(leader);
+        await grows();
+        etcd.run(leader);
+      }
+      await grows();
+    }
+    isOver = true;
+    await Promise.all(writers);
+    expect(heard.map(({ gaps }) => gaps)).toEqual([0, 0]);
+    const newest = await stores[0]?.newest();
+    await eventually(() => heard.every(({ commits }) => commits.length === newest));
+    const told = heard.map(({ commits }) => commits.flatMap(({ changes: told }) => [...told.keys()]));
+    expect(told[0]).toEqual(told[1]);
+    expect(new Set(told[0]).size).toBe(told[0]?.length);
+    expect(acknowledged.filter((key) => told[0]?.includes(key) !== true)).toEqual([]);
+  });
+});

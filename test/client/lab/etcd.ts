@@ -1,0 +1,207 @@
+/** A real etcd on loopback, of as many members as are asked for. */
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { atExit } from '../../support/at-exit.js';
+import { lastLines, until, within } from '../../support/waiting.js';
+
+const CACHE = 'node_modules/.cache/portcullis';
+
+export interface EtcdOptions {
+  readonly members?: number;
+  /** Files, PEM. */
+  readonly tls?: { readonly ca: string; readonly cert: string; readonly key: string };
+  /** Options of etcd's own. */
+  readonly more?: readonly string[];
+}
+
+interface Member {
+  readonly name: string;
+  readonly port: number;
+  readonly peerPort: number;
+  process: ChildProcess | undefined;
+}
+
+export class Etcd {
+  readonly #folder = mkdtempSync(join(tmpdir(), 'portcullis-etcd-'));
+  readonly #members: readonly Member[];
+  readonly #forget: () => void;
+  readonly #programs = execFileSync(process.execPath, ['scripts/etcd.mjs', CACHE], { encoding: 'utf8' }).trim();
+  #output = '';
+  #user: readonly string[] = [];
+
+  private constructor(
+    ports: readonly number[],
+    private readonly options: EtcdOptions,
+  ) {
+    const half = ports.length / 2;
+    this.#members = ports
+      .slice(0, half)
+      .map((port, index) => ({ name: `m${index}`, port, peerPort: ports[half + index] ?? 0, process: undefined }));
+    this.#forget = atExit(() => {
+      for (const { process: child } of this.#members) child?.kill('SIGKILL');
+      rmSync(this.#folder, { recursive: true, force: true });
+    });
+  }
+
+  static async start(options: EtcdOptions = {}): Promise<Etcd> {
+    const etcd = new Etcd(await freePorts(2 * (options.members ?? 1)), options);
+    for (const index of etcd.#members.keys()) etcd.run(index);
+    await etcd.healthy();
+    return etcd;
+  }
+
+  /** As `--store` takes it, without what stands before the members; in the order of the members from one on. */
+  url(first = 0): string {
+    const scheme = this.options.tls === undefined ? 'http' : 'https';
+    const members = [...this.#members.slice(first), ...this.#members.slice(0, first)];
+    return `etcd:${members.map(({ port }) => `${scheme}://127.0.0.1:${port}`).join(',')}`;
+  }
+
+  /** Starts a member that does not run. */
+  run(index: number): void {
+    const member = this.#member(index);
+    const { tls, more = [] } = this.options;
+    const scheme = tls === undefined ? 'http' : 'https';
+    const peer = (one: Member): string => `http://127.0.0.1:${one.peerPort}`;
+    const url = `${scheme}://127.0.0.1:${member.port}`;
+    const security =
+      tls === undefined
+        ? []
+        : [`--cert-file=${tls.cert}`, `--key-file=${tls.key}`, `--trusted-ca-file=${tls.ca}`, '--client-cert-auth'];
+    const args = [
+      `--name=${member.name}`,
+      `--data-dir=${join(this.#folder, member.name)}`,
+      `--listen-client-urls=${url}`,
+      `--advertise-client-urls=${url}`,
+      `--listen-peer-urls=${peer(member)}`,
+      `--initial-advertise-peer-urls=${peer(member)}`,
+      `--initial-cluster=${this.#members.map((one) => `${one.name}=${peer(one)}`).join(',')}`,
+      ...security,
+      // Disks of busy machines are slow; a lost leader is what tests ask for, and nothing else.
+      '--heartbeat-interval=200',
+      '--election-timeout=2000',
+      ...more,
+    ];
+    const child = spawn(join(this.#programs, 'etcd'), args, { stdio: ['ignore', 'ignore', 'pipe'] });
+    child.stderr.on('data', (chunk: Buffer) => {
+      this.#output = `${this.#output}${chunk.toString()}`.slice(-20_000);
+    });
+    member.process = child;
+  }
+
+  signal(index: number, signal: NodeJS.Signals): void {
+    this.#member(index).process?.kill(signal);
+  }
+
+  async kill(index: number): Promise<void> {
+    const member = this.#member(index);
+    const child = member.process;
+    member.process = undefined;
+    if (child === undefined) return;
+    const ended = new Promise((resolve) => child.once('exit', resolve));
+    child.kill('SIGKILL');
+    await within('a member of etcd to end', ended, this.said);
+  }
+
+  /** From now on `root` is asked for a password. */
+  enableAuthentication(password: string): void {
+    this.ctl('user', 'add', `root:${password}`);
+    this.ctl('auth', 'enable');
+    this.#user = [`--user=root:${password}`];
+  }
+
+  /** Of etcdctl, at the members that run. */
+  ctl(...args: readonly string[]): string {
+    return execFileSync(
+      join(this.#programs, 'etcdctl'),
+      [`--endpoints=${this.#endpoints()}`, ...this.#ctlTls(), ...this.#user, ...args],
+      {
+        encoding: 'utf8',
+        env: { ...process.env, ETCDCTL_API: '3' },
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
+    );
+  }
+
+  /** Everything that a cluster has is gone, and it is another one of the same addresses. */
+  async wipe(): Promise<void> {
+    for (const index of this.#members.keys()) await this.kill(index);
+    for (const { name } of this.#members) rmSync(join(this.#folder, name), { recursive: true });
+    for (const index of this.#members.keys()) this.run(index);
+    await this.healthy();
+  }
+
+  async healthy(): Promise<void> {
+    await until({
+      what: 'etcd to have a leader',
+      probe: () => {
+        try {
+          this.ctl('get', 'anything');
+          return 'well';
+        } catch (error) {
+          return error instanceof Error ? error.message.slice(0, 200) : '';
+        }
+      },
+      check: (answer) => {
+        if (answer !== 'well') throw new Error(answer);
+      },
+      said: this.said,
+    });
+  }
+
+  /** The member that leads. */
+  leader(): number {
+    const status = JSON.parse(this.ctl('endpoint', 'status', '--write-out=json')) as readonly {
+      readonly Endpoint: string;
+      readonly Status: { readonly header: { readonly member_id: number }; readonly leader: number };
+    }[];
+    const leading = status.find(({ Status: { header, leader } }) => header.member_id === leader);
+    return this.#members.findIndex(({ port }) => leading?.Endpoint.endsWith(`:${port}`) === true);
+  }
+
+  async end(): Promise<void> {
+    for (const index of this.#members.keys()) await this.kill(index);
+    rmSync(this.#folder, { recursive: true, force: true });
+    this.#forget();
+  }
+
+  readonly said = (): string => lastLines(this.#output);
+
+  #endpoints(): string {
+    const scheme = this.options.tls === undefined ? 'http' : 'https';
+    const running = this.#members.filter(({ process: child }) => child !== undefined);
+    return running.map(({ port }) => `${scheme}://127.0.0.1:${port}`).join(',');
+  }
+
+  #ctlTls(): readonly string[] {
+    const { tls } = this.options;
+    return tls === undefined ? [] : [`--cacert=${tls.ca}`, `--cert=${tls.cert}`, `--key=${tls.key}`];
+  }
+
+  #member(index: number): Member {
+    const member = this.#members[index];
+    if (member === undefined) throw new Error(`etcd has no member ${index}`);
+    return member;
+  }
+}
+
+/** Ports that nobody listens at. */
+async function freePorts(count: number): Promise<readonly number[]> {
+  const servers = Array.from({ length: count }, () => createServer());
+  const ports = await Promise.all(
+    servers.map(
+      async (server) =>
+        new Promise<number>((resolve) => {
+          server.listen(0, '127.0.0.1', () => {
+            const at = server.address();
+            resolve(typeof at === 'object' && at !== null ? at.port : 0);
+          });
+        }),
+    ),
+  );
+  await Promise.all(servers.map(async (server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
