@@ -3,12 +3,14 @@ import type { Server } from 'node:http';
 import type { Logger } from 'pino';
 import { flowBits, isManagedDevice, type CompileOptions } from '../compiler/index.js';
 import { formatProblem, isOnHost, type Isolation, type Port, type Problem } from '../src/model/index.js';
+import type { HostReport } from '../src/sources/host-report.js';
 import type { Source, SourceEvent } from '../src/sources/source.js';
 import { SourceGate, type Obeyed, type Passage } from './gate.js';
 import { IsolatedObjects } from './isolated-objects.js';
 import type { BackendName } from './backends/backend.js';
 import { Enforcer, VERIFICATION, type AppliedTransaction } from './enforcer.js';
 import { Sweeper, type SweepResult } from './flows/sweeper.js';
+import { Reporter } from './reporter.js';
 import { markWriters } from './kernel/mark-writers.js';
 import { Metrics } from './metrics.js';
 import { Conntrack } from './netlink/conntrack.js';
@@ -43,14 +45,23 @@ const UNWELL_AFTER = 60_000;
 /** A watching process that is away for as long leaves what is loaded unknown; in milliseconds. */
 const AWAY_AFTER = 15_000;
 
+/** What a source tells beside a topology. */
+interface Told {
+  readonly problems: readonly Problem[];
+  readonly isolations: readonly Isolation[];
+  readonly revision?: number | undefined;
+}
+
 export class Agent {
   readonly #enforcer: Enforcer;
   readonly #sweeper: Sweeper;
   readonly #watcher: Watcher;
+  /** Undefined where nobody asks. */
+  readonly #reporter: Reporter | undefined;
   readonly #gate: SourceGate;
   readonly #isolated: IsolatedObjects;
   /** Of the topology that is held back. */
-  #heldIsolations: readonly Isolation[] = [];
+  #held: Told = { problems: [], isolations: [], revision: undefined };
   readonly #switches: SwitchWatch;
   readonly #looks = new Looks(async () => this.#enforcer.look());
   readonly #metrics = new Metrics();
@@ -153,6 +164,8 @@ export class Agent {
       if (fault === undefined) log.info('what enforcement hangs on is right again');
       else log.error(fault);
     });
+    const say = settings.source.report?.bind(settings.source, host);
+    this.#reporter = say === undefined ? undefined : new Reporter(() => this.report(), say);
     this.#watcher = new Watcher({
       onEvent: (event) => {
         this.#heard(event);
@@ -192,6 +205,7 @@ export class Agent {
       },
       () => this.#gate.inForce,
     );
+    this.#reporter?.start();
     this.#verifyLater();
     this.#stopWatchdog = startWatchdog(
       () => (this.#enforcer.lateFor ?? 0) < UNWELL_AFTER && this.#awayFor() < UNWELL_AFTER,
@@ -214,7 +228,7 @@ export class Agent {
     this.#heldFor = undefined;
     this.#problems = [];
     this.#sourceIsWell([]);
-    this.#obey(passage, this.#heldIsolations);
+    this.#obey(passage, this.#held);
     return true;
   }
 
@@ -228,6 +242,7 @@ export class Agent {
   /** The rules stay as they are. */
   async stop(): Promise<void> {
     await notify('STOPPING=1');
+    this.#reporter?.stop();
     this.settings.source.stop();
     this.#watcher.stop();
     this.#switches.stop();
@@ -239,6 +254,28 @@ export class Agent {
     for (const server of this.#servers) server.close();
     this.#conntrack.close();
     this.#log.info('stopped: the rules stay');
+  }
+
+  /** What whoever the source follows is told of this host. */
+  report(): HostReport {
+    const { version, options } = this.settings;
+    const isEnforced = this.#isLoaded() && !options.audit && this.#switches.fault === undefined;
+    const refused = [...this.#enforcer.refusals()].map(([port, why]) => ({ port, why: why.slice(0, 1000) }));
+    const trouble =
+      this.#switches.fault ??
+      this.#enforcer.lastError ??
+      (this.#staleSince === undefined ? undefined : (this.#problems[0] ?? 'the source cannot be used')) ??
+      (options.audit ? 'audit mode: nothing is enforced' : undefined);
+    return {
+      version,
+      revision: this.#enforcer.revisionInForce ?? null,
+      enforced: isEnforced,
+      trouble: trouble?.slice(0, 1000) ?? null,
+      ports: [...this.#enforcer.localPorts()].length,
+      refused: refused.slice(0, 100),
+      isolated: this.#isolated.status().filter(({ isHere }) => isHere).length,
+      drift: this.#drift.foreign + this.#drift.found,
+    };
   }
 
   status(): AgentStatus {
@@ -265,6 +302,7 @@ export class Agent {
       markWriters: this.#markWriters,
       source: {
         name: source.name,
+        revision: this.#enforcer.revisionInForce,
         readAt: this.#readAt?.toISOString(),
         staleSince: this.#staleSince?.toISOString(),
         isHeld: this.#gate.isHolding,
@@ -350,25 +388,23 @@ export class Agent {
     }
   }
 
-  #passed(
-    passage: Passage,
-    { problems, isolations }: { readonly problems: readonly Problem[]; readonly isolations: readonly Isolation[] },
-  ): void {
+  #passed(passage: Passage, told: Told): void {
     if (passage.kind === 'held') {
-      this.#heldIsolations = isolations;
+      this.#held = told;
       this.#problems = [`${this.settings.source.name}: ${passage.reason}`, ...this.#problems];
       if (this.#heldFor !== passage.reason) this.#isStale();
       this.#heldFor = passage.reason;
       return;
     }
     this.#heldFor = undefined;
-    this.#sourceIsWell(problems);
-    this.#obey(passage, isolations);
+    this.#sourceIsWell(told.problems);
+    this.#obey(passage, told);
   }
 
-  #obey(passage: Obeyed, isolations: readonly Isolation[]): void {
+  #obey(passage: Obeyed, { isolations, revision }: Told): void {
     if (passage.kind === 'topology') this.#enforcer.setTopology(passage.topology);
     else this.#enforcer.changeTopology(passage.changes);
+    this.#enforcer.setRevision(revision);
     this.#isolated.update(isolations, this.#enforcer.localPorts());
   }
 

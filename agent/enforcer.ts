@@ -114,6 +114,9 @@ export class Enforcer {
   #failures = 0;
   #lastError: string | undefined;
   #isEnforced = false;
+  /** Of the source, of what was taken last; and of what was wanted when the last transaction that is in force began. */
+  #revision: number | undefined;
+  #applied: number | undefined;
   /** When the oldest change became known that no transaction has begun to bring in; on the monotonic clock. */
   #pendingSince: number | undefined;
   /** The same, of the transaction under way. */
@@ -170,6 +173,16 @@ export class Enforcer {
   /** Takes a topology; the first one starts the enforcement. */
   setTopology(topology: Topology): void {
     this.changeTopology(diffTopologies({ ...EMPTY_TOPOLOGY, ...this.#topology }, topology));
+  }
+
+  /** What was taken last is this revision of the source's; undefined where it has none. */
+  setRevision(revision: number | undefined): void {
+    this.#revision = revision;
+  }
+
+  /** The newest revision whose rules the kernel holds; undefined while there is none, or the source has none. */
+  get revisionInForce(): number | undefined {
+    return this.isIdle && this.isEnforced ? this.#revision : this.#applied;
   }
 
   /** Takes what changed; after the first topology. */
@@ -360,6 +373,11 @@ export class Enforcer {
     return this.#refused.get(id);
   }
 
+  /** Ports that the kernel refused, by id, and what it said. */
+  refusals(): Iterable<readonly [string, string]> {
+    return this.#refused;
+  }
+
   /** Done when there is nothing left to do. */
   async idle(): Promise<void> {
     while (this.#running !== undefined) await this.#running;
@@ -502,6 +520,7 @@ export class Enforcer {
       this.#step++;
       this.#isDisturbed = false;
       const reason = this.#doubt;
+      const revision = this.#revision;
       this.#runningSince = this.#pendingSince;
       this.#pendingSince = undefined;
       try {
@@ -511,6 +530,8 @@ export class Enforcer {
         this.#backoff = BACKOFF.first;
         this.#failures = 0;
         this.#isEnforced = true;
+        // A doubt that came meanwhile is looked into first.
+        if (!this.#isUnconfirmed && this.#doubt === undefined) this.#applied = revision;
         this.#wasInForce = true;
         this.#isShut = false;
         clearTimeout(this.#closeLater);

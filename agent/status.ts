@@ -71,6 +71,8 @@ export interface AgentStatus {
   readonly markWriters: readonly string[];
   readonly source: {
     readonly name: string;
+    /** The newest revision whose rules the kernel holds; undefined while there is none, or the source has none. */
+    readonly revision: number | undefined;
     readonly readAt: string | undefined;
     /** Since when what is there cannot be used; undefined while it can. */
     readonly staleSince: string | undefined;

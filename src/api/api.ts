@@ -9,6 +9,7 @@ import type { Caller } from './caller.js';
 import { Database, type AuditedChange } from './database.js';
 import { firstTemplates } from './neutron/default-group.js';
 import { buildServer, type ServerSettings } from './server.js';
+import { Hosts } from './topology/hosts.js';
 import type { Store } from './store/store.js';
 
 export interface ApiSettings {
@@ -61,6 +62,8 @@ const OURSELVES: Caller = { userId: 'portcullis', userName: 'portcullis', projec
 export class Api {
   private constructor(
     readonly database: Database,
+    /** What hosts say of themselves. */
+    readonly hosts: Hosts,
     private readonly app: FastifyInstance,
     private readonly settings: ApiSettings,
   ) {}
@@ -78,8 +81,9 @@ export class Api {
         for (const template of firstTemplates()) writer.put('default_security_group_rule', template);
       });
     }
-    const app = await buildServer({ ...settings, service: { database, computeHost } });
-    return new Api(database, app, settings);
+    const hosts = new Hosts(() => database.revision);
+    const app = await buildServer({ ...settings, service: { database, hosts, computeHost } });
+    return new Api(database, hosts, app, settings);
   }
 
   /** @returns the address, with the port that it really has. @throws ListenError */

@@ -144,6 +144,11 @@ export class Database {
     await this.#reached(revision, SOON);
   }
 
+  /** True where other processes may serve the store, too. */
+  get isShared(): boolean {
+    return this.store.isShared;
+  }
+
   /** Which store this is; see {@link Store.identity}. */
   get storeIdentity(): string | undefined {
     return this.store.identity;

@@ -20,6 +20,7 @@ import { novaError, novaVersion, registerNova } from './nova/routes.js';
 import { baseUrl, type Service } from './service.js';
 import { StoreError, UnknownOutcome } from './store/store.js';
 import { Followers } from './topology/followers.js';
+import { registerHosts } from './topology/hosts-routes.js';
 import { registerBackup, registerTopology } from './topology/routes.js';
 
 export interface ServerSettings {
@@ -68,6 +69,11 @@ export async function buildServer(settings: ServerSettings): Promise<FastifyInst
   refusePreconditions(app);
   app.addHook('onRequest', (request, reply, done) => {
     reply.header('X-Openstack-Request-Id', request.id);
+    done();
+  });
+  // Whoever changed something can ask where that is in force (`portcullis wait --revision`).
+  app.addHook('onSend', (_request, reply, _payload, done) => {
+    reply.header('X-Portcullis-Revision', settings.service.database.revision);
     done();
   });
   await registerServices(app, settings, await admission(app, settings.rate, log));
@@ -156,6 +162,7 @@ async function registerServices(app: FastifyInstance, settings: ServerSettings, 
     (scope, _options, done) => {
       known(scope, agentAuthenticator(settings.agentToken));
       registerTopology(scope, service);
+      registerHosts(scope, service);
       registerBackup(scope, service);
       done();
     },

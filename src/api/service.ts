@@ -3,11 +3,13 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Caller } from './caller.js';
 import type { Database } from './database.js';
 import { ApiError } from './errors.js';
+import type { Hosts } from './topology/hosts.js';
 import type { Followers } from './topology/followers.js';
 
 export interface Service {
   readonly database: Database;
   readonly followers: Followers;
+  readonly hosts: Hosts;
   /** The host that servers are put on; undefined when it must be said for each. */
   readonly computeHost: string | undefined;
 }

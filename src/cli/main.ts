@@ -13,10 +13,12 @@ import { diffCommand } from './commands/diff.js';
 import { exportCommand } from './commands/export.js';
 import { explainCommand } from './commands/explain.js';
 import { flushCommand } from './commands/flush.js';
+import { hostsCommand } from './commands/hosts.js';
 import { importCommand } from './commands/import.js';
 import { releaseCommand } from './commands/release.js';
 import { statsCommand } from './commands/stats.js';
 import { statusCommand } from './commands/status.js';
+import { waitCommand } from './commands/wait.js';
 import { CommandError } from './errors.js';
 import { EXIT } from './exit-codes.js';
 import { sayError } from './output.js';
@@ -46,6 +48,8 @@ async function main(): Promise<void> {
     .command(backupCommand)
     .command(restoreCommand)
     .command(statusCommand)
+    .command(hostsCommand)
+    .command(waitCommand)
     .command(acceptCommand)
     .command(releaseCommand)
     .command(statsCommand)

@@ -1,4 +1,5 @@
 /** Where a topology comes from, for as long as somebody listens. */
+import type { HostReport } from './host-report.js';
 import type { Isolation, Problem, Topology, TopologyChanges } from '../model/index.js';
 
 export type SourceEvent =
@@ -11,6 +12,8 @@ export type SourceEvent =
       readonly isolations: readonly Isolation[];
       /** Why the source itself doubts that it is meant; undefined when it does not. */
       readonly doubt?: string | undefined;
+      /** The revision that this is; absent where a source knows none. */
+      readonly revision?: number;
     }
   /** What changed since the last event, for a source that knows. */
   | {
@@ -19,6 +22,8 @@ export type SourceEvent =
       readonly problems: readonly Problem[];
       /** Of all bad objects that there are now. */
       readonly isolations: readonly Isolation[];
+      /** The revision that this leads to; absent where a source knows none. */
+      readonly revision?: number;
     }
   /** What is there cannot be used: the last good topology stays. Told once for each distinct reason. */
   | { readonly kind: 'stale'; readonly problems: readonly Problem[] };
@@ -43,5 +48,7 @@ export interface Source {
   reload(): void;
   /** Somebody says that the last topology is meant, whatever the source itself has against it. */
   accept?(): void;
+  /** Passes on what this host says of itself; rejects when that cannot be done now. Absent where nobody asks. */
+  report?(host: string, report: HostReport): Promise<void>;
   stop(): void;
 }

@@ -104,6 +104,17 @@ export class Cloud {
     return (await execa('ip', ['netns', 'exec', this.network.host, process.execPath, MAIN, ...args])).stdout;
   }
 
+  /** As {@link portcullis}, however it ends. */
+  async portcullisEnds(...args: readonly string[]): Promise<Answer> {
+    const command = ['netns', 'exec', this.network.host, process.execPath, MAIN, ...args];
+    const { exitCode, stdout, stderr } = await execa('ip', command, { reject: false });
+    return { exit: exitCode ?? -1, out: stdout, err: stderr };
+  }
+
+  signalAgent(signal: 'SIGSTOP' | 'SIGCONT'): void {
+    this.#agent?.kill(signal);
+  }
+
   /** The agent's view, whatever its exit status says is not well; empty while it does not answer. */
   readonly status = async (): Promise<string> => {
     const command = [process.execPath, MAIN, 'status', '--ports', '--socket', this.#socket];

@@ -12,6 +12,7 @@ import { Database } from '../../src/api/database.js';
 import { firstTemplates } from '../../src/api/neutron/default-group.js';
 import { buildServer } from '../../src/api/server.js';
 import { LmdbStore } from '../../src/api/store/lmdb.js';
+import { Hosts } from '../../src/api/topology/hosts.js';
 
 export type Answer = Readonly<Record<string, unknown>>;
 
@@ -52,6 +53,7 @@ afterEach(async () => {
 export class TestApi {
   private constructor(
     readonly database: Database,
+    readonly hosts: Hosts,
     readonly app: FastifyInstance,
     readonly folder: string,
     readonly audited: Answer[],
@@ -70,8 +72,9 @@ export class TestApi {
     await database.change({ userId: '', userName: '', projectId: '', roles: [] }, (writer) => {
       for (const template of firstTemplates()) writer.put('default_security_group_rule', template);
     });
+    const hosts = new Hosts(() => database.revision);
     const app = await buildServer({
-      service: { database, computeHost: 'host-1' },
+      service: { database, hosts, computeHost: 'host-1' },
       authenticator,
       tokens,
       agentToken: 'the-token-of-agents',
@@ -79,7 +82,7 @@ export class TestApi {
       log: pino({ level: 'silent' }),
       rate: settings.rate ?? 1_000_000,
     });
-    const api = new TestApi(database, app, folder, audited);
+    const api = new TestApi(database, hosts, app, folder, audited);
     open.push(api);
     return api;
   }

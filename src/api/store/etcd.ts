@@ -53,6 +53,7 @@ const NO_HEAD: Head = { revision: 0, schema: SCHEMA, by: '' };
 
 export class EtcdStore implements Store {
   readonly name: string;
+  readonly isShared = true;
   readonly #client: EtcdClient;
   readonly #watchers = new Set<WatchListener>();
   readonly #recent = new Recent<Commit>();

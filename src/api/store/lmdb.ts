@@ -40,6 +40,7 @@ const UNSEALED = 1;
 
 export class LmdbStore implements Store {
   readonly name: string;
+  readonly isShared = false;
   readonly #root: RootDatabase;
   /** Sealed records. */
   readonly #entries: Database<string, string>;

@@ -34,6 +34,8 @@ export interface Store {
    * for a reader of a store that has none.
    */
   readonly identity: string | undefined;
+  /** True where other processes may serve it at the same time. */
+  readonly isShared: boolean;
   /** Everything, at one revision. What is committed later is of this version's schema. @throws StoreError when it is damaged */
   load(): Promise<Snapshot>;
   /**

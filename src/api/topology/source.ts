@@ -3,6 +3,8 @@ import { EMPTY_TOPOLOGY, type Topology } from '../../model/index.js';
 import { TopologyFeed } from '../../sources/feed/feed.js';
 import { BACKOFF, unreadable, type Source, type SourceEvent } from '../../sources/source.js';
 import type { AppliedChange, Database } from '../database.js';
+import type { HostReport } from '../../sources/host-report.js';
+import type { Hosts } from './hosts.js';
 import { changeLine, wholeLine } from './lines.js';
 
 export class DatabaseSource implements Source {
@@ -15,7 +17,10 @@ export class DatabaseSource implements Source {
   #retry: NodeJS.Timeout | undefined;
   #backoff = BACKOFF.first;
 
-  constructor(private readonly database: Database) {}
+  constructor(
+    private readonly database: Database,
+    private readonly hosts: Hosts,
+  ) {}
 
   start(listener: (event: SourceEvent) => void, inForce: () => Topology): void {
     this.#listener = listener;
@@ -32,6 +37,11 @@ export class DatabaseSource implements Source {
     if (this.#tell(() => this.#feed.take(wholeLine(this.database), this.#inForce()))) this.#backoff = BACKOFF.first;
   }
 
+  report(host: string, report: HostReport): Promise<void> {
+    this.hosts.take(host, report);
+    return Promise.resolve();
+  }
+
   stop(): void {
     this.#stopListening();
     clearTimeout(this.#retry);
@@ -42,8 +52,8 @@ export class DatabaseSource implements Source {
     // What is told anew soon holds it.
     if (this.#retry !== undefined) return;
     this.#tell(() => {
-      const line = changeLine(this.database.view, change);
-      return line === undefined ? undefined : this.#feed.take(line, this.#inForce());
+      const line = changeLine(this.database.view, change) ?? { revision: change.revision };
+      return this.#feed.take(line, this.#inForce());
     });
   }
 

@@ -236,7 +236,7 @@ async function sourceOf(
   if (listen !== undefined) {
     const api = await openApi(listen, '--api', args, host, log);
     const { DatabaseSource } = await import('../../api/index.js');
-    return { source: new DatabaseSource(api.database), api };
+    return { source: new DatabaseSource(api.database, api.hosts), api };
   }
   const [, scheme, rest = ''] = /^([a-z]+):(.+)$/s.exec(text ?? '') ?? [];
   if (scheme === 'file') {

@@ -5,10 +5,13 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { EMPTY_TOPOLOGY, type Topology } from '../../model/index.js';
 import { parseFeedLine, TopologyFeed } from '../feed/feed.js';
+import type { HostReport } from '../host-report.js';
 import { BACKOFF, unreadable, type Source, type SourceEvent } from '../source.js';
 
 /** The server sends something every 10 s; in milliseconds. */
 const SILENCE = 30_000;
+/** For a report to be taken; in milliseconds. */
+const REPORT = 5000;
 
 export class ApiSource implements Source {
   readonly name: string;
@@ -51,10 +54,26 @@ export class ApiSource implements Source {
     this.#feed.accept();
   }
 
+  async report(host: string, report: HostReport): Promise<void> {
+    const response = await fetch(`${this.url}/portcullis/v1/hosts/${encodeURIComponent(host)}`, {
+      method: 'PUT',
+      headers: { 'content-type': 'application/json', ...this.#identity() },
+      body: JSON.stringify(report),
+      signal: AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(REPORT)]),
+    });
+    // What it says is nobody's concern; the connection is free when it is read.
+    await response.arrayBuffer();
+    if (!response.ok) throw new Error(`the API answers ${response.status.toString()}`);
+  }
+
   stop(): void {
     this.#listener = undefined;
     this.#stopping.abort();
     this.#connection.abort();
+  }
+
+  #identity(): Readonly<Record<string, string>> {
+    return this.token === undefined ? {} : { 'X-Auth-Token': this.token };
   }
 
   async #follow(): Promise<void> {
@@ -87,7 +106,7 @@ export class ApiSource implements Source {
           ? ''
           : `&from=${this.#revision.toString()}&session=${encodeURIComponent(this.#session)}`;
       const response = await fetch(`${this.url}/portcullis/v1/topology?watch=1${from}`, {
-        headers: this.token === undefined ? {} : { 'X-Auth-Token': this.token },
+        headers: this.#identity(),
         signal: connection.signal,
       });
       if (!response.ok || response.body === null) throw new Error(`the API answers ${response.status.toString()}`);

@@ -139,7 +139,7 @@ export class TopologyFeed {
     }
     const content = Object.fromEntries(COLLECTIONS.map((name) => [name, line[name] ?? []]));
     const { topology, problems, isolations } = this.#readAll(content, inForce);
-    return { kind: 'topology', topology, problems, isolations, doubt };
+    return { kind: 'topology', topology, problems, isolations, doubt, revision: line.revision };
   }
 
   #change(line: FeedLine, inForce: Topology): FeedEvent {
@@ -157,7 +157,13 @@ export class TopologyFeed {
     };
     const content = Object.fromEntries(COLLECTIONS.map((name) => [name, [...this.#told[name].values()]]));
     const { topology, problems, isolations } = this.#readAll(content, inForce);
-    return { kind: 'changes', changes: diffTopologies(before, topology), problems, isolations };
+    return {
+      kind: 'changes',
+      changes: diffTopologies(before, topology),
+      problems,
+      isolations,
+      revision: line.revision,
+    };
   }
 
   #readAll(content: Fields, inForce: Topology): ParsedTopology {
@@ -242,7 +248,7 @@ export class TopologyFeed {
     for (const [id, port] of changes.ports) this.#place(id, port);
     applyTo(this.#securityGroups, changes.securityGroups);
     applyTo(this.#addressGroups, changes.addressGroups);
-    return { kind: 'changes', changes, problems, isolations: this.#isolations };
+    return { kind: 'changes', changes, problems, isolations: this.#isolations, revision: line.revision };
   }
 
   /** What changed, and of what it refers to as much as the parser asks. */

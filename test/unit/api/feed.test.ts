@@ -236,7 +236,7 @@ describe('what the API tells', () => {
 
   it('to an agent in its own process', async () => {
     const api = await TestApi.open();
-    const [source, followed] = [new DatabaseSource(api.database), new Followed()];
+    const [source, followed] = [new DatabaseSource(api.database, api.hosts), new Followed()];
     const kinds: string[] = [];
     source.start((event) => {
       kinds.push(event.kind);
@@ -251,7 +251,7 @@ describe('what the API tells', () => {
 
   it('to an agent in its own process that throws: it is told everything anew, and whoever made the change is told nothing of it', async () => {
     const api = await TestApi.open();
-    const [source, followed] = [new DatabaseSource(api.database), new Followed()];
+    const [source, followed] = [new DatabaseSource(api.database, api.hosts), new Followed()];
     let faults = 0;
     let stale = 0;
     source.start((event) => {

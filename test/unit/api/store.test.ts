@@ -138,6 +138,7 @@ class Unwilling implements Store {
   }
 
   readonly name = 'unwilling';
+  readonly isShared = false;
   readonly identity = undefined;
   conflicts = 0;
   isFull = false;

@@ -1,0 +1,67 @@
+/** Which revision each host's kernel holds, as the hosts say. In memory: they say it again within seconds. */
+import type { HostReport } from '../../sources/host-report.js';
+
+/** A host that says nothing for as long is not counted as alive; it speaks every 10 s. In milliseconds. */
+const ALIVE = 30_000;
+/** And after so long it is forgotten. */
+const REMEMBERED = 24 * 3_600_000;
+const MOST_HOSTS = 100_000;
+
+export interface HostView extends HostReport {
+  readonly host: string;
+  readonly alive: boolean;
+  /** Since it spoke last. */
+  readonly heard_seconds_ago: number;
+  /** Since it has been behind the newest revision; null while it is not. */
+  readonly behind_seconds: number | null;
+}
+
+interface Known {
+  readonly report: HostReport;
+  readonly heardAt: number;
+  readonly behindSince: number | undefined;
+}
+
+/** On the monotonic clock. */
+type Clock = () => number;
+
+export class Hosts {
+  readonly #known = new Map<string, Known>();
+
+  constructor(
+    private readonly newest: () => number,
+    private readonly now: Clock = () => performance.now(),
+  ) {}
+
+  /** @returns false where there are too many already. */
+  take(host: string, report: HostReport): boolean {
+    const before = this.#known.get(host);
+    if (before === undefined && this.#known.size >= MOST_HOSTS) return false;
+    const now = this.now();
+    const isBehind = (report.revision ?? -1) < this.newest();
+    const behindSince = isBehind ? (before?.behindSince ?? now) : undefined;
+    this.#known.set(host, { report, heardAt: now, behindSince });
+    return true;
+  }
+
+  /** @returns false when it was not known. */
+  forget(host: string): boolean {
+    return this.#known.delete(host);
+  }
+
+  /** By name. */
+  list(): readonly HostView[] {
+    const now = this.now();
+    for (const [host, { heardAt }] of this.#known) if (now - heardAt > REMEMBERED) this.#known.delete(host);
+    const seconds = (since: number): number => Math.floor((now - since) / 1000);
+    return [...this.#known]
+      .sort(([one], [other]) => (one < other ? -1 : 1))
+      .map(([host, { report, heardAt, behindSince }]) => ({
+        host,
+        ...report,
+        alive: now - heardAt <= ALIVE,
+        heard_seconds_ago: seconds(heardAt),
+        behind_seconds: (report.revision ?? -1) < this.newest() ? seconds(behindSince ?? now) : null,
+      }));
+  }
+}

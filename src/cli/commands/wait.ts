@@ -1,0 +1,81 @@
+/** `portcullis wait`: returns when every live host has a revision in force, or names those that have not. */
+import { setTimeout } from 'node:timers/promises';
+import type { CommandModule } from 'yargs';
+import { CommandError } from '../errors.js';
+import { EXIT } from '../exit-codes.js';
+import { apiUrlOptions, type ApiUrlArguments } from '../api-url-options.js';
+import type { HostsAnswer, HostLine } from '../hosts-of-api.js';
+import { say } from '../output.js';
+
+interface Arguments extends ApiUrlArguments {
+  readonly revision: number | undefined;
+  readonly latest: boolean;
+  readonly timeout: number;
+}
+
+/** In milliseconds. */
+const LOOK_EVERY = 200;
+
+export const waitCommand: CommandModule<object, Arguments> = {
+  command: 'wait',
+  describe: 'return when every live host has a revision in force; else name those that have not, and exit 2',
+  builder: (yargs) =>
+    yargs
+      .options({
+        ...apiUrlOptions,
+        revision: {
+          type: 'number',
+          requiresArg: true,
+          describe: 'as an answer of the API had it in X-Portcullis-Revision',
+        },
+        latest: { type: 'boolean', default: false, describe: 'the newest one, as this begins' },
+        timeout: { type: 'number', default: 30, requiresArg: true, describe: 'seconds to wait at most' },
+      })
+      .example('$0 wait --latest', 'is what I changed in force everywhere?'),
+  handler: async (args) => {
+    const { revision, latest, timeout } = args;
+    if ((revision === undefined) !== latest) {
+      throw new CommandError(EXIT.usage, '--revision and --latest: valid is one of them');
+    }
+    if (revision !== undefined && !(Number.isSafeInteger(revision) && revision >= 0)) {
+      throw new CommandError(EXIT.usage, `--revision: ${revision.toString()} is no revision`);
+    }
+    if (!(timeout >= 0 && timeout <= 86_400)) {
+      throw new CommandError(EXIT.usage, `--timeout: ${timeout.toString()} is not a number of seconds (0-86400)`);
+    }
+    const { hostsOf, whyNotThere } = await import('../hosts-of-api.js');
+    const end = performance.now() + 1000 * timeout;
+    let answer = await hostsOf(args);
+    const wanted = revision ?? answer.revision;
+    if (wanted > answer.revision) {
+      throw new CommandError(
+        EXIT.invalidInput,
+        `--revision: ${wanted.toString()} was not made yet: the newest is ${answer.revision.toString()}`,
+      );
+    }
+    for (;;) {
+      const missing = missingFrom(answer, (host) => whyNotThere(host, wanted));
+      if (missing.length === 0) break;
+      if (performance.now() >= end) {
+        for (const line of missing) say(line);
+        throw new CommandError(EXIT.differs, `revision ${wanted.toString()} is not in force everywhere`);
+      }
+      await setTimeout(LOOK_EVERY);
+      answer = await hostsOf(args);
+    }
+    const silent = answer.hosts.filter(({ alive }) => !alive).map(({ host }) => host);
+    if (silent.length > 0) say(`not asked, since they are silent: ${silent.join(', ')}`);
+    const count = answer.hosts.length - silent.length;
+    say(`revision ${wanted.toString()} is in force on ${count.toString()} host${count === 1 ? '' : 's'}`);
+  },
+};
+
+/** Of whom nobody knows anything, nothing is said to be in force. */
+function missingFrom({ hosts }: HostsAnswer, whyNot: (host: HostLine) => string | undefined): readonly string[] {
+  const alive = hosts.filter(({ alive: isAlive }) => isAlive);
+  if (alive.length === 0) return ['no host reports to this API'];
+  return alive.flatMap((host) => {
+    const why = whyNot(host);
+    return why === undefined ? [] : [`${host.host}: ${why}`];
+  });
+}

@@ -1,0 +1,60 @@
+/** Asks a running API which revision each host's kernel holds. */
+import { z } from 'zod';
+import { HOST_REPORT } from '../sources/host-report.js';
+import type { ApiUrlArguments } from './api-url-options.js';
+import { CommandError } from './errors.js';
+import { EXIT } from './exit-codes.js';
+import { readTokenFile } from './token-file.js';
+
+/** For an answer; in milliseconds. */
+const PATIENCE = 10_000;
+
+const HOSTS = z.object({
+  revision: z.int().nonnegative(),
+  hosts: z.array(
+    HOST_REPORT.extend({
+      host: z.string(),
+      alive: z.boolean(),
+      heard_seconds_ago: z.number(),
+      behind_seconds: z.number().nullable(),
+    }).loose(),
+  ),
+});
+export type HostsAnswer = z.infer<typeof HOSTS>;
+export type HostLine = HostsAnswer['hosts'][number];
+
+/** @throws CommandError when it does not answer, or says something else. */
+export async function hostsOf(args: ApiUrlArguments): Promise<HostsAnswer> {
+  const token = readTokenFile('--token-file', args['token-file']);
+  const url = `${args.api.replace(/\/+$/, '')}/portcullis/v1/hosts`;
+  const fail = (why: string): never => {
+    throw new CommandError(EXIT.invalidInput, `${url}: ${why}`);
+  };
+  let text: string;
+  try {
+    const response = await fetch(url, {
+      headers: token === undefined ? {} : { 'X-Auth-Token': token },
+      signal: AbortSignal.timeout(PATIENCE),
+    });
+    text = await response.text();
+    if (!response.ok) return fail(`answers ${response.status.toString()}: ${text.slice(0, 300)}`);
+  } catch (error) {
+    if (error instanceof CommandError) throw error;
+    const cause = error instanceof Error ? (error.cause ?? error) : error;
+    return fail(cause instanceof Error ? cause.message : String(cause));
+  }
+  try {
+    return HOSTS.parse(JSON.parse(text));
+  } catch {
+    return fail('answers something that is no list of hosts');
+  }
+}
+
+/** Why a revision is not in force on a host that is alive; undefined when it is. */
+export function whyNotThere(host: HostLine, revision: number): string | undefined {
+  if (host.revision === null) return host.trouble ?? 'nothing is in force yet';
+  if (host.revision < revision) {
+    return `it has revision ${host.revision.toString()}${host.trouble === null ? '' : `: ${host.trouble}`}`;
+  }
+  return host.enforced ? undefined : (host.trouble ?? 'nothing is enforced');
+}
