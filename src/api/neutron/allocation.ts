@@ -6,7 +6,7 @@ import {
   formatAddress,
   lastAddress,
   parseAddress,
-  parseMac,
+  parsePortMac,
   parsePrefix,
   type Prefix,
 } from '../../model/index.js';
@@ -74,7 +74,7 @@ function isAutomatic({ ipv6_address_mode: mode }: SubnetRecord): boolean {
 
 function eui64Address(subnet: SubnetRecord, mac: string): string {
   const prefix = parsePrefix(subnet.cidr);
-  const parsed = parseMac(mac);
+  const parsed = parsePortMac(mac);
   if (prefix === undefined || parsed === undefined)
     throw badRequest(`${mac} gives no address in ${subnet.cidr}`, 'InvalidInput');
   const host = eui64LinkLocalNumber(parsed) & 0xffff_ffff_ffff_ffffn;

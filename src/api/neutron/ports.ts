@@ -1,6 +1,6 @@
 /** Ports. */
 import { randomUUID } from 'node:crypto';
-import { parseMac, parsePrefix } from '../../model/index.js';
+import { parseMac, parsePortMac, parsePrefix } from '../../model/index.js';
 import { isAdmin, isOwn, type Caller } from '../caller.js';
 import { badRequest, conflict, forbidden, invalidInput, notFound, type ApiError } from '../errors.js';
 import type { AddressPair, DhcpOption, FixedIp, NetworkRecord, PortRecord } from '../records.js';
@@ -44,6 +44,12 @@ const TRUSTED_OWNER = 'network:';
 const macAddress: Parser<string> = (value, name) => {
   const mac = typeof value === 'string' ? parseMac(value) : undefined;
   if (mac === undefined) throw invalidInput(name, `'${shown(value)}' is not a valid MAC address of a single device`);
+  return mac;
+};
+
+const ownMacAddress: Parser<string> = (value, name) => {
+  const mac = typeof value === 'string' ? parsePortMac(value) : undefined;
+  if (mac === undefined) throw invalidInput(name, `'${shown(value)}' is not a valid MAC address`);
   return mac;
 };
 
@@ -144,7 +150,7 @@ const SPEC = {
   description: defaulted(text(255), ''),
   network_id: fixed(required(uuid)),
   /** Null for another one, whichever. */
-  mac_address: optional(nullable(macAddress)),
+  mac_address: optional(nullable(ownMacAddress)),
   admin_state_up: defaulted(truth, true),
   device_id: defaulted(text(255), ''),
   device_owner: defaulted(text(255), ''),

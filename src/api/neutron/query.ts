@@ -1,5 +1,5 @@
 /** The query of a list: filters, fields, order and pages. */
-import { parseMac } from '../../model/index.js';
+import { parsePortMac } from '../../model/index.js';
 import { badRequest } from '../errors.js';
 import { asTruth, shown, type Fields } from './attributes.js';
 
@@ -136,7 +136,7 @@ function convertedFilter(name: string, values: readonly string[]): readonly stri
     case 'ethertype':
       return values.map((text) => ['IPv4', 'IPv6'].find((one) => one.toLowerCase() === text.toLowerCase()) ?? text);
     case 'mac_address':
-      return values.map((text) => parseMac(text) ?? text);
+      return values.map((text) => parsePortMac(text) ?? text);
     default:
       return values;
   }

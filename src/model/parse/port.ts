@@ -1,7 +1,7 @@
 /** Ports. */
 import type { Prefix } from '../address.js';
 import { comparePrefixes } from '../address.js';
-import { parseMac, type Mac } from '../mac.js';
+import { parseMac, parsePortMac, type Mac } from '../mac.js';
 import { quoteValue } from '../problem.js';
 import type { AllowedAddressPair, Filtering, Network, Port, SecurityGroup } from '../topology.js';
 import { distinct, unicastAddress, unicastPrefix } from './addresses.js';
@@ -46,7 +46,7 @@ export function parsePort(fields: Fields, place: Place, context: PortContext): P
   const id = idIn(fields, place);
   const projectId = projectIn(fields, place);
   const networkId = parseNetwork(fields, projectId, place, context);
-  const mac = requiredMac(field(fields, 'mac_address'), place.key('mac_address'));
+  const mac = portMac(field(fields, 'mac_address'), place.key('mac_address'));
   if (id === undefined || networkId === undefined || mac === undefined) return undefined;
   const deviceOwner = textIn(fields, 'device_owner', place);
   const fixedIps = parseFixedIps(fields, place);
@@ -110,7 +110,14 @@ function parseNetwork(fields: Fields, projectId: string, place: Place, context: 
   return context.networks.known(value, projectId, place.key('network_id')) ?? value;
 }
 
-function requiredMac(value: unknown, place: Place): Mac | undefined {
+function portMac(value: unknown, place: Place): Mac | undefined {
+  const mac = typeof value === 'string' ? parsePortMac(value) : undefined;
+  return mac ?? place.badValue(value, 'a MAC address of a port (fa:16:3e:00:00:01)');
+}
+
+/** The port's own, or another device's. */
+function pairMac(value: unknown, own: Mac, place: Place): Mac | undefined {
+  if (typeof value === 'string' && parsePortMac(value) === own) return own;
   const mac = typeof value === 'string' ? parseMac(value) : undefined;
   return mac ?? place.badValue(value, 'a unicast MAC address (fa:16:3e:00:00:01)');
 }
@@ -125,7 +132,7 @@ function parseFixedIps(fields: Fields, place: Place): readonly Prefix[] {
   return [...distinct(addresses)].sort(comparePrefixes);
 }
 
-function parsePairs(fields: Fields, portMac: Mac, place: Place): readonly AllowedAddressPair[] {
+function parsePairs(fields: Fields, own: Mac, place: Place): readonly AllowedAddressPair[] {
   const pairs = new Map<string, AllowedAddressPair>();
   for (const { fields: entry, place: at } of objectsIn(
     field(fields, 'allowed_address_pairs'),
@@ -133,7 +140,7 @@ function parsePairs(fields: Fields, portMac: Mac, place: Place): readonly Allowe
   )) {
     reportUnknownFields('allowed address pair', entry, at);
     const macValue = field(entry, 'mac_address');
-    const mac = macValue === undefined || macValue === null ? portMac : requiredMac(macValue, at.key('mac_address'));
+    const mac = macValue === undefined || macValue === null ? own : pairMac(macValue, own, at.key('mac_address'));
     const prefix = unicastPrefix(field(entry, 'ip_address'), at.key('ip_address'));
     if (mac === undefined || prefix === undefined) continue;
     // Neutron keeps 10.0.0.1 and 10.0.0.1/32 apart; they allow the same.
@@ -196,7 +203,7 @@ export function wasThatPort({ fields, place }: Item, port: Port): boolean {
   const { devices, hosts } = claimedPlaces(fields, undefined, place);
   if (devices.includes(port.device) && hosts.includes(port.host ?? '')) return true;
   const value = field(fields, 'mac_address');
-  const mac = typeof value === 'string' ? parseMac(value) : undefined;
+  const mac = typeof value === 'string' ? parsePortMac(value) : undefined;
   return mac === port.mac && field(fields, 'network_id') === port.networkId;
 }
 

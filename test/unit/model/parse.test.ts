@@ -189,16 +189,29 @@ describe('a rule', () => {
 const PORT: Fields = { id: 'port-0000-0001', mac_address: 'fa:16:3e:00:00:01', network_id: 'n', security_groups: [] };
 
 describe('a port', () => {
+  it('may have a MAC with the group bit, as in Neutron, and pairs with that one', () => {
+    const mac = '11:22:33:44:55:66';
+    const pairs = [{ ip_address: '10.0.0.9', mac_address: '11-22-33-44-55-66' }, { ip_address: '10.0.0.8' }];
+    const { topology, problems } = parse({ ports: [{ ...PORT, mac_address: mac, allowed_address_pairs: pairs }] });
+    expect(problems).toEqual([]);
+    expect(topology.ports.get('port-0000-0001')?.allowedAddressPairs.map((pair) => pair.mac)).toEqual([mac, mac]);
+  });
+
   it.each<[string, Fields, string]>([
     [
       'no MAC',
       { mac_address: undefined },
-      't.yaml: ports[0].mac_address: missing: a unicast MAC address (fa:16:3e:00:00:01)',
+      't.yaml: ports[0].mac_address: missing: a MAC address of a port (fa:16:3e:00:00:01)',
     ],
     [
-      'a multicast MAC',
-      { mac_address: '01:00:5e:00:00:01' },
-      't.yaml: ports[0].mac_address: "01:00:5e:00:00:01" is not a unicast MAC address (fa:16:3e:00:00:01)',
+      'the broadcast MAC',
+      { mac_address: 'ff:ff:ff:ff:ff:ff' },
+      't.yaml: ports[0].mac_address: "ff:ff:ff:ff:ff:ff" is not a MAC address of a port (fa:16:3e:00:00:01)',
+    ],
+    [
+      'the MAC of a group in a pair',
+      { allowed_address_pairs: [{ ip_address: '10.0.0.9', mac_address: '01:00:5e:00:00:01' }] },
+      't.yaml: ports[0].allowed_address_pairs[0].mac_address: "01:00:5e:00:00:01" is not a unicast MAC address (fa:16:3e:00:00:01)',
     ],
     [
       'a fixed IP that is a prefix',
