@@ -90,16 +90,18 @@ describe('one member', () => {
   it('a commit of more than etcd takes at once is one commit, and so is a record longer than a value may be', async () => {
     const etcd = await cluster();
     const [one, other] = [await opened(etcd.url()), await opened(etcd.url())];
-    const heard = heardOf(other, 0);
+    const [own, heard] = [heardOf(one, 0), heardOf(other, 0)];
+    const told = async (count: number): Promise<void> =>
+      eventually(() => [own, heard].every(({ commits }) => commits.length === count));
     const many = Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`k${index}`, { index }]));
     expect(await one.commit(0, changes(many))).toBe(1);
     const long = Array.from(
       { length: 200_000 },
       (_, index) => `10.${index >> 16}.${(index >> 8) & 255}.${index & 255} "ü😀"`,
     );
-    await eventually(() => heard.commits.length === 1);
+    await told(1);
     expect(await one.commit(1, changes({ long, k0: undefined }))).toBe(2);
-    await eventually(() => heard.commits.length === 2);
+    await told(2);
     expect(heard.commits.map((commit) => commit.changes.size)).toEqual([1000, 2]);
     expect(heard.commits[1]?.changes.get('long')).toEqual(long);
     const fresh = await EtcdStore.open(parseEtcdAddress(etcd.url()), {});
@@ -107,7 +109,7 @@ describe('one member', () => {
     const { entries, revision } = await fresh.load();
     expect([revision, entries.size, entries.get('long'), entries.get('k0')]).toEqual([2, 1000, long, undefined]);
     expect(await one.commit(2, changes({ long: 'short' }))).toBe(3);
-    await eventually(() => heard.commits.length === 3);
+    await told(3);
     expect(etcd.ctl('get', '--prefix', '--keys-only', '/portcullis/p').trim()).toBe('');
   });
 
