@@ -252,7 +252,8 @@ export class EtcdClient {
       this.#connection = undefined;
       this.#member = (this.#member + 1) % this.address.endpoints.length;
     }
-    return new EtcdError(failure, `${endpoint}: ${error.details === '' ? error.message : error.details}`);
+    const [what = ''] = (error.details === '' ? error.message : error.details).split(' Resolution note:');
+    return new EtcdError(failure, `${endpoint}: ${what}`);
   }
 }
 

@@ -73,6 +73,7 @@ export class EtcdStore implements Store {
   /** Why nothing can be read or written at the moment, as far as is known. */
   #trouble: string | undefined;
   #isProbing = false;
+  #isLoaded = false;
   readonly #closing = new AbortController();
 
   private constructor(
@@ -208,7 +209,8 @@ export class EtcdStore implements Store {
   #setTrouble(trouble: string | undefined): void {
     const isNews = (trouble === undefined) !== (this.#trouble === undefined);
     this.#trouble = trouble;
-    if (isNews) this.report(trouble);
+    // Whoever opens it is told by what is thrown.
+    if (isNews && this.#isLoaded) this.report(trouble);
   }
 
   #key(name: string): Buffer {
@@ -255,6 +257,7 @@ export class EtcdStore implements Store {
     this.#recent.clear();
     this.#seen = at;
     this.#setTrouble(undefined);
+    this.#isLoaded = true;
     this.#follow(epoch, BACKOFF.first);
     await this.#sweepParts();
     const isNew = head.revision === 0;
