@@ -70,8 +70,9 @@ export class EtcdStore implements Store {
   #stopWatch: () => void = () => undefined;
   /** Counts loads: what a watch from before one tells is of the past. */
   #epoch = 0;
-  /** Why nothing can be read or written at the moment, as far as is known. */
+  /** Why nothing can be read or written at the moment, as far as is known; and why nothing can be written. */
   #trouble: string | undefined;
+  #full: string | undefined;
   #isProbing = false;
   #isLoaded = false;
   readonly #closing = new AbortController();
@@ -142,7 +143,12 @@ export class EtcdStore implements Store {
         await this.#attempt(async () => this.#transaction([deletion(this.#key(`parts/${by}/`), true)]));
         return await this.#conflict();
       }
-      await this.#carryOut(head, printHead(head), batches);
+      try {
+        await this.#carryOut(head, printHead(head), batches);
+      } catch (error) {
+        // It is decided: who comes next carries it out.
+        throw this.#asUnknown(error);
+      }
       return base + 1;
     } catch (error) {
       throw this.#asStoreError(error);
@@ -187,11 +193,19 @@ export class EtcdStore implements Store {
 
   probe(): void {
     this.look();
+    const full = this.#full;
+    this.#probe();
+    if (full !== undefined) throw new StoreError(full);
+  }
+
+  /** What comes of it is known the next time. */
+  #probe(): void {
     if (this.#isProbing) return;
     this.#isProbing = true;
     this.#transaction([put(this.#key('probe'), '')])
       .then(() => {
         this.#setTrouble(undefined);
+        this.#full = undefined;
       })
       .catch((error: unknown) => this.#asStoreError(error))
       .finally(() => (this.#isProbing = false));
@@ -320,7 +334,7 @@ export class EtcdStore implements Store {
     const key = this.#key('head');
     const { text } = before;
     const answers = { unknown: 0 };
-    const { succeeded } = await this.#attempt(
+    const isWritten = this.#attempt(
       async () =>
         this.#client.txn({
           compare: [
@@ -333,7 +347,16 @@ export class EtcdStore implements Store {
         }),
       () => answers.unknown++,
     );
-    return succeeded || (answers.unknown > 0 && (await this.#wasDecided(by, before.head)));
+    try {
+      const { succeeded } = await isWritten;
+      if (succeeded) this.#full = undefined;
+      return succeeded || (answers.unknown > 0 && (await this.#wasDecided(by, before.head)));
+    } catch (error) {
+      if (answers.unknown === 0) throw error;
+      // A later try was refused: an earlier one may be under way still, or done.
+      if (await this.#wasDecided(by, before.head)) return true;
+      throw this.#asUnknown(error);
+    }
   }
 
   /** Whether a commit on top of a head was ours, though nobody said so. */
@@ -510,6 +533,10 @@ export class EtcdStore implements Store {
     for (const { onCommit } of [...this.#watchers]) onCommit(commit);
   }
 
+  #asUnknown(error: unknown): UnknownOutcome {
+    return new UnknownOutcome(this.#asStoreError(error).message);
+  }
+
   #ofAnotherTime(): StoreError {
     return new StoreError(`${this.name}: it is of another time: its revision is older than one that was known`);
   }
@@ -519,7 +546,8 @@ export class EtcdStore implements Store {
     if (error instanceof StoreError) return error;
     const message = `${this.name}: ${error instanceof Error ? error.message : String(error)}`;
     if (!(error instanceof EtcdError)) return new StoreError(message);
-    if (error.failure !== 'refused') this.#setTrouble(message);
+    if (error.failure === 'full') this.#full = message;
+    else if (error.failure !== 'refused') this.#setTrouble(message);
     return error.failure === 'unreachable' ? new UnknownOutcome(message) : new StoreError(message);
   }
 }
