@@ -229,8 +229,9 @@ describe('one member', () => {
     store: EtcdStore,
     own: { readonly commits: readonly Commit[] },
     before: () => void,
+    bytes = 300_000,
   ): Promise<StoreError> {
-    const text = 'x'.repeat(300_000);
+    const text = 'x'.repeat(bytes);
     for (let isInDoubt = false; ;) {
       if (!isInDoubt) before();
       const base = own.commits.length;
@@ -274,10 +275,13 @@ describe('one member', () => {
     const proxy = await CutProxy.start(etcd.url());
     toEnd.push(async () => proxy.end());
     const store = await opened(proxy.url);
-    // The one that makes it full is done, and the answer lost; asked again, etcd is full.
-    const said = await fill(store, heardOf(store, 0), () => {
-      proxy.cutAtNextAnswer();
-    });
+    const own = heardOf(store, 0);
+    while (statusOf(etcd).dbSize < 1_700_000) {
+      expect(await store.commit(own.commits.length, changes({ filler: 'x'.repeat(100_000) }))).toBeTypeOf('number');
+      await eventually(async () => own.commits.length === (await store.newest()));
+    }
+    // The one that makes it full is done, and the answer lost; asked again, etcd is full. Small: nothing is said before it is done.
+    const said = await fill(store, own, () => proxy.cutAtNextAnswer(), 5000);
     expect(said.message).toContain('space exceeded');
   });
 });
@@ -333,11 +337,21 @@ describe('who may', () => {
   });
 });
 
-function latest(etcd: Etcd): number {
-  const status = JSON.parse(etcd.ctl('endpoint', 'status', '--write-out=json')) as readonly {
-    readonly Status: { readonly header: { readonly revision: number } };
+interface EtcdStatus {
+  readonly header: { readonly revision: number };
+  readonly dbSize: number;
+}
+
+function statusOf(etcd: Etcd): EtcdStatus {
+  const [first] = JSON.parse(etcd.ctl('endpoint', 'status', '--write-out=json')) as readonly {
+    readonly Status: EtcdStatus;
   }[];
-  return status[0]?.Status.header.revision ?? 0;
+  if (first === undefined) throw new Error('etcd says no status');
+  return first.Status;
+}
+
+function latest(etcd: Etcd): number {
+  return statusOf(etcd).header.revision;
 }
 
 describe('three members', () => {
