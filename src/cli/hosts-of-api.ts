@@ -50,11 +50,13 @@ export async function hostsOf(args: ApiUrlArguments): Promise<HostsAnswer> {
   }
 }
 
-/** Why a revision is not in force on a host that is alive; undefined when it is. */
+/** Why a revision is not in force on a host that is alive, for each of its ports; undefined when it is. */
 export function whyNotThere(host: HostLine, revision: number): string | undefined {
   if (host.revision === null) return host.trouble ?? 'nothing is in force yet';
   if (host.revision < revision) {
     return `it has revision ${host.revision.toString()}${host.trouble === null ? '' : `: ${host.trouble}`}`;
   }
-  return host.enforced ? undefined : (host.trouble ?? 'nothing is enforced');
+  if (!host.enforced) return host.trouble ?? 'nothing is enforced';
+  const [refused] = host.refused;
+  return refused === undefined ? undefined : `the kernel refuses port ${refused.port}: ${refused.why}`;
 }

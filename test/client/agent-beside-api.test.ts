@@ -56,7 +56,7 @@ it('an agent beside the API follows it, stays as it is while it is gone, and goe
     });
   await typed('openstack network create net');
   await typed(`openstack port create --network net --host ${HOST} p1`);
-  await says('the first port to be enforced', /absent +enforced +p1/);
+  await says('the first port to be enforced', /absent +enforced +p1/, /source api:.*, revision \d+ in force/);
   await cloud.killApi();
   expect(await says('the agent to say that its source is gone', /STALE/)).toMatch(/^enforced/);
   await cloud.startApi();

@@ -43,7 +43,7 @@ function lineOf(host: HostLine, why: string | undefined): string {
     ...(host.behind_seconds === null || host.behind_seconds === 0
       ? []
       : [`behind for ${host.behind_seconds.toString()} s`]),
-    ...host.refused.map(({ port, why: reason }) => `port ${port} refused: ${reason}`),
+    ...host.refused.slice(1).map(({ port }) => `port ${port} is refused, too`),
     ...(host.isolated === 0 ? [] : [`${host.isolated.toString()} bad objects`]),
     ...(host.drift === 0 ? [] : [`${host.drift.toString()} changes by others`]),
   ];

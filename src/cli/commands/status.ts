@@ -67,12 +67,13 @@ function isEveryPortAbsent({ ports }: AgentStatus): boolean {
 
 function render(status: AgentStatus, isEveryPortShown: boolean): readonly string[] {
   const { source, lastTransaction: last, drift, flows, watching } = status;
+  const revision = source.revision === undefined ? '' : `, revision ${source.revision.toString()} in force`;
   return [
     headline(status),
     ...abnormal(status),
     `host ${status.host}, ${status.backend}, ${status.datapath}, process ${status.pid.toString()} since ${status.startedAt}`,
     source.staleSince === undefined
-      ? `source ${source.name}, read at ${source.readAt ?? 'no time yet'}`
+      ? `source ${source.name}, read at ${source.readAt ?? 'no time yet'}${revision}`
       : colours.red(`source ${source.name}: STALE since ${source.staleSince}, the last good state stays`),
     ...shownOf(source.problems).map((problem) => `  ${problem}`),
     last === undefined
