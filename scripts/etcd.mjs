@@ -9,14 +9,14 @@ import { pathToFileURL } from 'node:url';
 const PACKAGES = ['etcd-server', 'etcd-client'];
 const PROGRAMS = ['etcd', 'etcdctl'];
 
-/** Why no etcd can be had here; undefined when one can. */
+/** Why no etcd can be had here; undefined when one can, and is there. */
 export function etcdObstacle(cache) {
-  if (installed() !== undefined || existsSync(place(cache))) return undefined;
-  for (const program of ['apt-get', 'dpkg-deb']) {
-    if (spawnSync('which', [program], { stdio: 'ignore' }).status !== 0)
-      return `missing program: etcd, and ${program} to fetch it`;
+  try {
+    fetchEtcd(cache);
+    return undefined;
+  } catch (error) {
+    return `no etcd is here, and Debian's packages ${PACKAGES.join(' and ')} cannot be fetched: ${error.message}`;
   }
-  return undefined;
 }
 
 /** The folder of the programs, fetched once into `cache`. Throws when there is none to fetch. */
