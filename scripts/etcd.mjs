@@ -48,7 +48,9 @@ function place(cache) {
 }
 
 function installed() {
-  const folders = PROGRAMS.map((name) => dirname(spawnSync('which', [name], { encoding: 'utf8' }).stdout.trim()));
+  const folders = PROGRAMS.map((name) =>
+    dirname((spawnSync('which', [name], { encoding: 'utf8' }).stdout ?? '').trim()),
+  );
   return folders.every((folder) => folder !== '.' && folder === folders[0]) ? folders[0] : undefined;
 }
 
