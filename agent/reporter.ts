@@ -4,12 +4,15 @@ import type { HostReport } from '../src/sources/host-report.js';
 /** Between two looks, and between two reports that say the same; in milliseconds. */
 const LOOK_EVERY = 1000;
 const SAY_EVERY = 10_000;
+const AFTER_FAILURE = 5000;
 
 export class Reporter {
   #timer: NodeJS.Timeout | undefined;
   #said: string | undefined;
   #saidAt = -Infinity;
   #isSaying = false;
+  /** After a try in vain: an older API knows no reports. */
+  #quietUntil = -Infinity;
 
   /** @param say rejects when it was not heard: it is said again. */
   constructor(
@@ -27,7 +30,7 @@ export class Reporter {
   }
 
   async #look(): Promise<void> {
-    if (this.#isSaying) return;
+    if (this.#isSaying || performance.now() < this.#quietUntil) return;
     const report = this.report();
     const text = JSON.stringify(report);
     if (text === this.#said && performance.now() - this.#saidAt < SAY_EVERY) return;
@@ -39,6 +42,7 @@ export class Reporter {
     } catch {
       // Whoever cannot be told cannot be followed either: the source says so.
       this.#said = undefined;
+      this.#quietUntil = performance.now() + AFTER_FAILURE;
     } finally {
       this.#isSaying = false;
     }
