@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { parseEtcdAddress } from '../../src/etcd/address.js';
 import { Database } from '../../src/api/database.js';
 import { EtcdStore } from '../../src/api/store/etcd.js';
@@ -287,7 +287,10 @@ describe('one member', () => {
 });
 
 describe('who may', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'portcullis-etcd-files-'));
+  let folder: string;
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'portcullis-etcd-files-'));
+  });
   const file = (name: string, content: string): string => {
     writeFileSync(join(folder, name), content, { mode: 0o600 });
     return join(folder, name);
