@@ -17,18 +17,17 @@ import {
   type Head,
   type Write,
 } from './etcd-format.js';
-import { Recent } from './recent.js';
 import { checkSchema, SCHEMA } from './schema.js';
 import {
   StoreError,
   UnknownOutcome,
   type Changes,
-  type Commit,
   type Json,
   type Snapshot,
   type Store,
   type WatchListener,
 } from './store.js';
+import { Watchers } from './watchers.js';
 
 /** Records of one answer, and long values of one. */
 const PAGE = 1000;
@@ -55,8 +54,7 @@ export class EtcdStore implements Store {
   readonly name: string;
   readonly isShared = true;
   readonly #client: EtcdClient;
-  readonly #watchers = new Set<WatchListener>();
-  readonly #recent = new Recent<Commit>();
+  readonly #watchers = new Watchers();
   #identity: string | undefined;
   #clusterId: string | undefined;
   /** The head as it was seen last, and its text; undefined where there is none yet. */
@@ -166,14 +164,7 @@ export class EtcdStore implements Store {
   }
 
   watch(revision: number, listener: WatchListener): () => void {
-    const missed = this.#recent.after(revision, this.#head.revision);
-    if (missed === undefined) {
-      listener.onGap();
-      return () => undefined;
-    }
-    for (const commit of missed) listener.onCommit(commit);
-    this.#watchers.add(listener);
-    return () => this.#watchers.delete(listener);
+    return this.#watchers.watch(revision, this.#head.revision, listener);
   }
 
   async newest(): Promise<number> {
@@ -215,7 +206,7 @@ export class EtcdStore implements Store {
     this.#closing.abort();
     this.#epoch++;
     this.#stopWatch();
-    this.#watchers.clear();
+    this.#watchers.close();
     this.#client.close();
     return Promise.resolve();
   }
@@ -268,7 +259,7 @@ export class EtcdStore implements Store {
     this.#head = head;
     this.#headText = text;
     this.#pending = new Map();
-    this.#recent.clear();
+    this.#watchers.forget();
     this.#seen = at;
     this.#setTrouble(undefined);
     this.#isLoaded = true;
@@ -490,9 +481,7 @@ export class EtcdStore implements Store {
     this.#epoch++;
     this.#stopWatch();
     this.#setTrouble(`${this.name}: ${reason}`);
-    const watchers = [...this.#watchers];
-    this.#watchers.clear();
-    for (const { onGap } of watchers) onGap();
+    this.#watchers.gap();
   }
 
   /** @param seen up to which revision of etcd everything was told. */
@@ -528,9 +517,7 @@ export class EtcdStore implements Store {
     this.#pending = new Map();
     const changes = this.#pieces.changes(written, (key) => written.get(key));
     const bytes = [...written].reduce((sum, [key, value]) => sum + key.length + (value?.length ?? 0), 0);
-    const commit: Commit = { revision: head.revision, changes, bytes };
-    this.#recent.add(commit);
-    for (const { onCommit } of [...this.#watchers]) onCommit(commit);
+    this.#watchers.tell({ revision: head.revision, changes, bytes });
   }
 
   #asUnknown(error: unknown): UnknownOutcome {

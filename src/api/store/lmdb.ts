@@ -17,9 +17,9 @@ import {
   type Store,
   type WatchListener,
 } from './store.js';
+import { Watchers } from './watchers.js';
 import { hasRoom } from './room.js';
 import { damaged, inspect } from './inspect.js';
-import { Recent } from './recent.js';
 import { checkSchema, SCHEMA } from './schema.js';
 import { digestIn, EMPTY_SUM, isSealed, seal, toggled, unseal } from './sealed.js';
 
@@ -48,8 +48,7 @@ export class LmdbStore implements Store {
   readonly #unlock: Release | undefined;
   /** The newest that this process read or wrote. */
   #known = 0;
-  readonly #recent = new Recent<Commit>();
-  readonly #watchers = new Set<WatchListener>();
+  readonly #watchers = new Watchers();
   /** The file that we have open: what its folder shows may be another one by now. */
   #file: FileIdentity;
   /** The last record that {@link look} read; undefined to begin again. */
@@ -112,7 +111,7 @@ export class LmdbStore implements Store {
   load(): Promise<Snapshot> {
     // One read transaction: a commit of another process cannot come in between.
     const transaction = this.#root.useReadTransaction();
-    this.#recent.clear();
+    this.#watchers.forget();
     try {
       const revision = this.#number(REVISION, transaction) ?? 0;
       const schema = this.#number(SCHEMA_KEY, transaction);
@@ -234,18 +233,11 @@ export class LmdbStore implements Store {
   }
 
   watch(revision: number, listener: WatchListener): () => void {
-    const missed = this.#recent.after(revision, this.#number(REVISION) ?? 0);
-    if (missed === undefined) {
-      listener.onGap();
-      return () => undefined;
-    }
-    for (const commit of missed) listener.onCommit(commit);
-    this.#watchers.add(listener);
-    return () => this.#watchers.delete(listener);
+    return this.#watchers.watch(revision, this.#number(REVISION) ?? 0, listener);
   }
 
   async close(): Promise<void> {
-    this.#watchers.clear();
+    this.#watchers.close();
     await this.#root.close();
     this.#unlock?.();
   }
@@ -253,15 +245,12 @@ export class LmdbStore implements Store {
   /** A process that our lock does not keep out (of another network namespace) wrote: what was told is not all there is. */
   #heardOfStranger(): void {
     if ((this.#number(REVISION) ?? 0) === this.#known) return;
-    const watchers = [...this.#watchers];
-    this.#watchers.clear();
-    for (const { onGap } of watchers) onGap();
+    this.#watchers.gap();
   }
 
   #remember(commit: Commit): void {
     this.#known = commit.revision;
-    this.#recent.add(commit);
-    for (const { onCommit } of [...this.#watchers]) onCommit(commit);
+    this.#watchers.tell(commit);
   }
 }
 
