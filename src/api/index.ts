@@ -18,7 +18,6 @@ export {
   type Place,
 } from './transfer.js';
 export { EtcdAddressError, isEtcdAddress, parseEtcdAddress } from '../etcd/address.js';
-export { EtcdStore } from './store/etcd.js';
 export { LmdbStore } from './store/lmdb.js';
 export { StoreError, type Store } from './store/store.js';
 export { DatabaseSource } from './topology/source.js';

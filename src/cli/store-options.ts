@@ -35,7 +35,7 @@ export async function openStore(
   use: 'serve' | 'read' = 'serve',
   report?: (trouble: string | undefined) => void,
 ): Promise<Store> {
-  const { EtcdAddressError, EtcdStore, isEtcdAddress, LmdbStore, parseEtcdAddress } = await import('../api/index.js');
+  const { EtcdAddressError, isEtcdAddress, LmdbStore, parseEtcdAddress } = await import('../api/index.js');
   const named = Object.keys(etcdOptions).filter((name) => args[name as keyof EtcdArguments] !== undefined);
   if (!isEtcdAddress(text)) {
     if (named.length > 0) throw new CommandError(EXIT.usage, `--${named[0] ?? ''}: only with a store in etcd`);
@@ -57,7 +57,10 @@ export async function openStore(
       ...(certificate === undefined ? {} : { certificate: { certFile: certificate[0], keyFile: certificate[1] } }),
       ...(user === undefined ? {} : { user: { name: user[0], passwordFile: user[1] } }),
     };
-    return await EtcdStore.open(parseEtcdAddress(text), given, report);
+    const address = parseEtcdAddress(text);
+    // Whoever has no etcd does without its libraries.
+    const { EtcdStore } = await import('../api/store/etcd.js');
+    return await EtcdStore.open(address, given, report);
   } catch (error) {
     if (error instanceof EtcdAddressError) throw new CommandError(EXIT.usage, `--store: ${error.message}`);
     throw error;
