@@ -259,17 +259,15 @@ export class Agent {
   /** What whoever the source follows is told of this host. */
   report(): HostReport {
     const { version, options } = this.settings;
-    const isEnforced = this.#isLoaded() && !options.audit && this.#switches.fault === undefined;
     const refused = [...this.#enforcer.refusals()].map(([port, why]) => ({ port, why: why.slice(0, 1000) }));
     const trouble =
-      this.#switches.fault ??
-      this.#enforcer.lastError ??
+      this.#lastError() ??
       (this.#staleSince === undefined ? undefined : (this.#problems[0] ?? 'the source cannot be used')) ??
       (options.audit ? 'audit mode: nothing is enforced' : undefined);
     return {
       version,
       revision: this.#enforcer.revisionInForce ?? null,
-      enforced: isEnforced,
+      enforced: this.#isEnforcing(),
       trouble: trouble?.slice(0, 1000) ?? null,
       ports: [...this.#enforcer.localPorts()].length,
       refused: refused.slice(0, 100),
@@ -292,10 +290,10 @@ export class Agent {
       backend,
       audit: options.audit,
       loaded: isLoaded,
-      enforced: isLoaded && !options.audit && this.#switches.fault === undefined,
+      enforced: this.#isEnforcing(),
       settled: isLoaded && this.#enforcer.isIdle && this.#sweeper.hasLooked,
       lateSince: lateFor === undefined ? undefined : agoInSeconds(lateFor),
-      lastError: this.#switches.fault ?? this.#enforcer.lastError,
+      lastError: this.#lastError(),
       leftover: this.#enforcer.leftover,
       overtaking: this.#enforcer.overtaking.filter(({ isTerminal }) => isTerminal).map(({ rule }) => rule),
       overlaps: this.#enforcer.compiler.overlaps(),
@@ -322,6 +320,15 @@ export class Agent {
   /** True while the kernel holds the policy and somebody would notice if it did not. */
   #isLoaded(): boolean {
     return this.#enforcer.isEnforced && this.#awayFor() < AWAY_AFTER;
+  }
+
+  /** True while what is loaded enforces the policy, too. */
+  #isEnforcing(): boolean {
+    return this.#isLoaded() && !this.settings.options.audit && this.#switches.fault === undefined;
+  }
+
+  #lastError(): string | undefined {
+    return this.#switches.fault ?? this.#enforcer.lastError;
   }
 
   /** For how long nobody has read notices, in milliseconds; 0 while somebody does. */

@@ -41,17 +41,16 @@ const MOST_OPTIONS = 20;
 /** Ports of the network's own services, which nobody filters. */
 const TRUSTED_OWNER = 'network:';
 
-const macAddress: Parser<string> = (value, name) => {
-  const mac = typeof value === 'string' ? parseMac(value) : undefined;
-  if (mac === undefined) throw invalidInput(name, `'${shown(value)}' is not a valid MAC address of a single device`);
-  return mac;
-};
+function macBy(parse: typeof parseMac, what: string): Parser<string> {
+  return (value, name) => {
+    const mac = typeof value === 'string' ? parse(value) : undefined;
+    if (mac === undefined) throw invalidInput(name, `'${shown(value)}' is not a ${what}`);
+    return mac;
+  };
+}
 
-const ownMacAddress: Parser<string> = (value, name) => {
-  const mac = typeof value === 'string' ? parsePortMac(value) : undefined;
-  if (mac === undefined) throw invalidInput(name, `'${shown(value)}' is not a valid MAC address`);
-  return mac;
-};
+const macAddress = macBy(parseMac, 'valid MAC address of a single device');
+const ownMacAddress = macBy(parsePortMac, 'valid MAC address');
 
 const wantedIp: Parser<WantedIp> = (value, name) => {
   if (!isObject(value)) throw invalidInput(name, `Invalid data format for fixed IP: '${shown(value)}'`);
