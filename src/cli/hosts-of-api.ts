@@ -11,6 +11,8 @@ const PATIENCE = 10_000;
 
 const HOSTS = z.object({
   revision: z.int().nonnegative(),
+  /** For how long hosts could speak there. */
+  listening_seconds: z.number(),
   hosts: z.array(
     HOST_REPORT.extend({
       host: z.string(),
@@ -48,6 +50,21 @@ export async function hostsOf(args: ApiUrlArguments): Promise<HostsAnswer> {
   } catch {
     return fail('answers something that is no list of hosts');
   }
+}
+
+/** Every live host speaks within 10 s, 15 after a failure (agent/reporter.ts): before, a list may lack some. In seconds. */
+const ALL_HAVE_SPOKEN = 20;
+
+/** Why a revision cannot be said to be in force on every live host, a line each; none when it can. */
+export function missingFrom({ hosts, listening_seconds: seconds }: HostsAnswer, revision: number): readonly string[] {
+  if (seconds < ALL_HAVE_SPOKEN) return [`the API began ${seconds.toString()} s ago: a host may not have spoken yet`];
+  const alive = hosts.filter(({ alive: isAlive }) => isAlive);
+  // Of whom nobody knows anything, nothing is said to be in force.
+  if (alive.length === 0) return ['no host reports to this API'];
+  return alive.flatMap((host) => {
+    const why = whyNotThere(host, revision);
+    return why === undefined ? [] : [`${host.host}: ${why}`];
+  });
 }
 
 /** Why a revision is not in force on a host that is alive, for each of its ports; undefined when it is. */

@@ -19,7 +19,8 @@ export function registerHosts(app: FastifyInstance, { database, hosts }: Service
   app.get('/hosts', (request) => {
     const caller = callerOf(request);
     if (!isAdmin(caller) && !isAgent(caller)) throw forbidden('rule:get_hosts');
-    return { revision: database.revision, hosts: known().list() };
+    const { listeningSeconds } = known();
+    return { revision: database.revision, listening_seconds: listeningSeconds, hosts: hosts.list() };
   });
   app.put('/hosts/:host', async (request, reply) => {
     const caller = callerOf(request);

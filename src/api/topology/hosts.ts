@@ -27,11 +27,19 @@ type Clock = () => number;
 
 export class Hosts {
   readonly #known = new Map<string, Known>();
+  readonly #begun: number;
 
   constructor(
     private readonly newest: () => number,
     private readonly now: Clock = () => performance.now(),
-  ) {}
+  ) {
+    this.#begun = now();
+  }
+
+  /** For how long hosts could speak here, in seconds: who has not spoken yet is missing in no list of a process that has just begun. */
+  get listeningSeconds(): number {
+    return Math.floor((this.now() - this.#begun) / 1000);
+  }
 
   /** @returns false where there are too many already. */
   take(host: string, report: HostReport): boolean {

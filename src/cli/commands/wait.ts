@@ -4,7 +4,6 @@ import type { CommandModule } from 'yargs';
 import { CommandError } from '../errors.js';
 import { EXIT } from '../exit-codes.js';
 import { apiUrlOptions, type ApiUrlArguments } from '../api-url-options.js';
-import type { HostsAnswer, HostLine } from '../hosts-of-api.js';
 import { say } from '../output.js';
 
 interface Arguments extends ApiUrlArguments {
@@ -43,7 +42,7 @@ export const waitCommand: CommandModule<object, Arguments> = {
     if (!(timeout >= 0 && timeout <= 86_400)) {
       throw new CommandError(EXIT.usage, `--timeout: ${timeout.toString()} is not a number of seconds (0-86400)`);
     }
-    const { hostsOf, whyNotThere } = await import('../hosts-of-api.js');
+    const { hostsOf, missingFrom } = await import('../hosts-of-api.js');
     const end = performance.now() + 1000 * timeout;
     let answer = await hostsOf(args);
     const wanted = revision ?? answer.revision;
@@ -54,7 +53,7 @@ export const waitCommand: CommandModule<object, Arguments> = {
       );
     }
     for (;;) {
-      const missing = missingFrom(answer, (host) => whyNotThere(host, wanted));
+      const missing = missingFrom(answer, wanted);
       if (missing.length === 0) break;
       if (performance.now() >= end) {
         for (const line of missing) say(line);
@@ -69,13 +68,3 @@ export const waitCommand: CommandModule<object, Arguments> = {
     say(`revision ${wanted.toString()} is in force on ${count.toString()} host${count === 1 ? '' : 's'}`);
   },
 };
-
-/** Of whom nobody knows anything, nothing is said to be in force. */
-function missingFrom({ hosts }: HostsAnswer, whyNot: (host: HostLine) => string | undefined): readonly string[] {
-  const alive = hosts.filter(({ alive: isAlive }) => isAlive);
-  if (alive.length === 0) return ['no host reports to this API'];
-  return alive.flatMap((host) => {
-    const why = whyNot(host);
-    return why === undefined ? [] : [`${host.host}: ${why}`];
-  });
-}

@@ -1,6 +1,6 @@
 /** Whether a host has a revision in force: what is not sure is not claimed. */
 import { expect, it } from 'vitest';
-import { whyNotThere, type HostLine } from '../../../src/cli/hosts-of-api.js';
+import { missingFrom, whyNotThere, type HostLine } from '../../../src/cli/hosts-of-api.js';
 
 const WELL: HostLine = {
   host: 'compute-1',
@@ -28,4 +28,18 @@ it.each<[string, Partial<HostLine>, string | undefined]>([
   ['has it, but for a port', { refused: [{ port: 'p', why: 'too long' }] }, 'the kernel refuses port p: too long'],
 ])('a host that %s', (_name, more, why) => {
   expect(whyNotThere({ ...WELL, ...more }, 7)).toBe(why);
+});
+
+it('what a process of the API that has just begun does not know yet is not claimed', () => {
+  const silent = { ...WELL, alive: false };
+  expect(missingFrom({ revision: 7, listening_seconds: 19, hosts: [WELL] }, 7)).toEqual([
+    'the API began 19 s ago: a host may not have spoken yet',
+  ]);
+  expect(missingFrom({ revision: 7, listening_seconds: 20, hosts: [WELL, silent] }, 7)).toEqual([]);
+  expect(missingFrom({ revision: 7, listening_seconds: 20, hosts: [silent] }, 7)).toEqual([
+    'no host reports to this API',
+  ]);
+  expect(missingFrom({ revision: 9, listening_seconds: 20, hosts: [WELL] }, 9)).toEqual([
+    'compute-1: it has revision 7',
+  ]);
 });
