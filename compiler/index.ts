@@ -35,7 +35,6 @@ export { readIpsets, readIptables } from './iptables/listing.js';
 export { EMPTY_PROGRAM, planIptables, type IptablesPlan, type IptablesStep } from './iptables/plan.js';
 export { printIpsets, printIptables } from './iptables/text.js';
 export type * from './iptables/types.js';
-export { readListing } from './nftables/listing.js';
 export { stateOf, type TableState } from './nftables/state.js';
 export {
   planTransaction,

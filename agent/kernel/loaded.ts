@@ -7,13 +7,13 @@
  */
 import {
   printTable,
-  readListing,
   TABLE_NAME,
   type NamedSet,
   type Table,
   type TableFamily,
   type TableState,
 } from '../../compiler/index.js';
+import { readListing } from '../../compiler/listing.js';
 import { NFT_TABLE_F_DORMANT } from '../netlink/nf-tables-header.js';
 
 /** What the rules of each chain do, in order. */

@@ -2,23 +2,7 @@
 /** The command line: finds the command, turns every end into one line and an exit code. */
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
-import { acceptCommand } from './commands/accept.js';
-import { agentCommand } from './commands/agent.js';
-import { apiCommand } from './commands/api.js';
-import { backupCommand, restoreCommand } from './commands/backup.js';
-import { baselineCommand } from './commands/baseline.js';
-import { checkCommand } from './commands/check.js';
-import { compileCommand } from './commands/compile.js';
-import { diffCommand } from './commands/diff.js';
-import { exportCommand } from './commands/export.js';
-import { explainCommand } from './commands/explain.js';
-import { flushCommand } from './commands/flush.js';
-import { hostsCommand } from './commands/hosts.js';
-import { importCommand } from './commands/import.js';
-import { releaseCommand } from './commands/release.js';
-import { statsCommand } from './commands/stats.js';
-import { statusCommand } from './commands/status.js';
-import { waitCommand } from './commands/wait.js';
+import { registerCommands } from './commands/index.js';
 import { CommandError } from './errors.js';
 import { EXIT } from './exit-codes.js';
 import { sayError } from './output.js';
@@ -31,30 +15,13 @@ const LAST_WORDS = 2000;
 const REPEATABLE: ReadonlySet<string> = new Set(['port', 'ethertype', 'device-prefix']);
 
 async function main(): Promise<void> {
-  const parser = yargs(hideBin(process.argv))
+  const args = hideBin(process.argv);
+  const parser = yargs(args)
     .scriptName('portcullis')
     // `--no-device-prefix` would be one that is named "false".
     .parserConfiguration({ 'boolean-negation': false })
     .middleware(lastOfEach, true)
     .usage('$0 <command>\n\nCompiles OpenStack security groups to nftables, loads them, and says why a packet passes.')
-    .command(compileCommand)
-    .command(diffCommand)
-    .command(checkCommand)
-    .command(explainCommand)
-    .command(agentCommand)
-    .command(apiCommand)
-    .command(importCommand)
-    .command(exportCommand)
-    .command(backupCommand)
-    .command(restoreCommand)
-    .command(statusCommand)
-    .command(hostsCommand)
-    .command(waitCommand)
-    .command(acceptCommand)
-    .command(releaseCommand)
-    .command(statsCommand)
-    .command(flushCommand)
-    .command(baselineCommand)
     .completion('completion', 'print a completion script for bash or zsh')
     .demandCommand(1, 1, 'name a command')
     .strict()
@@ -65,6 +32,7 @@ async function main(): Promise<void> {
     .fail((message: string | undefined, error: Error | undefined) => {
       throw error ?? new CommandError(EXIT.usage, `${message ?? 'wrong usage'} (portcullis --help)`);
     });
+  await registerCommands(parser, args);
   try {
     await parser.parseAsync();
   } catch (error) {

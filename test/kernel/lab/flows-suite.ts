@@ -8,10 +8,10 @@ import {
   planTransaction,
   printRuleset,
   printTransaction,
-  readListing,
   type Datapath,
   type TableState,
 } from '../../../compiler/index.js';
+import { readListing } from '../../../compiler/listing.js';
 import type { Counters } from '../../../agent/index.js';
 import { parseTopology, type Frame, type Transport } from '../../../src/model/index.js';
 import type { LabBackend } from './flavour.js';

@@ -7,10 +7,10 @@ import {
   planTransaction,
   printTables,
   printTransaction,
-  readListing,
   stateOf,
   type Datapath,
 } from '../../../compiler/index.js';
+import { readListing } from '../../../compiler/listing.js';
 import { goldenText, namedRuleset } from '../../support/golden.js';
 import { Lab } from './lab.js';
 

@@ -1,0 +1,38 @@
+/** The commands, in the order in which help lists them. Each is loaded when it is asked for: it brings its libraries along. */
+import type { Argv } from 'yargs';
+
+type Register = (parser: Argv) => Promise<Argv>;
+
+const COMMANDS: Readonly<Record<string, Register>> = {
+  compile: async (parser) => parser.command((await import('./compile.js')).compileCommand),
+  diff: async (parser) => parser.command((await import('./diff.js')).diffCommand),
+  check: async (parser) => parser.command((await import('./check.js')).checkCommand),
+  explain: async (parser) => parser.command((await import('./explain.js')).explainCommand),
+  agent: async (parser) => parser.command((await import('./agent.js')).agentCommand),
+  api: async (parser) => parser.command((await import('./api.js')).apiCommand),
+  import: async (parser) => parser.command((await import('./import.js')).importCommand),
+  export: async (parser) => parser.command((await import('./export.js')).exportCommand),
+  backup: async (parser) => parser.command((await import('./backup.js')).backupCommand),
+  restore: async (parser) => parser.command((await import('./backup.js')).restoreCommand),
+  status: async (parser) => parser.command((await import('./status.js')).statusCommand),
+  hosts: async (parser) => parser.command((await import('./hosts.js')).hostsCommand),
+  wait: async (parser) => parser.command((await import('./wait.js')).waitCommand),
+  accept: async (parser) => parser.command((await import('./accept.js')).acceptCommand),
+  release: async (parser) => parser.command((await import('./release.js')).releaseCommand),
+  stats: async (parser) => parser.command((await import('./stats.js')).statsCommand),
+  flush: async (parser) => parser.command((await import('./flush.js')).flushCommand),
+  baseline: async (parser) => parser.command((await import('./baseline.js')).baselineCommand),
+};
+
+/**
+ * Makes the command known that the arguments begin with; all of them where they begin with something else, as for help.
+ * @param args without the names of Node and of the program.
+ */
+export async function registerCommands(parser: Argv, args: readonly string[]): Promise<Argv> {
+  const [name = ''] = args;
+  const named = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  const wanted = named === undefined ? Object.values(COMMANDS) : [named];
+  let registered = parser;
+  for (const register of wanted) registered = await register(registered);
+  return registered;
+}
