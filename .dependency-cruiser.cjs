@@ -20,7 +20,7 @@ module.exports = {
       'the API knows no command line and no kernel',
     ),
     only('etcd-imports-nothing-of-ours', '^src/etcd/', '^src/etcd/', 'the client of etcd knows nothing of us'),
-    only('sources-import-model', '^src/sources/', '^(src/sources|src/model)/', 'sources read'),
+    only('sources-import-model', '^src/sources/', '^src/(sources|model|etcd)/', 'sources read'),
     only(
       'agent-imports-compiler',
       '^agent/',

@@ -9,8 +9,9 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Caller } from './caller.js';
 import { KINDS, type Kind, type RecordChange, type Records } from './records.js';
 import { keyOf, kindAndId, State, type View } from './state.js';
-import type { Changes, Commit, Json, Store } from './store/store.js';
+import type { Changes, Commit, Json, Snapshot, Store } from './store/store.js';
 import { upgrade } from './store/schema.js';
+import { NO_VIEW_CHANGES, viewChanges, type RecordPair, type ViewChanges } from './topology/host-view.js';
 import { Recent } from './store/recent.js';
 import { StoreError, UnknownOutcome } from './store/store.js';
 
@@ -205,11 +206,11 @@ export class Database {
     let rest = batch;
     for (;;) {
       const base = this.#revision;
-      const { changes, done, failed } = this.#compute(rest);
+      const { changes, views, done, failed } = this.#compute(rest);
       for (const { waiting, error } of failed) waiting.reject(error);
       rest = done;
       if (changes.size === 0) break;
-      const committed = await this.store.commit(base, changes);
+      const committed = await this.store.commit(base, changes, views);
       if (committed !== 'conflict') {
         await this.#reached(committed);
         break;
@@ -222,6 +223,7 @@ export class Database {
   /** Runs the functions on the state, notes what they change, and takes it back. */
   #compute(batch: readonly Waiting[]): {
     readonly changes: Changes;
+    readonly views: ViewChanges;
     readonly done: readonly Waiting[];
     readonly failed: readonly { readonly waiting: Waiting; readonly error: unknown }[];
   } {
@@ -242,19 +244,20 @@ export class Database {
         takeBack(this.#state, writer.undo);
       }
     }
+    const views = this.store.keepsViews ? viewChanges(pairsOf(undo, this.#state)) : NO_VIEW_CHANGES;
     takeBack(this.#state, undo);
-    return { changes, done, failed };
+    return { changes, views, done, failed };
   }
 
   async #load(): Promise<void> {
     let snapshot = await this.store.load();
-    for (
-      let changes = upgrade(this.store.name, snapshot);
-      changes !== undefined;
-      changes = upgrade(this.store.name, snapshot)
-    ) {
+    for (;;) {
+      const upgraded = upgrade(this.store.name, snapshot);
+      if (upgraded === undefined && snapshot.lacksViews !== true) break;
+      const changes = upgraded ?? new Map<string, Json>();
+      const views = this.store.keepsViews ? wholeViews(this.store.name, snapshot, changes) : NO_VIEW_CHANGES;
       // A conflict: somebody else upgrades it.
-      await this.store.commit(snapshot.revision, changes);
+      await this.store.commit(snapshot.revision, changes, views);
       snapshot = await this.store.load();
     }
     const { revision, entries } = snapshot;
@@ -312,10 +315,7 @@ export class Database {
   }
 
   #applyEntry(key: string, value: Json | undefined): readonly RecordChange[] {
-    const found = kindAndId(key);
-    if (found === undefined) throw new StoreError(`${this.store.name}: ${key} is no key of ours`);
-    // The store holds what this module wrote, of this schema or an upgraded one.
-    const change = { ...found, record: value } as RecordChange;
+    const change = changeOf(this.store.name, key, value);
     this.#state.apply(change);
     return [change];
   }
@@ -365,6 +365,32 @@ class RecordingWriter implements Writer {
     this.made.push(change);
     this.undo.push(this.state.apply(change));
   }
+}
+
+function changeOf(store: string, key: string, value: Json | undefined): RecordChange {
+  const found = kindAndId(key);
+  if (found === undefined) throw new StoreError(`${store}: ${key} is no key of ours`);
+  // The store holds what this module wrote, of this schema or an upgraded one.
+  return { ...found, record: value } as RecordChange;
+}
+
+/** Each record that was changed once: as it was before the first change, and as it is. @param undo in the order of the changes */
+function pairsOf(undo: readonly RecordChange[], now: View): readonly RecordPair[] {
+  const first = new Map<string, RecordChange>();
+  for (const change of undo) {
+    const key = keyOf(change.kind, change.id);
+    if (!first.has(key)) first.set(key, change);
+  }
+  return [...first.values()].map(({ kind, id, record }) => ({ kind, before: record, after: now.get(kind, id) }));
+}
+
+/** All that agents read, of everything with some changes. */
+function wholeViews(store: string, { entries }: Snapshot, changes: Changes): ViewChanges {
+  const pairs = [...new Map<string, Json | undefined>([...entries, ...changes])].map(([key, value]): RecordPair => {
+    const { kind, record } = changeOf(store, key, value);
+    return { kind, before: undefined, after: record };
+  });
+  return viewChanges(pairs);
 }
 
 function differences(before: View, after: View): readonly RecordChange[] {

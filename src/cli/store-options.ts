@@ -1,5 +1,7 @@
 /** Options of whatever opens a store: a folder on this machine, or etcd. */
 import type { Store } from '../api/index.js';
+import type { EtcdAddress } from '../etcd/address.js';
+import type { EtcdCredentials } from '../etcd/client.js';
 import { CommandError } from './errors.js';
 import { EXIT } from './exit-codes.js';
 
@@ -23,6 +25,42 @@ export const etcdOptions = {
   'etcd-password': { type: 'string', requiresArg: true, describe: 'a file with its password' },
 } as const;
 
+/** @param option that named it. @throws CommandError */
+export async function etcdOf(
+  option: string,
+  text: string,
+  args: EtcdArguments,
+): Promise<{ readonly address: EtcdAddress; readonly given: EtcdCredentials }> {
+  const pair = (one: keyof EtcdArguments, other: keyof EtcdArguments): readonly [string, string] | undefined => {
+    const [first, second] = [args[one], args[other]];
+    if (first === undefined && second === undefined) return undefined;
+    if (first === undefined || second === undefined) {
+      throw new CommandError(EXIT.usage, `--${one} and --${other}: both or none`);
+    }
+    return [first, second];
+  };
+  const [certificate, user] = [pair('etcd-cert', 'etcd-key'), pair('etcd-user', 'etcd-password')];
+  const caFile = args['etcd-ca'];
+  const given = {
+    ...(caFile === undefined ? {} : { caFile }),
+    ...(certificate === undefined ? {} : { certificate: { certFile: certificate[0], keyFile: certificate[1] } }),
+    ...(user === undefined ? {} : { user: { name: user[0], passwordFile: user[1] } }),
+  };
+  const { EtcdAddressError, parseEtcdAddress } = await import('../etcd/address.js');
+  try {
+    return { address: parseEtcdAddress(text), given };
+  } catch (error) {
+    if (error instanceof EtcdAddressError) throw new CommandError(EXIT.usage, `${option}: ${error.message}`);
+    throw error;
+  }
+}
+
+/** @throws CommandError where an option of etcd's is given, and etcd is not used. */
+export function refuseEtcdOptions(args: EtcdArguments): void {
+  const named = Object.keys(etcdOptions).find((name) => args[name as keyof EtcdArguments] !== undefined);
+  if (named !== undefined) throw new CommandError(EXIT.usage, `--${named}: only with a store in etcd`);
+}
+
 /**
  * @param text a folder, which is made if it is not there, or `etcd:URL`.
  * @param report is told when etcd cannot be reached, and when it can again.
@@ -35,34 +73,14 @@ export async function openStore(
   use: 'serve' | 'read' = 'serve',
   report?: (trouble: string | undefined) => void,
 ): Promise<Store> {
-  const { EtcdAddressError, isEtcdAddress, LmdbStore, parseEtcdAddress } = await import('../api/index.js');
-  const named = Object.keys(etcdOptions).filter((name) => args[name as keyof EtcdArguments] !== undefined);
+  const { isEtcdAddress } = await import('../etcd/address.js');
   if (!isEtcdAddress(text)) {
-    if (named.length > 0) throw new CommandError(EXIT.usage, `--${named[0] ?? ''}: only with a store in etcd`);
+    refuseEtcdOptions(args);
+    const { LmdbStore } = await import('../api/index.js');
     return LmdbStore.open(text, use);
   }
-  const pair = (one: keyof EtcdArguments, other: keyof EtcdArguments): readonly [string, string] | undefined => {
-    const [first, second] = [args[one], args[other]];
-    if (first === undefined && second === undefined) return undefined;
-    if (first === undefined || second === undefined) {
-      throw new CommandError(EXIT.usage, `--${one} and --${other}: both or none`);
-    }
-    return [first, second];
-  };
-  const [certificate, user] = [pair('etcd-cert', 'etcd-key'), pair('etcd-user', 'etcd-password')];
-  const caFile = args['etcd-ca'];
-  try {
-    const given = {
-      ...(caFile === undefined ? {} : { caFile }),
-      ...(certificate === undefined ? {} : { certificate: { certFile: certificate[0], keyFile: certificate[1] } }),
-      ...(user === undefined ? {} : { user: { name: user[0], passwordFile: user[1] } }),
-    };
-    const address = parseEtcdAddress(text);
-    // Whoever has no etcd does without its libraries.
-    const { EtcdStore } = await import('../api/store/etcd.js');
-    return await EtcdStore.open(address, given, report);
-  } catch (error) {
-    if (error instanceof EtcdAddressError) throw new CommandError(EXIT.usage, `--store: ${error.message}`);
-    throw error;
-  }
+  const { address, given } = await etcdOf('--store', text, args);
+  // Whoever has no etcd does without its libraries.
+  const { EtcdStore } = await import('../api/store/etcd.js');
+  return EtcdStore.open(address, given, report);
 }

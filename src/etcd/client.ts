@@ -7,6 +7,7 @@ import { Client, credentials, Metadata, status, type ServiceError } from '@grpc/
 import type { EtcdAddress } from './address.js';
 import {
   AUTHENTICATE,
+  LEASE_GRANT,
   RANGE,
   TXN,
   WATCH,
@@ -16,6 +17,7 @@ import {
   type RangeResponse,
   type TxnRequest,
   type TxnResponse,
+  type WatchRequest,
   type WatchResponse,
 } from './messages.js';
 
@@ -60,6 +62,19 @@ export interface WatchEvents {
   ) => void;
   /** Nothing more is told. Not called after the watch was ended by who began it. */
   readonly onEnd: (error: EtcdError) => void;
+}
+
+export interface StreamEvents extends Pick<WatchEvents, 'onEnd'> {
+  /** As of {@link WatchEvents}, of one of the watches. */
+  readonly onEvents: (id: number, ...rest: Parameters<WatchEvents['onEvents']>) => void;
+}
+
+export interface WatchStream {
+  /** Keys from `key` to before `rangeEnd`, from a revision of etcd's on. @returns by which it is known. */
+  add(key: Buffer, rangeEnd: Buffer, startRevision: number): number;
+  /** Nothing more is told of it. */
+  cancel(id: number): void;
+  end(): void;
 }
 
 /** For one call at one member; in milliseconds. */
@@ -109,13 +124,35 @@ export class EtcdClient {
     return this.#call(TXN, request);
   }
 
+  /** A new lease. @param seconds for how long it lives. @returns its id. @throws EtcdError */
+  async lease(seconds: number): Promise<string> {
+    return (await this.#call(LEASE_GRANT, { TTL: seconds })).ID;
+  }
+
   /**
-   * Tells of every change of keys with a prefix from a revision of etcd's on.
+   * Tells of every change of keys from `key` to before `rangeEnd`, from a revision of etcd's on.
    * @returns ends it.
    */
-  watch(prefix: Buffer, startRevision: number, { onEvents, onEnd }: WatchEvents): () => void {
+  watch(key: Buffer, rangeEnd: Buffer, startRevision: number, { onEvents, onEnd }: WatchEvents): () => void {
+    const stream = this.watches({
+      onEvents: (_, events, header, isProgress) => {
+        onEvents(events, header, isProgress);
+      },
+      onEnd,
+    });
+    stream.add(key, rangeEnd, startRevision);
+    return () => {
+      stream.end();
+    };
+  }
+
+  /** A stream of watches. One that ends, ends all. */
+  watches({ onEvents, onEnd }: StreamEvents): WatchStream {
+    let write: ((request: WatchRequest) => void) | undefined;
     let cancel = (): void => undefined;
     let isOver = false;
+    let lastId = 0;
+    const unsent: WatchRequest[] = [];
     const end = (error: EtcdError): void => {
       if (isOver) return;
       isOver = true;
@@ -133,8 +170,9 @@ export class EtcdClient {
       cancel = () => {
         stream.cancel();
       };
+      const cancelled = new Set<string>();
       stream.on('data', (response: WatchResponse) => {
-        if (isOver) return;
+        if (isOver || cancelled.has(response.watch_id)) return;
         if (response.compact_revision !== '0') {
           end(new EtcdError('compacted', `${endpoint}: compacted up to revision ${response.compact_revision}`));
         } else if (response.canceled) {
@@ -142,8 +180,8 @@ export class EtcdClient {
           this.#token = undefined;
           end(new EtcdError('denied', `${endpoint}: the watch was ended: ${response.cancel_reason}`));
         } else {
-          const { created, events, header } = response;
-          onEvents(events, header, !created && events.length === 0);
+          const { created, events, header, watch_id: id } = response;
+          onEvents(Number(id), events, header, !created && events.length === 0);
         }
       });
       stream.on('error', (error: ServiceError) => {
@@ -154,16 +192,33 @@ export class EtcdClient {
       stream.on('end', () => {
         end(new EtcdError('unreachable', `${endpoint}: the watch was ended`));
       });
-      stream.write({
-        create_request: { key: prefix, range_end: endOf(prefix), start_revision: startRevision, progress_notify: true },
-      });
+      write = (request) => {
+        if (request.cancel_request !== undefined) cancelled.add(request.cancel_request.watch_id.toString());
+        stream.write(request);
+      };
+      unsent.forEach(write);
     };
     begin().catch((error: unknown) => {
       end(error instanceof EtcdError ? error : new EtcdError('unreachable', String(error)));
     });
-    return () => {
-      isOver = true;
-      cancel();
+    const send = (request: WatchRequest): void => {
+      if (write === undefined) unsent.push(request);
+      else if (!isOver) write(request);
+    };
+    return {
+      add: (key, rangeEnd, startRevision) => {
+        const id = ++lastId;
+        const create = { key, range_end: rangeEnd, start_revision: startRevision, progress_notify: true, watch_id: id };
+        send({ create_request: create });
+        return id;
+      },
+      cancel: (id) => {
+        send({ cancel_request: { watch_id: id } });
+      },
+      end: () => {
+        isOver = true;
+        cancel();
+      },
     };
   }
 

@@ -23,14 +23,16 @@ message Compare {
 }
 message TxnRequest { repeated Compare compare = 1; repeated RequestOp success = 2; repeated RequestOp failure = 3; }
 message TxnResponse { ResponseHeader header = 1; bool succeeded = 2; repeated ResponseOp responses = 3; }
-message WatchCreateRequest { bytes key = 1; bytes range_end = 2; int64 start_revision = 3; bool progress_notify = 4; }
-message WatchProgressRequest {}
-message WatchRequest { oneof request_union { WatchCreateRequest create_request = 1; WatchProgressRequest progress_request = 3; } }
+message WatchCreateRequest { bytes key = 1; bytes range_end = 2; int64 start_revision = 3; bool progress_notify = 4; int64 watch_id = 7; }
+message WatchCancelRequest { int64 watch_id = 1; }
+message WatchRequest { oneof request_union { WatchCreateRequest create_request = 1; WatchCancelRequest cancel_request = 2; } }
 message Event { enum EventType { PUT = 0; DELETE = 1; } EventType type = 1; KeyValue kv = 2; }
 message WatchResponse {
   ResponseHeader header = 1; int64 watch_id = 2; bool created = 3; bool canceled = 4; int64 compact_revision = 5; string cancel_reason = 6;
   repeated Event events = 11;
 }
+message LeaseGrantRequest { int64 TTL = 1; }
+message LeaseGrantResponse { ResponseHeader header = 1; int64 ID = 2; int64 TTL = 3; }
 message AuthenticateRequest { string name = 1; string password = 2; }
 message AuthenticateResponse { ResponseHeader header = 1; string token = 2; }
 `;
@@ -54,6 +56,8 @@ export interface RangeRequest {
   readonly limit?: number;
   readonly revision?: number;
   readonly keys_only?: boolean;
+  /** Answered by the member that is asked, which may be behind the others. */
+  readonly serializable?: boolean;
 }
 
 export interface RangeResponse {
@@ -63,14 +67,15 @@ export interface RangeResponse {
 }
 
 export type Operation =
-  | { readonly request_put: { readonly key: Buffer; readonly value: Buffer } }
+  | { readonly request_put: { readonly key: Buffer; readonly value: Buffer; readonly lease?: string } }
   | { readonly request_delete_range: { readonly key: Buffer; readonly range_end?: Buffer } }
   | { readonly request_range: RangeRequest };
 
 export type Compare =
   | { readonly result: 'EQUAL'; readonly target: 'VALUE'; readonly key: Buffer; readonly value: Buffer }
   /** 0: there is no such key. */
-  | { readonly result: 'EQUAL'; readonly target: 'CREATE'; readonly key: Buffer; readonly create_revision: number };
+  | { readonly result: 'EQUAL'; readonly target: 'CREATE'; readonly key: Buffer; readonly create_revision: number }
+  | { readonly result: 'EQUAL'; readonly target: 'MOD'; readonly key: Buffer; readonly mod_revision: number };
 
 export interface TxnRequest {
   readonly compare: readonly Compare[];
@@ -90,12 +95,14 @@ export interface WatchRequest {
     readonly range_end: Buffer;
     readonly start_revision: number;
     readonly progress_notify: boolean;
+    readonly watch_id: number;
   };
-  readonly progress_request?: Readonly<Record<string, never>>;
+  readonly cancel_request?: { readonly watch_id: number };
 }
 
 export interface WatchResponse {
   readonly header: Header;
+  readonly watch_id: string;
   readonly created: boolean;
   readonly canceled: boolean;
   readonly compact_revision: string;
@@ -133,6 +140,12 @@ function method<Request extends object, Response>(
 export const RANGE = method<RangeRequest, RangeResponse>('/etcdserverpb.KV/Range', 'RangeRequest', 'RangeResponse');
 export const TXN = method<TxnRequest, TxnResponse>('/etcdserverpb.KV/Txn', 'TxnRequest', 'TxnResponse');
 export const WATCH = method<WatchRequest, WatchResponse>('/etcdserverpb.Watch/Watch', 'WatchRequest', 'WatchResponse');
+/** TTL in seconds. */
+export const LEASE_GRANT = method<{ readonly TTL: number }, { readonly ID: string; readonly TTL: string }>(
+  '/etcdserverpb.Lease/LeaseGrant',
+  'LeaseGrantRequest',
+  'LeaseGrantResponse',
+);
 export const AUTHENTICATE = method<{ readonly name: string; readonly password: string }, { readonly token: string }>(
   '/etcdserverpb.Auth/Authenticate',
   'AuthenticateRequest',

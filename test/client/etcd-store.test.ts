@@ -9,6 +9,7 @@ import { Database } from '../../src/api/database.js';
 import { EtcdStore } from '../../src/api/store/etcd.js';
 import { SCHEMA } from '../../src/api/store/schema.js';
 import { StoreError, UnknownOutcome, type Changes, type Commit, type Json } from '../../src/api/store/store.js';
+import { NO_VIEW_CHANGES } from '../../src/api/topology/host-view.js';
 import { CERTIFICATE, KEY } from '../support/certificate.js';
 import { eventually } from '../support/waiting.js';
 import { CutProxy } from './lab/cut-proxy.js';
@@ -52,8 +53,8 @@ describe('one member', () => {
   it('keeps what was committed, by key, over a restart of either', async () => {
     const etcd = await cluster();
     const store = await EtcdStore.open(parseEtcdAddress(etcd.url()), {});
-    expect(await store.load()).toEqual({ schema: undefined, revision: 0, entries: new Map() });
-    expect(await store.commit(0, changes({ a: 1, b: { c: 'ü' } }))).toBe(1);
+    expect(await store.load()).toEqual({ schema: undefined, revision: 0, entries: new Map(), lacksViews: false });
+    expect(await store.commit(0, changes({ a: 1, b: { c: 'ü' } }), NO_VIEW_CHANGES)).toBe(1);
     await eventually(async () => (await store.newest()) === 1);
     const { identity } = store;
     await store.close();
@@ -74,10 +75,10 @@ describe('one member', () => {
     const etcd = await cluster();
     const [one, other] = [await opened(etcd.url()), await opened(etcd.url())];
     const heard = [heardOf(one, 0), heardOf(other, 0)];
-    expect(await one.commit(0, changes({ a: 1 }))).toBe(1);
-    expect(await other.commit(0, changes({ a: 2, b: 2 }))).toBe('conflict');
+    expect(await one.commit(0, changes({ a: 1 }), NO_VIEW_CHANGES)).toBe(1);
+    expect(await other.commit(0, changes({ a: 2, b: 2 }), NO_VIEW_CHANGES)).toBe('conflict');
     await eventually(() => heard.every(({ commits }) => commits.length === 1));
-    expect(await other.commit(1, changes({ a: undefined, b: 3 }))).toBe(2);
+    expect(await other.commit(1, changes({ a: undefined, b: 3 }), NO_VIEW_CHANGES)).toBe(2);
     await eventually(() => heard.every(({ commits }) => commits.length === 2));
     for (const { commits } of heard) {
       expect(commits.map(({ revision, changes: told }) => [revision, Object.fromEntries(told)])).toEqual([
@@ -94,13 +95,13 @@ describe('one member', () => {
     const told = async (count: number): Promise<void> =>
       eventually(() => [own, heard].every(({ commits }) => commits.length === count));
     const many = Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`k${index}`, { index }]));
-    expect(await one.commit(0, changes(many))).toBe(1);
+    expect(await one.commit(0, changes(many), NO_VIEW_CHANGES)).toBe(1);
     const long = Array.from(
       { length: 200_000 },
       (_, index) => `10.${index >> 16}.${(index >> 8) & 255}.${index & 255} "ü😀"`,
     );
     await told(1);
-    expect(await one.commit(1, changes({ long, k0: undefined }))).toBe(2);
+    expect(await one.commit(1, changes({ long, k0: undefined }), NO_VIEW_CHANGES)).toBe(2);
     await told(2);
     expect(heard.commits.map((commit) => commit.changes.size)).toEqual([1000, 2]);
     expect(heard.commits[1]?.changes.get('long')).toEqual(long);
@@ -108,7 +109,7 @@ describe('one member', () => {
     toEnd.push(async () => fresh.close());
     const { entries, revision } = await fresh.load();
     expect([revision, entries.size, entries.get('long'), entries.get('k0')]).toEqual([2, 1000, long, undefined]);
-    expect(await one.commit(2, changes({ long: 'short' }))).toBe(3);
+    expect(await one.commit(2, changes({ long: 'short' }), NO_VIEW_CHANGES)).toBe(3);
     await told(3);
     expect(etcd.ctl('get', '--prefix', '--keys-only', '/portcullis/p').trim()).toBe('');
   });
@@ -123,7 +124,7 @@ describe('one member', () => {
       const before = heard.commits.length;
       const dying = await opened(etcd.url());
       const names = Array.from({ length: 2000 }, (_, index) => [`${round}-${index}`, { index }] as const);
-      const commit = dying.commit(before, changes(Object.fromEntries(names))).catch(() => undefined);
+      const commit = dying.commit(before, changes(Object.fromEntries(names)), NO_VIEW_CHANGES).catch(() => undefined);
       await setTimeout((round * 17) % 300);
       await dying.close();
       await commit;
@@ -136,7 +137,7 @@ describe('one member', () => {
       expect([undefined, 2000]).toContain(own?.changes.size);
       if (isHalfway) expect(own?.changes.size).toBe(2000);
       found.add(own === undefined ? 'nothing' : isHalfway ? 'all, carried out by another' : 'all');
-      expect(await near.commit(now, changes({ after: round }))).toBe(now + 1);
+      expect(await near.commit(now, changes({ after: round }), NO_VIEW_CHANGES)).toBe(now + 1);
       await eventually(() => heard.commits.length === now + 1);
       await next.close();
     }
@@ -151,7 +152,7 @@ describe('one member', () => {
     for (let revision = 0; revision < 10; revision++) {
       // Whatever etcd says next is lost with the connection, though it has taken what was asked.
       proxy.cutAtNextAnswer();
-      expect(await store.commit(revision, changes({ a: revision }))).toBe(revision + 1);
+      expect(await store.commit(revision, changes({ a: revision }), NO_VIEW_CHANGES)).toBe(revision + 1);
       const told = heardOf(store, revision);
       await eventually(() => told.commits.length > 0 || told.gaps > 0);
     }
@@ -165,7 +166,7 @@ describe('one member', () => {
     const [far, near] = [await opened(proxy.url), await opened(etcd.url())];
     const [heard, own] = [heardOf(far, 0), heardOf(near, 0)];
     for (let revision = 0; revision < 40; revision++) {
-      expect(await near.commit(revision, changes({ a: revision }))).toBe(revision + 1);
+      expect(await near.commit(revision, changes({ a: revision }), NO_VIEW_CHANGES)).toBe(revision + 1);
       if (revision % 3 === 0) proxy.cut();
       await eventually(() => own.commits.length === revision + 1);
     }
@@ -182,7 +183,7 @@ describe('one member', () => {
     const [heard, own] = [heardOf(far, 0), heardOf(near, 0)];
     await proxy.refuse();
     for (let revision = 0; revision < 20; revision++) {
-      await near.commit(revision, changes({ [`k${revision}`]: revision }));
+      await near.commit(revision, changes({ [`k${revision}`]: revision }), NO_VIEW_CHANGES);
       await eventually(() => own.commits.length === revision + 1);
     }
     etcd.ctl('compact', latest(etcd).toString());
@@ -191,7 +192,7 @@ describe('one member', () => {
     const { revision, entries } = await far.load();
     expect([revision, entries.size]).toEqual([20, 20]);
     const after = heardOf(far, 20);
-    await near.commit(20, changes({ last: true }));
+    await near.commit(20, changes({ last: true }), NO_VIEW_CHANGES);
     await eventually(() => after.commits.length === 1);
   });
 
@@ -236,7 +237,7 @@ describe('one member', () => {
       if (!isInDoubt) before();
       const base = own.commits.length;
       const answer: unknown = await store
-        .commit(base, changes({ [`k${base}`]: text }))
+        .commit(base, changes({ [`k${base}`]: text }), NO_VIEW_CHANGES)
         .catch((error: unknown) => error);
       // What was done is there; what was refused is not.
       if (typeof answer === 'number') expect(answer).toBe(base + 1);
@@ -267,7 +268,7 @@ describe('one member', () => {
     makeRoom();
     for (let key = 0; key < revision; key++) etcd.ctl('del', `/portcullis/records/k${key}`);
     makeRoom();
-    expect(await store.commit(revision, changes({ last: true }))).toBe(revision + 1);
+    expect(await store.commit(revision, changes({ last: true }), NO_VIEW_CHANGES)).toBe(revision + 1);
   });
 
   it('a no to what was asked again does not say that it was not done the first time', async () => {
@@ -277,7 +278,9 @@ describe('one member', () => {
     const store = await opened(proxy.url);
     const own = heardOf(store, 0);
     while (statusOf(etcd).dbSize < 1_700_000) {
-      expect(await store.commit(own.commits.length, changes({ filler: 'x'.repeat(100_000) }))).toBeTypeOf('number');
+      expect(
+        await store.commit(own.commits.length, changes({ filler: 'x'.repeat(100_000) }), NO_VIEW_CHANGES),
+      ).toBeTypeOf('number');
       await eventually(async () => own.commits.length === (await store.newest()));
     }
     // The one that makes it full is done, and the answer lost; asked again, etcd is full. Small: nothing is said before it is done.
@@ -312,7 +315,7 @@ describe('who may', () => {
     const store = await EtcdStore.open(address, given);
     toEnd.push(async () => store.close());
     await store.load();
-    expect(await store.commit(0, changes({ a: 1 }))).toBe(1);
+    expect(await store.commit(0, changes({ a: 1 }), NO_VIEW_CHANGES)).toBe(1);
   });
 
   it('a password: a wrong one is refused, and a token that etcd has forgotten is asked for anew', async () => {
@@ -329,7 +332,7 @@ describe('who may', () => {
     await store.load();
     const heard = heardOf(store, 0);
     for (let revision = 0; revision < 3; revision++) {
-      expect(await store.commit(revision, changes({ a: revision }))).toBe(revision + 1);
+      expect(await store.commit(revision, changes({ a: revision }), NO_VIEW_CHANGES)).toBe(revision + 1);
       await eventually(() => heard.commits.length === revision + 1);
       // Simple tokens go with the process.
       await etcd.kill(0);
@@ -370,10 +373,12 @@ describe('three members', () => {
         // What a database does: from what it was told, and again after a conflict.
         for (;;) {
           const base = heard[writer]?.commits.length ?? 0;
-          const answer = await store.commit(base, changes({ [key]: count })).catch((error: unknown) => {
-            if (error instanceof StoreError) return undefined;
-            throw error;
-          });
+          const answer = await store
+            .commit(base, changes({ [key]: count }), NO_VIEW_CHANGES)
+            .catch((error: unknown) => {
+              if (error instanceof StoreError) return undefined;
+              throw error;
+            });
           if (typeof answer === 'number') {
             acknowledged.push(key);
             await eventually(() => (heard[writer]?.commits.length ?? 0) >= answer);

@@ -7,6 +7,7 @@
  * | `identity` | made with the store, and never again |
  * | `records/KIND/ID` | a record as JSON; `#N` where it is longer than {@link MOST_VALUE}: then it lies in N pieces |
  * | `pieces/KIND/ID/NNNNNN` | a piece of it |
+ * | `view`, `view/…`, `reports/…` | for agents: sources/etcd/layout.ts; written by the commit that changes what it shows |
  * | `parts/COMMIT/NNNNNN` | a part of a commit that is larger than one transaction of etcd: a list of {@link Write} |
  *
  * etcd takes 128 operations and 1.5 MiB a transaction at most (`--max-txn-ops`, `--max-request-bytes`). A larger commit is written as
@@ -14,6 +15,8 @@
  * when the head has its revision. Who finds one that was left halfway carries it out to its end.
  */
 import { z } from 'zod';
+import { VIEW } from '../../sources/etcd/layout.js';
+import type { ViewChanges } from '../topology/host-view.js';
 import type { Changes, Json } from './store.js';
 
 /** In bytes, of UTF-8; so that a few of them and what is around them go into one request. */
@@ -66,6 +69,10 @@ function jsonOf(text: string): unknown {
   }
 }
 
+/** As what is below {@link VIEW} is written; another one is written anew. */
+export const VIEW_VERSION = '1';
+export const VIEW_VERSION_KEY = 'view';
+
 export const RECORDS = 'records/';
 export const PIECES = 'pieces/';
 
@@ -82,8 +89,27 @@ export function writesOf(changes: Changes, piecesBefore: (key: string) => number
   });
 }
 
+/**
+ * What a commit writes, in transactions of etcd. Of one that takes several, the first ones mark what agents see of it, so that each
+ * knows before it sees anything else that there is more to come; the last ones mark it again, so that each knows that it has all of it.
+ * @param by the commit's name.
+ */
+export function transactionsOf(
+  by: string,
+  records: readonly Write[],
+  { writes, touched, gone }: ViewChanges,
+): readonly (readonly Write[])[] {
+  const content: readonly Write[] = [...[...writes].map(([key, text]): Write => [VIEW + key, text]), ...records];
+  const marks = [...touched].map((scope): Write => [VIEW + scope, by]);
+  const ends = [...gone].map((scope): Write => [VIEW + scope, undefined]);
+  const whole = batchesOf([...marks, ...ends, ...content]);
+  if (whole.length <= 1) return whole;
+  const first = [...marks, ...[...gone].map((scope): Write => [VIEW + scope, by])];
+  return [...batchesOf(first), ...batchesOf(content), ...batchesOf([...marks, ...ends])];
+}
+
 /** Writes that go into one transaction of etcd each. */
-export function batchesOf(writes: readonly Write[]): readonly (readonly Write[])[] {
+function batchesOf(writes: readonly Write[]): readonly (readonly Write[])[] {
   const batches: Write[][] = [];
   let bytes = Infinity;
   for (const write of writes) {

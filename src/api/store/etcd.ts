@@ -4,8 +4,8 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { EtcdAddress } from '../../etcd/address.js';
 import { EtcdClient, EtcdError, endOf, type EtcdCredentials } from '../../etcd/client.js';
 import type { Operation, TxnResponse, WatchResponse } from '../../etcd/messages.js';
+import type { ViewChanges } from '../topology/host-view.js';
 import {
-  batchesOf,
   Pieces,
   PIECES,
   printHead,
@@ -13,6 +13,9 @@ import {
   readHead,
   readPart,
   RECORDS,
+  transactionsOf,
+  VIEW_VERSION,
+  VIEW_VERSION_KEY,
   writesOf,
   type Head,
   type Write,
@@ -53,12 +56,15 @@ const NO_HEAD: Head = { revision: 0, schema: SCHEMA, by: '' };
 export class EtcdStore implements Store {
   readonly name: string;
   readonly isShared = true;
+  readonly keepsViews = true;
   readonly #client: EtcdClient;
   readonly #watchers = new Watchers();
   #identity: string | undefined;
   #clusterId: string | undefined;
   /** The head as it was seen last, and its text; undefined where there is none yet. */
   #head: Head = NO_HEAD;
+  /** What agents read is not there, or as another version wrote it. */
+  #lacksViews = false;
   #headText: string | undefined;
   #pieces = new Pieces();
   /** What was written of a commit whose revision the head does not have yet. */
@@ -123,11 +129,13 @@ export class EtcdStore implements Store {
     }
   }
 
-  async commit(base: number, changes: Changes): Promise<number | 'conflict'> {
+  async commit(base: number, changes: Changes, views: ViewChanges): Promise<number | 'conflict'> {
     const before: KnownHead = { head: this.#head, text: this.#headText };
     if (before.head.revision !== base || before.head.next !== undefined) return this.#conflict();
-    const batches = batchesOf(writesOf(changes, (key) => this.#pieces.count(key)));
     const by = `${Date.now().toString()}-${randomUUID()}`;
+    const records = writesOf(changes, (key) => this.#pieces.count(key));
+    const version: readonly Write[] = this.#lacksViews ? [[VIEW_VERSION_KEY, VIEW_VERSION]] : [];
+    const batches = transactionsOf(by, [...records, ...version], views);
     try {
       const [only, ...more] = batches;
       if (more.length === 0) {
@@ -235,7 +243,7 @@ export class EtcdStore implements Store {
     const { succeeded, responses } = await this.#attempt(async () =>
       this.#client.txn({
         compare: [{ result: 'EQUAL', target: 'CREATE', key, create_revision: 0 }],
-        success: [put(key, randomUUID()), { request_range: { key } }],
+        success: [put(key, randomUUID()), { request_range: { key } }, put(this.#key(VIEW_VERSION_KEY), VIEW_VERSION)],
         failure: [{ request_range: { key } }],
       }),
     );
@@ -253,6 +261,8 @@ export class EtcdStore implements Store {
     if (head.revision < this.#head.revision) throw this.#ofAnotherTime();
     this.#clusterId = clusterId;
     checkSchema(this.name, head.schema);
+    const views = await this.#client.range({ key: this.#key(VIEW_VERSION_KEY), revision: at });
+    this.#lacksViews = views.kvs[0]?.value.toString() !== VIEW_VERSION;
     const [records, pieces] = [await this.#readAll(RECORDS, PAGE, at), await this.#readAll(PIECES, PAGE_OF_PIECES, at)];
     this.#pieces = new Pieces();
     const entries = this.#pieces.changes(records, (key) => pieces.get(key)) as Map<string, Json>;
@@ -266,7 +276,8 @@ export class EtcdStore implements Store {
     this.#follow(epoch, BACKOFF.first);
     await this.#sweepParts();
     const isNew = head.revision === 0;
-    return { schema: isNew ? undefined : head.schema, revision: head.revision, entries };
+    const { revision, schema } = head;
+    return { schema: isNew ? undefined : schema, revision, entries, lacksViews: this.#lacksViews };
   }
 
   /** Parts of a commit whose process died before it was decided are nobody's. */
@@ -437,7 +448,9 @@ export class EtcdStore implements Store {
   #follow(epoch: number, backoff: number): void {
     if (epoch !== this.#epoch) return;
     let next = backoff;
-    this.#stopWatch = this.#client.watch(Buffer.from(this.address.prefix), this.#seen + 1, {
+    // What is for agents is none of its business.
+    const [from, to] = [this.#key('head'), endOf(this.#key(RECORDS))];
+    this.#stopWatch = this.#client.watch(from, to, this.#seen + 1, {
       onEvents: (events, header, isProgress) => {
         if (epoch !== this.#epoch) return;
         next = BACKOFF.first;

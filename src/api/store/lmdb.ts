@@ -41,6 +41,7 @@ const UNSEALED = 1;
 export class LmdbStore implements Store {
   readonly name: string;
   readonly isShared = false;
+  readonly keepsViews = false;
   readonly #root: RootDatabase;
   /** Sealed records. */
   readonly #entries: Database<string, string>;

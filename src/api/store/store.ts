@@ -5,6 +5,8 @@
  * several processes may commit, and each hears of every commit, its own too, in order.
  */
 
+import type { ViewChanges } from '../topology/host-view.js';
+
 /** Anything that JSON can say. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
@@ -14,6 +16,8 @@ export interface Snapshot {
   /** Of the last transaction in it; 0 for a store that was never written. */
   readonly revision: number;
   readonly entries: ReadonlyMap<string, Json>;
+  /** What agents read is not there yet: the next commit must bring all of it. Absent for a store in which no agent reads. */
+  readonly lacksViews?: boolean;
 }
 
 /** By key; undefined for one that goes. */
@@ -36,16 +40,19 @@ export interface Store {
   readonly identity: string | undefined;
   /** True where other processes may serve it at the same time. */
   readonly isShared: boolean;
+  /** True where agents read in it: each commit brings along what it changes for them. */
+  readonly keepsViews: boolean;
   /** Everything, at one revision. What is committed later is of this version's schema. @throws StoreError when it is damaged */
   load(): Promise<Snapshot>;
   /**
    * Applies all changes or none, and returns when nothing but the loss of the medium can lose them.
    * @param base the revision that the changes were made from.
+   * @param views what they change for agents, in the same transaction; of no concern to a store that keeps none.
    * @returns the new revision; `conflict` when somebody else committed after `base`: nothing is applied then.
    * @throws StoreError when the store cannot take it (disk full): nothing is applied. UnknownOutcome when nobody says whether it was:
    * if it was, the watchers hear of it.
    */
-  commit(base: number, changes: Changes): Promise<number | 'conflict'>;
+  commit(base: number, changes: Changes, views: ViewChanges): Promise<number | 'conflict'>;
   /**
    * Tells of each transaction after `revision`, in order.
    * @param listener its `onGap` is called, and nothing more, when the store does not know that far back: load again.

@@ -22,6 +22,7 @@ import {
 import { LockError, takeFileLock } from '../../system/file-lock.js';
 import { Preflight } from '../preflight.js';
 import { socketOption } from '../socket.js';
+import { etcdOf, refuseEtcdOptions } from '../store-options.js';
 import { readTokenFile } from '../token-file.js';
 import { version } from '../version.js';
 
@@ -54,7 +55,8 @@ export const agentCommand: CommandModule<object, AgentArguments> = {
         source: {
           type: 'string',
           requiresArg: true,
-          describe: 'where the topology comes from: file:PATH (a file or a folder) or api:URL',
+          describe:
+            'where the topology comes from: file:PATH (a file or a folder), api:URL, or etcd:https://HOST:PORT[,…][/PREFIX]',
         },
         'source-token': {
           type: 'string',
@@ -239,6 +241,12 @@ async function sourceOf(
     return { source: new DatabaseSource(api.database, api.hosts), api };
   }
   const [, scheme, rest = ''] = /^([a-z]+):(.+)$/s.exec(text ?? '') ?? [];
+  if (scheme === 'etcd' && text !== undefined) {
+    const { address, given } = await etcdOf('--source', text, args);
+    const { EtcdSource } = await import('../../sources/etcd/index.js');
+    return { source: new EtcdSource(address, given, host) };
+  }
+  refuseEtcdOptions(args);
   if (scheme === 'file') {
     const { FileSource } = await import('../../sources/file/index.js');
     return { source: new FileSource(rest) };
@@ -249,7 +257,7 @@ async function sourceOf(
   }
   throw new CommandError(
     EXIT.usage,
-    `--source: ${JSON.stringify(text)} is not a source: valid is file:PATH or api:URL (api:http://127.0.0.1:9696)`,
+    `--source: ${JSON.stringify(text)} is not a source: valid is file:PATH, api:URL (api:http://127.0.0.1:9696) or etcd:URL (etcd:https://10.0.0.1:2379)`,
   );
 }
 

@@ -4,6 +4,8 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 export class CutProxy {
   readonly #open = new Set<Socket>();
   #isCuttingAnswers = false;
+  /** That etcd has said so far, in bytes. */
+  said = 0;
   #port = 0;
   #server: Server | undefined;
 
@@ -44,6 +46,7 @@ export class CutProxy {
       }
       near.pipe(far);
       far.on('data', (chunk: Buffer) => {
+        this.said += chunk.length;
         if (this.#isCuttingAnswers) {
           this.#isCuttingAnswers = false;
           near.destroy();

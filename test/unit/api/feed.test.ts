@@ -4,17 +4,11 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { eventually } from '../../support/waiting.js';
 import {
-  applyTo,
   EMPTY_TOPOLOGY,
   isolationKey,
   parseTopology,
-  type AddressGroup,
   type Isolation,
-  type Port,
-  type Problem,
-  type SecurityGroup,
   type Topology,
-  type TopologyChanges,
 } from '../../../src/model/index.js';
 import { parseFeedLine, TopologyFeed } from '../../../src/sources/feed/feed.js';
 import { ApiSource } from '../../../src/sources/api/index.js';
@@ -23,48 +17,10 @@ import { DatabaseSource } from '../../../src/api/topology/source.js';
 import { topologyDocument } from '../../../src/api/topology/lines.js';
 import { arbitraryDocument } from '../../support/arbitrary-topology.js';
 import { arbitraryBreakages, broken, isTwice } from '../../support/broken-topology.js';
+import { Followed } from '../../support/followed.js';
 import { idOf, MEMBER, TestApi } from '../../support/api.js';
 
 const inForce = (): Topology => EMPTY_TOPOLOGY;
-
-/** What a host has of a feed. */
-class Followed {
-  readonly ports = new Map<string, Port>();
-  readonly securityGroups = new Map<string, SecurityGroup>();
-  readonly addressGroups = new Map<string, AddressGroup>();
-  readonly problems: Problem[] = [];
-
-  take(event: SourceEvent): void {
-    this.problems.push(...event.problems);
-    if (event.kind === 'topology') {
-      for (const map of [this.ports, this.securityGroups, this.addressGroups]) map.clear();
-      this.#apply(event.topology);
-    }
-    if (event.kind === 'changes') this.#apply(event.changes);
-  }
-
-  #apply(changes: TopologyChanges | Topology): void {
-    applyTo<Port>(this.ports, changes.ports);
-    applyTo<SecurityGroup>(this.securityGroups, changes.securityGroups);
-    applyTo<AddressGroup>(this.addressGroups, changes.addressGroups);
-  }
-
-  /** What is in force. */
-  get topology(): Topology {
-    return {
-      ...EMPTY_TOPOLOGY,
-      ports: new Map(this.ports),
-      securityGroups: new Map(this.securityGroups),
-      addressGroups: new Map(this.addressGroups),
-    };
-  }
-
-  get content(): object {
-    const sorted = (map: ReadonlyMap<string, unknown>): unknown =>
-      Object.fromEntries([...map].sort(([a], [b]) => (a < b ? -1 : 1)));
-    return { ports: sorted(this.ports), groups: sorted(this.securityGroups), addresses: sorted(this.addressGroups) };
-  }
-}
 
 function contentOf(document: object): object {
   const whole = new Followed();

@@ -139,6 +139,7 @@ class Unwilling implements Store {
 
   readonly name = 'unwilling';
   readonly isShared = false;
+  readonly keepsViews = false;
   readonly identity = undefined;
   conflicts = 0;
   isFull = false;

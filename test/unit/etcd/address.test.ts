@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
-  batchesOf,
+  transactionsOf,
   MOST_BYTES,
   MOST_OPERATIONS,
   MOST_VALUE,
@@ -16,6 +16,8 @@ import {
 } from '../../../src/api/store/etcd-format.js';
 import type { Json } from '../../../src/api/store/store.js';
 import { isEtcdAddress, parseEtcdAddress } from '../../../src/etcd/address.js';
+import type { Scope } from '../../../src/sources/etcd/layout.js';
+import { NO_VIEW_CHANGES } from '../../../src/api/topology/host-view.js';
 
 describe('an address', () => {
   it.each([
@@ -88,7 +90,7 @@ describe('what is written', () => {
     });
     fc.assert(
       fc.property(writes, (all) => {
-        const batches = batchesOf(all);
+        const batches = transactionsOf('a-commit', all, NO_VIEW_CHANGES);
         expect(batches.flat()).toEqual(all);
         for (const batch of batches) {
           expect(batch.length).toBeLessThanOrEqual(MOST_OPERATIONS);
@@ -98,6 +100,38 @@ describe('what is written', () => {
         }
       }),
       { numRuns: 30 },
+    );
+  });
+
+  it('of one that takes several, each scope is marked before anything in it is written, and again behind all of it', () => {
+    const names = fc.uniqueArray(fc.integer({ min: 0, max: 999 }), { maxLength: 150 });
+    fc.assert(
+      fc.property(names, names, fc.nat(150), (touched, gone, keys) => {
+        const scope = (id: number): Scope => `groups/${id.toString()}/`;
+        const live = touched.filter((id) => !gone.includes(id));
+        const writes = new Map<string, string | undefined>();
+        for (const id of [...live, ...gone]) {
+          for (let key = 0; key <= keys % 7; key++) {
+            writes.set(`${scope(id)}rule/${key.toString()}`, gone.includes(id) ? undefined : 'x');
+          }
+        }
+        const views = { writes, touched: new Set(live.map(scope)), gone: new Set(gone.map(scope)) };
+        const batches = transactionsOf('a-commit', [['records/x/1', '1']], views);
+        for (const batch of batches) expect(new Set(batch.map(([key]) => key)).size).toBe(batch.length);
+        const all = batches.flat();
+        for (const id of [...live, ...gone]) {
+          const mark = `view/${scope(id)}`;
+          const inside = all.flatMap(([key], index) => (key.startsWith(mark) && key !== mark ? [index] : []));
+          const marks = all.flatMap(([key, text], index) => (key === mark ? [{ index, text }] : []));
+          expect(marks.at(-1)?.text).toBe(gone.includes(id) ? undefined : 'a-commit');
+          if (batches.length > 1) {
+            expect(marks[0]?.text).toBe('a-commit');
+            expect(marks[0]?.index).toBeLessThan(Math.min(...inside));
+            expect(marks.at(-1)?.index).toBeGreaterThan(Math.max(...inside));
+          }
+        }
+      }),
+      { numRuns: 100 },
     );
   });
 

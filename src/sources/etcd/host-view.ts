@@ -1,0 +1,220 @@
+/** What a host knows of etcd's view: the scopes that concern it, and what changed in them as a line of a feed. Pure state. */
+import type { FeedLine } from '../feed/feed.js';
+import { readObject, scopeOf, type Scope } from './layout.js';
+
+type Fields = Readonly<Record<string, unknown>>;
+/** By the rest of the key, less the scope. */
+type Entries = ReadonlyMap<string, string>;
+
+const COLLECTIONS = ['networks', 'subnets', 'address_groups', 'security_groups', 'ports'] as const;
+type Collection = (typeof COLLECTIONS)[number];
+
+export class HostView {
+  readonly #own: Scope;
+  readonly #scopes = new Map<Scope, Map<string, string>>();
+  /** Ids of objects that may have changed since the last line. */
+  #dirty = emptyDirty();
+  /** Of each port that others' rules reach: the watched groups whose member it is. */
+  readonly #memberOf = new Map<string, Set<string>>();
+  /** How many of those ports are in a network: it is named for no other reason. */
+  readonly #membersIn = new Map<string, number>();
+  /** What is needed, for as long as nothing changed on which it hangs. */
+  #needed: ReadonlySet<Scope> | undefined;
+
+  constructor(host: string) {
+    this.#own = scopeOf.host(host);
+  }
+
+  /** Since the last line. */
+  get isChanged(): boolean {
+    return COLLECTIONS.some((collection) => this.#dirty[collection].size > 0);
+  }
+
+  get known(): Iterable<Scope> {
+    return this.#scopes.keys();
+  }
+
+  has(scope: Scope): boolean {
+    return this.#scopes.has(scope);
+  }
+
+  /** Everything that concerns the host, as far as what is known tells: its ports, their networks and groups, and what these name. */
+  needed(): ReadonlySet<Scope> {
+    this.#needed ??= this.#findNeeded();
+    return this.#needed;
+  }
+
+  /** A scope as it is now, in place of what was known of it. */
+  load(scope: Scope, entries: Entries): void {
+    const before = this.#scopes.get(scope);
+    if (before === undefined) this.#scopes.set(scope, new Map());
+    for (const name of before?.keys() ?? []) if (!entries.has(name)) this.change(scope, name, undefined);
+    for (const [name, text] of entries) this.change(scope, name, text);
+  }
+
+  drop(scope: Scope): void {
+    for (const name of [...(this.#scopes.get(scope)?.keys() ?? [])]) this.change(scope, name, undefined);
+    this.#scopes.delete(scope);
+  }
+
+  /** @param name '' for the scope's mark, which says nothing. @param text undefined for what is gone */
+  change(scope: Scope, name: string, text: string | undefined): void {
+    const entries = this.#scopes.get(scope);
+    if (entries === undefined || name === '' || entries.get(name) === text) return;
+    const [kind = '', id = ''] = scope.split('/');
+    const [what = '', part = ''] = name.split('/');
+    if (kind === 'members' && what === 'port') this.#changeMember(id, part, entries.get(name), text);
+    if (text === undefined) entries.delete(name);
+    else entries.set(name, text);
+    switch (kind) {
+      case 'hosts':
+        this.#dirty.ports.add(part);
+        this.#needed = undefined;
+        return;
+      case 'networks':
+        if (what === 'subnet') this.#dirty.subnets.add(part);
+        else this.#dirty.networks.add(id);
+        return;
+      case 'groups':
+        this.#dirty.security_groups.add(id);
+        this.#needed = undefined;
+        return;
+      case 'members':
+        if (what === 'port') this.#dirty.ports.add(part);
+        else this.#dirty.security_groups.add(id);
+        return;
+      default:
+        this.#dirty.address_groups.add(id);
+    }
+  }
+
+  /** What changed since the last line; everything, after what was told before, where `isWhole`. @throws Error for what was not written by us */
+  line(revision: number, isWhole: boolean, store: string): FeedLine {
+    const told: Record<string, Fields[]> = {};
+    const gone: Record<string, string[]> = {};
+    for (const collection of COLLECTIONS) {
+      for (const id of this.#dirty[collection]) {
+        const object = this.#object(collection, id);
+        if (object !== undefined) (told[collection] ??= []).push(object);
+        else (gone[collection] ??= []).push(id);
+      }
+    }
+    this.#dirty = emptyDirty();
+    // The feed reads the same objects again, field by field.
+    const line = { revision, ...told, gone } as unknown as FeedLine;
+    if (!isWhole) return line;
+    const { gone: _, ...whole } = line;
+    return { ...whole, reset: true, store };
+  }
+
+  #findNeeded(): ReadonlySet<Scope> {
+    const needed = new Set<Scope>([this.#own]);
+    for (const port of this.#objects(this.#own, 'port/')) {
+      needed.add(scopeOf.network(String(port['network_id'])));
+      for (const group of listIn(port['security_groups'])) needed.add(scopeOf.group(group));
+    }
+    for (const scope of [...needed].filter((one) => one.startsWith('groups/'))) {
+      for (const { remote_group_id: group, remote_address_group_id: addresses } of this.#objects(scope, 'rule/')) {
+        if (typeof group === 'string') needed.add(scopeOf.members(group));
+        if (typeof addresses === 'string') needed.add(scopeOf.addressGroup(addresses));
+      }
+    }
+    return needed;
+  }
+
+  *#objects(scope: Scope, prefix: string): Iterable<Fields> {
+    for (const [name, text] of this.#scopes.get(scope) ?? []) {
+      if (name.startsWith(prefix)) yield readObject(scope + name, text);
+    }
+  }
+
+  #read(scope: Scope, name: string): Fields | undefined {
+    const text = this.#scopes.get(scope)?.get(name);
+    return text === undefined ? undefined : readObject(scope + name, text);
+  }
+
+  #changeMember(group: string, port: string, before: string | undefined, after: string | undefined): void {
+    const groups = this.#memberOf.get(port) ?? new Set();
+    if (after === undefined) groups.delete(group);
+    else groups.add(group);
+    if (groups.size === 0) this.#memberOf.delete(port);
+    else this.#memberOf.set(port, groups);
+    for (const [text, by] of [
+      [before, -1],
+      [after, 1],
+    ] as const) {
+      if (text === undefined) continue;
+      const network = String(readObject(`members/${group}/port/${port}`, text)['network_id']);
+      const count = (this.#membersIn.get(network) ?? 0) + by;
+      if (count === 0) this.#membersIn.delete(network);
+      else this.#membersIn.set(network, count);
+      if (count === 0 || (count === 1 && by === 1)) this.#dirty.networks.add(network);
+    }
+  }
+
+  /** As it is now; undefined for what is gone, or concerns the host no more. */
+  #object(collection: Collection, id: string): Fields | undefined {
+    switch (collection) {
+      case 'ports':
+        return this.#port(id);
+      case 'security_groups':
+        return this.#group(id);
+      case 'address_groups':
+        return this.#addressGroup(id);
+      case 'networks':
+        return this.#read(scopeOf.network(id), 'network') ?? (this.#membersIn.has(id) ? { id } : undefined);
+      case 'subnets':
+        for (const scope of this.#scopes.keys()) {
+          const subnet = scope.startsWith('networks/') ? this.#read(scope, `subnet/${id}`) : undefined;
+          if (subnet !== undefined) return subnet;
+        }
+        return undefined;
+    }
+  }
+
+  /** The host's own, else one that rules reach: of its groups those that are watched for members. */
+  #port(id: string): Fields | undefined {
+    const own = this.#read(this.#own, `port/${id}`);
+    const groups = [...(this.#memberOf.get(id) ?? [])];
+    if (own !== undefined || groups[0] === undefined) return own;
+    const member = this.#read(scopeOf.members(groups[0]), `port/${id}`);
+    return member === undefined ? undefined : { ...member, security_groups: groups.sort() };
+  }
+
+  #group(id: string): Fields | undefined {
+    const group = this.#read(scopeOf.group(id), 'group');
+    if (group !== undefined) {
+      return { ...group, security_group_rules: [...this.#objects(scopeOf.group(id), 'rule/')].sort(byId) };
+    }
+    const remote = this.#read(scopeOf.members(id), 'group');
+    return remote === undefined ? undefined : { ...remote, security_group_rules: [] };
+  }
+
+  #addressGroup(id: string): Fields | undefined {
+    const scope = scopeOf.addressGroup(id);
+    const group = this.#read(scope, 'group');
+    if (group === undefined) return undefined;
+    const addresses = [...(this.#scopes.get(scope) ?? [])].flatMap(([name, text]) =>
+      name.startsWith('address/') ? [JSON.parse(text) as unknown] : [],
+    );
+    return { ...group, addresses };
+  }
+}
+
+function emptyDirty(): Readonly<Record<Collection, Set<string>>> {
+  return {
+    networks: new Set(),
+    subnets: new Set(),
+    address_groups: new Set(),
+    security_groups: new Set(),
+    ports: new Set(),
+  };
+}
+
+function listIn(value: unknown): readonly string[] {
+  return Array.isArray(value) ? value.filter((one): one is string => typeof one === 'string') : [];
+}
+
+function byId(one: Fields, other: Fields): number {
+  return String(one['id']) < String(other['id']) ? -1 : 1;
+}

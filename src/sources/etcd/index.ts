@@ -1,0 +1,437 @@
+/**
+ * The etcd source: reads and watches what concerns one host, and nothing else (layout.ts).
+ *
+ * Each scope has a watch of its own, and etcd promises nothing about the order between watches. So what they tell is kept until a
+ * question to etcd, which compares the marks of all scopes with those that were heard of, says that nothing is missing up to some
+ * revision: then everything up to it is told as one change.
+ */
+import { setTimeout as wait } from 'node:timers/promises';
+import type { EtcdAddress } from '../../etcd/address.js';
+import { EtcdClient, EtcdError, endOf, type EtcdCredentials, type WatchStream } from '../../etcd/client.js';
+import type { Compare, KeyValue, WatchResponse } from '../../etcd/messages.js';
+import { EMPTY_TOPOLOGY, type Topology } from '../../model/index.js';
+import { TopologyFeed } from '../feed/feed.js';
+import type { HostReport } from '../host-report.js';
+import { BACKOFF, unreadable, type Source, type SourceEvent } from '../source.js';
+import { HostView } from './host-view.js';
+import { readViewHead, reportKey, VIEW, type Scope, type ViewHead } from './layout.js';
+
+/** Keys of one answer. */
+const PAGE = 1000;
+/** Scopes that one question compares; etcd takes 128 (`--max-txn-ops`). */
+const MOST_COMPARED = 100;
+/** Between two looks when nothing is told: for the revision that is reported. In milliseconds. */
+const LOOK_EVERY = 10_000;
+/** Between two questions while something is missing; doubled each time. In milliseconds. */
+const MISSING = { first: 5, most: 500 };
+/** While changes come faster than questions are answered, it is asked about the past. In milliseconds. */
+const HASTE = 50;
+/** What is missing for as long, though nothing is being written, does not come: everything is read again. In milliseconds. */
+const PATIENCE = 10_000;
+/** For how long a report is believed, in seconds; it is said again every 10 s. */
+const REPORT_LIVES = 30;
+
+interface Followed {
+  /** Revision of etcd of its mark, as far as was heard, and as far as it is in the view; 0 for none. */
+  heard: number;
+  applied: number;
+  /** The commit that wrote the mark last, as far as was heard. */
+  by: string;
+  /** Heard, and not in the view yet. */
+  events: WatchResponse['events'][number][];
+  /** Of the stream of watches that there is now. */
+  watch: number;
+}
+
+/** What is known to be complete. */
+interface Complete {
+  /** Revision of etcd. */
+  readonly at: number;
+  readonly head: ViewHead;
+}
+
+export class EtcdSource implements Source {
+  readonly name: string;
+  readonly #client: EtcdClient;
+  readonly #stopping = new AbortController();
+  readonly #feed: TopologyFeed;
+  #listener: ((event: SourceEvent) => void) | undefined;
+  #inForce: () => Topology = () => EMPTY_TOPOLOGY;
+  /** Undefined before everything was read, and when it is to be read again. */
+  #view: HostView | undefined;
+  #scopes = new Map<Scope, Followed>();
+  /** Of etcd: all that is in the view. */
+  #at = 0;
+  #identity = '';
+  #clusterId = '';
+  /** Of the last line. */
+  #told = -1;
+  #stream: WatchStream | undefined;
+  #byWatch = new Map<number, Scope>();
+  #ended: Error | undefined;
+  #wake: () => void = () => undefined;
+  #isAwake = false;
+  #missingSince: number | undefined;
+  #lastReason: string | undefined;
+  #backoff = BACKOFF.first;
+
+  constructor(
+    private readonly address: EtcdAddress,
+    given: EtcdCredentials,
+    private readonly host: string,
+  ) {
+    this.name = `etcd:${address.endpoints.join(',')}${address.prefix.slice(0, -1)}`;
+    this.#client = new EtcdClient(address, given);
+    this.#feed = new TopologyFeed(this.name);
+  }
+
+  start(listener: (event: SourceEvent) => void, inForce: () => Topology): void {
+    this.#listener = listener;
+    this.#inForce = inForce;
+    void this.#follow();
+  }
+
+  reload(): void {
+    this.#view = undefined;
+    this.#end(new Error('asked to read again'));
+  }
+
+  accept(): void {
+    this.#feed.accept();
+  }
+
+  async report(host: string, report: HostReport): Promise<void> {
+    const lease = await this.#client.lease(REPORT_LIVES);
+    const request = { key: this.#key(reportKey(host)), value: Buffer.from(JSON.stringify(report)), lease };
+    await this.#client.txn({ compare: [], success: [{ request_put: request }], failure: [] });
+  }
+
+  stop(): void {
+    this.#listener = undefined;
+    this.#stopping.abort();
+    this.#end(new Error('stopped'));
+    this.#client.close();
+  }
+
+  #key(name: string): Buffer {
+    return Buffer.from(this.address.prefix + name);
+  }
+
+  async #follow(): Promise<void> {
+    while (!this.#stopping.signal.aborted) {
+      try {
+        await this.#session();
+      } catch (error) {
+        if (error instanceof EtcdError && error.failure === 'compacted') this.#view = undefined;
+        this.#failed(error instanceof Error ? error.message : String(error));
+      }
+      // Not all at once when a member comes back.
+      const pause = this.#backoff * (0.5 + Math.random());
+      await wait(pause, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
+      this.#backoff = Math.min(2 * this.#backoff, BACKOFF.most);
+    }
+  }
+
+  /** From where it was, for as long as the watches last. */
+  async #session(): Promise<void> {
+    this.#ended = undefined;
+    if (this.#view === undefined) await this.#readEverything();
+    this.#byWatch = new Map();
+    const stream = this.#client.watches({
+      onEvents: (id, events, header) => {
+        if (this.#stream !== stream) return;
+        if (!this.#isSameStore(header.cluster_id)) return;
+        this.#heard(id, events);
+      },
+      onEnd: (error) => {
+        if (this.#stream === stream) this.#end(error);
+      },
+    });
+    this.#stream = stream;
+    try {
+      for (const [scope, followed] of this.#scopes) {
+        followed.events = [];
+        followed.heard = followed.applied;
+        this.#watch(scope, followed);
+      }
+      for (let pause = 0; ;) {
+        await this.#sleep(pause);
+        // It is set by whoever ends the stream, while this one sleeps.
+        const ended = this.#ended as Error | undefined;
+        if (ended !== undefined) throw ended;
+        pause = (await this.#settle()) ? LOOK_EVERY * (0.8 + 0.4 * Math.random()) : this.#pauseForMissing(pause);
+      }
+    } finally {
+      this.#stream = undefined;
+      stream.end();
+    }
+  }
+
+  #pauseForMissing(before: number): number {
+    return before === 0 || before > MISSING.most ? MISSING.first : Math.min(2 * before, MISSING.most);
+  }
+
+  #watch(scope: Scope, followed: Followed): void {
+    const key = this.#key(VIEW + scope);
+    followed.watch = this.#stream?.add(key, endOf(key), this.#at + 1) ?? 0;
+    this.#byWatch.set(followed.watch, scope);
+  }
+
+  #heard(id: number, events: WatchResponse['events']): void {
+    const scope = this.#byWatch.get(id);
+    const followed = scope === undefined ? undefined : this.#scopes.get(scope);
+    if (scope === undefined || followed === undefined || events.length === 0) return;
+    followed.events.push(...events);
+    const mark = events.findLast(({ kv }) => this.#nameOf(scope, kv) === '');
+    if (mark !== undefined) {
+      followed.heard = mark.type === 'PUT' ? Number(mark.kv.mod_revision) : 0;
+      followed.by = mark.kv.value.toString();
+    }
+    this.#rouse();
+  }
+
+  #nameOf(scope: Scope, { key }: KeyValue): string {
+    return key.toString().slice(this.address.prefix.length + VIEW.length + scope.length);
+  }
+
+  /** Another cluster at this address has other revisions. */
+  #isSameStore(clusterId: string): boolean {
+    if (this.#clusterId === clusterId) return true;
+    this.#view = undefined;
+    this.#end(new Error(`it is another cluster (${clusterId})`));
+    return false;
+  }
+
+  /**
+   * Tells everything that is known to be complete.
+   * @returns false while something is missing.
+   */
+  async #settle(): Promise<boolean> {
+    const view = this.#view;
+    if (view === undefined) throw new Error('asked to read again');
+    const complete = await this.#complete();
+    if (complete === undefined || this.#view !== view) return this.#missing();
+    for (const [scope, followed] of this.#scopes) this.#apply(view, scope, followed, complete.at);
+    this.#at = complete.at;
+    await this.#follows(view);
+    if (this.#isHalf(complete.head)) return this.#missing();
+    this.#missingSince = undefined;
+    this.#backoff = BACKOFF.first;
+    this.#tell(view, complete.head.revision, false);
+    return [...this.#scopes.values()].every(({ events }) => events.length === 0);
+  }
+
+  #missing(): false {
+    this.#missingSince ??= performance.now();
+    if (performance.now() - this.#missingSince < PATIENCE) return false;
+    this.#missingSince = undefined;
+    this.#view = undefined;
+    throw new Error('something that was changed is not told: everything is read again');
+  }
+
+  /** Up to where nothing is missing; undefined where something is. */
+  async #complete(): Promise<Complete | undefined> {
+    const complete = (await this.#completeNow()) ?? (await this.#completeBefore());
+    // Of a member that is behind, what is known is of the future.
+    if (complete === undefined || complete.at < this.#at || this.#isHalf(complete.head)) return undefined;
+    return complete;
+  }
+
+  /** Whether nothing that etcd holds by now is missing: answered in a few bytes. */
+  async #completeNow(): Promise<Complete | undefined> {
+    const scopes = [...this.#scopes];
+    let complete: Complete | undefined;
+    for (let first = 0; first < Math.max(1, scopes.length); first += MOST_COMPARED) {
+      const marks = scopes.slice(first, first + MOST_COMPARED).map(([scope, { heard }]): Compare => ({
+        result: 'EQUAL',
+        target: 'MOD',
+        key: this.#key(VIEW + scope),
+        mod_revision: heard,
+      }));
+      const key = this.#key('identity');
+      // Of another store the same revisions say something else.
+      const isSame: Compare = { result: 'EQUAL', target: 'VALUE', key, value: Buffer.from(this.#identity) };
+      const { succeeded, header, responses } = await this.#client.txn({
+        compare: [isSame, ...marks],
+        success: [{ request_range: { key: this.#key('head'), serializable: true } }],
+        failure: [{ request_range: { key, serializable: true } }],
+      });
+      if (!succeeded) {
+        const [found] = responses[0]?.response_range?.kvs ?? [];
+        if (found?.value.toString() === this.#identity) return undefined;
+        this.#view = undefined;
+        throw new Error('it is another store');
+      }
+      const at = Number(header.revision);
+      if (complete === undefined || at < complete.at) {
+        complete = { at, head: headOf(responses[0]?.response_range?.kvs) };
+      }
+    }
+    return complete;
+  }
+
+  /** Whether nothing is missing of what etcd held when the newest change was made that was heard of: that does not change any more. */
+  async #completeBefore(): Promise<Complete | undefined> {
+    if (this.#missingSince === undefined || performance.now() - this.#missingSince < HASTE) return undefined;
+    const scopes = [...this.#scopes];
+    const at = Math.max(...scopes.map(([, { events }]) => Number(events.at(-1)?.kv.mod_revision ?? 0)));
+    if (at <= this.#at) return undefined;
+    const past = { revision: at, serializable: true };
+    let head: ViewHead | undefined;
+    for (let first = 0; first < scopes.length; first += MOST_COMPARED) {
+      const asked = scopes.slice(first, first + MOST_COMPARED);
+      const marks = asked.map(([scope]) => ({
+        request_range: { key: this.#key(VIEW + scope), keys_only: true, ...past },
+      }));
+      const success = [{ request_range: { key: this.#key('head'), ...past } }, ...marks];
+      const { responses } = await this.#client.txn({ compare: [], success, failure: [] });
+      const [found, ...modified] = responses.map(({ response_range }) => response_range?.kvs ?? []);
+      head ??= headOf(found);
+      const isMissing = asked.some(([, { heard }], index) => {
+        const mark = Number(modified[index]?.[0]?.mod_revision ?? 0);
+        return heard <= at && heard !== mark;
+      });
+      if (isMissing) return undefined;
+    }
+    return head === undefined ? undefined : { at, head };
+  }
+
+  /** Of a commit that is being carried out, a part is here. */
+  #isHalf({ next }: ViewHead): boolean {
+    if (next === undefined) return false;
+    const isHere = [...this.#scopes.values()].some(({ by }) => by === next);
+    // Whoever carries it out takes the time that it takes.
+    if (isHere) this.#missingSince = performance.now();
+    return isHere;
+  }
+
+  #apply(view: HostView, scope: Scope, followed: Followed, at: number): void {
+    const now = followed.events.findIndex(({ kv }) => Number(kv.mod_revision) > at);
+    const applied = now < 0 ? followed.events : followed.events.slice(0, now);
+    followed.events = now < 0 ? [] : followed.events.slice(now);
+    for (const { type, kv } of applied) {
+      const name = this.#nameOf(scope, kv);
+      if (name === '') followed.applied = type === 'PUT' ? Number(kv.mod_revision) : 0;
+      else view.change(scope, name, type === 'PUT' ? kv.value.toString() : undefined);
+    }
+  }
+
+  /** Reads what concerns the host by now, and leaves what does not. */
+  async #follows(view: HostView): Promise<void> {
+    for (let needed = view.needed(); ; needed = view.needed()) {
+      const missing = [...needed].filter((scope) => !view.has(scope));
+      if (missing.length === 0) break;
+      for (const scope of missing) await this.#load(view, scope);
+    }
+    const needed = view.needed();
+    for (const scope of [...view.known].filter((one) => !needed.has(one))) {
+      const { watch = 0 } = this.#scopes.get(scope) ?? {};
+      this.#stream?.cancel(watch);
+      this.#byWatch.delete(watch);
+      this.#scopes.delete(scope);
+      view.drop(scope);
+    }
+  }
+
+  /** A scope as it was at the revision that the view is of. */
+  async #load(view: HostView, scope: Scope): Promise<void> {
+    const entries = new Map<string, string>();
+    const followed: Followed = { heard: 0, applied: 0, by: '', events: [], watch: 0 };
+    const start = this.#key(VIEW + scope);
+    let key = start;
+    for (;;) {
+      const request = { key, range_end: endOf(start), limit: PAGE, revision: this.#at, serializable: true };
+      const { kvs, more } = await this.#client.range(request);
+      for (const kv of kvs) {
+        const name = this.#nameOf(scope, kv);
+        if (name !== '') entries.set(name, kv.value.toString());
+        else {
+          followed.heard = followed.applied = Number(kv.mod_revision);
+          followed.by = kv.value.toString();
+        }
+      }
+      const last = kvs.at(-1);
+      if (!more || last === undefined) break;
+      key = Buffer.concat([last.key, Buffer.of(0)]);
+    }
+    view.load(scope, entries);
+    this.#scopes.set(scope, followed);
+    if (this.#stream !== undefined) this.#watch(scope, followed);
+  }
+
+  async #readEverything(): Promise<void> {
+    for (let pause = MISSING.first; ; pause = Math.min(2 * pause, MISSING.most)) {
+      const { header, kvs } = await this.#client.range({ key: this.#key('head') });
+      const identity = await this.#client.range({ key: this.#key('identity') });
+      const [name] = identity.kvs;
+      if (name === undefined) throw new Error('there is no store: the API makes it');
+      const view = new HostView(this.host);
+      this.#identity = name.value.toString();
+      this.#clusterId = header.cluster_id;
+      this.#scopes = new Map();
+      this.#at = Number(header.revision);
+      await this.#follows(view);
+      const head = headOf(kvs);
+      if (!this.#isHalf(head)) {
+        this.#missingSince = undefined;
+        this.#backoff = BACKOFF.first;
+        this.#view = view;
+        this.#tell(view, head.revision, true);
+        return;
+      }
+      await wait(pause, undefined, { signal: this.#stopping.signal });
+    }
+  }
+
+  #tell(view: HostView, revision: number, isWhole: boolean): void {
+    if (!isWhole && !view.isChanged && revision === this.#told) return;
+    try {
+      const line = view.line(revision, isWhole, `${this.#identity}@${this.#clusterId}`);
+      this.#listener?.(this.#feed.take(line, this.#inForce()));
+    } catch (error) {
+      // Whatever it was is lost to us, or to who listens: everything must be told anew.
+      this.#view = undefined;
+      throw error;
+    }
+    this.#told = revision;
+    this.#lastReason = undefined;
+  }
+
+  #end(error: Error): void {
+    this.#ended ??= error;
+    this.#rouse();
+  }
+
+  #rouse(): void {
+    this.#isAwake = true;
+    this.#wake();
+  }
+
+  /** @param most in milliseconds; until something is heard. */
+  async #sleep(most: number): Promise<void> {
+    if (!this.#isAwake) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, most);
+        this.#wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+    this.#wake = () => undefined;
+    this.#isAwake = false;
+  }
+
+  /** Told once for each distinct reason. */
+  #failed(reason: string): void {
+    if (reason === this.#lastReason || this.#stopping.signal.aborted) return;
+    this.#lastReason = reason;
+    this.#listener?.({ kind: 'stale', problems: [unreadable(this.name, reason)] });
+  }
+}
+
+/** @throws Error for a head that was not written by us. */
+function headOf(kvs: readonly KeyValue[] | undefined): ViewHead {
+  const [kv] = kvs ?? [];
+  return kv === undefined ? { revision: 0, next: undefined } : readViewHead(kv.value.toString());
+}

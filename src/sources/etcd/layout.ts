@@ -1,0 +1,76 @@
+/**
+ * What agents read in etcd, and what they write. Below the store's prefix:
+ *
+ * | key | value |
+ * |---|---|
+ * | `view/hosts/HOST/port/ID` | a port that is bound to the host, or on the way there |
+ * | `view/networks/ID/network`, `…/subnet/ID` | |
+ * | `view/groups/ID/group`, `…/rule/ID` | a group that ports have, and its rules |
+ * | `view/members/ID/group`, `…/port/ID` | a group that rules name, and of each of its ports what concerns others |
+ * | `view/address-groups/ID/group`, `…/address/PREFIX` | |
+ * | `reports/HOST` | what the host says of itself, for as long as its lease lives |
+ *
+ * What stands before the kind is a *scope*: an agent reads and watches whole ones. The key of a scope alone (`view/groups/ID/`) is its
+ * *mark*: written by each commit that changes anything in it, with the commit's name. Values are JSON, in Neutron's shapes, with what
+ * matters to a host and nothing else: what does not matter wakes nobody.
+ */
+import { z } from 'zod';
+
+export const VIEW = 'view/';
+export const REPORTS = 'reports/';
+
+/** Ends with a slash: no scope begins as another one. */
+export type Scope = `${'hosts' | 'networks' | 'groups' | 'members' | 'address-groups'}/${string}/`;
+
+export const scopeOf = {
+  host: (name: string): Scope => `hosts/${encodeURIComponent(name)}/`,
+  network: (id: string): Scope => `networks/${id}/`,
+  group: (id: string): Scope => `groups/${id}/`,
+  members: (groupId: string): Scope => `members/${groupId}/`,
+  addressGroup: (id: string): Scope => `address-groups/${id}/`,
+} as const;
+
+/** The last part of a key, as it may stand there. */
+export function addressName(prefix: string): string {
+  return encodeURIComponent(prefix);
+}
+
+export function reportKey(host: string): string {
+  return `${REPORTS}${encodeURIComponent(host)}`;
+}
+
+/** Of `head`, what a reader of views asks; src/api/store/etcd-format.ts has the rest. */
+const HEAD = z.looseObject({
+  revision: z.int().nonnegative(),
+  next: z.looseObject({ by: z.string() }).optional(),
+});
+
+export interface ViewHead {
+  readonly revision: number;
+  /** The name of a commit that is being carried out; undefined for none. */
+  readonly next: string | undefined;
+}
+
+/** @throws Error for what is none; one line. */
+export function readViewHead(text: string): ViewHead {
+  const head = HEAD.safeParse(jsonOf(text));
+  if (!head.success) throw new Error('head: not as it was written');
+  return { revision: head.data.revision, next: head.data.next?.by };
+}
+
+const OBJECT = z.record(z.string(), z.unknown());
+
+/** An object as it was written. @throws Error for what is none; one line. */
+export function readObject(key: string, text: string): Readonly<Record<string, unknown>> {
+  const object = OBJECT.safeParse(jsonOf(text));
+  if (!object.success) throw new Error(`${key}: not as it was written`);
+  return object.data;
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,335 @@
+/** The etcd source: what an agent has from a real etcd is what the policy was at some revision, whatever is cut, and never anything else. */
+import { setTimeout } from 'node:timers/promises';
+import fc from 'fast-check';
+import { afterEach, expect, it } from 'vitest';
+import { compile, DEFAULT_OPTIONS, printRuleset } from '../../compiler/index.js';
+import { parseEtcdAddress } from '../../src/etcd/address.js';
+import { isOnHost, parseTopology, type Topology } from '../../src/model/index.js';
+import { Database, type Writer } from '../../src/api/database.js';
+import type { PortRecord, RuleRecord } from '../../src/api/records.js';
+import { EtcdStore } from '../../src/api/store/etcd.js';
+import { topologyDocument } from '../../src/api/topology/lines.js';
+import { EtcdSource } from '../../src/sources/etcd/index.js';
+import type { SourceEvent } from '../../src/sources/source.js';
+import { Followed } from '../support/followed.js';
+import { samples } from '../support/seed.js';
+import { step } from '../support/progress.js';
+import { eventually, progressing } from '../support/waiting.js';
+import { CutProxy } from './lab/cut-proxy.js';
+import { Etcd } from './lab/etcd.js';
+
+const NOBODY = { userId: '', userName: '', projectId: '', roles: [] };
+const HOSTS = ['host-0', 'host-1'];
+
+const toEnd: (() => Promise<void> | void)[] = [];
+afterEach(async () => {
+  for (const end of toEnd.splice(0).reverse()) await end();
+});
+
+async function cluster(members = 1): Promise<Etcd> {
+  const etcd = await Etcd.start({ members });
+  toEnd.push(async () => etcd.end());
+  return etcd;
+}
+
+async function database(url: string): Promise<Database> {
+  const opened = await Database.open(await EtcdStore.open(parseEtcdAddress(url), {}), () => undefined);
+  toEnd.push(async () => opened.close());
+  return opened;
+}
+
+async function proxyOf(etcd: Etcd): Promise<CutProxy> {
+  const proxy = await CutProxy.start(etcd.url());
+  toEnd.push(async () => proxy.end());
+  return proxy;
+}
+
+/** An agent without a kernel. */
+class Agent {
+  readonly followed = new Followed();
+  readonly events: SourceEvent[] = [];
+  /** After each event, by its revision. */
+  readonly enforced: { readonly revision: number; readonly rules: string }[] = [];
+  readonly #source: EtcdSource;
+
+  constructor(
+    url: string,
+    private readonly host: string,
+  ) {
+    this.#source = new EtcdSource(parseEtcdAddress(url), {}, host);
+    toEnd.push(() => {
+      this.stop();
+    });
+  }
+
+  start(): this {
+    this.#source.start(
+      (event) => {
+        this.events.push(event);
+        if (event.kind === 'stale') return;
+        this.followed.take(event);
+        this.enforced.push({ revision: event.revision ?? -1, rules: rulesOf(this.followed.topology, this.host) });
+      },
+      () => this.followed.topology,
+    );
+    return this;
+  }
+
+  get revision(): number {
+    return this.enforced.at(-1)?.revision ?? -1;
+  }
+
+  stop(): void {
+    this.#source.stop();
+  }
+}
+
+function rulesOf(topology: Topology, host: string): string {
+  return printRuleset(compile(topology, (port) => isOnHost(port, host), DEFAULT_OPTIONS).ruleset);
+}
+
+function rulesOfAll({ view }: Database, host: string): string {
+  return rulesOf(parseTopology([{ file: 'all', content: topologyDocument(view) }]).topology, host);
+}
+
+const STANDARD = { project_id: 'p', created_at: '', updated_at: '', revision_number: 1 };
+
+function putGroup(writer: Writer, id: string): void {
+  writer.put('security_group', { ...STANDARD, id, name: id, description: '', stateful: true, tags: [] });
+}
+
+function putAddressGroup(writer: Writer, id: string, addresses: readonly string[]): void {
+  writer.put('address_group', { ...STANDARD, id, name: id, description: '', addresses });
+}
+
+function rule(id: string, group: string, more: Partial<RuleRecord>): RuleRecord {
+  return {
+    ...STANDARD,
+    id,
+    security_group_id: group,
+    direction: 'ingress',
+    ethertype: 'IPv4',
+    protocol: 'tcp',
+    port_range_min: 80,
+    port_range_max: 80,
+    remote_ip_prefix: null,
+    remote_group_id: null,
+    remote_address_group_id: null,
+    description: null,
+    ...more,
+  };
+}
+
+function port(number: number, host: string, groups: readonly string[]): PortRecord {
+  const hex = number.toString(16).padStart(6, '0');
+  const bytes = [number >> 16, (number >> 8) & 255, number & 255];
+  return {
+    ...STANDARD,
+    id: `${hex}00-0000-4000-8000-000000000000`,
+    name: '',
+    description: '',
+    network_id: 'n',
+    mac_address: `fa:16:3e:${hex.slice(0, 2)}:${hex.slice(2, 4)}:${hex.slice(4, 6)}`,
+    admin_state_up: true,
+    device_id: '',
+    device_owner: 'compute:nova',
+    fixed_ips: [{ subnet_id: 's', ip_address: ['10', ...bytes].join('.') }],
+    security_groups: groups,
+    port_security_enabled: true,
+    allowed_address_pairs: [],
+    extra_dhcp_opts: [],
+    'binding:vnic_type': 'normal',
+    'binding:host_id': host,
+    'binding:profile': {},
+    tags: [],
+  };
+}
+
+function putWorld(writer: Writer): void {
+  writer.put('network', {
+    ...{ ...STANDARD, id: 'n', name: 'n', description: '', admin_state_up: true, mtu: 1500, shared: false },
+    ...{ 'router:external': false, port_security_enabled: true, 'provider:network_type': 'flat' },
+    ...{ 'provider:physical_network': null, 'provider:segmentation_id': null, tags: [] },
+  });
+  for (const id of ['web', 'db', 'admin', 'unused']) putGroup(writer, id);
+  putAddressGroup(writer, 'office', ['192.0.2.0/24']);
+  writer.put('security_group_rule', rule('web-from-admin', 'web', { remote_group_id: 'admin' }));
+  writer.put('security_group_rule', rule('web-from-office', 'web', { remote_address_group_id: 'office' }));
+  writer.put(
+    'security_group_rule',
+    rule('db-from-web', 'db', { remote_group_id: 'web', port_range_min: 5432, port_range_max: 5432 }),
+  );
+  writer.put('port', port(1, 'host-0', ['web']));
+  writer.put('port', port(2, 'host-1', ['db']));
+  writer.put('port', port(3, 'host-1', ['admin']));
+}
+
+/** Everything but the newest revision. */
+function compact(etcd: Etcd): void {
+  const { header } = JSON.parse(etcd.ctl('get', 'x', '-w=json')) as { readonly header: { readonly revision: number } };
+  etcd.ctl('compact', header.revision.toString());
+}
+
+function randomNumbers(): () => number {
+  const numbers = samples(fc.noBias(fc.nat(999_999)));
+  return () => numbers.next().value / 1_000_000;
+}
+
+/** One change, of a few objects or of many; now and then of more than one transaction of etcd takes. */
+function randomChange(random: () => number, writer: Writer): void {
+  const one = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)] as T;
+  const groups = ['web', 'db', 'admin'];
+  const some = (): readonly string[] => groups.filter(() => random() < 0.5);
+  const number = 1 + Math.floor(random() * 8);
+  const choice = random();
+  if (choice < 0.45) {
+    // A move from one group to another: no state between the two was ever the policy.
+    const of = number <= 3 || random() < 0.8;
+    const record = port(number, one([...HOSTS, 'host-2']), some());
+    if (of) writer.put('port', record);
+    else writer.delete('port', record.id);
+  } else if (choice < 0.7) {
+    const id = `rule-${one([0, 1, 2]).toString()}`;
+    const remote = one([{ remote_group_id: one(groups) }, { remote_address_group_id: 'office' }, {}]);
+    if (random() < 0.3) writer.delete('security_group_rule', id);
+    else
+      writer.put(
+        'security_group_rule',
+        rule(id, one(groups), { ...remote, port_range_min: 1000, port_range_max: 1000 + number }),
+      );
+  } else if (choice < 0.85) {
+    putAddressGroup(writer, 'office', [`198.51.100.${number.toString()}/32`, '192.0.2.0/24'].slice(0, one([1, 2])));
+  } else {
+    const first = 1000;
+    const group = one(groups);
+    const isHere = writer.view.get('port', port(first, '', []).id) !== undefined;
+    for (let index = 0; index < 120; index++) {
+      const record = port(first + index, one(['host-2', ...HOSTS]), [group]);
+      if (isHere && random() < 0.3) writer.delete('port', record.id);
+      else writer.put('port', record);
+    }
+  }
+}
+
+it('any changes by two processes, connections that break: each host has what the policy was, revision by revision, and in the end is', async () => {
+  const etcd = await cluster(3);
+  const apis = [await database(etcd.url()), await database(etcd.url(1))] as const;
+  await apis[0].change(NOBODY, putWorld);
+  const expected = new Map<string, string>();
+  const note = (revision: number): void => {
+    for (const host of HOSTS) expected.set(`${host} ${revision.toString()}`, rulesOfAll(apis[0], host));
+  };
+  note(apis[0].revision);
+  apis[0].listen(({ revision }) => {
+    note(revision);
+  });
+  const proxies = [await proxyOf(etcd), await proxyOf(etcd)];
+  const agents = HOSTS.map((host, index) => new Agent(proxies[index]?.url ?? '', host).start());
+  const random = randomNumbers();
+  for (let change = 0; change < 150; change++) {
+    step(`change ${change.toString()}`);
+    await apis[change % 2]?.change(NOBODY, (writer) => {
+      randomChange(random, writer);
+    });
+    if (random() < 0.05) proxies[change % 2]?.cut();
+    await setTimeout(random() * 40);
+  }
+  const newest = apis[1].revision;
+  await progressing(
+    () => 'both hosts to have the newest revision',
+    () => agents.every(({ revision }) => revision === newest),
+    () => agents.map(({ revision }) => revision).join(),
+  );
+  let moves = 0;
+  for (const [index, agent] of agents.entries()) {
+    let before = -1;
+    for (const { revision, rules } of agent.enforced) {
+      expect(revision).toBeGreaterThanOrEqual(before);
+      before = revision;
+      expect(rules, `${HOSTS[index] ?? ''} at ${revision.toString()}`).toBe(
+        expected.get(`${HOSTS[index] ?? ''} ${revision.toString()}`),
+      );
+      moves++;
+    }
+    // It was read once, and followed from then on.
+    expect(agent.events.filter(({ kind }) => kind === 'topology')).toHaveLength(1);
+  }
+  expect(moves).toBeGreaterThan(50);
+});
+
+it('who was away, during changes and a compaction, is told the difference, as one change', async () => {
+  const etcd = await cluster();
+  const api = await database(etcd.url());
+  await api.change(NOBODY, putWorld);
+  const proxy = await proxyOf(etcd);
+  const agent = new Agent(proxy.url, 'host-0').start();
+  await eventually(() => agent.revision === api.revision);
+  await proxy.refuse();
+  await eventually(() => agent.events.some(({ kind }) => kind === 'stale'));
+  const before = agent.enforced.length;
+  const random = randomNumbers();
+  for (let change = 0; change < 60; change++) {
+    await api.change(NOBODY, (writer) => {
+      randomChange(random, writer);
+    });
+  }
+  await api.change(NOBODY, (writer) => {
+    writer.put('port', port(1, 'host-0', ['web', 'db']));
+  });
+  compact(etcd);
+  expect(agent.enforced).toHaveLength(before);
+  await proxy.accept();
+  await eventually(() => agent.revision === api.revision);
+  expect(agent.enforced.length).toBe(before + 1);
+  expect(agent.enforced.at(-1)?.rules).toBe(rulesOfAll(api, 'host-0'));
+});
+
+it('one more member of 20 000: under 1 kB to a host whose rules name them, nothing to one whose rules do not', async () => {
+  const etcd = await cluster();
+  const api = await database(etcd.url());
+  await api.change(NOBODY, putWorld);
+  await api.change(NOBODY, (writer) => {
+    for (let number = 0; number < 20_000; number++) writer.put('port', port(10_000 + number, 'host-9', ['admin']));
+  });
+  const [near, far] = [await proxyOf(etcd), await proxyOf(etcd)];
+  const uses = new Agent(near.url, 'host-0').start();
+  const usesNot = new Agent(far.url, 'host-1').start();
+  await progressing(
+    () => 'both hosts to have it',
+    () => uses.revision === api.revision && usesNot.revision === api.revision,
+    () => `${uses.revision.toString()} ${usesNot.revision.toString()}`,
+  );
+  const bytes: number[] = [];
+  for (let more = 0; more < 5; more++) {
+    // Looks at nothing new come every ten seconds: the least of some is without one.
+    const before = near.said;
+    const beforeFar = far.said;
+    await api.change(NOBODY, (writer) => {
+      writer.put('port', port(100_000 + more, 'host-9', ['admin']));
+    });
+    await eventually(() => uses.revision === api.revision);
+    bytes.push(near.said - before);
+    if (more === 4) continue;
+    expect(far.said - beforeFar).toBeLessThan(500);
+  }
+  expect(Math.min(...bytes)).toBeLessThan(1000);
+  expect(uses.followed.ports.size).toBe(20_000 + 5 + 2);
+  expect(usesNot.followed.ports.size).toBe(3);
+});
+
+it('another store at the same address, and the same one as it was once, are doubted', async () => {
+  const etcd = await cluster();
+  const api = await database(etcd.url());
+  await api.change(NOBODY, putWorld);
+  const agent = new Agent(etcd.url(), 'host-0').start();
+  await eventually(() => agent.revision === api.revision);
+  await api.close();
+  await etcd.wipe();
+  const anew = await database(etcd.url());
+  await anew.change(NOBODY, putWorld);
+  await progressing(
+    () => 'the doubt',
+    () => agent.events.some((event) => event.kind === 'topology' && event.doubt !== undefined),
+    () => JSON.stringify(agent.events.at(-1)).slice(0, 300),
+  );
+});
