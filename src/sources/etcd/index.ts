@@ -31,14 +31,23 @@ const PATIENCE = 10_000;
 /** For how long a report is believed, in seconds; it is said again every 10 s. */
 const REPORT_LIVES = 30;
 
+interface Heard {
+  /** Of etcd. */
+  readonly revision: number;
+  /** Of a key in the scope; '' for its mark. */
+  readonly name: string;
+  /** Undefined for what is gone. */
+  readonly text: string | undefined;
+}
+
 interface Followed {
-  /** Revision of etcd of its mark, as far as was heard, and as far as it is in the view; 0 for none. */
+  /** Revision of etcd of its mark, as far as was heard; 0 for none. */
   heard: number;
+  /** The same, as far as it is in the view; and the commit that wrote it. */
   applied: number;
-  /** The commit that wrote the mark last, as far as was heard. */
   by: string;
-  /** Heard, and not in the view yet. */
-  events: WatchResponse['events'][number][];
+  /** What is not in the view yet, in order. */
+  events: readonly Heard[];
   /** Of the stream of watches that there is now. */
   watch: number;
 }
@@ -181,12 +190,14 @@ export class EtcdSource implements Source {
     const scope = this.#byWatch.get(id);
     const followed = scope === undefined ? undefined : this.#scopes.get(scope);
     if (scope === undefined || followed === undefined || events.length === 0) return;
-    followed.events.push(...events);
-    const mark = events.findLast(({ kv }) => this.#nameOf(scope, kv) === '');
-    if (mark !== undefined) {
-      followed.heard = mark.type === 'PUT' ? Number(mark.kv.mod_revision) : 0;
-      followed.by = mark.kv.value.toString();
-    }
+    const heard = events.map(({ type, kv }): Heard => ({
+      revision: Number(kv.mod_revision),
+      name: this.#nameOf(scope, kv),
+      text: type === 'PUT' ? kv.value.toString() : undefined,
+    }));
+    followed.events = [...followed.events, ...heard];
+    const mark = heard.findLast(isMark);
+    if (mark !== undefined) followed.heard = mark.text === undefined ? 0 : mark.revision;
     this.#rouse();
   }
 
@@ -214,7 +225,7 @@ export class EtcdSource implements Source {
     for (const [scope, followed] of this.#scopes) this.#apply(view, scope, followed, complete.at);
     this.#at = complete.at;
     await this.#follows(view);
-    if (this.#isHalf(complete.head)) return this.#missing();
+    if (this.#isHalf(complete)) return this.#missing();
     this.#missingSince = undefined;
     this.#backoff = BACKOFF.first;
     this.#tell(view, complete.head.revision, false);
@@ -233,7 +244,7 @@ export class EtcdSource implements Source {
   async #complete(): Promise<Complete | undefined> {
     const complete = (await this.#completeNow()) ?? (await this.#completeBefore());
     // Of a member that is behind, what is known is of the future.
-    if (complete === undefined || complete.at < this.#at || this.#isHalf(complete.head)) return undefined;
+    if (complete === undefined || complete.at < this.#at || this.#isHalf(complete)) return undefined;
     return complete;
   }
 
@@ -274,7 +285,7 @@ export class EtcdSource implements Source {
   async #completeBefore(): Promise<Complete | undefined> {
     if (this.#missingSince === undefined || performance.now() - this.#missingSince < HASTE) return undefined;
     const scopes = [...this.#scopes];
-    const at = Math.max(...scopes.map(([, { events }]) => Number(events.at(-1)?.kv.mod_revision ?? 0)));
+    const at = Math.max(...scopes.map(([, { events }]) => events.at(-1)?.revision ?? 0));
     if (at <= this.#at) return undefined;
     const past = { revision: at, serializable: true };
     let head: ViewHead | undefined;
@@ -297,23 +308,28 @@ export class EtcdSource implements Source {
   }
 
   /** Of a commit that is being carried out, a part is here. */
-  #isHalf({ next }: ViewHead): boolean {
+  #isHalf({ at, head: { next } }: Complete): boolean {
     if (next === undefined) return false;
-    const isHere = [...this.#scopes.values()].some(({ by }) => by === next);
+    const isHere = [...this.#scopes.values()].some(({ by, events }) => {
+      // What was heard of later says nothing of it.
+      const mark = events.findLast((event) => isMark(event) && event.revision <= at);
+      return (mark === undefined ? by : mark.text) === next;
+    });
     // Whoever carries it out takes the time that it takes.
     if (isHere) this.#missingSince = performance.now();
     return isHere;
   }
 
   #apply(view: HostView, scope: Scope, followed: Followed, at: number): void {
-    const now = followed.events.findIndex(({ kv }) => Number(kv.mod_revision) > at);
-    const applied = now < 0 ? followed.events : followed.events.slice(0, now);
-    followed.events = now < 0 ? [] : followed.events.slice(now);
-    for (const { type, kv } of applied) {
-      const name = this.#nameOf(scope, kv);
-      if (name === '') followed.applied = type === 'PUT' ? Number(kv.mod_revision) : 0;
-      else view.change(scope, name, type === 'PUT' ? kv.value.toString() : undefined);
+    for (const event of followed.events) {
+      const { revision, name, text } = event;
+      if (revision > at) break;
+      view.change(scope, name, text);
+      if (!isMark(event)) continue;
+      followed.applied = text === undefined ? 0 : revision;
+      followed.by = text ?? '';
     }
+    followed.events = followed.events.filter(({ revision }) => revision > at);
   }
 
   /** Reads what concerns the host by now, and leaves what does not. */
@@ -372,7 +388,7 @@ export class EtcdSource implements Source {
       this.#at = Number(header.revision);
       await this.#follows(view);
       const head = headOf(kvs);
-      if (!this.#isHalf(head)) {
+      if (!this.#isHalf({ at: this.#at, head })) {
         this.#missingSince = undefined;
         this.#backoff = BACKOFF.first;
         this.#view = view;
@@ -428,6 +444,10 @@ export class EtcdSource implements Source {
     this.#lastReason = reason;
     this.#listener?.({ kind: 'stale', problems: [unreadable(this.name, reason)] });
   }
+}
+
+function isMark({ name }: Heard): boolean {
+  return name === '';
 }
 
 /** @throws Error for a head that was not written by us. */
