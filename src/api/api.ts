@@ -81,7 +81,7 @@ export class Api {
         for (const template of firstTemplates()) writer.put('default_security_group_rule', template);
       });
     }
-    const hosts = new Hosts(() => database.revision);
+    const hosts = new Hosts(() => database.revision, database.reports);
     const app = await buildServer({ ...settings, service: { database, hosts, computeHost } });
     return new Api(database, hosts, app, settings);
   }

@@ -9,7 +9,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Caller } from './caller.js';
 import { KINDS, type Kind, type RecordChange, type Records } from './records.js';
 import { keyOf, kindAndId, State, type View } from './state.js';
-import type { Changes, Commit, Json, Snapshot, Store } from './store/store.js';
+import type { Changes, Commit, Json, Reports, Snapshot, Store } from './store/store.js';
 import { upgrade } from './store/schema.js';
 import { NO_VIEW_CHANGES, viewChanges, type RecordPair, type ViewChanges } from './topology/host-view.js';
 import { Recent } from './store/recent.js';
@@ -145,9 +145,9 @@ export class Database {
     await this.#reached(revision, SOON);
   }
 
-  /** True where other processes may serve the store, too. */
-  get isShared(): boolean {
-    return this.store.isShared;
+  /** See {@link Store.reports}. */
+  get reports(): Reports | undefined {
+    return this.store.reports;
   }
 
   /** Which store this is; see {@link Store.identity}. */

@@ -20,6 +20,7 @@ import {
   type Head,
   type Write,
 } from './etcd-format.js';
+import { EtcdReports } from './etcd-reports.js';
 import { checkSchema, SCHEMA } from './schema.js';
 import {
   StoreError,
@@ -55,8 +56,8 @@ const NO_HEAD: Head = { revision: 0, schema: SCHEMA, by: '' };
 
 export class EtcdStore implements Store {
   readonly name: string;
-  readonly isShared = true;
   readonly keepsViews = true;
+  readonly reports: EtcdReports;
   readonly #client: EtcdClient;
   readonly #watchers = new Watchers();
   #identity: string | undefined;
@@ -88,6 +89,7 @@ export class EtcdStore implements Store {
   ) {
     this.name = `etcd:${address.endpoints.join(',')}${address.prefix.slice(0, -1)}`;
     this.#client = new EtcdClient(address, given);
+    this.reports = new EtcdReports(this.#client, address.prefix);
   }
 
   /**
@@ -215,6 +217,7 @@ export class EtcdStore implements Store {
     this.#epoch++;
     this.#stopWatch();
     this.#watchers.close();
+    this.reports.close();
     this.#client.close();
     return Promise.resolve();
   }

@@ -40,7 +40,6 @@ const UNSEALED = 1;
 
 export class LmdbStore implements Store {
   readonly name: string;
-  readonly isShared = false;
   readonly keepsViews = false;
   readonly #root: RootDatabase;
   /** Sealed records. */

@@ -5,6 +5,7 @@
  * several processes may commit, and each hears of every commit, its own too, in order.
  */
 
+import type { HostReport } from '../../sources/host-report.js';
 import type { ViewChanges } from '../topology/host-view.js';
 
 /** Anything that JSON can say. */
@@ -38,10 +39,10 @@ export interface Store {
    * for a reader of a store that has none.
    */
   readonly identity: string | undefined;
-  /** True where other processes may serve it at the same time. */
-  readonly isShared: boolean;
   /** True where agents read in it: each commit brings along what it changes for them. */
   readonly keepsViews: boolean;
+  /** Where other processes may serve it at the same time: what hosts say goes through it. */
+  readonly reports?: Reports;
   /** Everything, at one revision. What is committed later is of this version's schema. @throws StoreError when it is damaged */
   load(): Promise<Snapshot>;
   /**
@@ -66,6 +67,18 @@ export interface Store {
   /** Writes something that nobody reads. @throws StoreError when that cannot be done now */
   probe(): void;
   close(): Promise<void>;
+}
+
+/** What hosts say of themselves, for every process that serves a store. */
+export interface Reports {
+  /** To be heard by all who follow. @throws StoreError */
+  say(host: string, report: HostReport): Promise<void>;
+  /** @throws StoreError */
+  forget(host: string): Promise<void>;
+  /** Asks all hosts to say how far they are, once a second at most. */
+  ask(): void;
+  /** Tells what every host said last, and what it says from now on. To be called once; ends with the store. */
+  follow(listener: (host: string, report: HostReport) => void): void;
 }
 
 export interface WatchListener {

@@ -1,4 +1,8 @@
-/** Which revision each host's kernel holds, as the hosts say. In memory: they say it again within seconds. */
+/**
+ * Which revision each host's kernel holds, as the hosts say. In memory: they say it again within seconds. Where several processes
+ * serve a store, what one of them is told goes through the store to all.
+ */
+import type { Reports } from '../store/store.js';
 import type { HostReport } from '../../sources/host-report.js';
 
 /** A host that says nothing for as long is not counted as alive; it speaks every 10 s. In milliseconds. */
@@ -31,9 +35,27 @@ export class Hosts {
 
   constructor(
     private readonly newest: () => number,
+    private readonly reports?: Reports,
     private readonly now: Clock = () => performance.now(),
   ) {
     this.#begun = now();
+    reports?.follow((host, report) => {
+      this.take(host, report);
+    });
+  }
+
+  /** A host tells it here. @returns false where there are too many already. @throws StoreError */
+  async say(host: string, report: HostReport): Promise<boolean> {
+    if (this.reports === undefined) return this.take(host, report);
+    await this.reports.say(host, report);
+    return true;
+  }
+
+  /** Has hosts say how far they are that may be further than they said. */
+  ask(): void {
+    if (this.reports !== undefined && this.list().some(({ behind_seconds: seconds }) => seconds !== null)) {
+      this.reports.ask();
+    }
   }
 
   /** For how long hosts could speak here, in seconds: who has not spoken yet is missing in no list of a process that has just begun. */
@@ -52,8 +74,9 @@ export class Hosts {
     return true;
   }
 
-  /** @returns false when it was not known. */
-  forget(host: string): boolean {
+  /** @returns false when it was not known. @throws StoreError */
+  async forget(host: string): Promise<boolean> {
+    await this.reports?.forget(host);
     return this.#known.delete(host);
   }
 

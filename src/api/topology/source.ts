@@ -37,9 +37,8 @@ export class DatabaseSource implements Source {
     if (this.#tell(() => this.#feed.take(wholeLine(this.database), this.#inForce()))) this.#backoff = BACKOFF.first;
   }
 
-  report(host: string, report: HostReport): Promise<void> {
-    this.hosts.take(host, report);
-    return Promise.resolve();
+  async report(host: string, report: HostReport): Promise<void> {
+    await this.hosts.say(host, report);
   }
 
   stop(): void {

@@ -1,6 +1,6 @@
 /** What a host knows of etcd's view: the scopes that concern it, and what changed in them as a line of a feed. Pure state. */
 import type { FeedLine } from '../feed/feed.js';
-import { readObject, scopeOf, type Scope } from './layout.js';
+import { ASKED, readObject, scopeOf, type Scope } from './layout.js';
 
 type Fields = Readonly<Record<string, unknown>>;
 /** By the rest of the key, less the scope. */
@@ -101,14 +101,11 @@ export class HostView {
     }
     this.#dirty = emptyDirty();
     // The feed reads the same objects again, field by field.
-    const line = { revision, ...told, gone } as unknown as FeedLine;
-    if (!isWhole) return line;
-    const { gone: _, ...whole } = line;
-    return { ...whole, reset: true, store };
+    return isWhole ? { revision, ...told, reset: true, store } : { revision, ...told, gone };
   }
 
   #findNeeded(): ReadonlySet<Scope> {
-    const needed = new Set<Scope>([this.#own]);
+    const needed = new Set<Scope>([this.#own, ASKED]);
     for (const port of this.#objects(this.#own, 'port/')) {
       needed.add(scopeOf.network(String(port['network_id'])));
       for (const group of listIn(port['security_groups'])) needed.add(scopeOf.group(group));

@@ -14,7 +14,8 @@ import { TopologyFeed } from '../feed/feed.js';
 import type { HostReport } from '../host-report.js';
 import { BACKOFF, unreadable, type Source, type SourceEvent } from '../source.js';
 import { HostView } from './host-view.js';
-import { readViewHead, reportKey, VIEW, type Scope, type ViewHead } from './layout.js';
+import { writeReport } from './reports.js';
+import { ASKED, readViewHead, VIEW, type Scope, type ViewHead } from './layout.js';
 
 /** Keys of one answer. */
 const PAGE = 1000;
@@ -22,14 +23,14 @@ const PAGE = 1000;
 const MOST_COMPARED = 100;
 /** Between two looks when nothing is told: for the revision that is reported. In milliseconds. */
 const LOOK_EVERY = 10_000;
+/** When somebody asks how far this host is; in milliseconds. */
+const ANSWER_WITHIN = 300;
 /** Between two questions while something is missing; doubled each time. In milliseconds. */
 const MISSING = { first: 5, most: 500 };
 /** While changes come faster than questions are answered, it is asked about the past. In milliseconds. */
 const HASTE = 50;
 /** What is missing for as long, though nothing is being written, does not come: everything is read again. In milliseconds. */
 const PATIENCE = 10_000;
-/** For how long a report is believed, in seconds; it is said again every 10 s. */
-const REPORT_LIVES = 30;
 
 interface Heard {
   /** Of etcd. */
@@ -110,9 +111,7 @@ export class EtcdSource implements Source {
   }
 
   async report(host: string, report: HostReport): Promise<void> {
-    const lease = await this.#client.lease(REPORT_LIVES);
-    const request = { key: this.#key(reportKey(host)), value: Buffer.from(JSON.stringify(report)), lease };
-    await this.#client.txn({ compare: [], success: [{ request_put: request }], failure: [] });
+    await writeReport(this.#client, this.address.prefix, host, report);
   }
 
   stop(): void {
@@ -198,7 +197,12 @@ export class EtcdSource implements Source {
     followed.events = [...followed.events, ...heard];
     const mark = heard.findLast(isMark);
     if (mark !== undefined) followed.heard = mark.text === undefined ? 0 : mark.revision;
-    this.#rouse();
+    if (scope !== ASKED) this.#rouse();
+    // All hosts are asked at once; they need not answer at once.
+    else
+      setTimeout(() => {
+        this.#rouse();
+      }, ANSWER_WITHIN * Math.random());
   }
 
   #nameOf(scope: Scope, { key }: KeyValue): string {

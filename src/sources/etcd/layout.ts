@@ -8,6 +8,7 @@
  * | `view/groups/ID/group`, `…/rule/ID` | a group that ports have, and its rules |
  * | `view/members/ID/group`, `…/port/ID` | a group that rules name, and of each of its ports what concerns others |
  * | `view/address-groups/ID/group`, `…/address/PREFIX` | |
+ * | `view/asked/` | a mark by itself: see {@link ASKED} |
  * | `reports/HOST` | what the host says of itself, for as long as its lease lives |
  *
  * What stands before the kind is a *scope*: an agent reads and watches whole ones. The key of a scope alone (`view/groups/ID/`) is its
@@ -19,8 +20,11 @@ import { z } from 'zod';
 export const VIEW = 'view/';
 export const REPORTS = 'reports/';
 
+/** Touched by whoever wants to know how far hosts are: each of them says so. */
+export const ASKED = 'asked/';
+
 /** Ends with a slash: no scope begins as another one. */
-export type Scope = `${'hosts' | 'networks' | 'groups' | 'members' | 'address-groups'}/${string}/`;
+export type Scope = `${'hosts' | 'networks' | 'groups' | 'members' | 'address-groups'}/${string}/` | typeof ASKED;
 
 export const scopeOf = {
   host: (name: string): Scope => `hosts/${encodeURIComponent(name)}/`,

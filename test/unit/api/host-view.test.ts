@@ -58,7 +58,7 @@ function stored(document: object): Stored {
     records.map((change): [string, RecordChange] => {
       const key = `${change.kind}/${change.id}`;
       if (change.kind !== 'port' || change.record === undefined) return [key, change];
-      const sum = [...JSON.stringify(change.record)].reduce((total, letter) => total + letter.charCodeAt(0), 0);
+      const sum = Buffer.from(JSON.stringify(change.record)).reduce((total, byte) => total + byte, 0);
       const profile = sum % 5 === 0 ? { migrating_to: HOSTS[(sum + 1) % 3] } : {};
       const record = { ...change.record, 'binding:host_id': HOSTS[sum % 3] ?? '', 'binding:profile': profile };
       return [key, { ...change, record }];
@@ -71,7 +71,8 @@ const WITHOUT = fc.oneof({ weight: 2, arbitrary: fc.constant([]) }, fc.array(fc.
 function pairs(before: Stored, after: Stored): readonly RecordPair[] {
   const keys = new Set([...before.keys(), ...after.keys()]);
   return [...keys].map((key) => {
-    const kind = (before.get(key) ?? after.get(key))?.kind as Kind;
+    // A key begins with its kind.
+    const kind = key.split('/')[0] as Kind;
     const recordIn = (all: Stored): Records[Kind] | undefined => all.get(key)?.record;
     return { kind, before: recordIn(before), after: recordIn(after) };
   });

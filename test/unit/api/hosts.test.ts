@@ -70,6 +70,7 @@ describe('who is alive, and who is behind', () => {
     let [now, newest] = [0, 1];
     const hosts = new Hosts(
       () => newest,
+      undefined,
       () => now,
     );
     hosts.take('one', REPORT);

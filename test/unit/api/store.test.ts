@@ -138,7 +138,6 @@ class Unwilling implements Store {
   }
 
   readonly name = 'unwilling';
-  readonly isShared = false;
   readonly keepsViews = false;
   readonly identity = undefined;
   conflicts = 0;

@@ -1,0 +1,121 @@
+/** What hosts say of themselves, passed on through etcd to every process of the API. */
+import { setTimeout as wait } from 'node:timers/promises';
+import { EtcdError, endOf, type EtcdClient } from '../../etcd/client.js';
+import type { KeyValue } from '../../etcd/messages.js';
+import { HOST_NAME, HOST_REPORT, type HostReport } from '../../sources/host-report.js';
+import { ASKED, REPORTS, reportKey, VIEW } from '../../sources/etcd/layout.js';
+import { writeReport } from '../../sources/etcd/reports.js';
+import { StoreError, type Reports } from './store.js';
+
+const BACKOFF = { first: 250, most: 5000 };
+/** Between two questions to all hosts, in milliseconds. */
+const ASK_EVERY = 1000;
+const PAGE = 1000;
+
+export class EtcdReports implements Reports {
+  readonly #closing = new AbortController();
+  #end: () => void = () => undefined;
+  #askedAt = -Infinity;
+
+  constructor(
+    private readonly client: EtcdClient,
+    private readonly prefix: string,
+  ) {}
+
+  async say(host: string, report: HostReport): Promise<void> {
+    await this.#asStoreError(async () => writeReport(this.client, this.prefix, host, report));
+  }
+
+  async forget(host: string): Promise<void> {
+    const gone = { request_delete_range: { key: Buffer.from(this.prefix + reportKey(host)) } };
+    await this.#asStoreError(async () => this.client.txn({ compare: [], success: [gone], failure: [] }));
+  }
+
+  ask(): void {
+    if (performance.now() - this.#askedAt < ASK_EVERY) return;
+    this.#askedAt = performance.now();
+    const put = { request_put: { key: Buffer.from(this.prefix + VIEW + ASKED), value: Buffer.of() } };
+    this.client.txn({ compare: [], success: [put], failure: [] }).catch(() => {
+      // Hosts say it by themselves within seconds; whoever cannot write is told so by its changes.
+    });
+  }
+
+  follow(listener: (host: string, report: HostReport) => void): void {
+    void this.#follow(listener);
+  }
+
+  close(): void {
+    this.#closing.abort();
+    this.#end();
+  }
+
+  async #follow(listener: (host: string, report: HostReport) => void): Promise<void> {
+    const { signal } = this.#closing;
+    let backoff = BACKOFF.first;
+    while (!signal.aborted) {
+      try {
+        const at = await this.#readAll(listener);
+        backoff = BACKOFF.first;
+        await this.#watch(at + 1, listener);
+      } catch {
+        // What is known stays, and grows old; the store says that etcd is not there.
+      }
+      await wait(backoff * (0.5 + Math.random()), undefined, { signal }).catch(() => undefined);
+      backoff = Math.min(2 * backoff, BACKOFF.most);
+    }
+  }
+
+  /** @returns the revision of etcd that it was read at. */
+  async #readAll(listener: (host: string, report: HostReport) => void): Promise<number> {
+    const start = Buffer.from(this.prefix + REPORTS);
+    let revision = 0;
+    let key = start;
+    for (;;) {
+      const { header, kvs, more } = await this.client.range({ key, range_end: endOf(start), limit: PAGE, revision });
+      if (revision === 0) revision = Number(header.revision);
+      for (const kv of kvs) this.#take(kv, listener);
+      const last = kvs.at(-1);
+      if (!more || last === undefined) return revision;
+      key = Buffer.concat([last.key, Buffer.of(0)]);
+    }
+  }
+
+  /** Until it ends. */
+  async #watch(from: number, listener: (host: string, report: HostReport) => void): Promise<void> {
+    const key = Buffer.from(this.prefix + REPORTS);
+    await new Promise<void>((resolve) => {
+      const end = this.client.watch(key, endOf(key), from, {
+        onEvents: (events) => {
+          // One that goes is one that was not said again: it is as old as it is.
+          for (const { type, kv } of events) if (type === 'PUT') this.#take(kv, listener);
+        },
+        onEnd: () => {
+          resolve();
+        },
+      });
+      this.#end = () => {
+        end();
+        resolve();
+      };
+    });
+  }
+
+  /** A host may write what it likes there: what is no report is not taken. */
+  #take({ key, value }: KeyValue, listener: (host: string, report: HostReport) => void): void {
+    try {
+      const host = decodeURIComponent(key.toString().slice(this.prefix.length + REPORTS.length));
+      const report = HOST_REPORT.safeParse(JSON.parse(value.toString()));
+      if (HOST_NAME.test(host) && report.success) listener(host, report.data);
+    } catch {
+      // Neither a name nor JSON.
+    }
+  }
+
+  async #asStoreError(work: () => Promise<unknown>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      throw error instanceof EtcdError ? new StoreError(error.message) : error;
+    }
+  }
+}
