@@ -66,6 +66,10 @@ const UDP_TO_DHCP_SERVER = [
   [is('meta protocol', ETHERTYPE.IPv4), is('udp sport', 68), is('udp dport', 67)],
   [is('meta protocol', ETHERTYPE.IPv6), is('udp sport', 546), is('udp dport', 547)],
 ] as const;
+const UDP_FROM_DHCP_SERVER = [
+  [is('meta protocol', ETHERTYPE.IPv4), is('udp sport', 67), is('udp dport', 68)],
+  [is('meta protocol', ETHERTYPE.IPv6), is('udp sport', 547), is('udp dport', 546)],
+] as const;
 
 function carries(set: number, unset: number): Match {
   return { kind: 'ct-mark', mask: (set | unset) >>> 0, value: set };
@@ -260,13 +264,25 @@ export function tellingChains(options: CompileOptions): readonly Chain[] {
           ),
         ),
       ),
-      ...announced(flow).map((matches) => tell(matches, mask, 'flow that an admitted one announced')),
+      ...announced(flow).map((matches) => rule(matches, jump('announced'), 'flow that an admitted one announced')),
       tell([ctState('established', 'related'), carries(flow.revoked, 0)], refused, 'flow whose permission was revoked'),
       tell([ctState('invalid'), isNot('meta l4proto', UDPLITE)], refused, 'invalid to connection tracking'),
     ]),
+    chain('announced', 'a flow that an admitted one announced', [
+      ...UDP_FROM_DHCP_SERVER.map((matches) => rule(matches, RETURN, 'who acts as a DHCP server is judged')),
+      tell([], mask, 'both ends admit it'),
+    ]),
     chain('remember', 'what table bridge let pass', [
       remember([told(bits, 'seen', 'egress')], flow.originator, 'the sender admits the flow'),
-      remember([told(bits, 'seen', 'ingress')], flow.responder, 'the receiver admits the flow'),
+      rule(
+        [{ kind: 'ct-direction', direction: 'original' }, told(bits, 'seen', 'ingress'), carries(0, flow.responder)],
+        jump('receiver'),
+        'the receiver admits the flow',
+      ),
+    ]),
+    chain('receiver', 'the receiver admits a flow', [
+      ...UDP_TO_DHCP_SERVER.map((matches) => rule(matches, RETURN, 'DHCP: its answers are judged')),
+      remember([], flow.responder, 'its answers pass'),
     ]),
     chain('to_bridge', 'from the host itself to a bridge', [
       rule([inSet(['iifname', 'oifname'], BRIDGE_SETS.crossings)], RETURN, 'bridged'),

@@ -11,7 +11,14 @@ import {
   type FlowDirection,
 } from '../../../compiler/index.js';
 import { judgeEgress, judgeIngress } from '../../../compiler/explain/index.js';
-import { parseTopology, type Frame, type Port } from '../../../src/model/index.js';
+import {
+  parseAddress,
+  parseTopology,
+  type FlowState,
+  type Frame,
+  type Port,
+  type Prefix,
+} from '../../../src/model/index.js';
 import {
   arbitraryDocument,
   arbitraryFrame,
@@ -94,6 +101,60 @@ it.each<Datapath>(['routed', 'bridge', 'bridge-netfilter'])(
     // A generator that meets no rule, or nothing but rules, would prove nothing: it goes on until it has met enough of both.
     for (let round = 0; Math.min(verdicts.accept, verdicts.drop) < ENOUGH; round++) {
       fc.assert(property, { numRuns: 150, seed: seed + round });
+    }
+  },
+);
+
+it.each<Datapath>(['routed', 'bridge', 'bridge-netfilter'])(
+  'a port that acts as a DHCP server is refused, whatever flow its answer is of (%s)',
+  (datapath) => {
+    const { topology } = parseTopology([
+      {
+        file: 'dhcp',
+        content: {
+          security_groups: [
+            {
+              id: 'g',
+              security_group_rules: ['IPv4', 'IPv6'].map((ethertype) => ({ direction: 'egress', ethertype })),
+            },
+          ],
+          ports: [
+            {
+              ...{ id: 'p', network_id: 'n', mac_address: 'fa:16:3e:00:00:01', device: 'tap1', security_groups: ['g'] },
+              fixed_ips: [{ ip_address: '10.0.0.1' }, { ip_address: 'fd00::1' }],
+            },
+          ],
+        },
+      },
+    ]);
+    const options = { ...DEFAULT_OPTIONS, datapath };
+    const { ruleset } = compile(topology, () => true, options);
+    const states: readonly FlowState[] = ['new', 'established', 'related', 'unadmitted', 'invalid', 'revoked'];
+    for (const [source, destination, server, client] of [
+      ['10.0.0.1', '10.0.0.2', 67, 68],
+      ['fd00::1', 'fd00::2', 547, 546],
+    ] as const) {
+      for (const state of states) {
+        for (const direction of ['original', 'reply'] as const) {
+          const sent = (sourcePort: number, destinationPort: number): string => {
+            const frame: Frame = {
+              sourceMac: 'fa:16:3e:00:00:01' as Frame['sourceMac'],
+              vlanTags: [],
+              snap: false,
+              payload: {
+                kind: 'ip',
+                source: parseAddress(source) as Prefix,
+                destination: parseAddress(destination) as Prefix,
+                transport: { kind: 'ports', protocol: 17, sourcePort, destinationPort },
+              },
+            };
+            return `${state} ${direction} ${runEgress(ruleset, 'tap1', frame, state, { direction, options }).verdict}`;
+          };
+          expect(sent(server, client)).toBe(`${state} ${direction} drop`);
+          // What is no answer of a server passes by the rule, or as part of its flow.
+          if (state === 'new' || state === 'related') expect(sent(server + 1, client + 2)).toContain('accept');
+        }
+      }
     }
   },
 );
