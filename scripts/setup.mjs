@@ -22,7 +22,11 @@ const PROGRAMS = {
     'iptables-legacy': 'iptables',
     ipset: 'ipset',
   },
-  '--client': { openstack: 'python3-openstackclient', 'keystone-manage': 'python3-keystone' },
+  '--client': {
+    openstack: 'python3-openstackclient',
+    'keystone-manage': 'python3-keystone',
+    openssl: 'openssl',
+  },
   '--container': { docker: 'docker.io', dockerd: 'docker.io', debootstrap: 'debootstrap', nsenter: 'util-linux' },
   '--vm': process.arch === 'x64' ? { 'qemu-system-x86_64': 'qemu-system-x86', busybox: 'busybox-static' } : {},
 };

@@ -3,16 +3,23 @@
  * password, anew when it expires; a watch that ends when its member has lost the others.
  */
 import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { checkServerIdentity } from 'node:tls';
 import { Client, credentials, Metadata, status, type ServiceError } from '@grpc/grpc-js';
 import type { EtcdAddress } from './address.js';
 import {
   AUTHENTICATE,
   LEASE_GRANT,
   RANGE,
+  ROLE_ADD,
+  ROLE_GRANT,
   TXN,
+  USER_ADD,
+  USER_GRANT,
   WATCH,
   type KeyValue,
   type Method,
+  type Permission,
   type RangeRequest,
   type RangeResponse,
   type TxnRequest,
@@ -91,6 +98,9 @@ const OPTIONS = {
   'grpc.max_send_message_length': -1,
 };
 
+/** An address is no name that TLS may ask for (RFC 6066, 3; Node warns): it asks for this one, and the certificate must have the address. */
+const NAMELESS = { 'grpc.ssl_target_name_override': 'etcd' };
+
 /** To one member. */
 interface Connection {
   readonly client: Client;
@@ -127,6 +137,32 @@ export class EtcdClient {
   /** A new lease. @param seconds for how long it lives. @returns its id. @throws EtcdError */
   async lease(seconds: number): Promise<string> {
     return (await this.#call(LEASE_GRANT, { TTL: seconds })).ID;
+  }
+
+  /** Makes a role, if it is not there, and gives it rights beside those that it has. @throws EtcdError */
+  async grant(role: string, permissions: readonly Permission[]): Promise<void> {
+    await this.#make(ROLE_ADD, { name: role });
+    for (const perm of permissions) await this.#call(ROLE_GRANT, { name: role, perm });
+  }
+
+  /**
+   * Makes a user, if it is not there, and gives it roles.
+   * @param password undefined for one that is known by its certificate alone.
+   * @throws EtcdError
+   */
+  async enrol(user: string, password: string | undefined, roles: readonly string[]): Promise<void> {
+    const options = { no_password: password === undefined };
+    await this.#make(USER_ADD, { name: user, password: password ?? '', options });
+    for (const role of roles) await this.#call(USER_GRANT, { user, role });
+  }
+
+  async #make<Request>(method: Method<Request, unknown>, request: Request): Promise<void> {
+    try {
+      await this.#call(method, request);
+    } catch (error) {
+      // etcd: "etcdserver: role name already exists", "etcdserver: user name already exists".
+      if (!(error instanceof EtcdError) || !error.message.includes('name already exists')) throw error;
+    }
   }
 
   /**
@@ -277,11 +313,14 @@ export class EtcdClient {
   #connected(): Connection {
     if (this.#isClosed) throw new EtcdError('refused', 'the client is closed');
     const endpoint = this.address.endpoints[this.#member] ?? '';
-    this.#connection ??= { client: new Client(endpoint, this.#channelCredentials(), OPTIONS), endpoint };
+    const host = endpoint.replace(/:\d+$/, '').replace(/^\[|\]$/g, '');
+    const options = this.address.isTls && isIP(host) !== 0 ? { ...OPTIONS, ...NAMELESS } : OPTIONS;
+    this.#connection ??= { client: new Client(endpoint, this.#channelCredentials(host), options), endpoint };
     return this.#connection;
   }
 
-  #channelCredentials(): ReturnType<typeof credentials.createSsl> {
+  /** @param host whose certificate it must be. */
+  #channelCredentials(host: string): ReturnType<typeof credentials.createSsl> {
     if (!this.address.isTls) return credentials.createInsecure();
     const { caFile, certificate } = this.given;
     try {
@@ -289,6 +328,7 @@ export class EtcdClient {
         caFile === undefined ? null : Buffer.from(readText(caFile)),
         certificate === undefined ? null : Buffer.from(readText(certificate.keyFile)),
         certificate === undefined ? null : Buffer.from(readText(certificate.certFile)),
+        { checkServerIdentity: (_, found) => checkServerIdentity(host, found) },
       );
     } catch (error) {
       if (error instanceof EtcdError) throw error;

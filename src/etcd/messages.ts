@@ -33,6 +33,13 @@ message WatchResponse {
 }
 message LeaseGrantRequest { int64 TTL = 1; }
 message LeaseGrantResponse { ResponseHeader header = 1; int64 ID = 2; int64 TTL = 3; }
+message Permission { enum Type { READ = 0; WRITE = 1; READWRITE = 2; } Type permType = 1; bytes key = 2; bytes range_end = 3; }
+message AuthRoleAddRequest { string name = 1; }
+message AuthRoleGrantPermissionRequest { string name = 1; Permission perm = 2; }
+message UserAddOptions { bool no_password = 1; }
+message AuthUserAddRequest { string name = 1; string password = 2; UserAddOptions options = 3; }
+message AuthUserGrantRoleRequest { string user = 1; string role = 2; }
+message AuthResponse { ResponseHeader header = 1; }
 message AuthenticateRequest { string name = 1; string password = 2; }
 message AuthenticateResponse { ResponseHeader header = 1; string token = 2; }
 `;
@@ -140,6 +147,25 @@ function method<Request extends object, Response>(
 export const RANGE = method<RangeRequest, RangeResponse>('/etcdserverpb.KV/Range', 'RangeRequest', 'RangeResponse');
 export const TXN = method<TxnRequest, TxnResponse>('/etcdserverpb.KV/Txn', 'TxnRequest', 'TxnResponse');
 export const WATCH = method<WatchRequest, WatchResponse>('/etcdserverpb.Watch/Watch', 'WatchRequest', 'WatchResponse');
+export interface Permission {
+  readonly permType: 'READ' | 'WRITE' | 'READWRITE';
+  readonly key: Buffer;
+  /** Absent for one key. */
+  readonly range_end?: Buffer;
+}
+
+function auth<Request extends object>(name: string): Method<Request, unknown> {
+  return method(`/etcdserverpb.Auth/${name}`, `Auth${name}Request`, 'AuthResponse');
+}
+
+export const ROLE_ADD = auth<{ readonly name: string }>('RoleAdd');
+export const ROLE_GRANT = auth<{ readonly name: string; readonly perm: Permission }>('RoleGrantPermission');
+export const USER_ADD = auth<{
+  readonly name: string;
+  readonly password: string;
+  readonly options: { readonly no_password: boolean };
+}>('UserAdd');
+export const USER_GRANT = auth<{ readonly user: string; readonly role: string }>('UserGrantRole');
 /** TTL in seconds. */
 export const LEASE_GRANT = method<{ readonly TTL: number }, { readonly ID: string; readonly TTL: string }>(
   '/etcdserverpb.Lease/LeaseGrant',

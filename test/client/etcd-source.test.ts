@@ -1,9 +1,14 @@
 /** The etcd source: what an agent has from a real etcd is what the policy was at some revision, whatever is cut, and never anything else. */
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import fc from 'fast-check';
-import { afterEach, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { compile, DEFAULT_OPTIONS, printRuleset } from '../../compiler/index.js';
 import { parseEtcdAddress } from '../../src/etcd/address.js';
+import { EtcdClient, EtcdError, endOf, type EtcdCredentials } from '../../src/etcd/client.js';
 import { isOnHost, parseTopology, type Topology } from '../../src/model/index.js';
 import { Database, type Writer } from '../../src/api/database.js';
 import type { PortRecord, RuleRecord } from '../../src/api/records.js';
@@ -15,6 +20,7 @@ import { Followed } from '../support/followed.js';
 import { samples } from '../support/seed.js';
 import { step } from '../support/progress.js';
 import { eventually, progressing } from '../support/waiting.js';
+import { Authority, type Pair } from './lab/certificates.js';
 import { CutProxy } from './lab/cut-proxy.js';
 import { Etcd } from './lab/etcd.js';
 
@@ -55,8 +61,9 @@ class Agent {
   constructor(
     url: string,
     private readonly host: string,
+    given: EtcdCredentials = {},
   ) {
-    this.#source = new EtcdSource(parseEtcdAddress(url), {}, host);
+    this.#source = new EtcdSource(parseEtcdAddress(url), given, host);
     toEnd.push(() => {
       this.stop();
     });
@@ -332,4 +339,120 @@ it('another store at the same address, and the same one as it was once, are doub
     () => agent.events.some((event) => event.kind === 'topology' && event.doubt !== undefined),
     () => JSON.stringify(agent.events.at(-1)).slice(0, 300),
   );
+});
+
+describe('the rights of a host', () => {
+  it('it reads what concerns it and writes its own report; of others it reads nothing, and writes nothing else', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'portcullis-rights-'));
+    toEnd.push(() => {
+      rmSync(folder, { recursive: true });
+    });
+    const authority = new Authority(folder);
+    const root = authority.issue('root');
+    const etcd = await Etcd.start({ tls: { ca: authority.ca, ...root } });
+    toEnd.push(async () => etcd.end());
+    etcd.ctl('user', 'add', 'root', '--no-password');
+    etcd.ctl('auth', 'enable');
+    const given = ({ cert, key }: Pair): EtcdCredentials => ({
+      caFile: authority.ca,
+      certificate: { certFile: cert, keyFile: key },
+    });
+    const address = parseEtcdAddress(etcd.url());
+    const api = await Database.open(await EtcdStore.open(address, given(root)), () => undefined);
+    toEnd.push(async () => api.close());
+    await api.change(NOBODY, putWorld);
+
+    const enrolled = (host: string): string =>
+      execFileSync(
+        process.execPath,
+        [
+          ...['dist/src/cli/main.js', 'hosts', 'enrol', host, '--store', etcd.url(), '--etcd-ca', authority.ca],
+          ...['--etcd-cert', root.cert, '--etcd-key', root.key],
+        ],
+        { encoding: 'utf8' },
+      );
+    const [one, other, stranger] = [authority.issue('host-0'), authority.issue('host-1'), authority.issue('host-2')];
+    for (const host of ['host-0', 'host-0', 'host-1']) expect(enrolled(host)).toContain(`${host} is a user of etcd`);
+
+    // Each follows what is its own.
+    const agents = [
+      new Agent(etcd.url(), 'host-0', given(one)).start(),
+      new Agent(etcd.url(), 'host-1', given(other)).start(),
+    ];
+    await eventually(() => agents.every(({ revision }) => revision === api.revision));
+    for (const [index, agent] of agents.entries()) {
+      expect(agent.enforced.at(-1)?.rules).toBe(rulesOfAll(api, HOSTS[index] ?? ''));
+    }
+    // With somebody else's certificate, and with one that nobody enrolled, there is nothing to follow.
+    for (const wrong of [one, stranger]) {
+      const thief = new Agent(etcd.url(), 'host-1', given(wrong)).start();
+      await eventually(() => thief.events.length > 0);
+      expect(JSON.stringify(thief.events[0])).toMatch(
+        /permission denied|user name not found|invalid auth|user name is empty/,
+      );
+      thief.stop();
+      expect(thief.enforced).toEqual([]);
+    }
+
+    const client = new EtcdClient(address, given(one));
+    toEnd.push(() => {
+      client.close();
+    });
+    const key = (name: string): Buffer => Buffer.from(address.prefix + name);
+    const denied = async (what: string, attempt: Promise<unknown>): Promise<void> => {
+      await expect(attempt, what).rejects.toThrow(/permission denied/);
+    };
+    const put = async (name: string): Promise<unknown> =>
+      client.txn({
+        compare: [],
+        success: [{ request_put: { key: key(name), value: Buffer.from('{}') } }],
+        failure: [],
+      });
+    const remove = async (name: string): Promise<unknown> => {
+      const request = { key: key(name), range_end: endOf(key(name)) };
+      return client.txn({ compare: [], success: [{ request_delete_range: request }], failure: [] });
+    };
+    const before = etcd.ctl('get', '--prefix', address.prefix);
+    const others = [
+      'records/',
+      'records/port/x',
+      'pieces/',
+      'parts/',
+      'view',
+      'view/',
+      'view/hosts/',
+      'view/hosts/host-1/',
+      'reports/',
+      'reports/host-1',
+    ];
+    for (const name of [...others, ''])
+      await denied(`read ${name}`, client.range({ key: key(name), range_end: endOf(key(name === '' ? '' : name)) }));
+    const forbidden = [
+      ...others,
+      'head',
+      'identity',
+      'probe',
+      'view/hosts/host-0/',
+      'view/hosts/host-0/port/x',
+      'view/groups/web/rule/x',
+      'view/members/web/port/x',
+      'view/asked/',
+    ];
+    for (const name of forbidden) {
+      await denied(`write ${name}`, put(name));
+      await denied(`remove ${name}`, remove(name));
+    }
+    const watched = new Promise<EtcdError>((resolve) => {
+      const start = key('view/hosts/host-1/');
+      client.watch(start, endOf(start), 1, {
+        onEvents: (events) => events.length > 0 && resolve(new EtcdError('refused', 'it was told')),
+        onEnd: resolve,
+      });
+    });
+    expect((await watched).message).toContain('permission denied');
+    // What a host can do changes nothing for anybody else.
+    expect(etcd.ctl('get', '--prefix', address.prefix)).toBe(before);
+    await put('reports/host-0');
+    expect(etcd.ctl('get', '--prefix', `${address.prefix}reports/`)).toContain('reports/host-0');
+  });
 });

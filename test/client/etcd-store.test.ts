@@ -1,8 +1,10 @@
 /** The store in etcd, on a real etcd: what the API relies on, and what makes it false. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
+import { createServer } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { parseEtcdAddress } from '../../src/etcd/address.js';
 import { Database } from '../../src/api/database.js';
@@ -68,7 +70,7 @@ describe('one member', () => {
       ['a', 1],
       ['b', { c: 'ü' }],
     ]);
-    expect(await again.load()).toEqual({ schema: SCHEMA, revision: 1, entries });
+    expect(await again.load()).toEqual({ schema: SCHEMA, revision: 1, entries, lacksViews: false });
   });
 
   it('several write: a change that was made from something older is refused whole, and each hears of all, in order', async () => {
@@ -316,6 +318,17 @@ describe('who may', () => {
     toEnd.push(async () => store.close());
     await store.load();
     expect(await store.commit(0, changes({ a: 1 }), NO_VIEW_CHANGES)).toBe(1);
+  });
+
+  it('TLS: whoever shows a certificate of another address is not asked', async () => {
+    const server = createServer({ cert: CERTIFICATE, key: KEY });
+    toEnd.push(async () => new Promise((resolve) => server.close(() => resolve())));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.2', resolve));
+    const { port } = server.address() as AddressInfo;
+    const attempt = EtcdStore.open(parseEtcdAddress(`etcd:https://127.0.0.2:${port}`), {
+      caFile: file('another.pem', CERTIFICATE),
+    });
+    await expect(attempt).rejects.toThrow(/127\.0\.0\.2 is not in the cert's list/);
   });
 
   it('a password: a wrong one is refused, and a token that etcd has forgotten is asked for anew', async () => {

@@ -2,6 +2,7 @@
 import { setTimeout } from 'node:timers/promises';
 import type { CommandModule } from 'yargs';
 import { EXIT } from '../exit-codes.js';
+import { enrolCommand } from './enrol.js';
 import { apiUrlOptions, type ApiUrlArguments } from '../api-url-options.js';
 import type { HostLine } from '../hosts-of-api.js';
 import { colours, printLine, say } from '../output.js';
@@ -19,6 +20,7 @@ export const hostsCommand: CommandModule<object, Arguments> = {
   describe: 'which revision each host has in force; exit 2 when one is behind, silent or in trouble',
   builder: (yargs) =>
     yargs
+      .command(enrolCommand)
       .options({ ...apiUrlOptions, json: { type: 'boolean', default: false, describe: 'what the API says, as JSON' } })
       .example('$0 hosts --api https://api:9696 --token-file /etc/portcullis/agent-token', 'is every host well?'),
   handler: async (args) => {
