@@ -13,6 +13,7 @@ import { WarmClient, type Answer } from './warm-client.js';
 
 const MAIN = 'dist/src/cli/main.js';
 export const URL = 'http://127.0.0.1:9696';
+export const SECOND_URL = 'http://127.0.0.1:9697';
 export const HOST = 'compute-1';
 
 /** What the client finds around it: nothing of the one who runs the tests that would send it to another cloud. */
@@ -27,6 +28,7 @@ export class Cloud {
   readonly #client = new WarmClient(this.network.host, () => this.said());
   #agent: ChildProcess | undefined;
   #api: ChildProcess | undefined;
+  #second: ChildProcess | undefined;
   #output = '';
   /** Where in the output the process that was started last begins. */
   #startedAt = 0;
@@ -36,7 +38,7 @@ export class Cloud {
 
   /** Agent, API and store in one process. */
   async start(...args: readonly string[]): Promise<void> {
-    await this.#loopback();
+    await this.loopback();
     const api = ['--api', '127.0.0.1:9696', '--store', join(this.folder, 'store')];
     this.#agent = this.#spawn('agent', ...api, '--host', HOST, '--socket', this.#socket, ...args);
     await this.#listening(this.#agent);
@@ -45,16 +47,24 @@ export class Cloud {
   /** API and agent as two processes; the agent has a token of its own. */
   async startApart(): Promise<void> {
     writeFileSync(join(this.folder, 'agent-token'), 'the-token-of-agents\n', { mode: 0o600 });
-    await this.#loopback();
+    await this.loopback();
     await this.startApi();
     const source = ['--source', `api:${URL}`, '--source-token', join(this.folder, 'agent-token')];
     this.#agent = this.#spawn('agent', ...source, '--host', HOST, '--socket', this.#socket);
   }
 
-  async startApi(): Promise<void> {
-    const store = join(this.folder, 'store');
+  async startApi(store = join(this.folder, 'store')): Promise<void> {
     this.#api = this.#spawn('api', '--store', store, '--agent-token', join(this.folder, 'agent-token'));
     await this.#listening(this.#api);
+  }
+
+  /** Two processes of the API on one etcd, the second one at {@link SECOND_URL}, and an agent that follows etcd. */
+  async startOnEtcd(store: string): Promise<void> {
+    writeFileSync(join(this.folder, 'agent-token'), 'the-token-of-agents\n', { mode: 0o600 });
+    await this.startApi(store);
+    this.#second = this.#spawn('api', '--store', store, '--listen', SECOND_URL.slice('http://'.length));
+    await this.#listening(this.#second);
+    this.#agent = this.#spawn('agent', '--source', store, '--host', HOST, '--socket', this.#socket);
   }
 
   async killApi(): Promise<void> {
@@ -136,6 +146,7 @@ export class Cloud {
     try {
       await this.stop();
       await this.killApi();
+      if (this.#second !== undefined) await this.#ended(this.#second, 'SIGKILL');
     } finally {
       this.#client.end();
       this.guests.end();
@@ -148,7 +159,7 @@ export class Cloud {
     return join(this.folder, 'agent.sock');
   }
 
-  async #loopback(): Promise<void> {
+  async loopback(): Promise<void> {
     await execa('ip', ['-n', this.network.host, 'link', 'set', 'lo', 'up']);
   }
 

@@ -13,6 +13,8 @@ export interface EtcdOptions {
   readonly members?: number;
   /** Files, PEM. */
   readonly tls?: { readonly ca: string; readonly cert: string; readonly key: string };
+  /** The network namespace whose loopback it is on. */
+  readonly namespace?: string;
   /** Options of etcd's own. */
   readonly more?: readonly string[];
 }
@@ -85,7 +87,8 @@ export class Etcd {
       '--election-timeout=2000',
       ...more,
     ];
-    const child = spawn(join(this.#programs, 'etcd'), args, { stdio: ['ignore', 'ignore', 'pipe'] });
+    const [program = '', ...rest] = this.#inNamespace(join(this.#programs, 'etcd'), ...args);
+    const child = spawn(program, rest, { stdio: ['ignore', 'ignore', 'pipe'] });
     child.stderr.on('data', (chunk: Buffer) => {
       this.#output = `${this.#output}${chunk.toString()}`.slice(-20_000);
     });
@@ -115,15 +118,19 @@ export class Etcd {
 
   /** Of etcdctl, at the members that run. */
   ctl(...args: readonly string[]): string {
-    return execFileSync(
-      join(this.#programs, 'etcdctl'),
-      [`--endpoints=${this.#endpoints()}`, ...this.#ctlTls(), ...this.#user, ...args],
-      {
-        encoding: 'utf8',
-        env: { ...process.env, ETCDCTL_API: '3' },
-        stdio: ['ignore', 'pipe', 'pipe'],
-      },
-    );
+    const given = [`--endpoints=${this.#endpoints()}`, ...this.#ctlTls(), ...this.#user, ...args];
+    const [program = '', ...rest] = this.#inNamespace(join(this.#programs, 'etcdctl'), ...given);
+    return execFileSync(program, rest, {
+      encoding: 'utf8',
+      env: { ...process.env, ETCDCTL_API: '3' },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+  }
+
+  #inNamespace(...command: readonly string[]): readonly string[] {
+    const { namespace } = this.options;
+    // `ip netns exec` becomes the program: a signal is for it.
+    return namespace === undefined ? command : ['ip', 'netns', 'exec', namespace, ...command];
   }
 
   /** Everything that a cluster has is gone, and it is another one of the same addresses. */
