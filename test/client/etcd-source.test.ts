@@ -291,6 +291,26 @@ it('who was away, during changes and a compaction, is told the difference, as on
   expect(agent.enforced.at(-1)?.rules).toBe(rulesOfAll(api, 'host-0'));
 });
 
+it('a store of before agents read there gets what they read when an API serves it', async () => {
+  const etcd = await cluster();
+  const before = await database(etcd.url());
+  await before.change(NOBODY, putWorld);
+  const prefix = '/portcullis/view';
+  const stored = (): string => etcd.ctl('get', '--prefix', `${prefix}/`);
+  const complete = stored();
+  expect(complete).toContain('members/web');
+  await before.close();
+  etcd.ctl('del', '--prefix', prefix);
+  expect(stored()).toBe('');
+  const api = await database(etcd.url());
+  // The marks name another commit.
+  const withoutMarks = (text: string): string => text.replaceAll(/^(\/portcullis\/view\/\S+\/)\n.*$/gm, '$1');
+  expect(withoutMarks(stored())).toBe(withoutMarks(complete));
+  const agent = new Agent(etcd.url(), 'host-0').start();
+  await eventually(() => agent.revision === api.revision);
+  expect(agent.enforced.at(-1)?.rules).toBe(rulesOfAll(api, 'host-0'));
+});
+
 it('one more member of 20 000: under 1 kB to a host whose rules name them, nothing to one whose rules do not', async () => {
   const etcd = await cluster();
   const api = await database(etcd.url());

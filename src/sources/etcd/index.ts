@@ -48,7 +48,7 @@ interface Followed {
   applied: number;
   by: string;
   /** What is not in the view yet, in order. */
-  events: readonly Heard[];
+  events: Heard[];
   /** Of the stream of watches that there is now. */
   watch: number;
 }
@@ -163,7 +163,10 @@ export class EtcdSource implements Source {
         this.#watch(scope, followed);
       }
       for (let pause = 0; ;) {
-        await this.#sleep(pause);
+        // While much is missing, not every part of it is a reason to ask.
+        const least = pause > MISSING.first && pause <= MISSING.most ? Math.min(pause, HASTE) : 0;
+        if (least > 0) await wait(least, undefined, { signal: this.#stopping.signal });
+        await this.#sleep(pause - least);
         // It is set by whoever ends the stream, while this one sleeps.
         const ended = this.#ended as Error | undefined;
         if (ended !== undefined) throw ended;
@@ -194,7 +197,7 @@ export class EtcdSource implements Source {
       name: this.#nameOf(scope, kv),
       text: type === 'PUT' ? kv.value.toString() : undefined,
     }));
-    followed.events = [...followed.events, ...heard];
+    for (const event of heard) followed.events.push(event);
     const mark = heard.findLast(isMark);
     if (mark !== undefined) followed.heard = mark.text === undefined ? 0 : mark.revision;
     if (scope !== ASKED) this.#rouse();

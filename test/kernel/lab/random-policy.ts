@@ -6,8 +6,10 @@ import type { Guest } from './streams.js';
 export const OPEN_PORT = 9000;
 /** Never allowed. */
 export const CLOSED_PORT = 9999;
-/** Come and go. */
+/** Come and go. Next to each other: rules for them become ranges. */
 export const TOGGLED_PORTS: readonly number[] = [5000, 5001, 5002];
+/** Of them, those of which no two become a range. */
+export const APART: readonly number[] = [5000, 5002];
 
 const GROUPS = 6;
 const GHOSTS = 12;
@@ -30,12 +32,11 @@ export class RandomPolicy {
   constructor(
     private readonly guests: readonly Guest[],
     private readonly random: Random,
+    private readonly ports: readonly number[] = TOGGLED_PORTS,
   ) {
     const groups = [...Array(GROUPS).keys()];
     this.#toggles = [
-      ...groups.flatMap((group) =>
-        TOGGLED_PORTS.flatMap((port) => REMOTES.map((remote) => `rule ${group} ${port} ${remote}`)),
-      ),
+      ...groups.flatMap((group) => ports.flatMap((port) => REMOTES.map((remote) => `rule ${group} ${port} ${remote}`))),
       ...groups.flatMap((group) => guests.map((_guest, index) => `member ${group} ${index}`)),
       ...guests.flatMap((_guest, index) => [
         `friend4 ${index}`,
@@ -64,7 +65,7 @@ export class RandomPolicy {
         ...groups.map((group) => ({
           id: groupId(group),
           name: this.#on.has(`name ${group}`) ? 'renamed' : `group ${group}`,
-          security_group_rules: TOGGLED_PORTS.flatMap((port) =>
+          security_group_rules: this.ports.flatMap((port) =>
             REMOTES.filter((remote) => this.#on.has(`rule ${group} ${port} ${remote}`)).flatMap((remote) =>
               rules(port, remote, group),
             ),
