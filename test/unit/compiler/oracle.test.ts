@@ -105,6 +105,12 @@ it.each<Datapath>(['routed', 'bridge', 'bridge-netfilter'])(
   },
 );
 
+function addressOf(text: string): Prefix {
+  const address = parseAddress(text);
+  if (address === undefined) throw new Error(`${text} is no address`);
+  return address;
+}
+
 it.each<Datapath>(['routed', 'bridge', 'bridge-netfilter'])(
   'a port that acts as a DHCP server is refused, whatever flow its answer is of (%s)',
   (datapath) => {
@@ -143,8 +149,8 @@ it.each<Datapath>(['routed', 'bridge', 'bridge-netfilter'])(
               snap: false,
               payload: {
                 kind: 'ip',
-                source: parseAddress(source) as Prefix,
-                destination: parseAddress(destination) as Prefix,
+                source: addressOf(source),
+                destination: addressOf(destination),
                 transport: { kind: 'ports', protocol: 17, sourcePort, destinationPort },
               },
             };
