@@ -144,7 +144,7 @@ it.each<Datapath>(['routed', 'bridge', 'bridge-netfilter'])(
         for (const direction of ['original', 'reply'] as const) {
           const sent = (sourcePort: number, destinationPort: number): string => {
             const frame: Frame = {
-              sourceMac: 'fa:16:3e:00:00:01' as Frame['sourceMac'],
+              sourceMac: 'fa:16:3e:00:00:01',
               vlanTags: [],
               snap: false,
               payload: {
