@@ -291,6 +291,24 @@ it('who was away, during changes and a compaction, is told the difference, as on
   expect(agent.enforced.at(-1)?.rules).toBe(rulesOfAll(api, 'host-0'));
 });
 
+it('etcd that was away and is back, with nothing changed, is told', async () => {
+  const etcd = await cluster();
+  const api = await database(etcd.url());
+  await api.change(NOBODY, putWorld);
+  const proxy = await proxyOf(etcd);
+  const agent = new Agent(proxy.url, 'host-0').start();
+  await eventually(() => agent.revision === api.revision);
+  // Twice: the same reason is told anew.
+  for (const times of [1, 2]) {
+    await proxy.refuse();
+    await eventually(() => agent.events.at(-1)?.kind === 'stale');
+    await proxy.accept();
+    await eventually(() => agent.events.at(-1)?.kind === 'changes');
+    expect(agent.events.filter(({ kind }) => kind === 'topology')).toHaveLength(1);
+    expect(agent.enforced.filter(({ revision }) => revision === api.revision)).toHaveLength(1 + times);
+  }
+});
+
 it('a store of before agents read there gets what they read when an API serves it', async () => {
   const etcd = await cluster();
   const before = await database(etcd.url());

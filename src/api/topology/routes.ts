@@ -81,7 +81,11 @@ function watch(
     send(changeLine(database.view, change) ?? { revision: change.revision });
   };
   if (missed === undefined) send(wholeLine(database));
-  else missed.forEach(tell);
+  else {
+    missed.forEach(tell);
+    // Who comes back hears at once that nothing was missed: it took the connection for lost.
+    if (missed.length === 0) send({ revision: database.revision });
+  }
   const stop = database.listen((change) => {
     try {
       tell(change);

@@ -407,7 +407,9 @@ export class EtcdSource implements Source {
   }
 
   #tell(view: HostView, revision: number, isWhole: boolean): void {
-    if (!isWhole && !view.isChanged && revision === this.#told) return;
+    const isNews = isWhole || view.isChanged || revision !== this.#told;
+    // Who was told that nothing can be known is told that it can, though nothing changed meanwhile.
+    if (!isNews && this.#lastReason === undefined) return;
     try {
       const line = view.line(revision, isWhole, `${this.#identity}@${this.#clusterId}`);
       this.#listener?.(this.#feed.take(line, this.#inForce()));

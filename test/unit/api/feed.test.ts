@@ -271,6 +271,10 @@ describe('what the API tells', () => {
     await settled();
     expect(kinds.filter((kind) => kind === 'topology')).toHaveLength(1);
     expect(kinds).toContain('stale');
+    // What was cut while nothing changed is well again all the same.
+    api.app.server.closeAllConnections();
+    await eventually(() => kinds.at(-1) === 'stale');
+    await eventually(() => kinds.at(-1) === 'changes');
     source.reload();
     await eventually(() => kinds.filter((kind) => kind === 'topology').length === 2);
     source.stop();
