@@ -48,6 +48,11 @@ export function parseEtcdAddress(text: string): EtcdAddress {
   };
 }
 
+/** For people. */
+export function etcdName({ endpoints, prefix }: EtcdAddress): string {
+  return `etcd:${endpoints.join(',')}${prefix.slice(0, -1)}`;
+}
+
 function isLoopbackName(host: string): boolean {
   const bare = host.replace(/^\[|\]$/g, '');
   return bare === 'localhost' || bare === '::1' || (isIP(bare) === 4 && bare.startsWith('127.'));

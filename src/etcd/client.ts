@@ -129,6 +129,26 @@ export class EtcdClient {
     }
   }
 
+  /**
+   * All keys with a prefix, as of one revision, page by page; at least one page.
+   * @param revision 0: the newest one, which the first page's header has. @throws EtcdError
+   */
+  async *pages(
+    prefix: Buffer,
+    { revision, ...options }: Pick<RangeRequest, 'limit' | 'serializable'> & { readonly revision: number },
+  ): AsyncGenerator<RangeResponse, void> {
+    const end = endOf(prefix);
+    let [key, at] = [prefix, revision];
+    for (;;) {
+      const page = await this.range({ key, range_end: end, revision: at, ...options });
+      yield page;
+      const last = page.kvs.at(-1);
+      if (!page.more || last === undefined) return;
+      at = Number(at === 0 ? page.header.revision : at);
+      key = Buffer.concat([last.key, Buffer.of(0)]);
+    }
+  }
+
   /** Asks one member once: after `unreachable` it may have been done. @throws EtcdError */
   async txn(request: TxnRequest): Promise<TxnResponse> {
     return this.#call(TXN, request);

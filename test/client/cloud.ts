@@ -125,6 +125,20 @@ export class Cloud {
     this.#agent?.kill(signal);
   }
 
+  /** Runs the client's program, without authentication; it has to succeed. */
+  readonly succeeds = async (line: string): Promise<void> => {
+    const { exit, err } = await this.typed(line, NOBODY);
+    expect(exit, this.#ofCommand(line, err)).toBe(0);
+  };
+
+  /** Waits until the agent's view is so. @returns the view */
+  readonly says = async (what: string, ...patterns: readonly RegExp[]): Promise<string> =>
+    this.until({
+      what,
+      probe: this.status,
+      check: (answer) => patterns.forEach((pattern) => expect(answer).toMatch(pattern)),
+    });
+
   /** The agent's view, whatever its exit status says is not well; empty while it does not answer. */
   readonly status = async (): Promise<string> => {
     const command = [process.execPath, MAIN, 'status', '--ports', '--socket', this.#socket];

@@ -16,25 +16,15 @@ afterAll(async () => {
   await etcd.end();
 }, 0);
 
-const typed = async (line: string): Promise<void> => {
-  const { exit, err } = await cloud.typed(line, NOBODY);
-  expect(exit, `${line}\n${err}\nthe product said last:\n${cloud.said()}\n`).toBe(0);
-};
-const says = async (what: string, ...patterns: readonly RegExp[]): Promise<string> =>
-  cloud.until({
-    what,
-    probe: cloud.status,
-    check: (answer) => patterns.forEach((pattern) => expect(answer).toMatch(pattern)),
-  });
 const ended = async (...args: readonly string[]): Promise<unknown> => {
   const { exit, err } = await cloud.portcullisEnds(...args);
   return [exit, err];
 };
 
 it('what one process was told is in force, and the other one knows where', async () => {
-  await typed('openstack network create net');
-  await typed(`openstack port create --network net --host ${HOST} p1`);
-  await says('the first port to be enforced', /absent +enforced +p1/, /source etcd:.*, revision \d+ in force/);
+  await cloud.succeeds('openstack network create net');
+  await cloud.succeeds(`openstack port create --network net --host ${HOST} p1`);
+  await cloud.says('the first port to be enforced', /absent +enforced +p1/, /source etcd:.*, revision \d+ in force/);
   // Both processes have listened for long enough to know all hosts.
   for (const url of [URL, SECOND_URL]) {
     await cloud.until({
@@ -44,7 +34,7 @@ it('what one process was told is in force, and the other one knows where', async
     });
   }
   // A change that does not concern the host: it says all the same that it has it, since it is asked.
-  await typed('openstack security group create elsewhere');
+  await cloud.succeeds('openstack security group create elsewhere');
   expect(await ended('wait', '--api', SECOND_URL, '--latest')).toEqual([
     0,
     expect.stringMatching(/is in force on 1 host$/),
@@ -55,10 +45,10 @@ it('what one process was told is in force, and the other one knows where', async
 
 it('without one process the other one serves; without etcd what is in force stays, and goes on with it', async () => {
   await cloud.killApi();
-  await typed(`OS_ENDPOINT=${SECOND_URL} openstack port create --network net --host ${HOST} p2`);
-  await says('a change by the other process', /enforced +p2/);
+  await cloud.succeeds(`OS_ENDPOINT=${SECOND_URL} openstack port create --network net --host ${HOST} p2`);
+  await cloud.says('a change by the other process', /enforced +p2/);
   await etcd.kill(0);
-  expect(await says('the agent to say that etcd is gone', /STALE/)).toMatch(/^enforced/);
+  expect(await cloud.says('the agent to say that etcd is gone', /STALE/)).toMatch(/^enforced/);
   etcd.run(0);
   await etcd.healthy();
   await cloud.until({
@@ -67,5 +57,5 @@ it('without one process the other one serves; without etcd what is in force stay
       cloud.typed(`OS_ENDPOINT=${SECOND_URL} openstack port create --network net --host ${HOST} p3`, NOBODY),
     check: ({ exit, err }) => expect([exit, err]).toEqual([0, '']),
   });
-  await says('a change after that', /enforced +p3/, /^(?!.*STALE)/s);
+  await cloud.says('a change after that', /enforced +p3/, /^(?!.*STALE)/s);
 });

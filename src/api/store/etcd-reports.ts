@@ -3,11 +3,11 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { EtcdError, endOf, type EtcdClient } from '../../etcd/client.js';
 import type { KeyValue } from '../../etcd/messages.js';
 import { HOST_NAME, HOST_REPORT, type HostReport } from '../../sources/host-report.js';
+import { BACKOFF } from '../../sources/source.js';
 import { ASKED, REPORTS, reportKey, VIEW } from '../../sources/etcd/layout.js';
 import { writeReport } from '../../sources/etcd/reports.js';
 import { StoreError, type Reports } from './store.js';
 
-const BACKOFF = { first: 250, most: 5000 };
 /** Between two questions to all hosts, in milliseconds. */
 const ASK_EVERY = 1000;
 const PAGE = 1000;
@@ -67,17 +67,15 @@ export class EtcdReports implements Reports {
 
   /** @returns the revision of etcd that it was read at. */
   async #readAll(listener: (host: string, report: HostReport) => void): Promise<number> {
-    const start = Buffer.from(this.prefix + REPORTS);
     let revision = 0;
-    let key = start;
-    for (;;) {
-      const { header, kvs, more } = await this.client.range({ key, range_end: endOf(start), limit: PAGE, revision });
+    for await (const { header, kvs } of this.client.pages(Buffer.from(this.prefix + REPORTS), {
+      limit: PAGE,
+      revision,
+    })) {
       if (revision === 0) revision = Number(header.revision);
       for (const kv of kvs) this.#take(kv, listener);
-      const last = kvs.at(-1);
-      if (!more || last === undefined) return revision;
-      key = Buffer.concat([last.key, Buffer.of(0)]);
     }
+    return revision;
   }
 
   /** Until it ends. */

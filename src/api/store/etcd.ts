@@ -1,7 +1,7 @@
 /** A store in etcd, which several API processes serve at once. Its keys: etcd-format.ts. */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
-import type { EtcdAddress } from '../../etcd/address.js';
+import { etcdName, type EtcdAddress } from '../../etcd/address.js';
 import { EtcdClient, EtcdError, endOf, type EtcdCredentials } from '../../etcd/client.js';
 import type { Operation, TxnResponse, WatchResponse } from '../../etcd/messages.js';
 import type { ViewChanges } from '../topology/host-view.js';
@@ -87,7 +87,7 @@ export class EtcdStore implements Store {
     given: EtcdCredentials,
     private readonly report: (trouble: string | undefined) => void,
   ) {
-    this.name = `etcd:${address.endpoints.join(',')}${address.prefix.slice(0, -1)}`;
+    this.name = etcdName(address);
     this.#client = new EtcdClient(address, given);
     this.reports = new EtcdReports(this.#client, address.prefix);
   }
@@ -297,15 +297,10 @@ export class EtcdStore implements Store {
   /** All keys that begin so, less the prefix, as of one revision of etcd. */
   async #readAll(name: string, limit: number, revision: number): Promise<Map<string, string>> {
     const all = new Map<string, string>();
-    const end = endOf(this.#key(name));
-    let key = this.#key(name);
-    for (;;) {
-      const { kvs, more } = await this.#client.range({ key, range_end: end, limit, revision });
+    for await (const { kvs } of this.#client.pages(this.#key(name), { limit, revision })) {
       for (const kv of kvs) all.set(kv.key.toString().slice(this.address.prefix.length), kv.value.toString());
-      const last = kvs.at(-1);
-      if (!more || last === undefined) return all;
-      key = Buffer.concat([last.key, Buffer.of(0)]);
     }
+    return all;
   }
 
   /** `at`: the revision of etcd that it was read at. */

@@ -1,13 +1,10 @@
 /** What a host knows of etcd's view: the scopes that concern it, and what changed in them as a line of a feed. Pure state. */
-import type { FeedLine } from '../feed/feed.js';
+import { COLLECTIONS, type Collection, type FeedLine } from '../feed/feed.js';
 import { ASKED, readObject, scopeOf, type Scope } from './layout.js';
 
 type Fields = Readonly<Record<string, unknown>>;
 /** By the rest of the key, less the scope. */
 type Entries = ReadonlyMap<string, string>;
-
-const COLLECTIONS = ['networks', 'subnets', 'address_groups', 'security_groups', 'ports'] as const;
-type Collection = (typeof COLLECTIONS)[number];
 
 export class HostView {
   readonly #own: Scope;

@@ -6,7 +6,7 @@
  * revision: then everything up to it is told as one change.
  */
 import { setTimeout as wait } from 'node:timers/promises';
-import type { EtcdAddress } from '../../etcd/address.js';
+import { etcdName, type EtcdAddress } from '../../etcd/address.js';
 import { EtcdClient, EtcdError, endOf, type EtcdCredentials, type WatchStream } from '../../etcd/client.js';
 import type { Compare, KeyValue, WatchResponse } from '../../etcd/messages.js';
 import { EMPTY_TOPOLOGY, type Topology } from '../../model/index.js';
@@ -90,7 +90,7 @@ export class EtcdSource implements Source {
     given: EtcdCredentials,
     private readonly host: string,
   ) {
-    this.name = `etcd:${address.endpoints.join(',')}${address.prefix.slice(0, -1)}`;
+    this.name = etcdName(address);
     this.#client = new EtcdClient(address, given);
     this.#feed = new TopologyFeed(this.name);
   }
@@ -360,11 +360,8 @@ export class EtcdSource implements Source {
   async #load(view: HostView, scope: Scope): Promise<void> {
     const entries = new Map<string, string>();
     const followed: Followed = { heard: 0, applied: 0, by: '', events: [], watch: 0 };
-    const start = this.#key(VIEW + scope);
-    let key = start;
-    for (;;) {
-      const request = { key, range_end: endOf(start), limit: PAGE, revision: this.#at, serializable: true };
-      const { kvs, more } = await this.#client.range(request);
+    const options = { limit: PAGE, revision: this.#at, serializable: true };
+    for await (const { kvs } of this.#client.pages(this.#key(VIEW + scope), options)) {
       for (const kv of kvs) {
         const name = this.#nameOf(scope, kv);
         if (name !== '') entries.set(name, kv.value.toString());
@@ -373,9 +370,6 @@ export class EtcdSource implements Source {
           followed.by = kv.value.toString();
         }
       }
-      const last = kvs.at(-1);
-      if (!more || last === undefined) break;
-      key = Buffer.concat([last.key, Buffer.of(0)]);
     }
     view.load(scope, entries);
     this.#scopes.set(scope, followed);

@@ -25,8 +25,8 @@ import {
 } from '../../model/index.js';
 import type { SourceEvent } from '../source.js';
 
-const COLLECTIONS = ['networks', 'subnets', 'address_groups', 'security_groups', 'ports'] as const;
-type Collection = (typeof COLLECTIONS)[number];
+export const COLLECTIONS = ['networks', 'subnets', 'address_groups', 'security_groups', 'ports'] as const;
+export type Collection = (typeof COLLECTIONS)[number];
 
 type Fields = Readonly<Record<string, unknown>>;
 
