@@ -24,6 +24,20 @@ export default tseslint.config(
     },
   },
   {
+    // What test files share is loaded once for many of them (vitest.config.ts): a hook there would be the first file's alone.
+    files: ['test/**/*.ts'],
+    ignores: ['test/**/*.test.ts'],
+    rules: {
+      'no-restricted-syntax': [
+        'error',
+        {
+          selector: 'Program > ExpressionStatement > CallExpression[callee.name=/^(before|after)(Each|All)$/]',
+          message: 'a hook of a shared module is that of the first file only: use onTestFinished, or hooks in the test file',
+        },
+      ],
+    },
+  },
+  {
     files: ['**/*.mjs', '**/*.cjs', 'eslint.config.js'],
     languageOptions: {
       globals: { process: 'readonly', module: 'writable', console: 'readonly', setTimeout: 'readonly' },

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import type { FastifyInstance } from 'fastify';
-import { afterEach } from 'vitest';
+import { onTestFinished } from 'vitest';
 import { noAuthentication } from '../../src/api/auth/none.js';
 import type { Authenticator } from '../../src/api/auth/authenticator.js';
 import type { Tokens } from '../../src/api/auth/tokens.js';
@@ -45,11 +45,6 @@ export interface ApiSettings {
   readonly rate?: number;
 }
 
-const open: TestApi[] = [];
-afterEach(async () => {
-  for (const api of open.splice(0)) await api.close();
-});
-
 export class TestApi {
   private constructor(
     readonly database: Database,
@@ -65,6 +60,10 @@ export class TestApi {
     settings: ApiSettings = {},
   ): Promise<TestApi> {
     const folder = mkdtempSync(join(tmpdir(), 'portcullis-api-'));
+    // Not hooks of this module: modules are loaded once for many files, a hook belongs to the first of them. The last is called first.
+    onTestFinished(() => {
+      rmSync(folder, { recursive: true });
+    });
     const audited: Answer[] = [];
     const database = await Database.open(await LmdbStore.open(folder), (caller, changes) => {
       audited.push({ caller, changes });
@@ -83,14 +82,15 @@ export class TestApi {
       rate: settings.rate ?? 1_000_000,
     });
     const api = new TestApi(database, hosts, app, folder, audited);
-    open.push(api);
+    onTestFinished(async () => {
+      await api.close();
+    });
     return api;
   }
 
   async close(): Promise<void> {
     await this.app.close();
     await this.database.close();
-    rmSync(this.folder, { recursive: true });
   }
 
   async call(method: Method, path: string, body?: unknown, as: As = { project: 'a' }): Promise<Response> {

@@ -1,6 +1,6 @@
 /** docs/api.md lists what is there and what is not, route by route. */
 import { readFileSync } from 'node:fs';
-import { beforeAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { Tokens } from '../../../src/api/auth/tokens.js';
 import { TestApi } from '../../support/api.js';
 
@@ -29,13 +29,13 @@ function registered(printed: string): readonly string[] {
   });
 }
 
-let routes: readonly string[];
-beforeAll(async () => {
+async function registeredRoutes(): Promise<readonly string[]> {
   const api = await TestApi.open(undefined, new Tokens({ projects: [], users: [], tokens: [] }));
-  routes = registered(api.app.printRoutes({ commonPrefix: false }));
-});
+  return registered(api.app.printRoutes({ commonPrefix: false }));
+}
 
-it('what is there is what is registered', () => {
+it('what is there is what is registered', async () => {
+  const routes = await registeredRoutes();
   const [below, own] = [
     routes.filter((route) => route.includes(' /network')),
     routes.filter((route) => !route.includes(' /network')),
@@ -54,7 +54,7 @@ it('what is not there is not registered, and is a 404', async () => {
   expect(missing.length).toBeGreaterThan(300);
   expect(new Set(missing).size).toBe(missing.length);
   const anything = (route: string): string => route.replace(/:\w+/g, ':id');
-  const known = new Set(routes.map(anything));
+  const known = new Set((await registeredRoutes()).map(anything));
   expect(missing.filter((route) => known.has(anything(route)))).toEqual([]);
   for (const route of missing) {
     const [method = '', path = ''] = route.split(' ');
