@@ -32,7 +32,8 @@ export default tseslint.config(
         'error',
         {
           selector: 'Program > ExpressionStatement > CallExpression[callee.name=/^(before|after)(Each|All)$/]',
-          message: 'a hook of a shared module is that of the first file only: use onTestFinished, or hooks in the test file',
+          message:
+            'a hook of a shared module is that of the first file only: use onTestFinished, or hooks in the test file',
         },
       ],
     },
