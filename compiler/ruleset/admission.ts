@@ -238,7 +238,9 @@ export function tellingChains(options: CompileOptions): readonly Chain[] {
     matches: [{ kind: 'ct-direction', direction: 'original' }, ...matches],
   });
   const refused = (bits.egress | bits.ingress) >>> 0;
-  type Step = Rule | 'state' | 'remember' | 'to_bridge';
+  const sender = remember([told(bits, 'seen', 'egress')], flow.originator, 'the sender admits the flow');
+  const receiver = remember([told(bits, 'seen', 'ingress')], flow.responder, 'the receiver admits the flow');
+  type Step = Rule | 'state' | 'to_bridge';
   const base = (name: string, hook: Hook['hook'], priority: number, steps: readonly Step[], comment: string): Chain =>
     chain(
       name,
@@ -254,6 +256,12 @@ export function tellingChains(options: CompileOptions): readonly Chain[] {
   return [
     chain('state', 'tells table bridge of flows', [
       tell([], bits.seen, 'seen'),
+      // All that follows is about entries that are known or marked: one rule instead of eight for the first packet of a flow.
+      rule(
+        [ctState('new'), carries(0, flow.originator | flow.responder | flow.revoked)],
+        RETURN,
+        'nobody admitted it yet',
+      ),
       ...(['egress', 'ingress'] as const).flatMap((direction) =>
         ENDS[direction].map(([way, end]) =>
           tell(
@@ -270,19 +278,8 @@ export function tellingChains(options: CompileOptions): readonly Chain[] {
     ]),
     chain('announced', 'a flow that an admitted one announced', [
       ...UDP_FROM_DHCP_SERVER.map((matches) => rule(matches, RETURN, 'who acts as a DHCP server is judged')),
-      tell([], mask, 'both ends admit it'),
-    ]),
-    chain('remember', 'what table bridge let pass', [
-      remember([told(bits, 'seen', 'egress')], flow.originator, 'the sender admits the flow'),
-      rule(
-        [{ kind: 'ct-direction', direction: 'original' }, told(bits, 'seen', 'ingress'), carries(0, flow.responder)],
-        jump('receiver'),
-        'the receiver admits the flow',
-      ),
-    ]),
-    chain('receiver', 'the receiver admits a flow', [
       ...UDP_TO_DHCP_SERVER.map((matches) => rule(matches, RETURN, 'DHCP: its answers are judged')),
-      remember([], flow.responder, 'its answers pass'),
+      tell([], mask, 'both ends admit it'),
     ]),
     chain('to_bridge', 'from the host itself to a bridge', [
       rule([inSet(['iifname', 'oifname'], BRIDGE_SETS.crossings)], RETURN, 'bridged'),
@@ -298,10 +295,11 @@ export function tellingChains(options: CompileOptions): readonly Chain[] {
     ]),
     base('state_in', 'prerouting', 0, ['state'], 'packets that arrive'),
     base('state_out', 'output', 0, ['state', 'to_bridge'], 'packets that the host makes'),
-    // Others write whole packet marks in forward: what the mark says is remembered before them, and told again behind them.
-    base('remember_forward', 'forward', FIRST, ['remember'], 'packets that the host or a bridge forwards'),
+    // What table bridge let pass. Others write whole packet marks in forward: what the mark says is remembered before them,
+    // and told again behind them. The receiver's end is judged behind forward.
+    base('remember_forward', 'forward', FIRST, [sender], 'packets that the host or a bridge forwards'),
     base('state_forward', 'forward', LAST, [erased, 'to_bridge'], 'packets that the host or a bridge forwards'),
-    base('remember_in', 'input', FIRST, ['remember'], 'packets to the host'),
-    base('remember_out', 'postrouting', FIRST, ['remember'], 'packets that leave'),
+    base('remember_in', 'input', FIRST, [sender, receiver], 'packets to the host'),
+    base('remember_out', 'postrouting', FIRST, [receiver], 'packets that leave'),
   ];
 }
