@@ -1,9 +1,8 @@
 /** What hosts say of themselves, passed on through etcd to every process of the API. */
-import { setTimeout as wait } from 'node:timers/promises';
 import { EtcdError, endOf, type EtcdClient } from '../../etcd/client.js';
 import type { KeyValue } from '../../etcd/messages.js';
+import { Follow } from '../../sources/follow.js';
 import { HOST_NAME, HOST_REPORT, type HostReport } from '../../sources/host-report.js';
-import { BACKOFF } from '../../sources/source.js';
 import { ASKED, REPORTS, reportKey, VIEW } from '../../sources/etcd/layout.js';
 import { writeReport } from '../../sources/etcd/reports.js';
 import { StoreError, type Reports } from './store.js';
@@ -13,8 +12,7 @@ const ASK_EVERY = 1000;
 const PAGE = 1000;
 
 export class EtcdReports implements Reports {
-  readonly #closing = new AbortController();
-  #end: () => void = () => undefined;
+  #follow: Follow | undefined;
   #askedAt = -Infinity;
 
   constructor(
@@ -41,28 +39,23 @@ export class EtcdReports implements Reports {
   }
 
   follow(listener: (host: string, report: HostReport) => void): void {
-    void this.#follow(listener);
+    const follow = new Follow(
+      async (signal) => {
+        const at = await this.#readAll(listener);
+        follow.well();
+        await this.#watch(at + 1, listener, signal);
+      },
+      () => {
+        // What is known stays, and grows old; the store says that etcd is not there.
+      },
+      null,
+    );
+    this.#follow = follow;
+    follow.start();
   }
 
   close(): void {
-    this.#closing.abort();
-    this.#end();
-  }
-
-  async #follow(listener: (host: string, report: HostReport) => void): Promise<void> {
-    const { signal } = this.#closing;
-    let backoff = BACKOFF.first;
-    while (!signal.aborted) {
-      try {
-        const at = await this.#readAll(listener);
-        backoff = BACKOFF.first;
-        await this.#watch(at + 1, listener);
-      } catch {
-        // What is known stays, and grows old; the store says that etcd is not there.
-      }
-      await wait(backoff * (0.5 + Math.random()), undefined, { signal }).catch(() => undefined);
-      backoff = Math.min(2 * backoff, BACKOFF.most);
-    }
+    this.#follow?.stop();
   }
 
   /** @returns the revision of etcd that it was read at. */
@@ -79,22 +72,20 @@ export class EtcdReports implements Reports {
   }
 
   /** Until it ends. */
-  async #watch(from: number, listener: (host: string, report: HostReport) => void): Promise<void> {
+  async #watch(from: number, listener: (host: string, report: HostReport) => void, signal: AbortSignal): Promise<void> {
     const key = Buffer.from(this.prefix + REPORTS);
-    await new Promise<void>((resolve) => {
+    await new Promise<void>((resolve, reject) => {
       const end = this.client.watch(key, endOf(key), from, {
         onEvents: (events) => {
           // One that goes is one that was not said again: it is as old as it is.
           for (const { type, kv } of events) if (type === 'PUT') this.#take(kv, listener);
         },
-        onEnd: () => {
-          resolve();
-        },
+        onEnd: reject,
       });
-      this.#end = () => {
+      signal.addEventListener('abort', () => {
         end();
         resolve();
-      };
+      });
     });
   }
 

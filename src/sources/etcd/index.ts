@@ -11,8 +11,9 @@ import { EtcdClient, EtcdError, endOf, type EtcdCredentials, type WatchStream } 
 import type { Compare, KeyValue, WatchResponse } from '../../etcd/messages.js';
 import { EMPTY_TOPOLOGY, type Topology } from '../../model/index.js';
 import { TopologyFeed } from '../feed/feed.js';
+import { Follow } from '../follow.js';
 import type { HostReport } from '../host-report.js';
-import { BACKOFF, unreadable, type Source, type SourceEvent } from '../source.js';
+import { unreadable, type Source, type SourceEvent } from '../source.js';
 import { HostView } from './host-view.js';
 import { writeReport } from './reports.js';
 import { ASKED, readViewHead, VIEW, type Scope, type ViewHead } from './layout.js';
@@ -63,7 +64,6 @@ interface Complete {
 export class EtcdSource implements Source {
   readonly name: string;
   readonly #client: EtcdClient;
-  readonly #stopping = new AbortController();
   readonly #feed: TopologyFeed;
   #listener: ((event: SourceEvent) => void) | undefined;
   #inForce: () => Topology = () => EMPTY_TOPOLOGY;
@@ -78,12 +78,22 @@ export class EtcdSource implements Source {
   #told = -1;
   #stream: WatchStream | undefined;
   #byWatch = new Map<number, Scope>();
-  #ended: Error | undefined;
   #wake: () => void = () => undefined;
   #isAwake = false;
   #missingSince: number | undefined;
-  #lastReason: string | undefined;
-  #backoff = BACKOFF.first;
+  readonly #follow = new Follow(
+    async (signal) => {
+      try {
+        await this.#session(signal);
+      } catch (error) {
+        if (isCompacted(error)) this.#view = undefined;
+        throw error;
+      }
+    },
+    (reason) => {
+      this.#listener?.({ kind: 'stale', problems: [unreadable(this.name, reason)] });
+    },
+  );
 
   constructor(
     private readonly address: EtcdAddress,
@@ -98,12 +108,12 @@ export class EtcdSource implements Source {
   start(listener: (event: SourceEvent) => void, inForce: () => Topology): void {
     this.#listener = listener;
     this.#inForce = inForce;
-    void this.#follow();
+    this.#follow.start();
   }
 
   reload(): void {
     this.#view = undefined;
-    this.#end(new Error('asked to read again'));
+    this.#follow.again();
   }
 
   accept(): void {
@@ -116,8 +126,7 @@ export class EtcdSource implements Source {
 
   stop(): void {
     this.#listener = undefined;
-    this.#stopping.abort();
-    this.#end(new Error('stopped'));
+    this.#follow.stop();
     this.#client.close();
   }
 
@@ -125,34 +134,24 @@ export class EtcdSource implements Source {
     return Buffer.from(this.address.prefix + name);
   }
 
-  async #follow(): Promise<void> {
-    while (!this.#stopping.signal.aborted) {
-      try {
-        await this.#session();
-      } catch (error) {
-        if (error instanceof EtcdError && error.failure === 'compacted') this.#view = undefined;
-        this.#failed(error instanceof Error ? error.message : String(error));
-      }
-      // Not all at once when a member comes back.
-      const pause = this.#backoff * (0.5 + Math.random());
-      await wait(pause, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
-      this.#backoff = Math.min(2 * this.#backoff, BACKOFF.most);
-    }
-  }
-
   /** From where it was, for as long as the watches last. */
-  async #session(): Promise<void> {
-    this.#ended = undefined;
-    if (this.#view === undefined) await this.#readEverything();
+  async #session(signal: AbortSignal): Promise<void> {
+    signal.addEventListener('abort', () => {
+      this.#rouse();
+    });
+    if (this.#view === undefined) await this.#readEverything(signal);
     this.#byWatch = new Map();
     const stream = this.#client.watches({
       onEvents: (id, events, header) => {
         if (this.#stream !== stream) return;
+        this.#follow.heard();
         if (!this.#isSameStore(header.cluster_id)) return;
         this.#heard(id, events);
       },
       onEnd: (error) => {
-        if (this.#stream === stream) this.#end(error);
+        if (this.#stream !== stream) return;
+        if (isCompacted(error)) this.#view = undefined;
+        this.#follow.end(error);
       },
     });
     this.#stream = stream;
@@ -165,11 +164,9 @@ export class EtcdSource implements Source {
       for (let pause = 0; ;) {
         // While much is missing, not every part of it is a reason to ask.
         const least = pause > MISSING.first && pause <= MISSING.most ? Math.min(pause, HASTE) : 0;
-        if (least > 0) await wait(least, undefined, { signal: this.#stopping.signal });
+        if (least > 0) await wait(least, undefined, { signal });
         await this.#sleep(pause - least);
-        // It is set by whoever ends the stream, while this one sleeps.
-        const ended = this.#ended as Error | undefined;
-        if (ended !== undefined) throw ended;
+        signal.throwIfAborted();
         pause = (await this.#settle()) ? LOOK_EVERY * (0.8 + 0.4 * Math.random()) : this.#pauseForMissing(pause);
       }
     } finally {
@@ -216,7 +213,7 @@ export class EtcdSource implements Source {
   #isSameStore(clusterId: string): boolean {
     if (this.#clusterId === clusterId) return true;
     this.#view = undefined;
-    this.#end(new Error(`it is another cluster (${clusterId})`));
+    this.#follow.end(new Error(`it is another cluster (${clusterId})`));
     return false;
   }
 
@@ -234,8 +231,8 @@ export class EtcdSource implements Source {
     await this.#follows(view);
     if (this.#isHalf(complete)) return this.#missing();
     this.#missingSince = undefined;
-    this.#backoff = BACKOFF.first;
     this.#tell(view, complete.head.revision, false);
+    this.#follow.well();
     return [...this.#scopes.values()].every(({ events }) => events.length === 0);
   }
 
@@ -274,6 +271,7 @@ export class EtcdSource implements Source {
         success: [{ request_range: { key: this.#key('head'), serializable: true } }],
         failure: [{ request_range: { key, serializable: true } }],
       });
+      this.#follow.heard();
       if (!succeeded) {
         const [found] = responses[0]?.response_range?.kvs ?? [];
         if (found?.value.toString() === this.#identity) return undefined;
@@ -362,6 +360,7 @@ export class EtcdSource implements Source {
     const followed: Followed = { heard: 0, applied: 0, by: '', events: [], watch: 0 };
     const options = { limit: PAGE, revision: this.#at, serializable: true };
     for await (const { kvs } of this.#client.pages(this.#key(VIEW + scope), options)) {
+      this.#follow.heard();
       for (const kv of kvs) {
         const name = this.#nameOf(scope, kv);
         if (name !== '') entries.set(name, kv.value.toString());
@@ -376,7 +375,7 @@ export class EtcdSource implements Source {
     if (this.#stream !== undefined) this.#watch(scope, followed);
   }
 
-  async #readEverything(): Promise<void> {
+  async #readEverything(signal: AbortSignal): Promise<void> {
     for (let pause = MISSING.first; ; pause = Math.min(2 * pause, MISSING.most)) {
       const { header, kvs } = await this.#client.range({ key: this.#key('head') });
       const identity = await this.#client.range({ key: this.#key('identity') });
@@ -391,19 +390,20 @@ export class EtcdSource implements Source {
       const head = headOf(kvs);
       if (!this.#isHalf({ at: this.#at, head })) {
         this.#missingSince = undefined;
-        this.#backoff = BACKOFF.first;
+        signal.throwIfAborted();
         this.#view = view;
         this.#tell(view, head.revision, true);
+        this.#follow.well();
         return;
       }
-      await wait(pause, undefined, { signal: this.#stopping.signal });
+      await wait(pause, undefined, { signal });
     }
   }
 
   #tell(view: HostView, revision: number, isWhole: boolean): void {
     const isNews = isWhole || view.isChanged || revision !== this.#told;
     // Who was told that nothing can be known is told that it can, though nothing changed meanwhile.
-    if (!isNews && this.#lastReason === undefined) return;
+    if (!isNews && this.#follow.trouble === undefined) return;
     try {
       const line = view.line(revision, isWhole, `${this.#identity}@${this.#clusterId}`);
       this.#listener?.(this.#feed.take(line, this.#inForce()));
@@ -413,12 +413,6 @@ export class EtcdSource implements Source {
       throw error;
     }
     this.#told = revision;
-    this.#lastReason = undefined;
-  }
-
-  #end(error: Error): void {
-    this.#ended ??= error;
-    this.#rouse();
   }
 
   #rouse(): void {
@@ -440,13 +434,11 @@ export class EtcdSource implements Source {
     this.#wake = () => undefined;
     this.#isAwake = false;
   }
+}
 
-  /** Told once for each distinct reason. */
-  #failed(reason: string): void {
-    if (reason === this.#lastReason || this.#stopping.signal.aborted) return;
-    this.#lastReason = reason;
-    this.#listener?.({ kind: 'stale', problems: [unreadable(this.name, reason)] });
-  }
+/** What there was since is not to be had any more. */
+function isCompacted(error: unknown): boolean {
+  return error instanceof EtcdError && error.failure === 'compacted';
 }
 
 function isMark({ name }: Heard): boolean {

@@ -1,0 +1,144 @@
+/**
+ * What every remote source does: one session after another for as long as it is wanted, with the same pauses between them, the
+ * same watch over silence, and one word for each distinct trouble.
+ */
+import { setTimeout as wait } from 'node:timers/promises';
+import { BACKOFF } from './source.js';
+
+/** Where who is followed says something every 10 s, or is asked: a session in which nothing is heard for as long is ended. In milliseconds. */
+const SILENCE = 30_000;
+
+/** Nothing is wrong. */
+const BY_WISH = new Error('asked to read again');
+
+/** Who is followed asks to be left alone for a while. */
+export class Postponed extends Error {
+  override readonly name = 'Postponed';
+
+  /** @param pause in milliseconds. */
+  constructor(
+    message: string,
+    readonly pause: number,
+  ) {
+    super(message);
+  }
+
+  /** Of an answer with `Retry-After` in seconds (RFC 9110, 10.2.3); a date there, or nothing, is no wish. */
+  static by(message: string, retryAfter: string | null): Error {
+    const seconds = /^\d{1,4}$/.test(retryAfter ?? '') ? Number(retryAfter) : undefined;
+    return seconds === undefined ? new Error(message) : new Postponed(message, 1000 * Math.min(seconds, 300));
+  }
+}
+
+export class Follow {
+  readonly #stopping = new AbortController();
+  #silenceTimer: NodeJS.Timeout | undefined;
+  #session = new AbortController();
+  #pause = new AbortController();
+  #backoff = BACKOFF.first;
+  #trouble: string | undefined;
+
+  /**
+   * @param session goes on from where the last one ended, until it throws, returns, or the signal ends it.
+   * @param onTrouble is told why nobody can be followed now, once for each distinct reason until all is well again.
+   * @param silence ends a session in which nothing is heard for as long, in milliseconds; null where silence is usual.
+   */
+  constructor(
+    private readonly session: (signal: AbortSignal) => Promise<void>,
+    private readonly onTrouble: (reason: string) => void,
+    private readonly silence: number | null = SILENCE,
+  ) {}
+
+  /** To be called once. */
+  start(): void {
+    void this.#run();
+  }
+
+  /** Ends when the source is stopped. */
+  get stopped(): AbortSignal {
+    return this.#stopping.signal;
+  }
+
+  /** Why it is not followed, as was told; undefined while all is well. */
+  get trouble(): string | undefined {
+    return this.#trouble;
+  }
+
+  /** Somebody is there. */
+  heard(): void {
+    clearTimeout(this.#silenceTimer);
+    const { silence } = this;
+    if (silence === null) return;
+    this.#silenceTimer = setTimeout(() => {
+      this.end(new Error(`nothing was heard for ${(silence / 1000).toString()} s`));
+    }, silence);
+  }
+
+  /** What was heard is understood and told: the next trouble is news, and the next pause a short one. */
+  well(): void {
+    this.#backoff = BACKOFF.first;
+    this.#trouble = undefined;
+  }
+
+  /** Ends the session that there is, for a reason; another one follows. */
+  end(reason: Error): void {
+    this.#session.abort(reason);
+  }
+
+  /** The same, by wish: nothing is wrong. */
+  again(): void {
+    this.#session.abort(BY_WISH);
+    this.#pause.abort();
+  }
+
+  stop(): void {
+    this.#stopping.abort();
+    this.#session.abort(new Error('stopped'));
+    this.#pause.abort();
+    clearTimeout(this.#silenceTimer);
+  }
+
+  async #run(): Promise<void> {
+    for (;;) {
+      this.#session = new AbortController();
+      const { signal } = this.#session;
+      this.heard();
+      const error = await this.session(signal).then(
+        () => new Error('the connection was closed'),
+        (thrown: unknown) => thrown,
+      );
+      clearTimeout(this.#silenceTimer);
+      if (this.#isStopped()) return;
+      const isWish = signal.reason === BY_WISH;
+      if (!isWish) this.#failed(reasonOf(error));
+      // Not all at once when who is followed comes back.
+      const least = error instanceof Postponed ? error.pause : 0;
+      const pause = isWish ? 0 : Math.max(least, this.#backoff) * (0.5 + Math.random()) + least / 2;
+      this.#pause = new AbortController();
+      await wait(pause, undefined, { signal: this.#pause.signal }).catch(() => undefined);
+      if (this.#isStopped()) return;
+      this.#backoff = Math.min(2 * this.#backoff, BACKOFF.most);
+    }
+  }
+
+  #isStopped(): boolean {
+    return this.#stopping.signal.aborted;
+  }
+
+  #failed(reason: string): void {
+    if (reason === this.#trouble) return;
+    try {
+      this.onTrouble(reason);
+      this.#trouble = reason;
+    } catch {
+      // Who listens cannot now; it is told again after the next try.
+    }
+  }
+}
+
+/** What a library says of a failure is in its cause. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { cause } = error;
+  return cause instanceof Error && cause.message !== '' ? cause.message : error.message;
+}
