@@ -239,7 +239,16 @@ export function tellingChains(options: CompileOptions): readonly Chain[] {
   });
   const refused = (bits.egress | bits.ingress) >>> 0;
   const sender = remember([told(bits, 'seen', 'egress')], flow.originator, 'the sender admits the flow');
-  const receiver = remember([told(bits, 'seen', 'ingress')], flow.responder, 'the receiver admits the flow');
+  // Of what table bridge tells, requests to DHCP servers are left out already; what was announced is not asked there.
+  const toReceiver = told(bits, 'seen', 'ingress');
+  const receiver: readonly Rule[] = [
+    remember([toReceiver, ctState('new', 'established')], flow.responder, 'the receiver admits the flow'),
+    rule(
+      [ctState('related'), { kind: 'ct-direction', direction: 'original' }, toReceiver],
+      jump('receiver'),
+      'see there',
+    ),
+  ];
   type Step = Rule | 'state' | 'to_bridge';
   const base = (name: string, hook: Hook['hook'], priority: number, steps: readonly Step[], comment: string): Chain =>
     chain(
@@ -278,8 +287,11 @@ export function tellingChains(options: CompileOptions): readonly Chain[] {
     ]),
     chain('announced', 'a flow that an admitted one announced', [
       ...UDP_FROM_DHCP_SERVER.map((matches) => rule(matches, RETURN, 'who acts as a DHCP server is judged')),
-      ...UDP_TO_DHCP_SERVER.map((matches) => rule(matches, RETURN, 'DHCP: its answers are judged')),
       tell([], mask, 'both ends admit it'),
+    ]),
+    chain('receiver', 'the receiver admits a flow that was announced', [
+      ...UDP_TO_DHCP_SERVER.map((matches) => rule(matches, RETURN, 'DHCP: its answers are judged')),
+      remember([], flow.responder, 'its answers pass'),
     ]),
     chain('to_bridge', 'from the host itself to a bridge', [
       rule([inSet(['iifname', 'oifname'], BRIDGE_SETS.crossings)], RETURN, 'bridged'),
@@ -299,7 +311,7 @@ export function tellingChains(options: CompileOptions): readonly Chain[] {
     // and told again behind them. The receiver's end is judged behind forward.
     base('remember_forward', 'forward', FIRST, [sender], 'packets that the host or a bridge forwards'),
     base('state_forward', 'forward', LAST, [erased, 'to_bridge'], 'packets that the host or a bridge forwards'),
-    base('remember_in', 'input', FIRST, [sender, receiver], 'packets to the host'),
-    base('remember_out', 'postrouting', FIRST, [receiver], 'packets that leave'),
+    base('remember_in', 'input', FIRST, [sender, ...receiver], 'packets to the host'),
+    base('remember_out', 'postrouting', FIRST, receiver, 'packets that leave'),
   ];
 }

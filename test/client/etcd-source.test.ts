@@ -4,28 +4,21 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
-import { compile, DEFAULT_OPTIONS, printRuleset } from '../../compiler/index.js';
 import { parseEtcdAddress } from '../../src/etcd/address.js';
 import { EtcdClient, EtcdError, endOf, type EtcdCredentials } from '../../src/etcd/client.js';
-import { isOnHost, parseTopology, type Topology } from '../../src/model/index.js';
-import { Database, type Writer } from '../../src/api/database.js';
-import type { PortRecord, RuleRecord } from '../../src/api/records.js';
+import { Database } from '../../src/api/database.js';
 import { EtcdStore } from '../../src/api/store/etcd.js';
-import { topologyDocument } from '../../src/api/topology/lines.js';
 import { EtcdSource } from '../../src/sources/etcd/index.js';
 import type { SourceEvent } from '../../src/sources/source.js';
 import { Followed } from '../support/followed.js';
-import { samples } from '../support/seed.js';
+import { HOSTS, NOBODY, port, putWorld, randomChange, randomNumbers, rulesOf, rulesOfAll } from '../support/policy.js';
 import { step } from '../support/progress.js';
+import { HOST, remoteSourceContract } from '../support/source-contract.js';
 import { eventually, progressing } from '../support/waiting.js';
 import { Authority, type Pair } from './lab/certificates.js';
-import { CutProxy } from './lab/cut-proxy.js';
+import { CutProxy } from '../support/cut-proxy.js';
 import { Etcd } from './lab/etcd.js';
-
-const NOBODY = { userId: '', userName: '', projectId: '', roles: [] };
-const HOSTS = ['host-0', 'host-1'];
 
 const toEnd: (() => Promise<void> | void)[] = [];
 afterEach(async () => {
@@ -91,131 +84,10 @@ class Agent {
   }
 }
 
-function rulesOf(topology: Topology, host: string): string {
-  return printRuleset(compile(topology, (port) => isOnHost(port, host), DEFAULT_OPTIONS).ruleset);
-}
-
-function rulesOfAll({ view }: Database, host: string): string {
-  return rulesOf(parseTopology([{ file: 'all', content: topologyDocument(view) }]).topology, host);
-}
-
-const STANDARD = { project_id: 'p', created_at: '', updated_at: '', revision_number: 1 };
-
-function putGroup(writer: Writer, id: string): void {
-  writer.put('security_group', { ...STANDARD, id, name: id, description: '', stateful: true, tags: [] });
-}
-
-function putAddressGroup(writer: Writer, id: string, addresses: readonly string[]): void {
-  writer.put('address_group', { ...STANDARD, id, name: id, description: '', addresses });
-}
-
-function rule(id: string, group: string, more: Partial<RuleRecord>): RuleRecord {
-  return {
-    ...STANDARD,
-    id,
-    security_group_id: group,
-    direction: 'ingress',
-    ethertype: 'IPv4',
-    protocol: 'tcp',
-    port_range_min: 80,
-    port_range_max: 80,
-    remote_ip_prefix: null,
-    remote_group_id: null,
-    remote_address_group_id: null,
-    description: null,
-    ...more,
-  };
-}
-
-function port(number: number, host: string, groups: readonly string[]): PortRecord {
-  const hex = number.toString(16).padStart(6, '0');
-  const bytes = [number >> 16, (number >> 8) & 255, number & 255];
-  return {
-    ...STANDARD,
-    id: `${hex}00-0000-4000-8000-000000000000`,
-    name: '',
-    description: '',
-    network_id: 'n',
-    mac_address: `fa:16:3e:${hex.slice(0, 2)}:${hex.slice(2, 4)}:${hex.slice(4, 6)}`,
-    admin_state_up: true,
-    device_id: '',
-    device_owner: 'compute:nova',
-    fixed_ips: [{ subnet_id: 's', ip_address: ['10', ...bytes].join('.') }],
-    security_groups: groups,
-    port_security_enabled: true,
-    allowed_address_pairs: [],
-    extra_dhcp_opts: [],
-    'binding:vnic_type': 'normal',
-    'binding:host_id': host,
-    'binding:profile': {},
-    tags: [],
-  };
-}
-
-function putWorld(writer: Writer): void {
-  writer.put('network', {
-    ...{ ...STANDARD, id: 'n', name: 'n', description: '', admin_state_up: true, mtu: 1500, shared: false },
-    ...{ 'router:external': false, port_security_enabled: true, 'provider:network_type': 'flat' },
-    ...{ 'provider:physical_network': null, 'provider:segmentation_id': null, tags: [] },
-  });
-  for (const id of ['web', 'db', 'admin', 'unused']) putGroup(writer, id);
-  putAddressGroup(writer, 'office', ['192.0.2.0/24']);
-  writer.put('security_group_rule', rule('web-from-admin', 'web', { remote_group_id: 'admin' }));
-  writer.put('security_group_rule', rule('web-from-office', 'web', { remote_address_group_id: 'office' }));
-  writer.put(
-    'security_group_rule',
-    rule('db-from-web', 'db', { remote_group_id: 'web', port_range_min: 5432, port_range_max: 5432 }),
-  );
-  writer.put('port', port(1, 'host-0', ['web']));
-  writer.put('port', port(2, 'host-1', ['db']));
-  writer.put('port', port(3, 'host-1', ['admin']));
-}
-
 /** Everything but the newest revision. */
 function compact(etcd: Etcd): void {
   const { header } = JSON.parse(etcd.ctl('get', 'x', '-w=json')) as { readonly header: { readonly revision: number } };
   etcd.ctl('compact', header.revision.toString());
-}
-
-function randomNumbers(): () => number {
-  const numbers = samples(fc.noBias(fc.nat(999_999)));
-  return () => numbers.next().value / 1_000_000;
-}
-
-/** One change, of a few objects or of many; now and then of more than one transaction of etcd takes. */
-function randomChange(random: () => number, writer: Writer): void {
-  const one = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)] as T;
-  const groups = ['web', 'db', 'admin'];
-  const some = (): readonly string[] => groups.filter(() => random() < 0.5);
-  const number = 1 + Math.floor(random() * 8);
-  const choice = random();
-  if (choice < 0.45) {
-    // A move from one group to another: no state between the two was ever the policy.
-    const of = number <= 3 || random() < 0.8;
-    const record = port(number, one([...HOSTS, 'host-2']), some());
-    if (of) writer.put('port', record);
-    else writer.delete('port', record.id);
-  } else if (choice < 0.7) {
-    const id = `rule-${one([0, 1, 2]).toString()}`;
-    const remote = one([{ remote_group_id: one(groups) }, { remote_address_group_id: 'office' }, {}]);
-    if (random() < 0.3) writer.delete('security_group_rule', id);
-    else
-      writer.put(
-        'security_group_rule',
-        rule(id, one(groups), { ...remote, port_range_min: 1000, port_range_max: 1000 + number }),
-      );
-  } else if (choice < 0.85) {
-    putAddressGroup(writer, 'office', [`198.51.100.${number.toString()}/32`, '192.0.2.0/24'].slice(0, one([1, 2])));
-  } else {
-    const first = 1000;
-    const group = one(groups);
-    const isHere = writer.view.get('port', port(first, '', []).id) !== undefined;
-    for (let index = 0; index < 120; index++) {
-      const record = port(first + index, one(['host-2', ...HOSTS]), [group]);
-      if (isHere && random() < 0.3) writer.delete('port', record.id);
-      else writer.put('port', record);
-    }
-  }
 }
 
 it('any changes by two processes, connections that break: each host has what the policy was, revision by revision, and in the end is', async () => {
@@ -377,6 +249,20 @@ it('another store at the same address, and the same one as it was once, are doub
     () => agent.events.some((event) => event.kind === 'topology' && event.doubt !== undefined),
     () => JSON.stringify(agent.events.at(-1)).slice(0, 300),
   );
+});
+
+describe('as every source', () => {
+  remoteSourceContract(async () => {
+    const etcd = await cluster();
+    const proxy = await proxyOf(etcd);
+    return {
+      database: await database(etcd.url()),
+      publish: () => undefined,
+      source: () => new EtcdSource(parseEtcdAddress(proxy.url), {}, HOST),
+      leave: async () => proxy.refuse(),
+      comeBack: async () => proxy.accept(),
+    };
+  });
 });
 
 describe('the rights of a host', () => {

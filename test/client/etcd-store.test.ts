@@ -14,7 +14,7 @@ import { StoreError, UnknownOutcome, type Changes, type Commit, type Json } from
 import { NO_VIEW_CHANGES } from '../../src/api/topology/host-view.js';
 import { CERTIFICATE, KEY } from '../support/certificate.js';
 import { eventually } from '../support/waiting.js';
-import { CutProxy } from './lab/cut-proxy.js';
+import { CutProxy } from '../support/cut-proxy.js';
 import { Etcd, type EtcdOptions } from './lab/etcd.js';
 
 const changes = (entries: Readonly<Record<string, Json | undefined>>): Changes => new Map(Object.entries(entries));

@@ -9,7 +9,7 @@ import { watch, type FSWatcher } from 'node:fs';
 import { realpath } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { EMPTY_TOPOLOGY, formatProblem, parseTopology, type Problem, type Topology } from '../../model/index.js';
-import type { Source, SourceEvent } from '../source.js';
+import { unreadable, type Source, type SourceEvent } from '../source.js';
 import { fingerprint, readSettled, type Snapshot } from './snapshot.js';
 
 /** How long files must stay the same while they are read: a writer may be at work. In milliseconds. */
@@ -82,6 +82,10 @@ export class FileSource implements Source {
         if (snapshot === undefined) this.#isNoticed = true;
         else this.#take(snapshot);
       }
+    } catch (error) {
+      // Whatever it was is lost to who listens: everything is read again.
+      this.#read = undefined;
+      this.#tellLost(error);
     } finally {
       this.#isLooking = false;
       this.#soon(this.#isNoticed ? 0 : LOOK);
@@ -113,6 +117,14 @@ export class FileSource implements Source {
     if (text === this.#told) return;
     this.#told = text;
     this.#listener({ kind: 'stale', problems });
+  }
+
+  #tellLost(error: unknown): void {
+    try {
+      this.#tellStale([unreadable(this.path, error instanceof Error ? error.message : String(error))]);
+    } catch {
+      // It is told everything anew in any case.
+    }
   }
 
   /** Watches the path's folder (where it is renamed over), and the folder that it leads to. */

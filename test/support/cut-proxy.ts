@@ -1,23 +1,28 @@
-/** Stands between a client and one member of etcd, and cuts. */
+/** Stands between a client and a server on loopback, and cuts. */
 import { connect, createServer, type Server, type Socket } from 'node:net';
 
 export class CutProxy {
   readonly #open = new Set<Socket>();
   #isCuttingAnswers = false;
-  /** That etcd has said so far, in bytes. */
+  /** That the server has said so far, in bytes. */
   said = 0;
   #port = 0;
   #server: Server | undefined;
 
   private constructor(private readonly target: number) {}
 
-  /** @param url of the first member, as `--store` takes it. */
+  /** @param url of the server; of several the first. */
   static async start(url: string): Promise<CutProxy> {
     const proxy = new CutProxy(Number(/:(\d+)/.exec(url)?.[1]));
     await proxy.accept();
     return proxy;
   }
 
+  get port(): number {
+    return this.#port;
+  }
+
+  /** For a member of etcd, as `--store` takes it. */
   get url(): string {
     return `etcd:http://127.0.0.1:${this.#port}`;
   }
@@ -27,7 +32,7 @@ export class CutProxy {
     for (const socket of this.#open) socket.destroy();
   }
 
-  /** The next thing that etcd says is lost, with the connection that it says it on. */
+  /** The next thing that the server says is lost, with the connection that it says it on. */
   cutAtNextAnswer(): void {
     this.#isCuttingAnswers = true;
   }
