@@ -2,7 +2,6 @@
  * What every remote source does: one session after another for as long as it is wanted, with the same pauses between them, the
  * same watch over silence, and one word for each distinct trouble.
  */
-import { setTimeout as wait } from 'node:timers/promises';
 import { BACKOFF } from './source.js';
 
 /** Where who is followed says something every 10 s, or is asked: a session in which nothing is heard for as long is ended. In milliseconds. */
@@ -34,7 +33,7 @@ export class Follow {
   readonly #stopping = new AbortController();
   #silenceTimer: NodeJS.Timeout | undefined;
   #session = new AbortController();
-  #pause = new AbortController();
+  #endPause: () => void = () => undefined;
   #backoff = BACKOFF.first;
   #trouble: string | undefined;
 
@@ -88,13 +87,13 @@ export class Follow {
   /** The same, by wish: nothing is wrong. */
   again(): void {
     this.#session.abort(BY_WISH);
-    this.#pause.abort();
+    this.#endPause();
   }
 
   stop(): void {
     this.#stopping.abort();
     this.#session.abort(new Error('stopped'));
-    this.#pause.abort();
+    this.#endPause();
     clearTimeout(this.#silenceTimer);
   }
 
@@ -114,11 +113,20 @@ export class Follow {
       // Not all at once when who is followed comes back.
       const least = error instanceof Postponed ? error.pause : 0;
       const pause = isWish ? 0 : Math.max(least, this.#backoff) * (0.5 + Math.random()) + least / 2;
-      this.#pause = new AbortController();
-      await wait(pause, undefined, { signal: this.#pause.signal }).catch(() => undefined);
+      await this.#wait(pause);
       if (this.#isStopped()) return;
       this.#backoff = Math.min(2 * this.#backoff, BACKOFF.most);
     }
+  }
+
+  async #wait(milliseconds: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, milliseconds);
+      this.#endPause = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 
   #isStopped(): boolean {

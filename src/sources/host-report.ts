@@ -3,7 +3,8 @@ import { z } from 'zod';
 
 const TEXT = z.string().max(1000);
 
-export const HOST_REPORT = z.strictObject({
+/** What a newer agent says beyond it is left out: agents and APIs of two versions stand beside each other during an upgrade. */
+export const HOST_REPORT = z.object({
   version: TEXT,
   /** The newest revision whose rules the host's kernel holds; null while there is none. */
   revision: z.int().nonnegative().nullable(),
@@ -13,7 +14,7 @@ export const HOST_REPORT = z.strictObject({
   trouble: TEXT.nullable(),
   ports: z.int().nonnegative(),
   /** Ports that are closed since the kernel refuses their rules, and why; of many the first. */
-  refused: z.array(z.strictObject({ port: TEXT, why: TEXT })).max(100),
+  refused: z.array(z.object({ port: TEXT, why: TEXT })).max(100),
   /** Bad objects that concern the host. */
   isolated: z.int().nonnegative(),
   /** Changes to its tables by others, so far. */

@@ -1,4 +1,16 @@
-/** Where a topology comes from, for as long as somebody listens. */
+/**
+ * Where a topology comes from, for as long as somebody listens. What every source promises (test/support/source-contract.ts holds each
+ * of them to it; docs/decisions/sources.md):
+ *
+ * - The first event that is not `stale` is the whole topology. After each event, what was told is what the policy was at some time, as a
+ *   whole: nothing names what is not there, no change is told by halves.
+ * - It may leave out what was in between, and tell a thing twice. It does not go back: what is told later is no older.
+ * - In the end it tells the newest policy, whatever broke meanwhile.
+ * - That nobody can be followed is told as `stale`, once for each reason; when somebody can again, an event that is not `stale` follows,
+ *   also when nothing changed.
+ * - An event that the listener throws at is lost: a whole topology follows.
+ * - After `stop` it tells nothing.
+ */
 import type { HostReport } from './host-report.js';
 import type { Isolation, Problem, Topology, TopologyChanges } from '../model/index.js';
 

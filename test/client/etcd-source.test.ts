@@ -251,6 +251,27 @@ it('another store at the same address, and the same one as it was once, are doub
   );
 });
 
+it('a store of a later version, which would be misread, is not read, and the agent says who is to be upgraded', async () => {
+  const etcd = await cluster();
+  const api = await database(etcd.url());
+  await api.change(NOBODY, putWorld);
+  const before = etcd.ctl('get', '--print-value-only', '/portcullis/head').trim();
+  const agent = new Agent(etcd.url(), 'host-0').start();
+  await eventually(() => agent.revision === api.revision);
+  const later = { ...(JSON.parse(before) as object), view: 2 };
+  etcd.ctl('put', '/portcullis/head', JSON.stringify(later));
+  const anew = new Agent(etcd.url(), 'host-0').start();
+  for (const one of [anew, agent]) {
+    // The one that follows asks for the head with each change.
+    etcd.ctl('put', '/portcullis/view/hosts/host-0/', 'a-commit');
+    await eventually(() => JSON.stringify(one.events).includes('newer version'));
+  }
+  expect(anew.enforced).toEqual([]);
+  expect(agent.enforced.at(-1)?.rules).toBe(rulesOfAll(api, 'host-0'));
+  etcd.ctl('put', '/portcullis/head', before);
+  await eventually(() => anew.revision === api.revision && agent.events.at(-1)?.kind === 'changes');
+});
+
 describe('as every source', () => {
   remoteSourceContract(async () => {
     const etcd = await cluster();

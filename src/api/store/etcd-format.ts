@@ -15,7 +15,7 @@
  * when the head has its revision. Who finds one that was left halfway carries it out to its end.
  */
 import { z } from 'zod';
-import { VIEW } from '../../sources/etcd/layout.js';
+import { VIEW, VIEW_VERSION } from '../../sources/etcd/layout.js';
 import type { ViewChanges } from '../topology/host-view.js';
 import type { Changes, Json } from './store.js';
 
@@ -47,7 +47,8 @@ export function readHead(text: string): Head {
 }
 
 export function printHead(head: Head): string {
-  return JSON.stringify(head);
+  // Agents read the head, and not the key of the version.
+  return JSON.stringify({ ...head, view: VIEW_VERSION });
 }
 
 export function printPart(writes: readonly Write[]): string {
@@ -69,8 +70,7 @@ function jsonOf(text: string): unknown {
   }
 }
 
-/** As what is below {@link VIEW} is written; another one is written anew. */
-export const VIEW_VERSION = '1';
+/** Holds of which version what is below {@link VIEW} is; of another one it is written anew. */
 export const VIEW_VERSION_KEY = 'view';
 
 export const RECORDS = 'records/';

@@ -14,12 +14,12 @@ import {
   readPart,
   RECORDS,
   transactionsOf,
-  VIEW_VERSION,
   VIEW_VERSION_KEY,
   writesOf,
   type Head,
   type Write,
 } from './etcd-format.js';
+import { VIEW_VERSION } from '../../sources/etcd/layout.js';
 import { EtcdReports } from './etcd-reports.js';
 import { checkSchema, SCHEMA } from './schema.js';
 import {
@@ -136,7 +136,7 @@ export class EtcdStore implements Store {
     if (before.head.revision !== base || before.head.next !== undefined) return this.#conflict();
     const by = `${Date.now().toString()}-${randomUUID()}`;
     const records = writesOf(changes, (key) => this.#pieces.count(key));
-    const version: readonly Write[] = this.#lacksViews ? [[VIEW_VERSION_KEY, VIEW_VERSION]] : [];
+    const version: readonly Write[] = this.#lacksViews ? [[VIEW_VERSION_KEY, VIEW_VERSION.toString()]] : [];
     const batches = transactionsOf(by, [...records, ...version], views);
     try {
       const [only, ...more] = batches;
@@ -246,7 +246,11 @@ export class EtcdStore implements Store {
     const { succeeded, responses } = await this.#attempt(async () =>
       this.#client.txn({
         compare: [{ result: 'EQUAL', target: 'CREATE', key, create_revision: 0 }],
-        success: [put(key, randomUUID()), { request_range: { key } }, put(this.#key(VIEW_VERSION_KEY), VIEW_VERSION)],
+        success: [
+          put(key, randomUUID()),
+          { request_range: { key } },
+          put(this.#key(VIEW_VERSION_KEY), VIEW_VERSION.toString()),
+        ],
         failure: [{ request_range: { key } }],
       }),
     );
@@ -265,7 +269,7 @@ export class EtcdStore implements Store {
     this.#clusterId = clusterId;
     checkSchema(this.name, head.schema);
     const views = await this.#client.range({ key: this.#key(VIEW_VERSION_KEY), revision: at });
-    this.#lacksViews = views.kvs[0]?.value.toString() !== VIEW_VERSION;
+    this.#lacksViews = views.kvs[0]?.value.toString() !== VIEW_VERSION.toString();
     const [records, pieces] = [await this.#readAll(RECORDS, PAGE, at), await this.#readAll(PIECES, PAGE_OF_PIECES, at)];
     this.#pieces = new Pieces();
     const entries = this.#pieces.changes(records, (key) => pieces.get(key)) as Map<string, Json>;

@@ -1,5 +1,5 @@
 /** The state as lines of a feed (sources/feed): all of it, or what a change changed. */
-import type { FeedLine } from '../../sources/feed/feed.js';
+import { FEED_VERSION, type FeedLine } from '../../sources/feed/feed.js';
 import type { AppliedChange, Database } from '../database.js';
 import { portView } from '../neutron/ports.js';
 import { limitsOf } from '../neutron/quota.js';
@@ -26,7 +26,7 @@ const COLLECTION: Readonly<Record<ShownKind, 'networks' | 'subnets' | 'address_g
   };
 
 /** The topology as one document, as `compile` reads it. */
-export function topologyDocument(view: View): Omit<FeedLine, 'revision' | 'reset' | 'gone'> {
+export function topologyDocument(view: View): Omit<FeedLine, 'version' | 'revision' | 'reset' | 'gone'> {
   return Object.fromEntries(
     SHOWN.map((kind) => [COLLECTION[kind], [...view.all(kind)].map((record) => shown(view, kind, record))]),
   );
@@ -66,6 +66,7 @@ export function wholeLine({
   storeIdentity,
 }: Pick<Database, 'view' | 'revision' | 'storeIdentity'>): FeedLine {
   return {
+    version: FEED_VERSION,
     revision,
     ...(storeIdentity === undefined ? {} : { store: storeIdentity }),
     reset: true,

@@ -14,8 +14,15 @@
  * What stands before the kind is a *scope*: an agent reads and watches whole ones. The key of a scope alone (`view/groups/ID/`) is its
  * *mark*: written by each commit that changes anything in it, with the commit's name. Values are JSON, in Neutron's shapes, with what
  * matters to a host and nothing else: what does not matter wakes nobody.
+ *
+ * An object with a field that a reader does not know is a bad one to it. So whoever adds one, or gives one another meaning, raises
+ * {@link VIEW_VERSION}: then a reader of before keeps what it has, and says who is to be upgraded.
  */
 import { z } from 'zod';
+import { newer } from '../feed/feed.js';
+
+/** Of what is below {@link VIEW}; raised together with the store's schema, so that no API of before goes on writing. */
+export const VIEW_VERSION = 1;
 
 export const VIEW = 'view/';
 export const REPORTS = 'reports/';
@@ -47,6 +54,7 @@ export function reportKey(host: string): string {
 const HEAD = z.looseObject({
   revision: z.int().nonnegative(),
   next: z.looseObject({ by: z.string() }).optional(),
+  view: z.int().positive().optional(),
 });
 
 export interface ViewHead {
@@ -55,10 +63,12 @@ export interface ViewHead {
   readonly next: string | undefined;
 }
 
-/** @throws Error for what is none; one line. */
+/** @throws Error for what is none, and for one of a version that this one would misread; one line. */
 export function readViewHead(text: string): ViewHead {
   const head = HEAD.safeParse(jsonOf(text));
   if (!head.success) throw new Error('head: not as it was written');
+  const { view = 1 } = head.data;
+  if (view > VIEW_VERSION) throw new Error(newer('the store', view, VIEW_VERSION));
   return { revision: head.data.revision, next: head.data.next?.by };
 }
 

@@ -33,8 +33,20 @@ type Fields = Readonly<Record<string, unknown>>;
 const OBJECTS = z.array(z.looseObject({ id: z.string() })).optional();
 const IDS = z.array(z.string()).optional();
 
+/**
+ * Of feeds; told in each line that is a whole. An object with a field that a reader does not know is a bad one to it. So whoever adds
+ * one, or gives one another meaning, raises this: then a reader of before keeps what it has, and says who is to be upgraded.
+ */
+export const FEED_VERSION = 1;
+
+/** Why something of a later version is not read; one line. */
+export function newer(what: string, found: number, known: number): string {
+  return `${what} is of a newer version (${found.toString()}; this agent reads up to ${known.toString()}): upgrade the agent`;
+}
+
 /** One line of a feed: `reset` says that this is everything, else it is what came, what changed and what is gone. */
 const LINE = z.object({
+  version: z.int().positive().optional(),
   revision: z.number().int().nonnegative(),
   /** Identity of the store whose revisions these are; where it is told, it is told in every line that is a whole. */
   store: z.string().optional(),
@@ -59,7 +71,11 @@ export function parseFeedLine(text: string): FeedLine {
   const flaw = flawOfJson(text);
   if (flaw !== undefined) throw new Error(`a line that ${flaw.message}`);
   const line = LINE.safeParse(content);
-  if (line.success) return line.data;
+  if (line.success) {
+    const { version = 1 } = line.data;
+    if (version > FEED_VERSION) throw new Error(newer('the feed', version, FEED_VERSION));
+    return line.data;
+  }
   const [issue] = line.error.issues;
   throw new Error(`${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'not a line of a feed'}`);
 }

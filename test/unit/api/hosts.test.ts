@@ -47,7 +47,6 @@ describe('over HTTP', () => {
     ['compute-1', { ...REPORT, revision: -1 }],
     ['compute-1', { ...REPORT, revision: 1.5 }],
     ['compute-1', { ...REPORT, trouble: 'x'.repeat(1001) }],
-    ['compute-1', { ...REPORT, more: 1 }],
     ['compute-1', []],
   ])('refused: %s', async (host, report) => {
     const api = await TestApi.open();
