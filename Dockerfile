@@ -19,8 +19,9 @@ COPY tsconfig.json ./
 COPY src src
 COPY compiler compiler
 COPY agent agent
+COPY scripts/bundle.mjs scripts/bundle.mjs
 RUN node_modules/.bin/tsc -p tsconfig.json --sourceMap false --declaration false --incremental false \
-    && npm prune --omit=dev --ignore-scripts
+    && node scripts/bundle.mjs && npm prune --omit=dev --ignore-scripts
 
 FROM ${BASE_IMAGE}
 # A base image that has nft already is taken as it is.
@@ -30,8 +31,8 @@ COPY --from=build /build/node_modules /usr/lib/portcullis/node_modules
 COPY --from=build /build/dist /usr/lib/portcullis/dist
 COPY package.json LICENSE /usr/lib/portcullis/
 COPY systemd /usr/lib/portcullis/systemd
-RUN chmod 755 /usr/lib/portcullis/dist/src/cli/main.js \
-    && ln -s /usr/lib/portcullis/dist/src/cli/main.js /usr/bin/portcullis
+RUN chmod 755 /usr/lib/portcullis/dist/bin/portcullis.js \
+    && ln -s /usr/lib/portcullis/dist/bin/portcullis.js /usr/bin/portcullis
 ENV NODE_ENV=production
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["portcullis", "status", "--health"]
 ENTRYPOINT ["portcullis"]

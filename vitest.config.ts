@@ -13,6 +13,7 @@ export default defineConfig(({ mode }) => {
   return {
     test: {
       include: [`test/${tier}/**/*.test.ts`],
+      globalSetup: ['test/support/built.ts'],
       setupFiles: ['test/support/seed.ts'],
       // Limits are on what does not move (test/support/runner.ts), never on the whole of a test.
       runner: './test/support/runner.ts',

@@ -84,11 +84,13 @@ function newest(folder) {
 
 async function build() {
   const sources = ['src', 'compiler', 'agent', 'test', 'bench'].map((name) => join(ROOT, name)).filter(existsSync);
-  const changed = Math.max(statSync(join(ROOT, 'tsconfig.json')).mtimeMs, ...sources.map(newest));
+  const settings = ['tsconfig.json', 'scripts/bundle.mjs'].map((name) => statSync(join(ROOT, name)).mtimeMs);
+  const changed = Math.max(...settings, ...sources.map(newest));
   const stamp = join(ROOT, 'dist', '.built');
   if (existsSync(stamp) && statSync(stamp).mtimeMs > changed) return;
   say('building');
   await run(process.execPath, [join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', 'tsconfig.json']);
+  await run(process.execPath, [join(ROOT, 'scripts', 'bundle.mjs')]);
   mkdirSync(join(ROOT, 'dist'), { recursive: true });
   writeFileSync(stamp, '');
 }

@@ -8,7 +8,7 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { setImmediate } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
+import { programPath } from '../programs.js';
 import { KernelError } from './errors.js';
 import { restoreAtLast, saveLoaded, type Saved } from './saved.js';
 
@@ -67,8 +67,10 @@ class Pending implements PendingConfirmation {
     milliseconds: number,
     private readonly before: Saved,
   ) {
-    const program = fileURLToPath(new URL('./confirm-process.js', import.meta.url));
-    this.#child = spawn(process.execPath, [program], { detached: true, stdio: ['pipe', 'pipe', 'ignore'] });
+    this.#child = spawn(process.execPath, [programPath('confirm-process')], {
+      detached: true,
+      stdio: ['pipe', 'pipe', 'ignore'],
+    });
     this.#ended = new Promise<number | null>((resolve) => {
       this.#end = (code) => {
         this.#isOver = true;

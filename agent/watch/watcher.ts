@@ -1,6 +1,6 @@
 /** Keeps a watching process running, and hears it. One that cannot start, hangs or dies is one case: news may have been lost. */
 import { fork, type ChildProcess } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
+import { programPath } from '../programs.js';
 import { BEAT, type WatchEvent, type WatchOrder } from './events.js';
 
 /** Between the end of one process and the start of the next, in milliseconds: doubled each time, up to the second. */
@@ -44,7 +44,7 @@ export class Watcher {
   /** @param program what is run, in Node; said by tests alone. */
   constructor(
     private readonly listener: WatcherListener,
-    private readonly program = fileURLToPath(new URL('./process.js', import.meta.url)),
+    private readonly program = programPath('watching-process'),
   ) {}
 
   start(): void {

@@ -11,7 +11,7 @@ import { parseTopology, type Port } from '../../src/model/index.js';
 import { lastLines, until, within, type Waiting } from '../support/waiting.js';
 import { WarmClient, type Answer } from './warm-client.js';
 
-const MAIN = 'dist/src/cli/main.js';
+const MAIN = 'dist/bin/portcullis.js';
 export const URL = 'http://127.0.0.1:9696';
 export const SECOND_URL = 'http://127.0.0.1:9697';
 export const HOST = 'compute-1';

@@ -9,7 +9,7 @@ import { lastLines, until, within } from '../support/waiting.js';
 /** Without authentication nothing else is taken: a browser cannot send it for another site. */
 const JSON_BODY = { 'content-type': 'application/json' };
 
-const MAIN = 'dist/src/cli/main.js';
+const MAIN = 'dist/bin/portcullis.js';
 
 const disk = mkdtempSync(join(tmpdir(), 'portcullis-disk-'));
 let api: ChildProcess | undefined;

@@ -7,7 +7,7 @@ import { progressing } from '../support/waiting.js';
 import { step } from '../support/progress.js';
 import { Etcd } from './lab/etcd.js';
 
-const MAIN = 'dist/src/cli/main.js';
+const MAIN = 'dist/bin/portcullis.js';
 /** Of each run; a long one: PORTCULLIS_OPERATIONS=100000. */
 const OPERATIONS = Number(process.env['PORTCULLIS_OPERATIONS'] ?? '1500');
 const CLIENTS = 8;

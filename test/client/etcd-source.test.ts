@@ -311,7 +311,7 @@ describe('the rights of a host', () => {
       execFileSync(
         process.execPath,
         [
-          ...['dist/src/cli/main.js', 'hosts', 'enrol', host, '--store', etcd.url(), '--etcd-ca', authority.ca],
+          ...['dist/bin/portcullis.js', 'hosts', 'enrol', host, '--store', etcd.url(), '--etcd-ca', authority.ca],
           ...['--etcd-cert', root.cert, '--etcd-key', root.key],
         ],
         { encoding: 'utf8' },

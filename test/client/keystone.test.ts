@@ -9,7 +9,7 @@ import { lastLines, until, within } from '../support/waiting.js';
 import { keystoneObstacle, RealKeystone } from './real-keystone.js';
 import { WarmClient, type Answer } from './warm-client.js';
 
-const MAIN = 'dist/src/cli/main.js';
+const MAIN = 'dist/bin/portcullis.js';
 /** How long the API of these tests believes what Keystone said; in seconds. */
 const CACHE_SECONDS = '1';
 const DOMAIN = { id: 'default' };

@@ -28,7 +28,7 @@ import { TestAgent } from './lab/test-agent.js';
 const BOTH = ['IPv4', 'IPv6'].map((ethertype) => allow('udp', 53, { ethertype }));
 
 async function differs(host: string, agent: TestAgent): Promise<number | undefined> {
-  const args = ['netns', 'exec', host, process.execPath, 'dist/src/cli/main.js', 'diff', '-t', agent.path];
+  const args = ['netns', 'exec', host, process.execPath, 'dist/bin/portcullis.js', 'diff', '-t', agent.path];
   return (await execa('ip', [...args, '--host', HOST], { reject: false })).exitCode;
 }
 
@@ -271,7 +271,7 @@ describe('with guests', () => {
         address_groups: [{ id: 'many', name: 'many', addresses }],
       });
     const compile = async (): Promise<void> => {
-      const args = ['netns', 'exec', streams.host, process.execPath, 'dist/src/cli/main.js', 'compile'];
+      const args = ['netns', 'exec', streams.host, process.execPath, 'dist/bin/portcullis.js', 'compile'];
       await execa('ip', [...args, '-t', agent.path, '--host', HOST]);
     };
     const [before, after] = [withMany(BOTH, many), withMany(ranges, [])];

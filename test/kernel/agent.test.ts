@@ -63,7 +63,7 @@ async function generation(): Promise<string> {
 
 /** Exit code of `portcullis diff`: 0 when the kernel holds exactly what a fresh compilation gives. */
 async function differs(): Promise<number> {
-  const args = ['dist/src/cli/main.js', 'diff', '-t', agent.path, '--host', HOST];
+  const args = ['dist/bin/portcullis.js', 'diff', '-t', agent.path, '--host', HOST];
   return (await lab.exec(process.execPath, args)).exitCode;
 }
 
@@ -121,7 +121,7 @@ describe('life', () => {
     const args = ['--api', where.replace('FILE', file), '--auth', `tokens:${join(agent.folder, 'users.yaml')}`];
     writeFileSync(join(agent.folder, 'users.yaml'), 'projects: [{ id: p, name: p }]', { mode: 0o600 });
     const store = ['--store', join(agent.folder, 'store'), '--socket', agent.socket];
-    const command = ['netns', 'exec', lab.host, process.execPath, 'dist/src/cli/main.js', 'agent', '--host', HOST];
+    const command = ['netns', 'exec', lab.host, process.execPath, 'dist/bin/portcullis.js', 'agent', '--host', HOST];
     const { exitCode, stderr } = await execa('ip', [...command, ...args, ...store], { reject: false });
     expect(exitCode, stderr).toBe(1);
     const lines = stderr.split('\n').filter((line) => line !== '' && !line.startsWith('{'));
@@ -181,7 +181,7 @@ describe('life', () => {
       [SERVER.device, 'enforced', true],
     ]);
     expect(body).toMatch(/portcullis_elements \d\d+\n/);
-    const main = [process.execPath, 'dist/src/cli/main.js'];
+    const main = [process.execPath, 'dist/bin/portcullis.js'];
     const watch = execa('ip', ['netns', 'exec', lab.host, ...main, 'stats', '--watch', '--socket', agent.socket], {
       reject: false,
     });
@@ -196,7 +196,7 @@ describe('life', () => {
     );
     watch.kill();
     await watch;
-    const status = await execa(process.execPath, ['dist/src/cli/main.js', 'status', '--socket', agent.socket]);
+    const status = await execa(process.execPath, ['dist/bin/portcullis.js', 'status', '--socket', agent.socket]);
     expect(status.stdout).toMatch(/^enforced\n/);
   });
 
@@ -412,7 +412,7 @@ describe('faults', () => {
     else {
       expect([await agent.ended(), agent.output.trim().split('\n').length]).toEqual([4, 1]);
       expect(agent.output).toContain('modprobe nf_conntrack_bridge');
-      const load = ['dist/src/cli/main.js', 'compile', '-t', agent.path, '--host', HOST, '--datapath', 'bridge'];
+      const load = ['dist/bin/portcullis.js', 'compile', '-t', agent.path, '--host', HOST, '--datapath', 'bridge'];
       const { exitCode, stderr } = await lab.exec(process.execPath, load);
       expect([exitCode, stderr.includes('modprobe nf_conntrack_bridge')]).toEqual([4, true]);
     }
@@ -555,7 +555,7 @@ describe('audit', () => {
     const status = await agent.status();
     expect([status.audit, status.enforced]).toEqual([true, false]);
     expect(agent.log().some(({ msg }) => msg.includes('NOTHING IS ENFORCED'))).toBe(true);
-    const stats = await lab.exec(process.execPath, ['dist/src/cli/main.js', 'stats']);
+    const stats = await lab.exec(process.execPath, ['dist/bin/portcullis.js', 'stats']);
     expect(stats.stdout).toContain('audit: no rule allows it');
     await agent.end();
     const before = Number(await generation());

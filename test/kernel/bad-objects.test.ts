@@ -110,7 +110,7 @@ const C = [CLIENT.device];
 const portcullis = async (
   ...args: readonly string[]
 ): Promise<{ readonly exitCode: number | undefined; readonly stdout: string }> =>
-  lab.exec(process.execPath, ['dist/src/cli/main.js', ...args]);
+  lab.exec(process.execPath, ['dist/bin/portcullis.js', ...args]);
 
 const status = async (): ReturnType<typeof portcullis> => portcullis('status', '--socket', agent.socket);
 

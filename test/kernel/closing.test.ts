@@ -42,7 +42,7 @@ const OPEN = [[SERVER.device], [SERVER.device], [NAMED.device], [NAMED.device]];
 const ENFORCED = [[SERVER.device], [], [], []];
 const CLOSED = [[], [], [], []];
 
-const MAIN = 'dist/src/cli/main.js';
+const MAIN = 'dist/bin/portcullis.js';
 
 let lab: Lab;
 let agent: TestAgent;

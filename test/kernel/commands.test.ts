@@ -23,7 +23,7 @@ async function portcullis(
   input: string,
   ...args: readonly string[]
 ): Promise<{ exitCode: number; stdout: string; stderr: string }> {
-  return lab.exec(process.execPath, ['dist/src/cli/main.js', ...args], input);
+  return lab.exec(process.execPath, ['dist/bin/portcullis.js', ...args], input);
 }
 
 async function listing(): Promise<string> {
@@ -100,7 +100,7 @@ it('compile --confirm brings the former rules back when its terminal dies', asyn
   const before = await listing();
   const child = execa(
     'ip',
-    ['netns', 'exec', lab.host, process.execPath, 'dist/src/cli/main.js', 'compile', ...EXAMPLE, '--confirm', '60'],
+    ['netns', 'exec', lab.host, process.execPath, 'dist/bin/portcullis.js', 'compile', ...EXAMPLE, '--confirm', '60'],
     { reject: false },
   );
   await eventually(async () => (await listing()).includes('sg_c0b92b20_in'));
@@ -122,7 +122,7 @@ exec /usr/sbin/nft "$@"`;
   const { exitCode, stderr } = await lab.exec('env', [
     path,
     process.execPath,
-    'dist/src/cli/main.js',
+    'dist/bin/portcullis.js',
     'compile',
     ...EXAMPLE,
   ]);

@@ -80,7 +80,7 @@ describe.each<[Datapath, LabBackend]>([
 it('the baseline closes devices of each, and no other', async () => {
   const lab = await Lab.create(ALL.map(({ device, v4, v6, mac }) => ({ device, addresses: [v4, v6], mac })));
   try {
-    await lab.must(process.execPath, ['dist/src/cli/main.js', 'baseline', ...PREFIXES]);
+    await lab.must(process.execPath, ['dist/bin/portcullis.js', 'baseline', ...PREFIXES]);
     expect(await reachIn(lab, ...ofUnknown, shot(foreign, other))).toEqual([
       ...ofUnknown.map(() => []),
       [other.device],

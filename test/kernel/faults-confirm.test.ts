@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { eventually } from '../support/waiting.js';
 import { Lab } from './lab/lab.js';
 
-const MAIN = 'dist/src/cli/main.js';
+const MAIN = 'dist/bin/portcullis.js';
 const EXAMPLE = ['-t', 'examples/web-and-database.yaml', '--host', 'compute-1'];
 /** A word that the process says, after which it stops: `ready`, or nothing for before it says any. */
 const STOPS = `

@@ -9,7 +9,7 @@ import { Lab } from './lab/lab.js';
 import { HOST, ipFrame, ports, reachIn } from './lab/pair.js';
 import { TestAgent } from './lab/test-agent.js';
 
-const MAIN = 'dist/src/cli/main.js';
+const MAIN = 'dist/bin/portcullis.js';
 const URL = 'http://127.0.0.1:9696';
 
 const uuid = (number: number): string => `${number.toString().padStart(8, '0')}-1111-4111-8111-111111111111`;

@@ -31,7 +31,7 @@ afterEach(async () => {
 });
 
 async function diff(): Promise<{ readonly exitCode: number | undefined; readonly stdout: string }> {
-  return lab.exec(process.execPath, ['dist/src/cli/main.js', 'diff', '-t', agent.path, '--host', HOST]);
+  return lab.exec(process.execPath, ['dist/bin/portcullis.js', 'diff', '-t', agent.path, '--host', HOST]);
 }
 
 async function differs(): Promise<boolean> {
@@ -181,7 +181,7 @@ it('what is left of iptables and cannot be removed is named, the policy is enfor
   const { enforced, leftover } = await agent.until((status) => status.leftover !== undefined);
   expect([enforced, leftover]).toEqual([true, expect.stringContaining('not today')]);
   expect(await reachIn(lab, ...SHOTS)).toEqual(ENFORCED);
-  const status = await lab.exec(process.execPath, ['dist/src/cli/main.js', 'status', '--socket', agent.socket]);
+  const status = await lab.exec(process.execPath, ['dist/bin/portcullis.js', 'status', '--socket', agent.socket]);
   expect(status.stdout).toContain('left over, and tried again: iptables');
   rmSync(refuses);
   await agent.until((now) => now.leftover === undefined);

@@ -51,7 +51,7 @@ describe('nft', () => {
       const late = await agent.until(({ enforced }) => !enforced);
       expect(late.ports.map(({ state }) => state)).not.toContain('enforced');
       expect((await agent.ask('/health')).code).toBe(503);
-      const status = await lab.exec(process.execPath, ['dist/src/cli/main.js', 'status', '--socket', agent.socket]);
+      const status = await lab.exec(process.execPath, ['dist/bin/portcullis.js', 'status', '--socket', agent.socket]);
       expect([status.exitCode, status.stdout]).toEqual([10, expect.stringContaining('NOT ENFORCED')]);
       await eventually(() => agent.log().some(({ msg }) => msg.includes('it was ended')));
       nft.off();

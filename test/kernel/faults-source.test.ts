@@ -54,7 +54,7 @@ const ENFORCED = [[SERVER.device], [], []];
 const portcullis = async (
   ...args: readonly string[]
 ): Promise<{ readonly exitCode: number | undefined; readonly stdout: string }> =>
-  lab.exec(process.execPath, ['dist/src/cli/main.js', ...args, '--socket', agent.socket]);
+  lab.exec(process.execPath, ['dist/bin/portcullis.js', ...args, '--socket', agent.socket]);
 
 describe('a source that becomes', () => {
   const good = JSON.stringify(ALL);
@@ -228,7 +228,7 @@ it('a device that leaves the topology is closed whatever its name, through resta
   await agent.until(({ drift, settled }) => drift.foreign > 0 && settled);
   await lab.restoreProbe();
   await isClosed();
-  const diff = ['dist/src/cli/main.js', 'diff', '-t', agent.path, '--host', HOST];
+  const diff = ['dist/bin/portcullis.js', 'diff', '-t', agent.path, '--host', HOST];
   expect((await lab.exec(process.execPath, diff)).exitCode).toBe(0);
 
   await agent.settled(ALL);

@@ -99,7 +99,7 @@ describe.each<LabBackend>(['iptables-nft', 'iptables-legacy'])('%s', (backend) =
     });
 
     const command = async (...args: readonly string[]): Promise<number> =>
-      (await lab.exec(process.execPath, ['dist/src/cli/main.js', ...args])).exitCode;
+      (await lab.exec(process.execPath, ['dist/bin/portcullis.js', ...args])).exitCode;
     const rulesWithCounters = async (): Promise<string> =>
       (await lab.exec('iptables-save', ['--counters'])).stdout
         .split('\n')
@@ -327,7 +327,7 @@ describe.each<LabBackend>(['iptables-nft', 'iptables-legacy'])('%s', (backend) =
         expect(loaded).not.toMatch(gone);
       }
       await agent.end();
-      await listing(process.execPath, 'dist/src/cli/main.js', 'flush');
+      await listing(process.execPath, 'dist/bin/portcullis.js', 'flush');
       expect(`${await listing('iptables-save')}${await listing('ipset', 'save')}`).not.toContain('pc-');
       expect(await listing('nft', 'list', 'tables')).not.toContain('portcullis');
     });

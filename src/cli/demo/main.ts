@@ -4,8 +4,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { parseDocument } from 'yaml';
+import { programPath } from '../../../agent/programs.js';
 import { reachability } from '../../../compiler/explain/index.js';
 import { DEFAULT_OPTIONS } from '../../../compiler/index.js';
 import { FAMILIES, type Family, type Port, type Topology } from '../../model/index.js';
@@ -34,8 +34,8 @@ class Demo {
 
   /** Runs this program's own command line in the host's namespace; returns what it printed. */
   portcullis(...args: readonly string[]): string {
-    const main = fileURLToPath(new URL('../main.js', import.meta.url));
-    return run('ip', ['netns', 'exec', this.network.host, process.execPath, main, ...args]);
+    const program = programPath('portcullis');
+    return run('ip', ['netns', 'exec', this.network.host, process.execPath, program, ...args]);
   }
 
   end(): void {
@@ -108,8 +108,7 @@ async function main(): Promise<void> {
 
 function onPaper(topology: Topology, why: string): void {
   printLine(`${colours.yellow('No packets are sent:')} ${why}. What would be loaded, and what the policy says:\n`);
-  const command = fileURLToPath(new URL('../main.js', import.meta.url));
-  spawnSync(process.execPath, [command, 'compile', '--dry-run', '-t', EXAMPLE], { stdio: 'inherit' });
+  spawnSync(process.execPath, [programPath('portcullis'), 'compile', '--dry-run', '-t', EXAMPLE], { stdio: 'inherit' });
   printMatrix(portsOf(topology), policyOf(topology), undefined);
 }
 

@@ -41,7 +41,7 @@ export async function differs(
   datapath: Datapath,
   more: readonly string[] = [],
 ): Promise<number> {
-  const args = ['dist/src/cli/main.js', 'diff', '-t', agent.path, '--host', HOST];
+  const args = ['dist/bin/portcullis.js', 'diff', '-t', agent.path, '--host', HOST];
   const how = ['--datapath', datapath, '--backend', backendName(lab.backend)];
   return (await lab.exec(process.execPath, [...args, ...how, ...more])).exitCode;
 }
@@ -161,7 +161,7 @@ export function agentSuite(datapath: Datapath, backend: LabBackend = 'nftables')
     const { markWriters } = await agent.until((status) => status.markWriters.length > 0);
     const writes = ['ct mark set 0x00000005', ...(datapath === 'bridge-netfilter' ? ['meta mark set 0x00000007'] : [])];
     expect(markWriters).toEqual(writes.map((rule) => `nft table ip pctest_marks, chain f: ${rule}`));
-    const { stdout } = await lab.exec(process.execPath, ['dist/src/cli/main.js', 'status', '--socket', agent.socket]);
+    const { stdout } = await lab.exec(process.execPath, ['dist/bin/portcullis.js', 'status', '--socket', agent.socket]);
     for (const rule of markWriters) expect(stdout).toContain(rule);
     expect(await reachIn(lab, forth('v4', 17, 53), forth('v4', 17, 54))).toEqual([[SERVER.device], []]);
     await agent.end();

@@ -129,7 +129,7 @@ export function flowsSuite(datapath: Datapath, backend: LabBackend = 'nftables')
       expect(await reach(forth('v4', 17, 53), forth('v6', 6, 80))).toEqual([[], []]);
       const spoofed = { device: CLIENT.device, frame: ipFrame(CLIENT.mac, '10.0.0.99', SERVER.v4, ports(17, 9, 9)) };
       expect(await reach(spoofed)).toEqual([[]]);
-      const { stdout } = await lab.exec(process.execPath, ['dist/src/cli/main.js', 'stats', '--json']);
+      const { stdout } = await lab.exec(process.execPath, ['dist/bin/portcullis.js', 'stats', '--json']);
       const { drops } = JSON.parse(stdout) as Counters;
       const packets = (of: string, way: string): number =>
         drops.find(({ device, direction }) => device === of && direction === way)?.packets ?? 0;

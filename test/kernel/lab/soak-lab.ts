@@ -231,7 +231,7 @@ export class SoakLab {
 
   /** Exit code and text of `portcullis diff`: 0 when the kernel holds exactly what a fresh compilation gives. */
   async diff(): Promise<readonly [number | undefined, string]> {
-    const args = ['netns', 'exec', this.streams.host, process.execPath, 'dist/src/cli/main.js', 'diff'];
+    const args = ['netns', 'exec', this.streams.host, process.execPath, 'dist/bin/portcullis.js', 'diff'];
     const how = ['-t', this.agent.path, '--host', HOST, '--backend', backendName(this.backend)];
     const { exitCode, stdout } = await execa('ip', [...args, ...how], {
       reject: false,

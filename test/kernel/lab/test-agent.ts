@@ -11,7 +11,7 @@ import { patience } from '../../support/patience.js';
 import { addWitness, step } from '../../support/progress.js';
 import { HOST } from './pair.js';
 
-const MAIN = 'dist/src/cli/main.js';
+const MAIN = 'dist/bin/portcullis.js';
 /** A state that is waited for may take as long, as long as the agent says nothing new; in milliseconds on a quiet machine. */
 const SILENCE = 30_000;
 /** And never longer than this, however much it says. */

@@ -8,7 +8,7 @@ import fc from 'fast-check';
 import { afterAll, expect, it } from 'vitest';
 import { eventually } from '../../support/waiting.js';
 
-const MAIN = 'dist/src/cli/main.js';
+const MAIN = 'dist/bin/portcullis.js';
 const ROUNDS = 12;
 const WRITERS = 8;
 /** After the first acknowledged write of a round; in milliseconds. */

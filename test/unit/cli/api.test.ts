@@ -10,7 +10,7 @@ import { eventually } from '../../support/waiting.js';
 import { isPassword } from '../../../src/api/auth/password.js';
 import { LmdbStore } from '../../../src/api/store/lmdb.js';
 
-const MAIN = 'dist/src/cli/main.js';
+const MAIN = 'dist/bin/portcullis.js';
 const folder = mkdtempSync(join(tmpdir(), 'portcullis-cli-'));
 const at = (name: string): string => join(folder, name);
 afterAll(() => {

@@ -17,7 +17,7 @@ afterAll(() => {
 async function portcullis(
   ...args: readonly string[]
 ): Promise<{ exitCode: number | undefined; stdout: string; stderr: string }> {
-  const { exitCode, stdout, stderr } = await execa(process.execPath, ['dist/src/cli/main.js', ...args], {
+  const { exitCode, stdout, stderr } = await execa(process.execPath, ['dist/bin/portcullis.js', ...args], {
     reject: false,
   });
   return { exitCode, stdout, stderr };
