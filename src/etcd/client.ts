@@ -2,10 +2,11 @@
  * A client of etcd's gRPC API (v3; etcd 3.4 and newer): one call at one member, the next member after a failure; a token for user and
  * password, anew when it expires; a watch that ends when its member has lost the others.
  */
+import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { checkServerIdentity } from 'node:tls';
-import { Client, credentials, Metadata, status, type ServiceError } from '@grpc/grpc-js';
+import { Client, connectivityState, credentials, Metadata, status, type ServiceError } from '@grpc/grpc-js';
 import type { EtcdAddress } from './address.js';
 import {
   AUTHENTICATE,
@@ -86,10 +87,16 @@ export interface WatchStream {
 
 /** For one call at one member; in milliseconds. */
 const CALL = 3000;
+/**
+ * For a connection to be made: who was cut off is back soon after, since TCP asks again after 1 s and, the next time, after 3 s only
+ * (RFC 6298, 2.1). In milliseconds.
+ */
+const CONNECT = 2000;
 const OPTIONS = {
-  // etcd refuses pings that come more often than every 5 s (server/embed/config.go, GRPCKeepAliveMinTime).
-  'grpc.keepalive_time_ms': 10_000,
-  'grpc.keepalive_timeout_ms': 5000,
+  // etcd refuses pings that come more often than every 5 s (server/embed/config.go, GRPCKeepAliveMinTime). Who is silent for longer than
+  // these two together is given up: what he has to say would come by TCP's next try, after as long again as he was cut off.
+  'grpc.keepalive_time_ms': 6000,
+  'grpc.keepalive_timeout_ms': 2000,
   'grpc.initial_reconnect_backoff_ms': 200,
   'grpc.max_reconnect_backoff_ms': 2000,
   // A new client connects anew, and does not wait out the pause of the one before.
@@ -105,6 +112,15 @@ const NAMELESS = { 'grpc.ssl_target_name_override': 'etcd' };
 interface Connection {
   readonly client: Client;
   readonly endpoint: string;
+  /** That is shown there, undefined where none is. */
+  readonly certificate: ShownCertificate | undefined;
+  /** Of the streams that there are: each is ended when nobody answers a call. */
+  readonly onLost: Set<(error: EtcdError) => void>;
+}
+
+interface ShownCertificate {
+  readonly file: string;
+  readonly validTo: Date;
 }
 
 export class EtcdClient {
@@ -206,12 +222,14 @@ export class EtcdClient {
   watches({ onEvents, onEnd }: StreamEvents): WatchStream {
     let write: ((request: WatchRequest) => void) | undefined;
     let cancel = (): void => undefined;
+    let forget = (): void => undefined;
     let isOver = false;
     let lastId = 0;
     const unsent: WatchRequest[] = [];
     const end = (error: EtcdError): void => {
       if (isOver) return;
       isOver = true;
+      forget();
       cancel();
       onEnd(error);
     };
@@ -225,6 +243,12 @@ export class EtcdClient {
       const stream = client.makeBidiStreamRequest(WATCH.path, WATCH.serialize, WATCH.deserialize, metadata, {});
       cancel = () => {
         stream.cancel();
+      };
+      const stopWaiting = whenNotConnected(client, cancel);
+      connection.onLost.add(end);
+      forget = () => {
+        stopWaiting();
+        connection.onLost.delete(end);
       };
       const cancelled = new Set<string>();
       stream.on('data', (response: WatchResponse) => {
@@ -273,6 +297,7 @@ export class EtcdClient {
       },
       end: () => {
         isOver = true;
+        forget();
         cancel();
       },
     };
@@ -332,24 +357,36 @@ export class EtcdClient {
 
   #connected(): Connection {
     if (this.#isClosed) throw new EtcdError('refused', 'the client is closed');
-    const endpoint = this.address.endpoints[this.#member] ?? '';
-    const host = endpoint.replace(/:\d+$/, '').replace(/^\[|\]$/g, '');
-    const options = this.address.isTls && isIP(host) !== 0 ? { ...OPTIONS, ...NAMELESS } : OPTIONS;
-    this.#connection ??= { client: new Client(endpoint, this.#channelCredentials(host), options), endpoint };
+    this.#connection ??= this.#connect(this.address.endpoints[this.#member] ?? '');
     return this.#connection;
   }
 
-  /** @param host whose certificate it must be. */
-  #channelCredentials(host: string): ReturnType<typeof credentials.createSsl> {
-    if (!this.address.isTls) return credentials.createInsecure();
+  #connect(endpoint: string): Connection {
+    const onLost = new Set<(error: EtcdError) => void>();
+    if (!this.address.isTls) {
+      const client = new Client(endpoint, credentials.createInsecure(), OPTIONS);
+      return { client, endpoint, certificate: undefined, onLost };
+    }
+    const host = endpoint.replace(/:\d+$/, '').replace(/^\[|\]$/g, '');
+    const options = isIP(host) === 0 ? OPTIONS : { ...OPTIONS, ...NAMELESS };
     const { caFile, certificate } = this.given;
     try {
-      return credentials.createSsl(
+      const shown = certificate === undefined ? undefined : readText(certificate.certFile);
+      const channel = credentials.createSsl(
         caFile === undefined ? null : Buffer.from(readText(caFile)),
         certificate === undefined ? null : Buffer.from(readText(certificate.keyFile)),
-        certificate === undefined ? null : Buffer.from(readText(certificate.certFile)),
+        shown === undefined ? null : Buffer.from(shown),
         { checkServerIdentity: (_, found) => checkServerIdentity(host, found) },
       );
+      return {
+        client: new Client(endpoint, channel, options),
+        endpoint,
+        certificate:
+          certificate === undefined || shown === undefined
+            ? undefined
+            : { file: certificate.certFile, validTo: new Date(new X509Certificate(shown).validTo) },
+        onLost,
+      };
     } catch (error) {
       if (error instanceof EtcdError) throw error;
       // What OpenSSL says of a file that is none, or a key of another certificate.
@@ -360,15 +397,26 @@ export class EtcdClient {
   /** What it means; where nobody answered, the next call goes to the next member. */
   #failed(error: ServiceError | EtcdError, connection: Connection): EtcdError {
     if (error instanceof EtcdError) return error;
-    const { client, endpoint } = connection;
+    const { client, endpoint, certificate } = connection;
     const failure = failureOf(error);
-    if (failure === 'unreachable' && this.#connection === connection) {
+    const expiry =
+      failure === 'unreachable' && certificate !== undefined && certificate.validTo.getTime() < Date.now()
+        ? `; the certificate ${certificate.file} expired at ${certificate.validTo.toISOString()}`
+        : '';
+    const failed = new EtcdError(failure, `${endpoint}: ${reasonOf(error)}${expiry}`);
+    if (this.#connection !== connection) return failed;
+    if (failure === 'unreachable') {
       client.close();
       this.#connection = undefined;
       this.#member = (this.#member + 1) % this.address.endpoints.length;
+      // Whoever listens there would hear of it after some pings only.
+      for (const lost of [...connection.onLost]) lost(failed);
+    } else if (failure === 'denied' && certificate !== undefined) {
+      // It was shown when the connection was made: another one may be in its place by now.
+      client.close();
+      this.#connection = undefined;
     }
-    const [what = ''] = (error.details === '' ? error.message : error.details).split(' Resolution note:');
-    return new EtcdError(failure, `${endpoint}: ${what}`);
+    return failed;
   }
 }
 
@@ -391,12 +439,38 @@ async function unary<Request, Response>(
 ): Promise<Response> {
   return new Promise((resolve, reject) => {
     const options = { deadline: Date.now() + CALL };
-    client.makeUnaryRequest(path, serialize, deserialize, request, metadata, options, (error, response) => {
+    const call = client.makeUnaryRequest(path, serialize, deserialize, request, metadata, options, (error, response) => {
+      stopWaiting();
       if (error !== null) reject(error);
       else if (response === undefined) reject(new EtcdError('unreachable', 'an empty answer'));
       else resolve(response);
     });
+    const stopWaiting = whenNotConnected(client, () => {
+      call.cancel();
+    });
   });
+}
+
+/** Cancels what waits for a connection that is not made in time. @returns ends it. */
+function whenNotConnected(client: Client, cancel: () => void): () => void {
+  const timer = setTimeout(() => {
+    if (client.getChannel().getConnectivityState(false) !== connectivityState.READY) cancel();
+  }, CONNECT);
+  return () => {
+    clearTimeout(timer);
+  };
+}
+
+/** What went wrong, in words that are the same the next time: without times, and OpenSSL's places in its own code. */
+function reasonOf({ code, details, message }: ServiceError): string {
+  if (code === status.DEADLINE_EXCEEDED) return `no answer within ${CALL / 1000} s`;
+  // grpc-js, of a call that we cancelled: only one that waits for a connection.
+  if (code === status.CANCELLED && details === 'Cancelled on client') return `no connection within ${CONNECT / 1000} s`;
+  const [what = ''] = (details === '' ? message : details).split(' Resolution note:');
+  return what
+    .replace(/[0-9A-F]+:error:[0-9A-F]+:SSL routines:[^:]*:([^:]+):.*$/s, '$1')
+    .replace(/\s*\(\d{4}-\d\d-\d\dT[\d:.]+Z\)\.?$/, '')
+    .replaceAll(/\s+/g, ' ');
 }
 
 function isUnreachable(error: unknown): boolean {

@@ -38,8 +38,8 @@ const PAGE = 1000;
 const PAGE_OF_PIECES = 8;
 /** How long a commit is tried while nobody answers; in milliseconds. */
 const PATIENCE = 10_000;
-/** Between tries; doubled each time. In milliseconds. */
-const BACKOFF = { first: 50, most: 2000 };
+/** Between tries; doubled each time. There are few processes of the API, and many who wait for them. In milliseconds. */
+const BACKOFF = { first: 50, most: 500 };
 /** How far back it is looked whose commit a revision was. */
 const MOST_HEADS = 1000;
 

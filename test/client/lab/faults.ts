@@ -68,7 +68,7 @@ async function hostIsPartitioned(cloud: FaultedCloud, milliseconds: number): Pro
 }
 
 /** As docs/operations.md tells who is on call. */
-async function etcdIsFull({ etcd, apis }: FaultedCloud): Promise<void> {
+async function etcdIsFull({ etcd, apis, hosts }: FaultedCloud): Promise<void> {
   const value = 'x'.repeat(JUNK);
   for (let count = 0; ; count++) {
     try {
@@ -89,6 +89,8 @@ async function etcdIsFull({ etcd, apis }: FaultedCloud): Promise<void> {
       said: () => '',
     });
   }
+  // What can be read is followed.
+  for (const { agent } of hosts) expect((await agent.status()).source.problems).toEqual([]);
   etcd.ctl('del', '--prefix', '/junk/');
   const status = JSON.parse(etcd.ctl('endpoint', 'status', '--write-out=json')) as readonly {
     readonly Status: { readonly header: { readonly revision: number } };
