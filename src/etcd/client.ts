@@ -2,12 +2,21 @@
  * A client of etcd's gRPC API (v3; etcd 3.4 and newer): one call at one member, the next member after a failure; a token for user and
  * password, anew when it expires; a watch that ends when its member has lost the others.
  */
-import { X509Certificate } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { isIP } from 'node:net';
-import { checkServerIdentity } from 'node:tls';
-import { Client, connectivityState, credentials, Metadata, status, type ServiceError } from '@grpc/grpc-js';
+import { Metadata, type ServiceError } from '@grpc/grpc-js';
 import type { EtcdAddress } from './address.js';
+import {
+  connect,
+  EtcdError,
+  failureOf,
+  isRenewed,
+  isTokenRefused,
+  readText,
+  unary,
+  whenNotConnected,
+  whyFailed,
+  type Connection,
+  type EtcdCredentials,
+} from './connection.js';
 import {
   AUTHENTICATE,
   LEASE_GRANT,
@@ -29,36 +38,7 @@ import {
   type WatchResponse,
 } from './messages.js';
 
-/** Files are read with each new connection: who renews certificates restarts nothing. */
-export interface EtcdCredentials {
-  /** Of who signed the members' certificates, PEM; undefined for those that the system trusts. */
-  readonly caFile?: string;
-  readonly certificate?: { readonly certFile: string; readonly keyFile: string };
-  readonly user?: { readonly name: string; readonly passwordFile: string };
-}
-
-export type EtcdFailure =
-  /** Nobody answered: what was asked may have been done. */
-  | 'unreachable'
-  | 'denied'
-  /** The quota is used up; nothing was done. */
-  | 'full'
-  /** What a watch asks for was compacted away. */
-  | 'compacted'
-  /** Anything else that etcd says no to; nothing was done. */
-  | 'refused';
-
-/** One line: the member, and what it said. */
-export class EtcdError extends Error {
-  override readonly name = 'EtcdError';
-
-  constructor(
-    readonly failure: EtcdFailure,
-    message: string,
-  ) {
-    super(message);
-  }
-}
+export { EtcdError, type EtcdCredentials, type EtcdFailure } from './connection.js';
 
 export interface WatchEvents {
   /** What one or more whole transactions changed, in order. */
@@ -83,44 +63,6 @@ export interface WatchStream {
   /** Nothing more is told of it. */
   cancel(id: number): void;
   end(): void;
-}
-
-/** For one call at one member; in milliseconds. */
-const CALL = 3000;
-/**
- * For a connection to be made: who was cut off is back soon after, since TCP asks again after 1 s and, the next time, after 3 s only
- * (RFC 6298, 2.1). In milliseconds.
- */
-const CONNECT = 2000;
-const OPTIONS = {
-  // etcd refuses pings that come more often than every 5 s (server/embed/config.go, GRPCKeepAliveMinTime). Who is silent for longer than
-  // these two together is given up: what he has to say would come by TCP's next try, after as long again as he was cut off.
-  'grpc.keepalive_time_ms': 6000,
-  'grpc.keepalive_timeout_ms': 2000,
-  'grpc.initial_reconnect_backoff_ms': 200,
-  'grpc.max_reconnect_backoff_ms': 2000,
-  // A new client connects anew, and does not wait out the pause of the one before.
-  'grpc.use_local_subchannel_pool': 1,
-  'grpc.max_receive_message_length': -1,
-  'grpc.max_send_message_length': -1,
-};
-
-/** An address is no name that TLS may ask for (RFC 6066, 3; Node warns): it asks for this one, and the certificate must have the address. */
-const NAMELESS = { 'grpc.ssl_target_name_override': 'etcd' };
-
-/** To one member. */
-interface Connection {
-  readonly client: Client;
-  readonly endpoint: string;
-  /** That is shown there, undefined where none is. */
-  readonly certificate: ShownCertificate | undefined;
-  /** Of the streams that there are: each is ended when nobody answers a call. */
-  readonly onLost: Set<(error: EtcdError) => void>;
-}
-
-interface ShownCertificate {
-  readonly file: string;
-  readonly validTo: Date;
 }
 
 export class EtcdClient {
@@ -357,65 +299,23 @@ export class EtcdClient {
 
   #connected(): Connection {
     if (this.#isClosed) throw new EtcdError('refused', 'the client is closed');
-    this.#connection ??= this.#connect(this.address.endpoints[this.#member] ?? '');
+    const endpoint = this.address.endpoints[this.#member] ?? '';
+    this.#connection ??= connect(endpoint, this.address.isTls, this.given);
     return this.#connection;
-  }
-
-  #connect(endpoint: string): Connection {
-    const onLost = new Set<(error: EtcdError) => void>();
-    if (!this.address.isTls) {
-      const client = new Client(endpoint, credentials.createInsecure(), OPTIONS);
-      return { client, endpoint, certificate: undefined, onLost };
-    }
-    const host = endpoint.replace(/:\d+$/, '').replace(/^\[|\]$/g, '');
-    const options = isIP(host) === 0 ? OPTIONS : { ...OPTIONS, ...NAMELESS };
-    const { caFile, certificate } = this.given;
-    try {
-      const shown = certificate === undefined ? undefined : readText(certificate.certFile);
-      const channel = credentials.createSsl(
-        caFile === undefined ? null : Buffer.from(readText(caFile)),
-        certificate === undefined ? null : Buffer.from(readText(certificate.keyFile)),
-        shown === undefined ? null : Buffer.from(shown),
-        { checkServerIdentity: (_, found) => checkServerIdentity(host, found) },
-      );
-      return {
-        client: new Client(endpoint, channel, options),
-        endpoint,
-        certificate:
-          certificate === undefined || shown === undefined
-            ? undefined
-            : { file: certificate.certFile, validTo: new Date(new X509Certificate(shown).validTo) },
-        onLost,
-      };
-    } catch (error) {
-      if (error instanceof EtcdError) throw error;
-      // What OpenSSL says of a file that is none, or a key of another certificate.
-      throw new EtcdError('denied', `certificates: ${error instanceof Error ? error.message : String(error)}`);
-    }
   }
 
   /** What it means; where nobody answered, the next call goes to the next member. */
   #failed(error: ServiceError | EtcdError, connection: Connection): EtcdError {
     if (error instanceof EtcdError) return error;
-    const { client, endpoint, certificate } = connection;
     const failure = failureOf(error);
-    const expiry =
-      failure === 'unreachable' && certificate !== undefined && certificate.validTo.getTime() < Date.now()
-        ? `; the certificate ${certificate.file} expired at ${certificate.validTo.toISOString()}`
-        : '';
-    const failed = new EtcdError(failure, `${endpoint}: ${reasonOf(error)}${expiry}`);
-    if (this.#connection !== connection) return failed;
-    if (failure === 'unreachable') {
-      client.close();
-      this.#connection = undefined;
-      this.#member = (this.#member + 1) % this.address.endpoints.length;
-      // Whoever listens there would hear of it after some pings only.
-      for (const lost of [...connection.onLost]) lost(failed);
-    } else if (failure === 'denied' && certificate !== undefined) {
-      // It was shown when the connection was made: another one may be in its place by now.
-      client.close();
-      this.#connection = undefined;
-    }
+    const failed = new EtcdError(failure, whyFailed(error, connection));
+    const isLost = failure === 'unreachable' || (failure === 'denied' && isRenewed(connection));
+    if (!isLost || this.#connection !== connection) return failed;
+    connection.client.close();
+    this.#connection = undefined;
+    if (failure === 'unreachable') this.#member = (this.#member + 1) % this.address.endpoints.length;
+    // Who only listens there would hear of it after some pings.
+    for (const lost of [...connection.onLost]) lost(failed);
     return failed;
   }
 }
@@ -431,81 +331,6 @@ export function endOf(prefix: Buffer): Buffer {
 
 export type { KeyValue };
 
-async function unary<Request, Response>(
-  client: Client,
-  { path, serialize, deserialize }: Method<Request, Response>,
-  request: Request,
-  metadata: Metadata,
-): Promise<Response> {
-  return new Promise((resolve, reject) => {
-    const options = { deadline: Date.now() + CALL };
-    const call = client.makeUnaryRequest(path, serialize, deserialize, request, metadata, options, (error, response) => {
-      stopWaiting();
-      if (error !== null) reject(error);
-      else if (response === undefined) reject(new EtcdError('unreachable', 'an empty answer'));
-      else resolve(response);
-    });
-    const stopWaiting = whenNotConnected(client, () => {
-      call.cancel();
-    });
-  });
-}
-
-/** Cancels what waits for a connection that is not made in time. @returns ends it. */
-function whenNotConnected(client: Client, cancel: () => void): () => void {
-  const timer = setTimeout(() => {
-    if (client.getChannel().getConnectivityState(false) !== connectivityState.READY) cancel();
-  }, CONNECT);
-  return () => {
-    clearTimeout(timer);
-  };
-}
-
-/** What went wrong, in words that are the same the next time: without times, and OpenSSL's places in its own code. */
-function reasonOf({ code, details, message }: ServiceError): string {
-  if (code === status.DEADLINE_EXCEEDED) return `no answer within ${CALL / 1000} s`;
-  // grpc-js, of a call that we cancelled: only one that waits for a connection.
-  if (code === status.CANCELLED && details === 'Cancelled on client') return `no connection within ${CONNECT / 1000} s`;
-  const [what = ''] = (details === '' ? message : details).split(' Resolution note:');
-  return what
-    .replace(/[0-9A-F]+:error:[0-9A-F]+:SSL routines:[^:]*:([^:]+):.*$/s, '$1')
-    .replace(/\s*\(\d{4}-\d\d-\d\dT[\d:.]+Z\)\.?$/, '')
-    .replaceAll(/\s+/g, ' ');
-}
-
 function isUnreachable(error: unknown): boolean {
   return error instanceof EtcdError && error.failure === 'unreachable';
-}
-
-function isTokenRefused({ code, details }: ServiceError): boolean {
-  return code === status.UNAUTHENTICATED || /invalid auth token|auth: revision in auth store is old/.test(details);
-}
-
-function failureOf({ code, details }: ServiceError): EtcdFailure {
-  switch (code) {
-    case status.UNAVAILABLE:
-    case status.DEADLINE_EXCEEDED:
-    case status.CANCELLED:
-    case status.INTERNAL:
-    case status.UNKNOWN:
-      return 'unreachable';
-    case status.RESOURCE_EXHAUSTED:
-      // "mvcc: database space exceeded"; too many requests at once are another thing.
-      return details.includes('space exceeded') ? 'full' : 'unreachable';
-    case status.PERMISSION_DENIED:
-    case status.UNAUTHENTICATED:
-      return 'denied';
-    case status.OUT_OF_RANGE:
-      return 'compacted';
-    default:
-      return /user name is empty|authentication failed|invalid auth token/.test(details) ? 'denied' : 'refused';
-  }
-}
-
-function readText(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    throw new EtcdError('denied', error instanceof Error ? error.message : String(error));
-  }
 }

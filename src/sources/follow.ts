@@ -37,7 +37,8 @@ export class Follow {
   #pause = new AbortController();
   #backoff = BACKOFF.first;
   #trouble: string | undefined;
-  #isHeard = false;
+  /** Signs of life so far. */
+  #signs = 0;
 
   /**
    * @param session goes on from where the last one ended, until it throws, returns, or the signal ends it.
@@ -67,7 +68,7 @@ export class Follow {
 
   /** Somebody is there. */
   heard(): void {
-    this.#isHeard = true;
+    this.#signs++;
     this.#restartSilence();
   }
 
@@ -108,7 +109,7 @@ export class Follow {
     for (;;) {
       this.#session = new AbortController();
       const { signal } = this.#session;
-      this.#isHeard = false;
+      const before = this.#signs;
       this.#restartSilence();
       const error = await this.session(signal).then(
         () => new Error('the connection was closed'),
@@ -120,7 +121,7 @@ export class Follow {
       if (!isWish) this.#failed(reasonOf(error));
       // Not all at once when who is followed comes back.
       const least = error instanceof Postponed ? error.pause : 0;
-      const most = this.#isHeard ? BACKOFF.most : BACKOFF.mostUnheard;
+      const most = this.#signs > before ? BACKOFF.most : BACKOFF.mostUnheard;
       const pause = isWish ? 0 : Math.max(least, Math.min(this.#backoff, most)) * (0.5 + Math.random()) + least / 2;
       this.#pause = new AbortController();
       await wait(pause, undefined, { signal: this.#pause.signal }).catch(() => undefined);

@@ -74,17 +74,20 @@ export async function askOne(
   return new Promise((resolve) => {
     const text = body === undefined ? undefined : JSON.stringify(body);
     const headers = text === undefined ? {} : { 'content-type': 'application/json' };
-    const asked = request({ socketPath, method, path: path.startsWith('/') ? path : `/v2.0/${path}`, headers }, (response) => {
-      let received = '';
-      response.setEncoding('utf8').on('data', (chunk: string) => (received += chunk));
-      response.on('error', () => {
-        resolve(undefined);
-      });
-      response.on('end', () => {
-        const parsed = received === '' ? {} : (JSON.parse(received) as Answer['body']);
-        resolve({ status: response.statusCode ?? 0, body: parsed });
-      });
-    });
+    const asked = request(
+      { socketPath, method, path: path.startsWith('/') ? path : `/v2.0/${path}`, headers },
+      (response) => {
+        let received = '';
+        response.setEncoding('utf8').on('data', (chunk: string) => (received += chunk));
+        response.on('error', () => {
+          resolve(undefined);
+        });
+        response.on('end', () => {
+          const parsed = received === '' ? {} : (JSON.parse(received) as Answer['body']);
+          resolve({ status: response.statusCode ?? 0, body: parsed });
+        });
+      },
+    );
     asked.on('error', () => {
       resolve(undefined);
     });

@@ -11,11 +11,16 @@ export interface Pair {
 export class Authority {
   readonly ca: string;
   readonly #key: string;
+  readonly #configuration: string;
 
   /** @param folder for all files; who makes it removes it. */
   constructor(private readonly folder: string) {
     this.ca = join(folder, 'ca.pem');
     this.#key = join(folder, 'ca-key.pem');
+    this.#configuration = join(folder, 'ca.cnf');
+    const database = join(folder, 'ca-database');
+    writeFileSync(database, '');
+    writeFileSync(this.#configuration, configuration(folder, database));
     this.#openssl(
       'req',
       '-x509',
@@ -41,11 +46,22 @@ export class Authority {
     ) as [string, string, string, string];
     writeFileSync(more, `subjectAltName=${['127.0.0.1', ...addresses].map((one) => `IP:${one}`).join(',')}\n`);
     this.#openssl('req', ...NEW_KEY, '-keyout', key, '-out', request, '-subj', `/CN=${commonName}`);
-    const signing = ['x509', '-req', '-in', request, '-CA', this.ca, '-CAkey', this.#key, '-CAcreateserial'];
-    const made = ['openssl', ...signing, '-out', cert, '-days', '1', '-extfile', more];
-    // A certificate lives for whole days: one that ends sooner was made as much earlier.
-    const [program = '', ...args] = lifetime < DAY ? ['faketime', '-f', `-${DAY - lifetime}s`, ...made] : made;
-    execFileSync(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+    const now = Date.now();
+    // A clock that is a little behind does not matter.
+    const [start, end] = [now - 1000 * DAY, now + 1000 * lifetime].map((at) => openSslTime(new Date(at)));
+    const valid = ['-startdate', start ?? '', '-enddate', end ?? ''];
+    const signing = [
+      'ca',
+      '-batch',
+      '-notext',
+      '-config',
+      this.#configuration,
+      '-cert',
+      this.ca,
+      '-keyfile',
+      this.#key,
+    ];
+    this.#openssl(...signing, ...valid, '-in', request, '-out', cert, '-extfile', more);
     return { cert, key };
   }
 
@@ -60,9 +76,29 @@ export function replacePair(old: Pair, by: Pair): void {
   renameSync(by.cert, old.cert);
 }
 
+function configuration(folder: string, database: string): string {
+  const own = [`new_certs_dir = ${folder}`, `database = ${database}`, 'rand_serial = yes', 'unique_subject = no'];
+  return [
+    '[ca]',
+    'default_ca = own',
+    '[own]',
+    ...own,
+    'default_md = sha256',
+    'policy = any',
+    '[any]',
+    'commonName = supplied',
+    '',
+  ].join('\n');
+}
+
+/** `YYYYMMDDHHMMSSZ`, as openssl-ca(1) wants it. */
+function openSslTime(at: Date): string {
+  return `${at.toISOString().replaceAll(/[-:T]|\..*/g, '')}Z`;
+}
+
 interface Terms {
   readonly commonName?: string;
-  /** In seconds, a day at most. */
+  /** In seconds; of one that has expired, negative. */
   readonly lifetime?: number;
   /** Of the holder, beside loopback. */
   readonly addresses?: readonly string[];

@@ -7,8 +7,9 @@ import type { Guest } from '../../kernel/lab/streams.js';
 import type { Answer, ApiClients } from './api-clients.js';
 import { OPEN_PORT } from './faulted-cloud.js';
 
-/** Of each of the lanes; together 20 changes a second. In milliseconds. */
-const EVERY = 200;
+/** Of changes that are due, in milliseconds; and how many wait for an answer at a time, so that one that waits holds up no other. */
+const EVERY = 50;
+const LANES = { rules: 4, moves: 2, comings: 2 };
 /** Ports without a device, on each host. */
 const MEMBERS = 3;
 /** Ports of rules that come and go: neither of those that are judged. */
@@ -33,6 +34,8 @@ export class ChangingPolicy {
   readonly #made = new Map<string, { readonly kind: Made; isThere: boolean; isSure: boolean }>();
   #isOver = false;
   #count = 0;
+  /** When the next change is due. */
+  #due = 0;
 
   constructor(
     private readonly clients: ApiClients,
@@ -41,11 +44,19 @@ export class ChangingPolicy {
 
   /** Makes what every policy of the run has. @param hosts their names. */
   async begin(hosts: readonly string[]): Promise<void> {
+    const unlimited = { security_group: -1, security_group_rule: -1, port: -1 };
+    await this.clients.change('PUT', 'quotas/default', { first: 200 }, { quota: unlimited });
     this.#network = await this.#post('networks', { name: 'net' });
-    const subnets = [{ ip_version: 4, cidr: '10.0.0.0/16' }, { ip_version: 6, cidr: 'fd00::/64' }];
-    for (const subnet of subnets) await this.#post('subnets', { network_id: this.#network, ...subnet, enable_dhcp: false });
+    const subnets = [
+      { ip_version: 4, cidr: '10.0.0.0/16' },
+      { ip_version: 6, cidr: 'fd00::/64' },
+    ];
+    for (const subnet of subnets)
+      await this.#post('subnets', { network_id: this.#network, ...subnet, enable_dhcp: false });
     this.#base = await this.#post('security-groups', { name: 'base' });
-    for (const name of ['lane-0', 'lane-1']) this.#groups.push(await this.#post('security-groups', { name }));
+    for (let lane = 0; lane < LANES.rules; lane++) {
+      this.#groups.push(await this.#post('security-groups', { name: `rules-${lane}` }));
+    }
     for (const protocol of ['tcp', 'udp']) {
       for (const ethertype of ['IPv4', 'IPv6']) {
         const ports = { port_range_min: OPEN_PORT, port_range_max: OPEN_PORT + 1 };
@@ -68,17 +79,30 @@ export class ChangingPolicy {
 
   /** Until {@link end}; what was asked for then is acknowledged. */
   async run(): Promise<void> {
-    const [first = '', second = ''] = this.#groups;
-    const lanes = [() => this.#toggleRule(first), () => this.#toggleRule(second), () => this.#move(), () => this.#comeAndGo()];
+    const moved = [...Array(LANES.moves).keys()].map((lane) =>
+      this.#members.filter((_id, index) => index % LANES.moves === lane),
+    );
+    const lanes = [
+      ...this.#groups.map((group) => async () => this.#toggleRule(group)),
+      ...moved.map((members) => async () => this.#move(members)),
+      ...[...Array(LANES.comings).keys()].map((lane) => async () => this.#comeAndGo(`lane-${lane}`)),
+    ];
+    this.#due = performance.now();
     await Promise.all(
-      lanes.map(async (change, index) => {
-        await setTimeout((EVERY * index) / lanes.length);
-        for (let due = performance.now() + EVERY; !this.#isOver; due = Math.max(due, performance.now()) + EVERY) {
+      lanes.map(async (change) => {
+        while (!this.#isOver) {
+          await setTimeout(this.#take());
           await change();
-          await setTimeout(Math.max(0, due - performance.now()));
         }
       }),
     );
+  }
+
+  /** Takes the next change that is due; what nobody could make in time is not made up for. @returns for how long to wait, in milliseconds */
+  #take(): number {
+    const now = performance.now();
+    this.#due = Math.max(this.#due + EVERY, now);
+    return this.#due - now;
   }
 
   end(): void {
@@ -94,7 +118,9 @@ export class ChangingPolicy {
   async wrong(): Promise<readonly string[]> {
     const wrong: string[] = [];
     const rules = await this.clients.list('security-group-rules', 'fields=security_group_id&fields=port_range_min');
-    const found = new Set(rules.map((rule) => `${String(rule['security_group_id'])} ${String(rule['port_range_min'])}`));
+    const found = new Set(
+      rules.map((rule) => `${String(rule['security_group_id'])} ${String(rule['port_range_min'])}`),
+    );
     for (const [key, isThere] of this.#rules) {
       if (found.has(key) !== isThere) wrong.push(`the rule ${key} ${isThere ? 'is gone' : 'is there'}`);
     }
@@ -108,7 +134,8 @@ export class ChangingPolicy {
     for (const [name, { kind, isThere, isSure }] of this.#made) {
       const count = (kind === 'ports' ? ports : groups).filter((one) => one['name'] === name).length;
       const isRight = isThere ? count === 1 || (!isSure && count > 1) : count === 0;
-      if (!isRight) wrong.push(`${kind} ${name}: there are ${count}, ${isThere ? 'and it was made' : 'and it was deleted'}`);
+      if (!isRight)
+        wrong.push(`${kind} ${name}: there are ${count}, ${isThere ? 'and it was made' : 'and it was deleted'}`);
     }
     return wrong;
   }
@@ -116,7 +143,10 @@ export class ChangingPolicy {
   async #toggleRule(group: string, port = FIRST_RULE + this.random(RULES)): Promise<void> {
     const key = `${group} ${port}`;
     if (this.#rules.get(key) === true) {
-      const [found] = await this.clients.list('security-group-rules', `security_group_id=${group}&port_range_min=${port}`);
+      const [found] = await this.clients.list(
+        'security-group-rules',
+        `security_group_id=${group}&port_range_min=${port}`,
+      );
       if (found === undefined) throw new Error(`the rule ${key} is gone`);
       await this.clients.change('DELETE', `security-group-rules/${String(found['id'])}`, { first: 204, again: 404 });
       this.#rules.set(key, false);
@@ -126,15 +156,16 @@ export class ChangingPolicy {
     }
   }
 
-  async #move(): Promise<void> {
-    const id = this.#members[this.random(this.#members.length)] ?? '';
+  async #move(members: readonly string[]): Promise<void> {
+    const id = members[this.random(members.length)] ?? '';
     const groups = [this.#base, ...this.#groups.filter(() => this.random(2) === 0)].sort();
     await this.clients.change('PUT', `ports/${id}`, { first: 200 }, { port: { security_groups: groups } });
     this.#groupsOf.set(id, groups);
   }
 
-  async #comeAndGo(): Promise<void> {
-    const there = [...this.#made].filter(([, { isThere }]) => isThere);
+  /** @param lane whose names begin so. */
+  async #comeAndGo(lane: string): Promise<void> {
+    const there = [...this.#made].filter(([made, { isThere }]) => isThere && made.startsWith(lane));
     const [oldest] = there;
     if (oldest !== undefined && there.length >= KEPT) {
       const [name, made] = oldest;
@@ -144,7 +175,7 @@ export class ChangingPolicy {
       made.isThere = false;
       return;
     }
-    const name = `made-${this.#count++}`;
+    const name = `${lane}-${this.#count++}`;
     const kind = this.random(2) === 0 ? 'ports' : 'security-groups';
     const { undecided } = this.clients;
     if (kind === 'ports') {
@@ -155,19 +186,37 @@ export class ChangingPolicy {
   }
 
   async #guest(host: string, number: number): Promise<Guest> {
-    const at = { mac: `fa:16:3e:00:09:${number.toString().padStart(2, '0')}`, v4: `10.0.9.${number}`, v6: `fd00::9:${number}` };
+    const at = {
+      mac: `fa:16:3e:00:09:${number.toString().padStart(2, '0')}`,
+      v4: `10.0.9.${number}`,
+      v6: `fd00::9:${number}`,
+    };
     const fixed = [{ ip_address: at.v4 }, { ip_address: at.v6 }];
-    const id = await this.#port(`guest-${number}`, host, [this.#base, ...this.#groups], { mac_address: at.mac, fixed_ips: fixed });
+    const id = await this.#port(`guest-${number}`, host, [this.#base, ...this.#groups], {
+      mac_address: at.mac,
+      fixed_ips: fixed,
+    });
     return { device: `tap${id.slice(0, 11)}`, ...at };
   }
 
   async #port(name: string, host: string, groups: readonly string[], more: Body = {}): Promise<string> {
-    return this.#post('ports', { name, network_id: this.#network, 'binding:host_id': host, security_groups: groups, ...more });
+    return this.#post('ports', {
+      name,
+      network_id: this.#network,
+      'binding:host_id': host,
+      security_groups: groups,
+      ...more,
+    });
   }
 
   async #rule(group: string, fields: Body): Promise<void> {
     const rule = { security_group_id: group, direction: 'ingress', ...fields };
-    await this.clients.change('POST', 'security-group-rules', { first: 201, again: 409 }, { security_group_rule: rule });
+    await this.clients.change(
+      'POST',
+      'security-group-rules',
+      { first: 201, again: 409 },
+      { security_group_rule: rule },
+    );
   }
 
   /** @returns its id. */

@@ -81,7 +81,10 @@ export class FaultedCloud {
       members: 3,
       namespace: this.#etcdNamespace,
       address: ETCD,
-      tls: { ca: this.authority.ca, ...this.authority.issue('root-of-etcd', { addresses: [ETCD], commonName: 'root' }) },
+      tls: {
+        ca: this.authority.ca,
+        ...this.authority.issue('root-of-etcd', { addresses: [ETCD], commonName: 'root' }),
+      },
       more: [`--quota-backend-bytes=${QUOTA.toString()}`],
     });
     this.etcd.ctl('user', 'add', 'root', '--no-password');
@@ -147,13 +150,20 @@ export class FaultedCloud {
     const open = (): string =>
       run('ip', ['netns', 'exec', namespace, 'ss', '-Htn', 'state', 'established', 'dst', ETCD]);
     this.#inEtcd('nft', `add element ${element}`);
-    await progressing(() => 'all connections to be reset', () => open() === '', open);
+    await progressing(
+      () => 'all connections to be reset',
+      () => open() === '',
+      open,
+    );
     this.#inEtcd('nft', `delete element ${element}`);
   }
 
   /** Puts another certificate of the same owner in place. @param lifetime in seconds; a day if absent */
   renew(pair: Pair, owner: string, lifetime?: number): void {
-    replacePair(pair, this.authority.issue('next', { commonName: owner, ...(lifetime === undefined ? {} : { lifetime }) }));
+    replacePair(
+      pair,
+      this.authority.issue('next', { commonName: owner, ...(lifetime === undefined ? {} : { lifetime }) }),
+    );
   }
 
   /** What the store holds, as a topology document, in a file. */
@@ -214,7 +224,20 @@ export class FaultedCloud {
     const name = `link${index}`;
     this.#linkNames.set(namespace, name);
     const there = ['-n', namespace];
-    run('ip', ['-n', this.#etcdNamespace, 'link', 'add', name, 'type', 'veth', 'peer', 'name', 'etcd0', 'netns', namespace]);
+    run('ip', [
+      '-n',
+      this.#etcdNamespace,
+      'link',
+      'add',
+      name,
+      'type',
+      'veth',
+      'peer',
+      'name',
+      'etcd0',
+      'netns',
+      namespace,
+    ]);
     run('ip', ['-n', this.#etcdNamespace, 'address', 'add', `${near}/24`, 'dev', name]);
     run('ip', ['-n', this.#etcdNamespace, 'link', 'set', name, 'up']);
     run('ip', [...there, 'address', 'add', `${far}/24`, 'dev', 'etcd0']);
@@ -249,7 +272,10 @@ export class ApiProcess {
     const command = ['netns', 'exec', this.namespace, process.execPath, MAIN, 'api', '--listen', `unix:${this.socket}`];
     const child = spawn('ip', [...command, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
     this.#child = child;
-    child.once('exit', atExit(() => child.kill('SIGKILL')));
+    child.once(
+      'exit',
+      atExit(() => child.kill('SIGKILL')),
+    );
     child.stderr.on('data', (chunk: Buffer) => (this.#output += chunk.toString()));
     await progressing(
       () => `${this.name} to listen`,
@@ -264,7 +290,7 @@ export class ApiProcess {
   async kill(): Promise<void> {
     const child = this.#child;
     this.#child = undefined;
-    if (child === undefined || child.exitCode !== null) return;
+    if (child?.exitCode !== null) return;
     const ended = new Promise((resolve) => child.once('exit', resolve));
     child.kill('SIGKILL');
     await ended;

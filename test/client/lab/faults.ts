@@ -108,7 +108,7 @@ async function certificatesExpire(cloud: FaultedCloud): Promise<void> {
   await setTimeout(1000 * SHORT);
   // What is connected stays so: they are asked for when it is made anew.
   for (const namespace of [host.streams.host, api.namespace]) await cloud.cut(namespace);
-  const { enforced } = await host.agent.until(({ source }) => /expired/.test(source.problems.join()));
+  const { enforced } = await host.agent.until(({ source }) => source.problems.join().includes('expired'));
   expect(enforced).toBe(true);
   await until({
     what: `${api.name} to say that its certificate has expired`,
