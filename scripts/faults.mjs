@@ -1,4 +1,5 @@
-// `npm run faults`: the long form of the faults of a whole cloud: rounds of every fault, a host that is cut off for a whole minute.
+// `npm run faults -- --rounds N`: the long form of what can happen to a cloud on etcd: N rounds of every fault (three if not), a host that is cut
+// off for a minute each time (`--partition SECONDS`); `--seed N` for the same changes again. Needs root.
 import { spawnSync } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';

@@ -4,11 +4,11 @@
  *
  * The hosts' own counters, before our first hook and behind our last one, say what passed: no guest's full buffer counts.
  */
-import { execFileSync, spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { run } from '../../../src/cli/demo/network.js';
+import { Network, run } from '../../../src/cli/demo/network.js';
 import { Streams, type Guest } from '../../kernel/lab/streams.js';
 import { TestAgent } from '../../kernel/lab/test-agent.js';
 import { atExit } from '../../support/at-exit.js';
@@ -41,22 +41,23 @@ export class FaultedCloud {
   readonly folder = mkdtempSync(join(tmpdir(), 'portcullis-faults-'));
   readonly authority = new Authority(this.folder);
   readonly #root = this.authority.issue('root');
-  readonly #name = `pcfaults-${process.pid.toString()}`;
-  readonly #namespaces: string[] = [];
+  readonly #networks = ['pcetcd-', ...APIS.map((name) => `pc${name}-`)].map((prefix) => new Network(prefix));
   readonly apis: readonly ApiProcess[];
   readonly hosts: readonly FaultedHost[];
-  readonly #ends: (() => void)[] = [];
   #etcd: Etcd | undefined;
-  #links = 0;
+  readonly #etcdNamespace: string;
+  /** Names of links in etcd's namespace, by the namespace at the other end. */
+  readonly #links = new Map<string, string>();
 
   constructor() {
-    this.#ends.push(atExit(() => this.#removeNamespaces()));
-    this.apis = APIS.map((name) => {
+    const [etcd, ...apis] = this.#networks.map(({ host }) => host);
+    this.#etcdNamespace = etcd ?? '';
+    this.apis = APIS.map((name, index) => {
       // The API does everything in etcd: it is root there.
       const { cert, key } = this.authority.issue(`${name}-first`, { commonName: 'root' });
       const pair = { cert: join(this.folder, `${name}.pem`), key: join(this.folder, `${name}-key.pem`) };
       replacePair(pair, { cert, key });
-      return new ApiProcess(name, `${this.#name}-${name}`, join(this.folder, `${name}.sock`), pair);
+      return new ApiProcess(name, apis[index] ?? '', join(this.folder, `${name}.sock`), pair);
     });
     this.hosts = HOSTS.map((name, index) => {
       const streams = new Streams(`pcfaults${index.toString()}-`);
@@ -71,9 +72,8 @@ export class FaultedCloud {
 
   /** Starts etcd, makes the hosts known there, and starts the processes of the API. */
   async begin(): Promise<void> {
-    this.#addNamespace(this.#etcdNamespace);
+    for (const { host } of this.#networks) run('ip', ['-n', host, 'link', 'set', 'lo', 'up']);
     run('ip', ['-n', this.#etcdNamespace, 'address', 'add', `${ETCD}/32`, 'dev', 'lo']);
-    for (const { namespace } of this.apis) this.#addNamespace(namespace);
     for (const { namespace } of this.apis) this.#link(namespace);
     for (const { streams } of this.hosts) this.#link(streams.host);
     this.#inEtcd('nft', LINKS);
@@ -188,13 +188,8 @@ export class FaultedCloud {
     await this.#etcd?.end();
     for (const { streams } of this.hosts) streams.destroy();
     for (const api of this.apis) api.forget();
-    this.#removeNamespaces();
-    for (const end of this.#ends) end();
+    for (const network of this.#networks) network.remove();
     rmSync(this.folder, { recursive: true, force: true });
-  }
-
-  get #etcdNamespace(): string {
-    return `${this.#name}-etcd`;
   }
 
   #etcdArgs({ cert, key }: Pair): readonly string[] {
@@ -205,24 +200,16 @@ export class FaultedCloud {
     return run('ip', ['netns', 'exec', this.#etcdNamespace, program, ...args]);
   }
 
-  #addNamespace(name: string): void {
-    run('ip', ['netns', 'add', name]);
-    this.#namespaces.push(name);
-    run('ip', ['-n', name, 'link', 'set', 'lo', 'up']);
-  }
-
-  readonly #linkNames = new Map<string, string>();
-
   #linkOf(namespace: string): string {
-    return this.#linkNames.get(namespace) ?? '';
+    return this.#links.get(namespace) ?? '';
   }
 
   /** By one link to etcd. */
   #link(namespace: string): void {
-    const index = (this.#links++).toString();
+    const index = this.#links.size.toString();
     const [near, far] = [`10.99.1${index}.1`, `10.99.1${index}.2`];
     const name = `link${index}`;
-    this.#linkNames.set(namespace, name);
+    this.#links.set(namespace, name);
     const there = ['-n', namespace];
     run('ip', [
       '-n',
@@ -243,12 +230,6 @@ export class FaultedCloud {
     run('ip', [...there, 'address', 'add', `${far}/24`, 'dev', 'etcd0']);
     run('ip', [...there, 'link', 'set', 'etcd0', 'up']);
     run('ip', [...there, 'route', 'add', ETCD, 'via', near]);
-  }
-
-  #removeNamespaces(): void {
-    for (const name of this.#namespaces.splice(0)) {
-      if (existsSync(`/run/netns/${name}`)) execFileSync('ip', ['netns', 'delete', name]);
-    }
   }
 }
 
@@ -290,7 +271,7 @@ export class ApiProcess {
   async kill(): Promise<void> {
     const child = this.#child;
     this.#child = undefined;
-    if (child?.exitCode !== null) return;
+    if (child?.exitCode !== null || child.signalCode !== null) return;
     const ended = new Promise((resolve) => child.once('exit', resolve));
     child.kill('SIGKILL');
     await ended;
