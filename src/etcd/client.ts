@@ -308,9 +308,10 @@ export class EtcdClient {
   #failed(error: ServiceError | EtcdError, connection: Connection): EtcdError {
     if (error instanceof EtcdError) return error;
     const failure = failureOf(error);
-    const failed = new EtcdError(failure, whyFailed(error, connection));
+    const failed = new EtcdError(failure, connection.lost?.message ?? whyFailed(error, connection));
     const isLost = failure === 'unreachable' || (failure === 'denied' && isRenewed(connection));
     if (!isLost || this.#connection !== connection) return failed;
+    connection.lost = failed;
     connection.client.close();
     this.#connection = undefined;
     if (failure === 'unreachable') this.#member = (this.#member + 1) % this.address.endpoints.length;

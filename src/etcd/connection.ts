@@ -68,6 +68,8 @@ export interface Connection {
   readonly certificate: ShownCertificate | undefined;
   /** Of the streams that there are: each is ended when the connection is given up. */
   readonly onLost: Set<(error: EtcdError) => void>;
+  /** Why it was given up: what was under way there failed for the same reason, whatever grpc says of it. */
+  lost: EtcdError | undefined;
 }
 
 interface ShownCertificate {
@@ -80,7 +82,7 @@ export function connect(endpoint: string, isTls: boolean, { caFile, certificate 
   const onLost = new Set<(error: EtcdError) => void>();
   if (!isTls) {
     const client = new Client(endpoint, credentials.createInsecure(), OPTIONS);
-    return { client, endpoint, certificate: undefined, onLost };
+    return { client, endpoint, certificate: undefined, onLost, lost: undefined };
   }
   const host = endpoint.replace(/:\d+$/, '').replace(/^\[|\]$/g, '');
   const shown =
@@ -93,7 +95,7 @@ export function connect(endpoint: string, isTls: boolean, { caFile, certificate 
       { checkServerIdentity: (_, found) => checkServerIdentity(host, found) },
     );
     const client = new Client(endpoint, channel, isIP(host) === 0 ? OPTIONS : { ...OPTIONS, ...NAMELESS });
-    return { client, endpoint, certificate: shown, onLost };
+    return { client, endpoint, certificate: shown, onLost, lost: undefined };
   } catch (error) {
     if (error instanceof EtcdError) throw error;
     // What OpenSSL says of a file that is none, or a key of another certificate.

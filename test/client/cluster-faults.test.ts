@@ -151,7 +151,8 @@ it('20 changes a second through every fault: none that was acknowledged is lost,
   process.stdout.write(
     `faults: ${changes} changes acknowledged in ${Math.round(seconds)} s, ${clients.undecided} undecided\n`,
   );
-  expect(await policy.wrong()).toEqual([]);
+  // Whichever process is asked.
+  for (const _api of cloud.apis) expect(await policy.wrong()).toEqual([]);
   await allHold(cloud, policy);
   const topology = cloud.export();
   for (const host of cloud.hosts) {

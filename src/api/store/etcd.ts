@@ -178,9 +178,11 @@ export class EtcdStore implements Store {
   }
 
   async newest(): Promise<number> {
+    // Newer ones are told of while it is asked.
+    const known = this.#head.revision;
     try {
       const { head } = await this.#readHead();
-      if (head.revision < this.#head.revision) throw this.#ofAnotherTime();
+      if (head.revision < known) throw this.#ofAnotherTime();
       this.#setTrouble(undefined);
       return head.revision;
     } catch (error) {
@@ -477,9 +479,10 @@ export class EtcdStore implements Store {
 
   /** A member that is behind the others says an older revision than was known, and so does a cluster that was put back. */
   #checkTime(epoch: number): void {
+    const known = this.#seen;
     this.#attempt(async () => this.#readHead()).then(
       ({ at }) => {
-        if (epoch === this.#epoch && at < this.#seen) this.#lost('it is of another time');
+        if (epoch === this.#epoch && at < known) this.#lost('it is of another time');
       },
       (error: unknown) => {
         if (epoch === this.#epoch) this.#lost(error instanceof Error ? error.message : String(error));
