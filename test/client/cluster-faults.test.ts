@@ -19,7 +19,7 @@ const PARTITION = Number(process.env['PORTCULLIS_FAULT_PARTITION'] ?? 10) * 1000
 /** Each kernel holds what the store does so long after the last fault; in milliseconds, on a quiet machine. */
 const SOON = 2000;
 /** What a change takes on a quiet machine, from the question to every kernel: where it takes longer now, so may everything; in milliseconds. */
-const QUIET = 200;
+const QUIET = 350;
 
 async function begun(random: (below: number) => number): Promise<{
   readonly cloud: FaultedCloud;
