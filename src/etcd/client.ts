@@ -2,11 +2,21 @@
  * A client of etcd's gRPC API (v3; etcd 3.4 and newer): one call at one member, the next member after a failure; a token for user and
  * password, anew when it expires; a watch that ends when its member has lost the others.
  */
-import { readFileSync } from 'node:fs';
-import { isIP } from 'node:net';
-import { checkServerIdentity } from 'node:tls';
-import { Client, credentials, Metadata, status, type ServiceError } from '@grpc/grpc-js';
+import { Metadata, type ServiceError } from '@grpc/grpc-js';
 import type { EtcdAddress } from './address.js';
+import {
+  connect,
+  EtcdError,
+  failureOf,
+  isRenewed,
+  isTokenRefused,
+  readText,
+  unary,
+  whenNotConnected,
+  whyFailed,
+  type Connection,
+  type EtcdCredentials,
+} from './connection.js';
 import {
   AUTHENTICATE,
   LEASE_GRANT,
@@ -28,36 +38,7 @@ import {
   type WatchResponse,
 } from './messages.js';
 
-/** Files are read with each new connection: who renews certificates restarts nothing. */
-export interface EtcdCredentials {
-  /** Of who signed the members' certificates, PEM; undefined for those that the system trusts. */
-  readonly caFile?: string;
-  readonly certificate?: { readonly certFile: string; readonly keyFile: string };
-  readonly user?: { readonly name: string; readonly passwordFile: string };
-}
-
-export type EtcdFailure =
-  /** Nobody answered: what was asked may have been done. */
-  | 'unreachable'
-  | 'denied'
-  /** The quota is used up; nothing was done. */
-  | 'full'
-  /** What a watch asks for was compacted away. */
-  | 'compacted'
-  /** Anything else that etcd says no to; nothing was done. */
-  | 'refused';
-
-/** One line: the member, and what it said. */
-export class EtcdError extends Error {
-  override readonly name = 'EtcdError';
-
-  constructor(
-    readonly failure: EtcdFailure,
-    message: string,
-  ) {
-    super(message);
-  }
-}
+export { EtcdError, type EtcdCredentials, type EtcdFailure } from './connection.js';
 
 export interface WatchEvents {
   /** What one or more whole transactions changed, in order. */
@@ -82,29 +63,6 @@ export interface WatchStream {
   /** Nothing more is told of it. */
   cancel(id: number): void;
   end(): void;
-}
-
-/** For one call at one member; in milliseconds. */
-const CALL = 3000;
-const OPTIONS = {
-  // etcd refuses pings that come more often than every 5 s (server/embed/config.go, GRPCKeepAliveMinTime).
-  'grpc.keepalive_time_ms': 10_000,
-  'grpc.keepalive_timeout_ms': 5000,
-  'grpc.initial_reconnect_backoff_ms': 200,
-  'grpc.max_reconnect_backoff_ms': 2000,
-  // A new client connects anew, and does not wait out the pause of the one before.
-  'grpc.use_local_subchannel_pool': 1,
-  'grpc.max_receive_message_length': -1,
-  'grpc.max_send_message_length': -1,
-};
-
-/** An address is no name that TLS may ask for (RFC 6066, 3; Node warns): it asks for this one, and the certificate must have the address. */
-const NAMELESS = { 'grpc.ssl_target_name_override': 'etcd' };
-
-/** To one member. */
-interface Connection {
-  readonly client: Client;
-  readonly endpoint: string;
 }
 
 export class EtcdClient {
@@ -206,12 +164,14 @@ export class EtcdClient {
   watches({ onEvents, onEnd }: StreamEvents): WatchStream {
     let write: ((request: WatchRequest) => void) | undefined;
     let cancel = (): void => undefined;
+    let forget = (): void => undefined;
     let isOver = false;
     let lastId = 0;
     const unsent: WatchRequest[] = [];
     const end = (error: EtcdError): void => {
       if (isOver) return;
       isOver = true;
+      forget();
       cancel();
       onEnd(error);
     };
@@ -225,6 +185,12 @@ export class EtcdClient {
       const stream = client.makeBidiStreamRequest(WATCH.path, WATCH.serialize, WATCH.deserialize, metadata, {});
       cancel = () => {
         stream.cancel();
+      };
+      const stopWaiting = whenNotConnected(client, cancel);
+      connection.onLost.add(end);
+      forget = () => {
+        stopWaiting();
+        connection.onLost.delete(end);
       };
       const cancelled = new Set<string>();
       stream.on('data', (response: WatchResponse) => {
@@ -273,6 +239,7 @@ export class EtcdClient {
       },
       end: () => {
         isOver = true;
+        forget();
         cancel();
       },
     };
@@ -333,42 +300,24 @@ export class EtcdClient {
   #connected(): Connection {
     if (this.#isClosed) throw new EtcdError('refused', 'the client is closed');
     const endpoint = this.address.endpoints[this.#member] ?? '';
-    const host = endpoint.replace(/:\d+$/, '').replace(/^\[|\]$/g, '');
-    const options = this.address.isTls && isIP(host) !== 0 ? { ...OPTIONS, ...NAMELESS } : OPTIONS;
-    this.#connection ??= { client: new Client(endpoint, this.#channelCredentials(host), options), endpoint };
+    this.#connection ??= connect(endpoint, this.address.isTls, this.given);
     return this.#connection;
-  }
-
-  /** @param host whose certificate it must be. */
-  #channelCredentials(host: string): ReturnType<typeof credentials.createSsl> {
-    if (!this.address.isTls) return credentials.createInsecure();
-    const { caFile, certificate } = this.given;
-    try {
-      return credentials.createSsl(
-        caFile === undefined ? null : Buffer.from(readText(caFile)),
-        certificate === undefined ? null : Buffer.from(readText(certificate.keyFile)),
-        certificate === undefined ? null : Buffer.from(readText(certificate.certFile)),
-        { checkServerIdentity: (_, found) => checkServerIdentity(host, found) },
-      );
-    } catch (error) {
-      if (error instanceof EtcdError) throw error;
-      // What OpenSSL says of a file that is none, or a key of another certificate.
-      throw new EtcdError('denied', `certificates: ${error instanceof Error ? error.message : String(error)}`);
-    }
   }
 
   /** What it means; where nobody answered, the next call goes to the next member. */
   #failed(error: ServiceError | EtcdError, connection: Connection): EtcdError {
     if (error instanceof EtcdError) return error;
-    const { client, endpoint } = connection;
     const failure = failureOf(error);
-    if (failure === 'unreachable' && this.#connection === connection) {
-      client.close();
-      this.#connection = undefined;
-      this.#member = (this.#member + 1) % this.address.endpoints.length;
-    }
-    const [what = ''] = (error.details === '' ? error.message : error.details).split(' Resolution note:');
-    return new EtcdError(failure, `${endpoint}: ${what}`);
+    const failed = new EtcdError(failure, connection.lost?.message ?? whyFailed(error, connection));
+    const isLost = failure === 'unreachable' || (failure === 'denied' && isRenewed(connection));
+    if (!isLost || this.#connection !== connection) return failed;
+    connection.lost = failed;
+    connection.client.close();
+    this.#connection = undefined;
+    if (failure === 'unreachable') this.#member = (this.#member + 1) % this.address.endpoints.length;
+    // Who only listens there would hear of it after some pings.
+    for (const lost of [...connection.onLost]) lost(failed);
+    return failed;
   }
 }
 
@@ -383,55 +332,6 @@ export function endOf(prefix: Buffer): Buffer {
 
 export type { KeyValue };
 
-async function unary<Request, Response>(
-  client: Client,
-  { path, serialize, deserialize }: Method<Request, Response>,
-  request: Request,
-  metadata: Metadata,
-): Promise<Response> {
-  return new Promise((resolve, reject) => {
-    const options = { deadline: Date.now() + CALL };
-    client.makeUnaryRequest(path, serialize, deserialize, request, metadata, options, (error, response) => {
-      if (error !== null) reject(error);
-      else if (response === undefined) reject(new EtcdError('unreachable', 'an empty answer'));
-      else resolve(response);
-    });
-  });
-}
-
 function isUnreachable(error: unknown): boolean {
   return error instanceof EtcdError && error.failure === 'unreachable';
-}
-
-function isTokenRefused({ code, details }: ServiceError): boolean {
-  return code === status.UNAUTHENTICATED || /invalid auth token|auth: revision in auth store is old/.test(details);
-}
-
-function failureOf({ code, details }: ServiceError): EtcdFailure {
-  switch (code) {
-    case status.UNAVAILABLE:
-    case status.DEADLINE_EXCEEDED:
-    case status.CANCELLED:
-    case status.INTERNAL:
-    case status.UNKNOWN:
-      return 'unreachable';
-    case status.RESOURCE_EXHAUSTED:
-      // "mvcc: database space exceeded"; too many requests at once are another thing.
-      return details.includes('space exceeded') ? 'full' : 'unreachable';
-    case status.PERMISSION_DENIED:
-    case status.UNAUTHENTICATED:
-      return 'denied';
-    case status.OUT_OF_RANGE:
-      return 'compacted';
-    default:
-      return /user name is empty|authentication failed|invalid auth token/.test(details) ? 'denied' : 'refused';
-  }
-}
-
-function readText(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    throw new EtcdError('denied', error instanceof Error ? error.message : String(error));
-  }
 }

@@ -36,6 +36,8 @@ export class Follow {
   #endPause: () => void = () => undefined;
   #backoff = BACKOFF.first;
   #trouble: string | undefined;
+  /** Signs of life so far. */
+  #signs = 0;
 
   /**
    * @param session goes on from where the last one ended, until it throws, returns, or the signal ends it.
@@ -65,6 +67,11 @@ export class Follow {
 
   /** Somebody is there. */
   heard(): void {
+    this.#signs++;
+    this.#restartSilence();
+  }
+
+  #restartSilence(): void {
     clearTimeout(this.#silenceTimer);
     const { silence } = this;
     if (silence === null) return;
@@ -101,7 +108,8 @@ export class Follow {
     for (;;) {
       this.#session = new AbortController();
       const { signal } = this.#session;
-      this.heard();
+      const before = this.#signs;
+      this.#restartSilence();
       const error = await this.session(signal).then(
         () => new Error('the connection was closed'),
         (thrown: unknown) => thrown,
@@ -112,10 +120,11 @@ export class Follow {
       if (!isWish) this.#failed(reasonOf(error));
       // Not all at once when who is followed comes back.
       const least = error instanceof Postponed ? error.pause : 0;
-      const pause = isWish ? 0 : Math.max(least, this.#backoff) * (0.5 + Math.random()) + least / 2;
+      const most = this.#signs > before ? BACKOFF.most : BACKOFF.mostUnheard;
+      const pause = isWish ? 0 : Math.max(least, Math.min(this.#backoff, most)) * (0.5 + Math.random()) + least / 2;
       await this.#wait(pause);
       if (this.#isStopped()) return;
-      this.#backoff = Math.min(2 * this.#backoff, BACKOFF.most);
+      this.#backoff = Math.min(2 * this.#backoff, most);
     }
   }
 

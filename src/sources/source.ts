@@ -40,8 +40,11 @@ export type SourceEvent =
   /** What is there cannot be used: the last good topology stays. Told once for each distinct reason. */
   | { readonly kind: 'stale'; readonly problems: readonly Problem[] };
 
-/** Between tries, in milliseconds: doubled each time. */
-export const BACKOFF = { first: 250, most: 5000 };
+/**
+ * Between tries, in milliseconds: doubled each time. Who says nothing at all has no work with being asked, and is found soon when he is
+ * back: `mostUnheard`.
+ */
+export const BACKOFF = { first: 250, most: 5000, mostUnheard: 800 };
 
 /** The one problem of a source that cannot be read at all. */
 export function unreadable(file: string, message: string): Problem {

@@ -90,6 +90,27 @@ describe('one member', () => {
     }
   });
 
+  it('who asks for the newest revision while others make newer ones is told one, and not that it is of another time', async () => {
+    const etcd = await cluster();
+    const [writer, reader] = [await opened(etcd.url()), await opened(etcd.url())];
+    const heard = heardOf(writer, 0);
+    let isOver = false;
+    const asking = Array.from({ length: 8 }, async () => {
+      for (let before = 0; !isOver;) {
+        const newest = await reader.newest();
+        expect(newest).toBeGreaterThanOrEqual(before);
+        before = newest;
+      }
+    });
+    const writing = async (): Promise<void> => {
+      for (let base = 0; base < 300; base++) {
+        expect(await writer.commit(base, changes({ a: base }), NO_VIEW_CHANGES)).toBe(base + 1);
+        await eventually(() => heard.commits.length > base);
+      }
+    };
+    await Promise.all([writing().finally(() => (isOver = true)), ...asking]);
+  });
+
   it('a commit of more than etcd takes at once is one commit, and so is a record longer than a value may be', async () => {
     const etcd = await cluster();
     const [one, other] = [await opened(etcd.url()), await opened(etcd.url())];

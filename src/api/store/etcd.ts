@@ -38,8 +38,8 @@ const PAGE = 1000;
 const PAGE_OF_PIECES = 8;
 /** How long a commit is tried while nobody answers; in milliseconds. */
 const PATIENCE = 10_000;
-/** Between tries; doubled each time. In milliseconds. */
-const BACKOFF = { first: 50, most: 2000 };
+/** Between tries; doubled each time. There are few processes of the API, and many who wait for them. In milliseconds. */
+const BACKOFF = { first: 50, most: 500 };
 /** How far back it is looked whose commit a revision was. */
 const MOST_HEADS = 1000;
 
@@ -178,9 +178,11 @@ export class EtcdStore implements Store {
   }
 
   async newest(): Promise<number> {
+    // Newer ones are told of while it is asked.
+    const known = this.#head.revision;
     try {
       const { head } = await this.#readHead();
-      if (head.revision < this.#head.revision) throw this.#ofAnotherTime();
+      if (head.revision < known) throw this.#ofAnotherTime();
       this.#setTrouble(undefined);
       return head.revision;
     } catch (error) {
@@ -481,9 +483,10 @@ export class EtcdStore implements Store {
 
   /** A member that is behind the others says an older revision than was known, and so does a cluster that was put back. */
   #checkTime(epoch: number): void {
+    const known = this.#seen;
     this.#attempt(async () => this.#readHead()).then(
       ({ at }) => {
-        if (epoch === this.#epoch && at < this.#seen) this.#lost('it is of another time');
+        if (epoch === this.#epoch && at < known) this.#lost('it is of another time');
       },
       (error: unknown) => {
         if (epoch === this.#epoch) this.#lost(error instanceof Error ? error.message : String(error));

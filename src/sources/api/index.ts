@@ -85,6 +85,7 @@ export class ApiSource implements Source {
       headers: this.#identity(),
       signal,
     });
+    this.#follow.heard();
     if (!response.ok || response.body === null) {
       await response.body?.cancel();
       throw Postponed.by(`the API answers ${response.status.toString()}`, response.headers.get('retry-after'));

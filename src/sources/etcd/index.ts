@@ -87,6 +87,8 @@ export class EtcdSource implements Source {
         await this.#session(signal);
       } catch (error) {
         if (isCompacted(error)) this.#view = undefined;
+        // A no is an answer.
+        if (error instanceof EtcdError && error.failure !== 'unreachable') this.#follow.heard();
         throw error;
       }
     },

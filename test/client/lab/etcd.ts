@@ -13,8 +13,10 @@ export interface EtcdOptions {
   readonly members?: number;
   /** Files, PEM. */
   readonly tls?: { readonly ca: string; readonly cert: string; readonly key: string };
-  /** The network namespace whose loopback it is on. */
+  /** The network namespace that it is in. */
   readonly namespace?: string;
+  /** IPv4, where others than this machine ask it; loopback if absent. */
+  readonly address?: string;
   /** Options of etcd's own. */
   readonly more?: readonly string[];
 }
@@ -57,18 +59,16 @@ export class Etcd {
 
   /** As `--store` takes it, without what stands before the members; in the order of the members from one on. */
   url(first = 0): string {
-    const scheme = this.options.tls === undefined ? 'http' : 'https';
     const members = [...this.#members.slice(first), ...this.#members.slice(0, first)];
-    return `etcd:${members.map(({ port }) => `${scheme}://127.0.0.1:${port}`).join(',')}`;
+    return `etcd:${members.map((member) => this.#urlOf(member)).join(',')}`;
   }
 
   /** Starts a member that does not run. */
   run(index: number): void {
     const member = this.#member(index);
     const { tls, more = [] } = this.options;
-    const scheme = tls === undefined ? 'http' : 'https';
     const peer = (one: Member): string => `http://127.0.0.1:${one.peerPort}`;
-    const url = `${scheme}://127.0.0.1:${member.port}`;
+    const url = this.#urlOf(member);
     const security =
       tls === undefined
         ? []
@@ -118,12 +118,18 @@ export class Etcd {
 
   /** Of etcdctl, at the members that run. */
   ctl(...args: readonly string[]): string {
+    return this.ctlWith('', ...args);
+  }
+
+  /** @param input what it reads. */
+  ctlWith(input: string, ...args: readonly string[]): string {
     const given = [`--endpoints=${this.#endpoints()}`, ...this.#ctlTls(), ...this.#user, ...args];
     const [program = '', ...rest] = this.#inNamespace(join(this.#programs, 'etcdctl'), ...given);
     return execFileSync(program, rest, {
       encoding: 'utf8',
       env: { ...process.env, ETCDCTL_API: '3' },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      input,
+      stdio: ['pipe', 'pipe', 'pipe'],
     });
   }
 
@@ -178,9 +184,13 @@ export class Etcd {
   readonly said = (): string => lastLines(this.#output);
 
   #endpoints(): string {
-    const scheme = this.options.tls === undefined ? 'http' : 'https';
     const running = this.#members.filter(({ process: child }) => child !== undefined);
-    return running.map(({ port }) => `${scheme}://127.0.0.1:${port}`).join(',');
+    return running.map((member) => this.#urlOf(member)).join(',');
+  }
+
+  #urlOf({ port }: Member): string {
+    const { tls, address = '127.0.0.1' } = this.options;
+    return `${tls === undefined ? 'http' : 'https'}://${address}:${port}`;
   }
 
   #ctlTls(): readonly string[] {

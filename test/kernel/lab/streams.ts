@@ -48,10 +48,15 @@ export interface Ends {
 }
 
 export class Streams {
-  readonly network = new Network('pcstream-');
+  readonly network: Network;
   readonly #talkers = new Map<string, Talker>();
   readonly #plans = new Map<string, StreamPlan>();
   #localPort = 20_000;
+
+  /** @param prefix of its namespaces' names: of each host of a test another one. */
+  constructor(prefix = 'pcstream-') {
+    this.network = new Network(prefix);
+  }
 
   get host(): string {
     return this.network.host;

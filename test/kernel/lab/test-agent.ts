@@ -46,7 +46,10 @@ export class TestAgent {
   #version = 0;
   readonly #ends: readonly (() => void)[];
 
-  constructor(private readonly namespace: string) {
+  constructor(
+    private readonly namespace: string,
+    private readonly host = HOST,
+  ) {
     this.#ends = [
       atExit(() => this.#process?.kill('SIGKILL')),
       addWitness('the last lines of the agent’s log', () =>
@@ -64,7 +67,7 @@ export class TestAgent {
 
   start({ source, args = [], env = {}, wrapper = [] }: AgentOptions = {}): ChildProcess {
     const command = [
-      ...['ip', 'netns', 'exec', this.namespace, ...wrapper, process.execPath, MAIN, 'agent', '--host', HOST],
+      ...['ip', 'netns', 'exec', this.namespace, ...wrapper, process.execPath, MAIN, 'agent', '--host', this.host],
       ...[...(source ?? ['--source', `file:${this.path}`]), '--socket', this.socket, ...args],
     ];
     const [program = '', ...rest] = command;

@@ -28,28 +28,35 @@ function started(session: (signal: AbortSignal) => Promise<void>, silence?: numb
   return follow;
 }
 
-it('pauses grow up to a limit, differ from host to host, and are short again when all is well', async () => {
-  const starts: number[] = [];
-  started(async () => {
-    starts.push(Date.now());
-    return Promise.reject(new Error('away'));
-  });
-  await vi.advanceTimersByTimeAsync(60_000);
-  const pauses = starts.slice(1).map((at, index) => at - (starts[index] ?? 0));
-  expect(pauses.length).toBeGreaterThan(8);
-  for (const [index, pause] of pauses.entries()) {
-    const middle = Math.min(BACKOFF.first * 2 ** index, BACKOFF.most);
-    expect(pause).toBeGreaterThanOrEqual(middle / 2);
-    expect(pause).toBeLessThanOrEqual(1.5 * middle + 1);
-  }
-  expect(new Set(pauses.slice(-5)).size).toBeGreaterThan(1);
-  expect(said).toEqual(['away']);
-  follow.well();
-  const before = starts.length;
-  await vi.advanceTimersByTimeAsync(1.5 * BACKOFF.most + 1);
-  expect(starts.length).toBeGreaterThan(before);
-  expect(said).toEqual(['away', 'away']);
-});
+it.each([
+  ['who says nothing is asked again soon', false, BACKOFF.mostUnheard],
+  ['who answers, and cannot be followed, is left alone for longer', true, BACKOFF.most],
+])(
+  'pauses grow up to a limit, differ from host to host, and are short again when all is well: %s',
+  async (_, isHeard, most) => {
+    const starts: number[] = [];
+    started(async () => {
+      starts.push(Date.now());
+      if (isHeard) follow.heard();
+      return Promise.reject(new Error('away'));
+    });
+    await vi.advanceTimersByTimeAsync(60_000);
+    const pauses = starts.slice(1).map((at, index) => at - (starts[index] ?? 0));
+    expect(pauses.length).toBeGreaterThan(8);
+    for (const [index, pause] of pauses.entries()) {
+      const middle = Math.min(BACKOFF.first * 2 ** index, most);
+      expect(pause).toBeGreaterThanOrEqual(middle / 2);
+      expect(pause).toBeLessThanOrEqual(1.5 * middle + 1);
+    }
+    expect(new Set(pauses.slice(-5)).size).toBeGreaterThan(1);
+    expect(said).toEqual(['away']);
+    follow.well();
+    const before = starts.length;
+    await vi.advanceTimersByTimeAsync(1.5 * most + 1);
+    expect(starts.length).toBeGreaterThan(before);
+    expect(said).toEqual(['away', 'away']);
+  },
+);
 
 it('a session in which nothing is heard is ended; one in which something is goes on', async () => {
   let sessions = 0;
