@@ -9,7 +9,7 @@ const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const OUT = join(ROOT, 'dist', 'bin');
 // agent/programs.ts knows these names.
 const PROGRAMS = {
-  portcullis: 'dist/bin/portcullis.js',
+  portcullis: 'dist/src/cli/main.js',
   'watching-process': 'dist/agent/watch/process.js',
   'confirm-process': 'dist/agent/kernel/confirm-process.js',
 };
