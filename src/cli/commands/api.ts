@@ -40,6 +40,8 @@ export const apiCommand: CommandModule<object, Arguments> = {
     const log = await makeLogger(args['log-level']);
     const api = await openApi(args.listen, '--listen', args, args['compute-host'], log);
     log.info({ address: await listening(api, '--listen'), store: args.store, auth: args.auth }, 'the API listens');
+    const { notify } = await import('../../../agent/index.js');
+    await notify('READY=1');
     await new Promise<void>((resolve) => {
       process.once('SIGTERM', resolve);
       process.once('SIGINT', resolve);
