@@ -246,7 +246,7 @@ describe('from three machines to an enforcing cluster', { timeout: 0 }, () => {
       expect([args, exit, output]).toEqual([args, 1, expect.stringMatching(/permission denied/)]);
     }
     const peer = (who: string): string =>
-      `curl -sS --cacert /etc/portcullis/ca.pem --cert ${who}.pem --key ${who}-key.pem https://node-2:2380/version`;
+      `curl -sS --http1.1 --cacert /etc/portcullis/ca.pem --cert ${who}.pem --key ${who}-key.pem https://node-2:2380/version`;
     expect(await first.run(peer('/etc/etcd/member'))).toContain('etcdserver');
     const { exit, output } = await first.tell(peer('/etc/portcullis/host'));
     expect([exit, output]).toEqual([expect.any(Number), expect.not.stringContaining('etcdserver')]);

@@ -61,6 +61,7 @@ export class Machine {
   async clone(folder: string): Promise<void> {
     const excluded = NOT_IN_A_CLONE.map((name) => `--exclude=./${name}`);
     const archive = execFileSync('tar', ['-c', ...excluded, '.'], { maxBuffer: 256 * 1024 * 1024 });
+    await this.run(`mkdir -p ${folder}`);
     await this.container.copyArchiveToContainer(Readable.from([archive]), folder);
   }
 
