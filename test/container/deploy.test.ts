@@ -262,7 +262,7 @@ describe('from three machines to an enforcing cluster', { timeout: 0 }, () => {
     await first.run(`${CLIENT} port set --security-group web ${one.name}`);
     await untilAllowed([one, three], [OTHER]);
     await machine('node-2').boot();
-    await untilHosts('the machine to have everything in force again', /^node-2  in force/m);
+    await untilHosts('the machine to have everything in force again', /^node-2 {2}in force/m);
     // Its guests went with it.
     await plug(two);
     await untilAllowed([one, two, three], [OTHER]);
@@ -285,7 +285,7 @@ describe('from three machines to an enforcing cluster', { timeout: 0 }, () => {
     expect(after).not.toBe(before);
     expect(after).toBe(await machine('node-2').run('openssl x509 -noout -fingerprint -in /etc/etcd/member.pem'));
     await onEach('systemctl restart portcullis-agent', THREE);
-    await untilHosts('the hosts to have everything in force', /^node-1  in force/m);
+    await untilHosts('the hosts to have everything in force', /^node-1 {2}in force/m);
     await untilAllowed([...WEB, FOURTH], [OTHER]);
   });
 
@@ -295,7 +295,7 @@ describe('from three machines to an enforcing cluster', { timeout: 0 }, () => {
     await follow('A host goes');
     const { exit, output } = await machine('node-4').tell(asHost('get', '--prefix', '/portcullis/view/hosts/node-4/'));
     expect([exit, output]).toEqual([1, expect.stringMatching(/permission denied|user name not found/)]);
-    await untilHosts('the hosts to be three', /^(?!.*node-4)node-1  in force/s);
+    await untilHosts('the hosts to be three', /^(?!.*node-4)node-1 {2}in force/s);
     await untilAllowed(WEB, [OTHER]);
   });
 
