@@ -34,9 +34,9 @@ export class TestHost {
     services: readonly number[],
   ): Promise<TestHost> {
     const name = `compute-${number.toString()}`;
-    const container = await startMachine(image, network, name, [
-      { source: 'dist/test/container/lab/inside.js', target: INSIDE },
-    ]);
+    const container = await startMachine(image, network, name, {
+      files: [{ source: 'dist/test/container/lab/inside.js', target: INSIDE }],
+    });
     const v6 = `fd00:99::${number.toString()}`;
     const host = new TestHost(name, container, network, v6);
     try {

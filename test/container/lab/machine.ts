@@ -16,7 +16,7 @@ export class Machine {
   ) {}
 
   static async start(image: string, network: StartedNetwork, name: string): Promise<Machine> {
-    return new Machine(name, await startMachine(image, network, name));
+    return new Machine(name, await startMachine(image, network, name, { aliases: [name] }));
   }
 
   /** Runs a block as somebody who pastes it and looks at each line; fails when one fails. @returns what it printed */

@@ -16,12 +16,21 @@ class MachineContainer extends GenericContainer {
   }
 }
 
-/** @param files to be there before it starts */
+/**
+ * @param files to be there before it starts
+ * @param aliases by which others find it; with one, its address may not be the one that testcontainers was told first
+ */
 export async function startMachine(
   image: string,
   network: StartedNetwork,
   name: string,
-  files: readonly { readonly source: string; readonly target: string }[] = [],
+  {
+    files = [],
+    aliases = [],
+  }: {
+    readonly files?: readonly { readonly source: string; readonly target: string }[];
+    readonly aliases?: readonly string[];
+  },
 ): Promise<StartedTestContainer> {
   return new MachineContainer(image)
     .withEntrypoint(['/lib/systemd/systemd'])
@@ -29,7 +38,7 @@ export async function startMachine(
     .withEnvironment({ container: 'docker' })
     .withHostname(name)
     .withNetwork(network)
-    .withNetworkAliases(name)
+    .withNetworkAliases(...aliases)
     .withAddedCapabilities('NET_ADMIN', 'SYS_ADMIN')
     .withSecurityOpt('seccomp=unconfined', 'apparmor=unconfined')
     .withTmpFs({ '/run': 'exec', '/tmp': '', '/run/lock': '' })
