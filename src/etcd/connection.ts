@@ -53,6 +53,8 @@ const OPTIONS = {
   'grpc.max_reconnect_backoff_ms': 2000,
   // A new client connects anew, and does not wait out the pause of the one before.
   'grpc.use_local_subchannel_pool': 1,
+  // Else the name service is asked for settings (TXT), too, and may keep a process that is done for half a minute by not answering.
+  'grpc.service_config_disable_resolution': 1,
   'grpc.max_receive_message_length': -1,
   'grpc.max_send_message_length': -1,
 };

@@ -40,10 +40,14 @@ export const apiCommand: CommandModule<object, Arguments> = {
     const log = await makeLogger(args['log-level']);
     const api = await openApi(args.listen, '--listen', args, args['compute-host'], log);
     log.info({ address: await listening(api, '--listen'), store: args.store, auth: args.auth }, 'the API listens');
-    await new Promise<void>((resolve) => {
+    const ended = new Promise<void>((resolve) => {
       process.once('SIGTERM', resolve);
       process.once('SIGINT', resolve);
     });
+    // By itself: the rest of the agent is not needed here.
+    const { notify } = await import('../../../agent/service-manager.js');
+    await notify('READY=1');
+    await ended;
     await api.close();
     log.info('stopped');
     process.exit(0);

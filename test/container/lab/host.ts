@@ -2,28 +2,14 @@
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { createInterface, type Interface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
-import { GenericContainer, Wait, type StartedNetwork, type StartedTestContainer } from 'testcontainers';
+import type { StartedNetwork, StartedTestContainer } from 'testcontainers';
 import type { Port } from '../../../src/model/index.js';
-import { patience } from '../../support/patience.js';
 import { lastLines, within } from '../../support/waiting.js';
 import type { Attempt, Command } from './inside.js';
+import { startMachine } from './systemd.js';
 
 const INSIDE = '/usr/lib/portcullis/dist/test/container/lab/inside.js';
 const UNITS = '/usr/lib/portcullis/systemd';
-
-/** Containers get no settings of the kernel otherwise. */
-class HostContainer extends GenericContainer {
-  constructor(image: string) {
-    super(image);
-    this.hostConfig.Sysctls = {
-      'net.ipv4.ip_forward': '1',
-      'net.ipv6.conf.all.disable_ipv6': '0',
-      'net.ipv6.conf.default.disable_ipv6': '0',
-      'net.ipv6.conf.all.forwarding': '1',
-      'net.ipv6.conf.default.accept_dad': '0',
-    };
-  }
-}
 
 export class TestHost {
   #output = '';
@@ -48,20 +34,9 @@ export class TestHost {
     services: readonly number[],
   ): Promise<TestHost> {
     const name = `compute-${number.toString()}`;
-    const container = await new HostContainer(image)
-      .withEntrypoint(['/lib/systemd/systemd'])
-      .withCommand(['--log-target=console'])
-      .withEnvironment({ container: 'docker' })
-      .withHostname(name)
-      .withNetwork(network)
-      .withAddedCapabilities('NET_ADMIN', 'SYS_ADMIN')
-      .withSecurityOpt('seccomp=unconfined', 'apparmor=unconfined')
-      .withTmpFs({ '/run': 'exec', '/tmp': '', '/run/lock': '' })
-      .withBindMounts([{ source: '/sys/fs/cgroup', target: '/sys/fs/cgroup', mode: 'ro' }])
-      .withCopyFilesToContainer([{ source: 'dist/test/container/lab/inside.js', target: INSIDE }])
-      .withWaitStrategy(Wait.forSuccessfulCommand('systemctl is-system-running | grep -E "running|degraded"'))
-      .withStartupTimeout(patience(300_000))
-      .start();
+    const container = await startMachine(image, network, name, {
+      files: [{ source: 'dist/test/container/lab/inside.js', target: INSIDE }],
+    });
     const v6 = `fd00:99::${number.toString()}`;
     const host = new TestHost(name, container, network, v6);
     try {
