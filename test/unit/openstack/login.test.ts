@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { cloudNamed, cloudOfEnvironment, credentialsOf, LoginError, logIn } from '../../../src/api/login.js';
+import { cloudNamed, cloudOfEnvironment, credentialsOf, LoginError, logIn } from '../../../src/openstack/login.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'portcullis-login-'));
 afterAll(() => {
