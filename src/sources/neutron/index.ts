@@ -75,7 +75,6 @@ export class NeutronSource implements Source {
   start(listener: (event: SourceEvent) => void, inForce: () => Topology): void {
     this.#listener = listener;
     this.#inForce = inForce;
-    this.#follow.start();
     this.settings.hints?.start({
       hint: (hints) => {
         this.#hints.push(...hints);
@@ -94,6 +93,7 @@ export class NeutronSource implements Source {
         this.#wake();
       },
     });
+    this.#follow.start();
   }
 
   reload(): void {
