@@ -5,6 +5,7 @@ import { obstacle, PYTHON } from './debian.mjs';
 import { Keystone } from './keystone.mjs';
 import { serve } from './processes.mjs';
 
+const MOST_TRIES = 5;
 const PASTE = '/etc/neutron/api-paste.ini';
 
 /** Why there can be none here; undefined when it can. */
@@ -51,16 +52,20 @@ export class Neutron {
     this.token = token;
   }
 
+  /** Once more where it fails by itself: its sqlite has one writer, and says so to whoever comes second. */
   async ask(method, path, body) {
-    const token = typeof this.token === 'function' ? await this.token() : this.token;
-    const response = await globalThis.fetch(`${this.url}/v2.0/${path}`, {
-      method,
-      headers: { 'Content-Type': 'application/json', 'X-Auth-Token': token },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    });
-    const text = await response.text();
-    if (!response.ok) throw new Error(`neutron: ${method} ${path}: ${response.status} ${text}`);
-    return text === '' ? undefined : JSON.parse(text);
+    for (let tries = 1; ; tries++) {
+      const token = typeof this.token === 'function' ? await this.token() : this.token;
+      const response = await globalThis.fetch(`${this.url}/v2.0/${path}`, {
+        method,
+        headers: { 'Content-Type': 'application/json', 'X-Auth-Token': token },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+      const text = await response.text();
+      if (response.ok) return text === '' ? undefined : JSON.parse(text);
+      if (response.status < 500 || tries === MOST_TRIES)
+        throw new Error(`neutron: ${method} ${path}: ${response.status} ${text}`);
+    }
   }
 
   async make(kind, fields) {

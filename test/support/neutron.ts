@@ -82,12 +82,11 @@ export class StandIn {
 
   #list(collection: Collection, url: URL, request: IncomingMessage, response: ServerResponse): void {
     const query = url.searchParams;
-    const known = [...FILTERS, 'fields', 'limit', 'marker', 'changed_since'];
+    const known = [...FILTERS, 'fields', 'limit', 'marker'];
     if ([...query.keys()].some((name) => !known.includes(name))) return this.#refuse(request, response);
     const fields = query.getAll('fields');
     const found = this.things[collection]
       .filter((thing) => FILTERS.every((name) => !query.has(name) || has(thing, name, query.getAll(name))))
-      .filter((thing) => String(thing['updated_at'] ?? '9') >= (query.get('changed_since') ?? ''))
       .sort((one, other) => (one.id < other.id ? -1 : 1));
     const first = query.has('marker') ? 1 + found.findIndex(({ id }) => id === query.get('marker')) : 0;
     const page = found.slice(first, first + Math.min(this.pageSize, Number(query.get('limit'))));

@@ -113,7 +113,7 @@ export class NeutronView {
     for (const id of ids) {
       const scope = scopeOf.members(id);
       if (!this.#view.has(scope)) this.#view.load(scope, NOTHING);
-      this.#ports.set(scope, this.#ports.get(scope) ?? new Map());
+      if (!this.#ports.has(scope)) this.#ports.set(scope, new Map());
     }
     this.nameGroups(ids, names);
     for (const port of ports) this.#takeMember(port.id, port);
