@@ -51,7 +51,7 @@ export class NeutronSource implements Source {
   /** What keeps hints from coming; undefined while they come, and where nobody gives any. */
   #deafness: string | undefined;
   #hasHints = false;
-  /** When everything is compared again, and since when changes are asked for. */
+  /** When everything is compared again, by this process's clock, and since when changes are asked for, by Neutron's; in milliseconds. */
   #compareAt = 0;
   #lookedAt = 0;
   #told: string | undefined;
@@ -153,20 +153,22 @@ export class NeutronSource implements Source {
 
   async #readEverything(signal: AbortSignal): Promise<void> {
     this.#begin();
+    const began = performance.now();
     const view = new NeutronView(this.settings.host);
     await this.#reader.complete(view, signal);
     signal.throwIfAborted();
-    this.#lookedAt = this.#neutron.time ?? Date.now();
+    this.#lookedFrom(began);
     this.#view = view;
     this.#tell(view, true);
   }
 
   async #compare(view: NeutronView, signal: AbortSignal): Promise<void> {
     this.#begin();
+    const began = performance.now();
     try {
       const before = new Map(view.ownPorts);
       const absent = await this.#reader.reread(view, await this.#reader.compare(view, signal), signal);
-      this.#lookedAt = this.#neutron.time ?? Date.now();
+      this.#lookedFrom(began);
       const lost = [...before].filter(([id]) => absent.has(id));
       const isAll = lost.length === before.size && !lost.some(([, network]) => view.hasNetwork(network));
       const isMost = before.size >= MANY && 2 * lost.length > before.size;
@@ -196,13 +198,18 @@ export class NeutronSource implements Source {
   }
 
   async #look(view: NeutronView, signal: AbortSignal): Promise<void> {
+    const began = performance.now();
     const dirty = await this.#reader.changedSince(view, this.#lookedAt, signal);
     if (dirty === undefined) return this.#compare(view, signal);
-    // The first answer of a look is the oldest, and the last one's time is not far from it: both are within the overlap.
-    this.#lookedAt = this.#neutron.time ?? Date.now();
+    this.#lookedFrom(began);
     if (isClean(dirty)) return;
     await this.#reader.reread(view, dirty, signal);
     await this.#reader.complete(view, signal);
+  }
+
+  /** Changes are asked for from then on, by Neutron's clock. @param began by ours, of this process; in milliseconds */
+  #lookedFrom(began: number): void {
+    this.#lookedAt = (this.#neutron.time ?? Date.now()) - (performance.now() - began);
   }
 
   #tell(view: NeutronView, isWhole: boolean): void {
