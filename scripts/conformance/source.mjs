@@ -373,6 +373,8 @@ class World {
 
   async fill() {
     this.network = await this.admin.make('network', { name: 'net' });
+    const quota = { security_group: -1, security_group_rule: -1, port: -1 };
+    await this.admin.ask('PUT', `quotas/${this.network.project_id}`, { quota });
     const inNetwork = { network_id: this.network.id };
     await this.admin.make('subnet', { ...inNetwork, ip_version: 4, cidr: '10.0.0.0/20' });
     const slaac = { ipv6_ra_mode: 'slaac', ipv6_address_mode: 'slaac' };
