@@ -16,11 +16,17 @@ module.exports = {
     only(
       'api-imports-sources',
       '^src/api/',
-      '^src/(api|sources|model|system|etcd)/',
+      '^src/(api|sources|model|system|etcd|openstack)/',
       'the API knows no command line and no kernel',
     ),
     only('etcd-imports-nothing-of-ours', '^src/etcd/', '^src/etcd/', 'the client of etcd knows nothing of us'),
-    only('sources-import-model', '^src/sources/', '^src/(sources|model|etcd)/', 'sources read'),
+    only(
+      'openstack-imports-nothing-of-ours',
+      '^src/openstack/',
+      '^src/openstack/',
+      'the client of OpenStack knows nothing of us',
+    ),
+    only('sources-import-model', '^src/sources/', '^src/(sources|model|etcd|openstack)/', 'sources read'),
     only(
       'agent-imports-compiler',
       '^agent/',

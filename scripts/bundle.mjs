@@ -14,7 +14,7 @@ const PROGRAMS = {
   'confirm-process': 'dist/agent/kernel/confirm-process.js',
 };
 /** Native parts, and what looks for its own files: stays where npm put it. */
-const ELSEWHERE = /^(lmdb|netlink|fastify|@fastify\/|pino|pino-pretty|@grpc\/|protobufjs)(\/|$)/;
+const ELSEWHERE = /^(lmdb|netlink|fastify|@fastify\/|pino|pino-pretty|@grpc\/|protobufjs|amqplib)(\/|$)/;
 
 const bundle = await rolldown({
   cwd: ROOT,

@@ -1,5 +1,5 @@
 // `npm run conformance`: suites from outside. One line why for a suite that cannot run here; a table at the end.
-//   --suite NAME    only tempest, clients, import, replays or lab (more than once for more)
+//   --suite NAME    only tempest, clients, import, source, replays or lab (more than once for more)
 //   --only REGEX    of tempest, only the tests whose names it matches
 //   --write          put what was driven by which client, and how it ended, into docs/api.md
 //   --lab FOLDER    also the scripts of that folder (or PORTCULLIS_LAB)
@@ -11,6 +11,7 @@ import { clients } from './conformance/clients.mjs';
 import { importing } from './conformance/import.mjs';
 import { lab } from './conformance/lab.mjs';
 import { writeClients } from './conformance/client-table.mjs';
+import { source } from './conformance/source.mjs';
 import { replays } from './conformance/replays.mjs';
 import { tempest } from './conformance/tempest.mjs';
 
@@ -19,6 +20,7 @@ const SUITES = {
   tempest: async (options) => [await tempest(options)],
   clients,
   import: async (options) => [await importing(options)],
+  source: async (options) => [await source(options)],
   replays,
   lab,
 };

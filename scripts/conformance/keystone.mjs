@@ -9,13 +9,17 @@ const DOMAIN = { id: 'default' };
 export class Keystone {
   #daemon;
 
-  /** @param folder of its own; made if it is not there */
-  static async start(root, folder) {
+  /** @param folder of its own; made if it is not there. @param lifetime of tokens, in seconds */
+  static async start(root, folder, lifetime = 86_400) {
     mkdirSync(folder, { recursive: true });
     const keystone = new Keystone();
-    keystone.#daemon = await serve(PYTHON, [join(root, 'test', 'conformance', 'real-keystone.py'), folder], {
-      isReady: (line) => (line.startsWith('{"url"') ? JSON.parse(line).url : undefined),
-    });
+    keystone.#daemon = await serve(
+      PYTHON,
+      [join(root, 'test', 'conformance', 'real-keystone.py'), folder, `${lifetime}`],
+      {
+        isReady: (line) => (line.startsWith('{"url"') ? JSON.parse(line).url : undefined),
+      },
+    );
     return keystone;
   }
 
@@ -32,6 +36,16 @@ export class Keystone {
   async make(kind, fields, path = `${kind}s`) {
     const { answer } = await this.#ask('POST', path, { [kind]: fields }, await this.token('admin', 'admin'));
     return answer[kind].id;
+  }
+
+  /** All of them: `projects`, ... */
+  async list(path) {
+    return (await this.#ask('GET', path, undefined, await this.token('admin', 'admin'))).answer[path];
+  }
+
+  /** Changes one: `users`, id, ... */
+  async change(path, kind, fields) {
+    await this.#ask('PATCH', path, { [kind]: fields }, await this.token('admin', 'admin'));
   }
 
   async grant(user, project, role) {

@@ -7,7 +7,6 @@ export { Tokens } from './auth/tokens.js';
 export { Api, ListenError, type ApiSettings } from './api.js';
 export { backupOf, recordsOfBackup, restore } from './backup.js';
 export { ImportError, usableRecordsOf } from './import.js';
-export { cloudNamed, cloudOfEnvironment, LoginError, logIn } from './login.js';
 export {
   apiDocument,
   backup,

@@ -1,4 +1,5 @@
 /** Topologies into stores, out of them, and from other APIs. */
+import { AnswerError, asked, pages, reasonOf, type Fields } from '../openstack/answer.js';
 import type { Caller } from './caller.js';
 import { backupOf, recordsOfBackup, restore } from './backup.js';
 import { Database } from './database.js';
@@ -49,7 +50,7 @@ export type Place =
 
 /** Everything that a store, which may be in use and is closed, or a running API holds. @throws ImportError, StoreError */
 export async function backup(place: Place): Promise<object> {
-  if (place.kind === 'api') return asked(backupUrl(place.url), place.token);
+  if (place.kind === 'api') return askedByUs(backupUrl(place.url), place.token);
   const database = await Database.open(place.store, () => undefined);
   try {
     return backupOf(database);
@@ -62,7 +63,7 @@ export async function backup(place: Place): Promise<object> {
 export async function restoreBackup(place: Place, content: unknown, isReplacing: boolean): Promise<number> {
   if (place.kind === 'api') {
     const url = `${backupUrl(place.url)}${isReplacing ? '?replace=1' : ''}`;
-    const answer = await asked(url, place.token, { method: 'PUT', body: JSON.stringify(content) });
+    const answer = await askedByUs(url, place.token, { method: 'PUT', body: JSON.stringify(content) });
     return (answer as { readonly restored?: number }).restored ?? 0;
   }
   const database = await Database.open(place.store, () => undefined);
@@ -79,14 +80,12 @@ function backupUrl(url: string): string {
 
 /** The topology of a running API of ours. @throws ImportError */
 export async function apiDocument(url: string, token: string | undefined): Promise<object> {
-  return asked(`${url.replace(/\/+$/, '')}/portcullis/v1/topology`, token);
+  return askedByUs(`${url.replace(/\/+$/, '')}/portcullis/v1/topology`, token);
 }
 
 const COLLECTIONS = ['networks', 'subnets', 'security-groups', 'address-groups', 'ports', 'rbac-policies', 'quotas'];
 /** What older Neutrons do not have. */
 const NEWER = ['address-groups', 'default-security-group-rules'];
-/** Of one list; a Neutron gives a thousand objects or so on each. */
-const MOST_PAGES = 100_000;
 
 /** What a Neutron has of what is kept here; lists are followed to their end. @throws ImportError */
 export async function neutronDocument(
@@ -102,53 +101,33 @@ export async function neutronDocument(
 async function wholeList(url: string, name: string, token: string | undefined): Promise<object> {
   const key = name.replaceAll('-', '_');
   const items: unknown[] = [];
-  const seen = new Set<string>();
-  let page = url;
-  for (let count = 0; count < MOST_PAGES; count++) {
-    let answer: Readonly<Record<string, unknown>>;
-    try {
-      answer = (await asked(page, token)) as Readonly<Record<string, unknown>>;
-    } catch (error) {
-      if (NEWER.includes(name) && error instanceof ImportError && error.message.includes(' answers 404: ')) return {};
-      throw error;
-    }
-    const list = answer[key];
-    if (!Array.isArray(list)) throw new ImportError(`${page}: no list of ${key} in the answer`);
-    items.push(...(list as readonly unknown[]));
-    const next = nextLink(answer[`${key}_links`]);
-    if (next === undefined || list.length === 0) return { [key]: items };
-    // By our own way to it: behind a proxy it may call itself by another name.
-    page = `${url}${new URL(next, url).search}`;
-    if (seen.has(page)) throw new ImportError(`${page}: the pages lead in a circle`);
-    seen.add(page);
+  try {
+    for await (const page of pages(url, key, async (each) => askedByUs(each, token))) items.push(...page);
+  } catch (error) {
+    if (NEWER.includes(name) && error instanceof ImportError && isAbsence(error.cause)) return {};
+    throw error instanceof ImportError ? error : new ImportError(reasonOf(error));
   }
-  throw new ImportError(`${url}: more than ${MOST_PAGES.toString()} pages`);
+  return { [key]: items };
 }
 
-function nextLink(links: unknown): string | undefined {
-  const all = Array.isArray(links) ? (links as readonly { readonly rel?: unknown; readonly href?: unknown }[]) : [];
-  const href = all.find(({ rel }) => rel === 'next')?.href;
-  return typeof href === 'string' ? href : undefined;
+function isAbsence(error: unknown): boolean {
+  return error instanceof AnswerError && error.status === 404;
 }
 
-async function asked(
+/** @throws ImportError */
+async function askedByUs(
   url: string,
   token: string | undefined,
   more: { readonly method?: string; readonly body?: string } = {},
-): Promise<object> {
+): Promise<Fields> {
   try {
-    const response = await fetch(url, {
+    const { content } = await asked(url, {
       ...more,
       headers: { Accept: 'application/json', ...(token === undefined ? {} : { 'X-Auth-Token': token }) },
       signal: AbortSignal.timeout(PATIENCE),
     });
-    if (!response.ok) {
-      const text = (await response.text()).slice(0, 300);
-      throw new Error(`answers ${response.status.toString()}: ${text}`);
-    }
-    return (await response.json()) as object;
+    return content;
   } catch (error) {
-    const cause = error instanceof Error ? (error.cause ?? error) : error;
-    throw new ImportError(`${url}: ${cause instanceof Error ? cause.message : String(cause)}`);
+    throw new ImportError(error instanceof Error ? error.message : String(error), { cause: error });
   }
 }

@@ -1,8 +1,8 @@
 """A real Keystone, from the distribution's packages, on loopback with sqlite.
 
-  real-keystone.py FOLDER     everything of it is in there; prints {"url": ..} when it serves; ends with its stdin
+  real-keystone.py FOLDER [SECONDS]    everything of it is in there; prints {"url": ..} when it serves; ends with its stdin
 
-User admin, password secret, in project admin, with role admin. Services other than itself are for others to register.
+Tokens live for so many seconds (a day). User admin, password secret, in project admin, with role admin. Services other than itself are for others to register.
 Started again with the same folder it is the same one, at the same address, with all that it was told.
 """
 import errno
@@ -33,7 +33,7 @@ connection = sqlite:///{folder}/keystone.sqlite
 password_hash_rounds = 4
 [token]
 provider = fernet
-expiration = 86400
+expiration = {lifetime}
 [cache]
 # One process: what it remembers is never older than what it wrote.
 enabled = true
@@ -91,13 +91,13 @@ def again(config):
     return listening(urlsplit(base).port), base
 
 
-def first(folder, config):
+def first(folder, config, lifetime):
     """Makes a Keystone: its server and its address."""
     # The port is known, and nobody else's, before Keystone writes it down.
     server = listening(0)
     base = f'http://127.0.0.1:{server.server_port}/'
     with open(config, 'w') as file:
-        file.write(CONFIG.format(folder=folder, base=base))
+        file.write(CONFIG.format(folder=folder, base=base, lifetime=lifetime))
     for name in ('fernet', 'credential'):
         os.mkdir(os.path.join(folder, name), 0o700)
     manage(config, 'db_sync')
@@ -114,7 +114,7 @@ def first(folder, config):
 def main():
     folder = os.path.abspath(sys.argv[1])
     config = os.path.join(folder, 'keystone.conf')
-    server, base = again(config) if os.path.exists(config) else first(folder, config)
+    server, base = again(config) if os.path.exists(config) else first(folder, config, int(sys.argv[2]) if len(sys.argv) > 2 else 86400)
     os.environ['OS_KEYSTONE_CONFIG_FILES'] = config
     # It parses these.
     del sys.argv[1:]

@@ -1,9 +1,12 @@
-"""A real Neutron, from the distribution's packages, on loopback with sqlite and without a message bus.
+"""A real Neutron, from the distribution's packages, on loopback with sqlite.
 
-  real-neutron.py FOLDER KEYSTONE    everything of it is in there; prints {"url": ..} when it serves; ends with its stdin
+  real-neutron.py FOLDER KEYSTONE [--page N] [--port PORT] [--bus URL [--notify]]
 
-It asks the Keystone at that URL about tokens, as user neutron, password secret, of project service. A page of a list has five objects at most.
+Everything of it is in the folder; prints {"url": ..} when it serves; ends with its stdin. Started again with the same folder it knows what it knew.
+It asks the Keystone at that URL about each token, as user neutron, password secret, of project service. A page of a list has N objects at most
+(5). Without a transport URL it has no message bus; --notify has it publish notifications there, too.
 """
+import argparse
 import json
 import os
 import socket
@@ -24,7 +27,7 @@ auth_strategy = keystone
 api_paste_config = /etc/neutron/api-paste.ini
 core_plugin = ml2
 service_plugins =
-transport_url = fake:/
+transport_url = {bus}
 state_path = {folder}
 log_file = {folder}/neutron.log
 use_stderr = false
@@ -33,13 +36,14 @@ rpc_workers = 0
 rpc_state_report_workers = 0
 notify_nova_on_port_status_changes = false
 notify_nova_on_port_data_changes = false
-pagination_max_limit = 5
+pagination_max_limit = {page}
+agent_down_time = 100000
 [database]
 connection = sqlite:///{folder}/neutron.sqlite
 [oslo_concurrency]
 lock_path = {folder}
 [oslo_messaging_notifications]
-driver = noop
+driver = {notifier}
 [oslo_policy]
 policy_file = {folder}/policy.yaml
 [ml2]
@@ -55,6 +59,8 @@ vni_ranges = 1:1000
 www_authenticate_uri = {keystone}v3
 auth_url = {keystone}v3
 auth_type = password
+# A token that is refused by keystone is refused here at once.
+token_cache_time = -1
 username = neutron
 password = secret
 project_name = service
@@ -96,12 +102,21 @@ def answers(url):
 
 
 def main():
-    folder, keystone = os.path.abspath(sys.argv[1]), sys.argv[2]
-    make_schema(f'sqlite:///{folder}/neutron.sqlite')
-    port = free_port()
+    parser = argparse.ArgumentParser()
+    parser.add_argument('folder', type=os.path.abspath)
+    parser.add_argument('keystone')
+    parser.add_argument('--page', type=int, default=5)
+    parser.add_argument('--port', type=int)
+    parser.add_argument('--bus', default='fake:/')
+    parser.add_argument('--notify', action='store_true')
+    args = parser.parse_args()
+    folder, port = args.folder, args.port or free_port()
+    if not os.path.exists(os.path.join(folder, 'neutron.sqlite')):
+        make_schema(f'sqlite:///{folder}/neutron.sqlite')
     url = f'http://127.0.0.1:{port}'
     with open(os.path.join(folder, 'neutron.conf'), 'w') as file:
-        file.write(CONFIG.format(folder=folder, port=port, keystone=keystone))
+        notifier = 'messagingv2' if args.notify else 'noop'
+        file.write(CONFIG.format(folder=folder, port=port, keystone=args.keystone, page=args.page, bus=args.bus, notifier=notifier))
     open(os.path.join(folder, 'policy.yaml'), 'w').close()
     command = [sys.executable, '-c', SERVER, '--config-file', os.path.join(folder, 'neutron.conf')]
     with open(os.path.join(folder, 'neutron.out'), 'w') as output:

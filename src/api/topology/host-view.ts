@@ -1,5 +1,6 @@
 /** The records as agents read them in etcd: keys and values below `view/` (sources/etcd/layout.ts), and what a change of records changes there. */
-import { addressName, scopeOf, type Scope } from '../../sources/etcd/layout.js';
+import { addressName } from '../../sources/etcd/layout.js';
+import { scopeOf, type Scope } from '../../sources/feed/scopes.js';
 import type { Kind, PortRecord, Records } from '../records.js';
 
 /** A record before and after; undefined for none. */

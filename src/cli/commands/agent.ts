@@ -20,13 +20,14 @@ import {
   type DatapathArguments,
 } from '../topology-options.js';
 import { LockError, takeFileLock } from '../../system/file-lock.js';
+import { neutronOptions, neutronSource, refuseNeutronOptions, type NeutronArguments } from '../neutron-options.js';
 import { Preflight } from '../preflight.js';
 import { socketOption } from '../socket.js';
 import { etcdOf, refuseEtcdOptions } from '../store-options.js';
 import { readTokenFile } from '../token-file.js';
 import { version } from '../version.js';
 
-interface AgentArguments extends BackendArguments, Omit<DatapathArguments, 'datapath'>, ApiArguments {
+interface AgentArguments extends BackendArguments, Omit<DatapathArguments, 'datapath'>, ApiArguments, NeutronArguments {
   readonly datapath: Datapath | typeof AUTO;
   readonly source: string | undefined;
   readonly 'source-token': string | undefined;
@@ -56,13 +57,14 @@ export const agentCommand: CommandModule<object, AgentArguments> = {
           type: 'string',
           requiresArg: true,
           describe:
-            'where the topology comes from: file:PATH (a file or a folder), api:URL, or etcd:https://HOST:PORT[,…][/PREFIX]',
+            'where the topology comes from: file:PATH (a file or a folder), api:URL, etcd:https://HOST:PORT[,…][/PREFIX], or neutron:[URL]',
         },
         'source-token': {
           type: 'string',
           requiresArg: true,
           describe: 'with api:URL: a file with an administrator’s token',
         },
+        ...neutronOptions,
         api: {
           type: 'string',
           requiresArg: true,
@@ -232,6 +234,8 @@ async function sourceOf(
   log: Logger,
 ): Promise<{ readonly source: Source; readonly api?: Api }> {
   const { source: text, api: listen } = args;
+  const isNeutron = text?.startsWith('neutron:') === true;
+  if (!isNeutron) refuseNeutronOptions(args);
   if ((text === undefined) === (listen === undefined)) {
     throw new CommandError(EXIT.usage, '--source and --api: valid is one of them');
   }
@@ -247,6 +251,7 @@ async function sourceOf(
     return { source: new EtcdSource(address, given, host) };
   }
   refuseEtcdOptions(args);
+  if (isNeutron) return { source: await neutronSource(text, args, host) };
   if (scheme === 'file') {
     const { FileSource } = await import('../../sources/file/index.js');
     return { source: new FileSource(rest) };
@@ -257,7 +262,7 @@ async function sourceOf(
   }
   throw new CommandError(
     EXIT.usage,
-    `--source: ${JSON.stringify(text)} is not a source: valid is file:PATH, api:URL (api:http://127.0.0.1:9696) or etcd:URL (etcd:https://10.0.0.1:2379)`,
+    `--source: ${JSON.stringify(text)} is not a source: valid is file:PATH, api:URL (api:http://127.0.0.1:9696), etcd:URL (etcd:https://10.0.0.1:2379) or neutron:[URL]`,
   );
 }
 

@@ -64,8 +64,9 @@ export const importCommand: CommandModule<object, Arguments> = {
       )
       .example('$0 import --store /var/lib/portcullis --os-cloud admin', 'from the cloud that clouds.yaml names so'),
   handler: async (args) => {
-    const { ImportError, importRecords, LoginError, neutronDocument, StoreError, usableRecordsOf } =
+    const { ImportError, importRecords, neutronDocument, StoreError, usableRecordsOf } =
       await import('../../api/index.js');
+    const { LoginError } = await import('../../openstack/login.js');
     const isLogin = args.auth !== undefined || args['os-cloud'] !== undefined;
     if ((args.topology === undefined) === (args.neutron === undefined && !isLogin)) {
       throw new CommandError(
@@ -102,7 +103,7 @@ function withToken(args: Arguments): NeutronAndToken {
 
 /** @throws LoginError, CommandError */
 async function loggedIn(args: Arguments): Promise<NeutronAndToken> {
-  const { cloudNamed, cloudOfEnvironment, logIn } = await import('../../api/index.js');
+  const { cloudNamed, cloudOfEnvironment, logIn } = await import('../../openstack/login.js');
   const cloud = args['os-cloud'];
   const { token, networkUrl } = await logIn(cloud === undefined ? cloudOfEnvironment() : cloudNamed(cloud));
   const url = args.neutron ?? networkUrl;

@@ -11,12 +11,13 @@ import { EtcdClient, EtcdError, endOf, type EtcdCredentials, type WatchStream } 
 import type { Compare, KeyValue, WatchResponse } from '../../etcd/messages.js';
 import { EMPTY_TOPOLOGY, type Topology } from '../../model/index.js';
 import { TopologyFeed } from '../feed/feed.js';
+import { HostView } from '../feed/host-view.js';
+import type { Scope } from '../feed/scopes.js';
 import { Follow } from '../follow.js';
 import type { HostReport } from '../host-report.js';
 import { unreadable, type Source, type SourceEvent } from '../source.js';
-import { HostView } from './host-view.js';
 import { writeReport } from './reports.js';
-import { ASKED, readViewHead, VIEW, type Scope, type ViewHead } from './layout.js';
+import { ASKED, readViewHead, VIEW, type ViewHead } from './layout.js';
 
 /** Keys of one answer. */
 const PAGE = 1000;
@@ -383,7 +384,7 @@ export class EtcdSource implements Source {
       const identity = await this.#client.range({ key: this.#key('identity') });
       const [name] = identity.kvs;
       if (name === undefined) throw new Error('there is no store: the API makes it');
-      const view = new HostView(this.host);
+      const view = new HostView(this.host, [ASKED]);
       this.#identity = name.value.toString();
       this.#clusterId = header.cluster_id;
       this.#scopes = new Map();

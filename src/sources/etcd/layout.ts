@@ -11,7 +11,7 @@
  * | `view/asked/` | a mark by itself: see {@link ASKED} |
  * | `reports/HOST` | what the host says of itself, for as long as its lease lives |
  *
- * What stands before the kind is a *scope*: an agent reads and watches whole ones. The key of a scope alone (`view/groups/ID/`) is its
+ * What stands before the kind is a *scope* (feed/scopes.ts): an agent reads and watches whole ones. The key of a scope alone (`view/groups/ID/`) is its
  * *mark*: written by each commit that changes anything in it, with the commit's name. Values are JSON, in Neutron's shapes, with what
  * matters to a host and nothing else: what does not matter wakes nobody.
  *
@@ -27,19 +27,8 @@ export const VIEW_VERSION = 1;
 export const VIEW = 'view/';
 export const REPORTS = 'reports/';
 
-/** Touched by whoever wants to know how far hosts are: each of them says so. */
+/** Touched by whoever wants to know how far hosts are: each of them says so. A scope of nothing but its mark. */
 export const ASKED = 'asked/';
-
-/** Ends with a slash: no scope begins as another one. */
-export type Scope = `${'hosts' | 'networks' | 'groups' | 'members' | 'address-groups'}/${string}/` | typeof ASKED;
-
-export const scopeOf = {
-  host: (name: string): Scope => `hosts/${encodeURIComponent(name)}/`,
-  network: (id: string): Scope => `networks/${id}/`,
-  group: (id: string): Scope => `groups/${id}/`,
-  members: (groupId: string): Scope => `members/${groupId}/`,
-  addressGroup: (id: string): Scope => `address-groups/${id}/`,
-} as const;
 
 /** The last part of a key, as it may stand there. */
 export function addressName(prefix: string): string {
@@ -70,15 +59,6 @@ export function readViewHead(text: string): ViewHead {
   const { view = 1 } = head.data;
   if (view > VIEW_VERSION) throw new Error(newer('the store', view, VIEW_VERSION));
   return { revision: head.data.revision, next: head.data.next?.by };
-}
-
-const OBJECT = z.record(z.string(), z.unknown());
-
-/** An object as it was written. @throws Error for what is none; one line. */
-export function readObject(key: string, text: string): Readonly<Record<string, unknown>> {
-  const object = OBJECT.safeParse(jsonOf(text));
-  if (!object.success) throw new Error(`${key}: not as it was written`);
-  return object.data;
 }
 
 function jsonOf(text: string): unknown {

@@ -1,7 +1,8 @@
 /** What a host may do in etcd: read what concerns agents and its own ports, write what it says of itself. Nothing else. */
 import { endOf, type EtcdClient } from '../../etcd/client.js';
 import type { Permission } from '../../etcd/messages.js';
-import { ASKED, reportKey, scopeOf, VIEW } from './layout.js';
+import { scopeOf } from '../feed/scopes.js';
+import { ASKED, reportKey, VIEW } from './layout.js';
 
 /** Below `view/`: what any host may need, since any group may be named by its rules. */
 const OF_ALL_HOSTS = ['networks/', 'groups/', 'members/', 'address-groups/', ASKED] as const;

@@ -16,7 +16,7 @@ import {
 } from '../../../src/api/store/etcd-format.js';
 import type { Json } from '../../../src/api/store/store.js';
 import { isEtcdAddress, parseEtcdAddress } from '../../../src/etcd/address.js';
-import type { Scope } from '../../../src/sources/etcd/layout.js';
+import type { Scope } from '../../../src/sources/feed/scopes.js';
 import { NO_VIEW_CHANGES } from '../../../src/api/topology/host-view.js';
 
 describe('an address', () => {

@@ -4,7 +4,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { isObject, type Fields } from './neutron/attributes.js';
+import { asked, isObject, type Fields } from './answer.js';
 
 /** For an answer; in milliseconds. */
 const PATIENCE = 60_000;
@@ -32,6 +32,8 @@ export interface Session {
   readonly token: string;
   /** Of the catalog; undefined where that has none. */
   readonly networkUrl: string | undefined;
+  /** Of the token, in milliseconds; undefined where keystone does not say. */
+  readonly lifetime: number | undefined;
 }
 
 /** Text of clouds.yaml may look like a number, or a word that YAML knows. */
@@ -72,10 +74,7 @@ type Auth = z.infer<typeof CLOUD>['auth'];
  * @throws LoginError
  */
 export function cloudNamed(name: string, env: Environment = process.env): Credentials {
-  const clouds = firstOf('clouds.yaml', env['OS_CLIENT_CONFIG_FILE']);
-  if (clouds === undefined) {
-    throw new LoginError(`no clouds.yaml: valid is OS_CLIENT_CONFIG_FILE, or one in ${folders().join(', ')}`);
-  }
+  const clouds = cloudsFile(env);
   const secure = firstOf('secure.yaml', env['OS_CLIENT_SECURE_FILE']);
   const cloud = within(clouds.content, 'clouds', name);
   if (cloud === undefined) {
@@ -85,6 +84,22 @@ export function cloudNamed(name: string, env: Environment = process.env): Creden
   const hidden = within(secure?.content, 'clouds', name);
   const merged = { ...cloud, ...hidden, auth: { ...within(cloud, 'auth'), ...within(hidden, 'auth') } };
   return credentialsOf(merged, `${clouds.path}: ${name}`);
+}
+
+/** The cloud of clouds.yaml that `OS_CLOUD` names, or the only one that there is. @throws LoginError */
+export function theCloud(env: Environment = process.env): Credentials {
+  if (env['OS_CLOUD'] !== undefined && env['OS_CLOUD'] !== '') return cloudNamed(env['OS_CLOUD'], env);
+  const { path, content } = cloudsFile(env);
+  const [first, ...others] = Object.keys(within(content, 'clouds') ?? {});
+  if (first === undefined) throw new LoginError(`${path}: no cloud in it`);
+  if (others.length === 0) return cloudNamed(first, env);
+  throw new LoginError(`${path}: OS_CLOUD is not set: valid is one of ${[first, ...others].join(', ')}`);
+}
+
+function cloudsFile(env: Environment): FoundFile {
+  const clouds = firstOf('clouds.yaml', env['OS_CLIENT_CONFIG_FILE']);
+  if (clouds !== undefined) return clouds;
+  throw new LoginError(`no clouds.yaml: valid is OS_CLIENT_CONFIG_FILE, or one in ${folders().join(', ')}`);
 }
 
 /** What `OS_CLOUD`, or the other variables, say. @throws LoginError */
@@ -178,11 +193,13 @@ function folders(): readonly string[] {
   return [process.cwd(), join(homedir(), '.config', 'openstack'), '/etc/openstack'];
 }
 
+interface FoundFile {
+  readonly path: string;
+  readonly content: unknown;
+}
+
 /** @param named the file that is said to be it; no other one then */
-function firstOf(
-  name: string,
-  named: string | undefined,
-): { readonly path: string; readonly content: unknown } | undefined {
+function firstOf(name: string, named: string | undefined): FoundFile | undefined {
   const paths = named === undefined ? folders().map((folder) => join(folder, name)) : [named];
   for (const path of paths) {
     try {
@@ -209,8 +226,12 @@ function within(value: unknown, ...keys: readonly string[]): Fields | undefined 
   return isObject(inner) ? inner : undefined;
 }
 
+/** As keystone writes it, `2026-01-31T12:00:00.000000Z`. */
+const TIME = z.iso.datetime().transform(Date.parse).optional().catch(undefined);
 const ISSUED = z.object({
   token: z.object({
+    issued_at: TIME,
+    expires_at: TIME,
     catalog: z
       .array(
         z.object({
@@ -222,28 +243,30 @@ const ISSUED = z.object({
   }),
 });
 
-/** @throws LoginError */
+/** @throws LoginError; its cause is an AnswerError where keystone answers. */
 export async function logIn({ identityUrl, auth, region, side }: Credentials): Promise<Session> {
   const url = `${identityUrl}/v3/auth/tokens`;
   try {
-    const response = await fetch(url, {
+    const { content, headers } = await asked(url, {
       method: 'POST',
       headers: { 'Content-Type': 'application/json', Accept: 'application/json' },
       body: JSON.stringify({ auth }),
       signal: AbortSignal.timeout(PATIENCE),
     });
-    const text = await response.text();
-    if (!response.ok) throw new Error(`answers ${response.status.toString()}: ${text.slice(0, 300)}`);
-    const token = response.headers.get('x-subject-token');
-    const answer = ISSUED.safeParse(JSON.parse(text));
-    if (token === null || !answer.success) throw new Error('answers something that is no token');
-    const endpoint = answer.data.token.catalog
+    const token = headers.get('x-subject-token');
+    const answer = ISSUED.safeParse(content);
+    if (token === null || !answer.success) throw new Error(`${url}: answers something that is no token`);
+    const { catalog, issued_at: issued, expires_at: expires } = answer.data.token;
+    const endpoint = catalog
       .filter(({ type }) => type === 'network')
       .flatMap(({ endpoints }) => endpoints)
       .find((one) => one.interface === side && (region === undefined || one.region_id === region));
-    return { token, networkUrl: endpoint?.url };
+    return {
+      token,
+      networkUrl: endpoint?.url,
+      lifetime: issued === undefined || expires === undefined ? undefined : expires - issued,
+    };
   } catch (error) {
-    const cause = error instanceof Error ? (error.cause ?? error) : error;
-    throw new LoginError(`${url}: ${firstLine(cause)}`);
+    throw new LoginError(firstLine(error), { cause: error });
   }
 }

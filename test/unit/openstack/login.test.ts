@@ -3,7 +3,14 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { cloudNamed, cloudOfEnvironment, credentialsOf, LoginError, logIn } from '../../../src/api/login.js';
+import {
+  cloudNamed,
+  cloudOfEnvironment,
+  credentialsOf,
+  LoginError,
+  logIn,
+  theCloud,
+} from '../../../src/openstack/login.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'portcullis-login-'));
 afterAll(() => {
@@ -111,4 +118,22 @@ it('an identity service that is not there is one line with its address', async (
   await expect(
     logIn(credentialsOf({ auth: { auth_url: 'http://127.0.0.1:1', token: 't' }, auth_type: 'token' }, '')),
   ).rejects.toThrow(/^http:\/\/127\.0\.0\.1:1\/v3\/auth\/tokens: /);
+});
+
+describe('the cloud of a daemon', () => {
+  const only = (): string =>
+    file('only.yaml', 'clouds: { one: { auth: { auth_url: "http://k", username: u, password: p } } }\n');
+
+  it('is the only one that there is, or the one that is named', () => {
+    expect(theCloud({ OS_CLIENT_CONFIG_FILE: only() }).identityUrl).toBe('http://k');
+    expect(theCloud({ ...env, OS_CLOUD: 'one' })).toEqual(ONE);
+  });
+
+  it.each<[string, () => Record<string, string>, RegExp]>([
+    ['several', () => ({ ...env }), /OS_CLOUD is not set: valid is one of one, two/],
+    ['none', () => ({ OS_CLIENT_CONFIG_FILE: file('none.yaml', 'clouds: {}\n') }), /no cloud in it/],
+    ['one that is not there', () => ({ OS_CLIENT_CONFIG_FILE: only(), OS_CLOUD: 'x' }), /no cloud "x": valid is one/],
+  ])('%s is one line that says what would be valid', (_what, given, message) => {
+    expect(() => theCloud(given())).toThrow(message);
+  });
 });

@@ -1,9 +1,9 @@
-/** What a host knows of etcd's view: the scopes that concern it, and what changed in them as a line of a feed. Pure state. */
-import { COLLECTIONS, type Collection, type FeedLine } from '../feed/feed.js';
-import { ASKED, readObject, scopeOf, type Scope } from './layout.js';
+/** What a host knows of a policy: the scopes that concern it, and what changed in them as a line of a feed. Pure state. */
+import { COLLECTIONS, type Collection, type FeedLine } from './feed.js';
+import { readObject, scopeOf, type Scope } from './scopes.js';
 
 type Fields = Readonly<Record<string, unknown>>;
-/** By the rest of the key, less the scope. */
+/** By the name in the scope. */
 type Entries = ReadonlyMap<string, string>;
 
 export class HostView {
@@ -18,7 +18,11 @@ export class HostView {
   /** What is needed, for as long as nothing changed on which it hangs. */
   #needed: ReadonlySet<Scope> | undefined;
 
-  constructor(host: string) {
+  /** @param always what is needed beside what follows from its ports */
+  constructor(
+    host: string,
+    private readonly always: readonly Scope[] = [],
+  ) {
     this.#own = scopeOf.host(host);
   }
 
@@ -86,7 +90,7 @@ export class HostView {
   }
 
   /** What changed since the last line; everything, after what was told before, where `isWhole`. @throws Error for what was not written by us */
-  line(revision: number, isWhole: boolean, store: string): FeedLine {
+  line(revision: number, isWhole: boolean, store?: string): FeedLine {
     const told: Record<string, Fields[]> = {};
     const gone: Record<string, string[]> = {};
     for (const collection of COLLECTIONS) {
@@ -98,11 +102,12 @@ export class HostView {
     }
     this.#dirty = emptyDirty();
     // The feed reads the same objects again, field by field.
-    return isWhole ? { revision, ...told, reset: true, store } : { revision, ...told, gone };
+    if (!isWhole) return { revision, ...told, gone };
+    return { revision, ...told, reset: true, ...(store === undefined ? {} : { store }) };
   }
 
   #findNeeded(): ReadonlySet<Scope> {
-    const needed = new Set<Scope>([this.#own, ASKED]);
+    const needed = new Set<Scope>([this.#own, ...this.always]);
     for (const port of this.#objects(this.#own, 'port/')) {
       needed.add(scopeOf.network(String(port['network_id'])));
       for (const group of listIn(port['security_groups'])) needed.add(scopeOf.group(group));
