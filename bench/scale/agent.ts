@@ -56,7 +56,7 @@ process.on('message', (question: AgentQuestion) => {
   const answer: AgentAnswer = {
     ...{ host, revision, stale, wholes, told },
     ports: [...compiler.localPorts()].length,
-    memory: memory(question === 'look'),
+    memory: question === 'look' ? memory() : undefined,
     ...sockets(),
   };
   told = [];

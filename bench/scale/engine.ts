@@ -54,7 +54,7 @@ async function answer(question: EngineQuestion): Promise<EngineAnswer> {
   if (question.kind === 'change') acknowledged = await change(question.count, question.rate);
   if (question.kind === 'follow reports') database.reports?.follow(() => reports++);
   const seconds = (performance.now() - start) / 1000;
-  return { acknowledged, seconds, revision: database.revision, reports, memory: memory(true), ...sockets() };
+  return { acknowledged, seconds, revision: database.revision, reports, memory: memory(), ...sockets() };
 }
 
 let reports = 0;

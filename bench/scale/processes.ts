@@ -21,7 +21,7 @@ export interface Traffic {
   readonly sent: number;
 }
 
-/** How far it is costs little to say; `look` has memory collected. */
+/** How far it is costs little to say; `look` has memory collected, and counted. */
 export type AgentQuestion = 'how far' | 'look' | 'report';
 
 export interface AgentAnswer extends Traffic {
@@ -33,7 +33,8 @@ export interface AgentAnswer extends Traffic {
   readonly wholes: number;
   /** Since the last answer: revisions, and when they were told; in milliseconds of the clock that all processes share. */
   readonly told: readonly { readonly revision: number; readonly at: number }[];
-  readonly memory: Memory;
+  /** Undefined where it was not asked for. */
+  readonly memory: Memory | undefined;
 }
 
 export type EngineQuestion =
@@ -61,8 +62,8 @@ export function countSockets(): () => Traffic {
   });
 }
 
-export function memory(isCollected: boolean): Memory {
-  if (isCollected) globalThis.gc?.();
+export function memory(): Memory {
+  globalThis.gc?.();
   const rollup = readFileSync('/proc/self/smaps_rollup', 'utf8');
   const kilobytes = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(rollup)?.[1] ?? 0);
   return {

@@ -61,7 +61,8 @@ export function linesOf({ cloud, agents, changes }: Predicted, run: Run | undefi
       what: 'an agent’s memory',
       unit: 'bytes',
       predicted: of('memory'),
-      measured: quiet === undefined ? undefined : mean(quiet.agents.map(({ memory }) => memory.resident)),
+      measured:
+        quiet === undefined ? undefined : mean(quiet.agents.map(({ memory }) => memory?.resident ?? Number.NaN)),
     },
     engineMemory: {
       what: 'the engine’s memory',

@@ -1,7 +1,8 @@
 /** A cloud in a real etcd, filled and changed through the real store, with real source processes: what it took. */
 import { setTimeout } from 'node:timers/promises';
 import { Etcd } from '../../test/client/lab/etcd.js';
-import { progressing } from '../../test/support/waiting.js';
+import { eventually, progressing } from '../../test/support/waiting.js';
+import { together } from '../../src/api/store/together.js';
 import { hostName, type Cloud } from './cloud.js';
 import { askMembers, increase, total, type Members } from './members.js';
 import { Asked, type AgentAnswer, type AgentQuestion, type EngineAnswer, type EngineQuestion } from './processes.js';
@@ -20,6 +21,8 @@ export interface RunOptions {
   readonly onStep: (what: string) => void;
 }
 
+/** Agents that start at once: a process that starts is all of a processor. */
+const STARTING = 3;
 /** Between two questions to all; in milliseconds. */
 const POLL = 200;
 
@@ -73,16 +76,20 @@ export async function runCloud(cloud: Cloud, options: RunOptions): Promise<Run> 
 
     options.onStep('agents start');
     const start = performance.now();
-    const agents = options.hosts.map((host, index): Agent => {
-      const agent: Agent = new Asked(
-        'agent.js',
-        etcd.url(index % options.members),
-        hostName(host),
-        cloud.shape.ports.toString(),
-      );
+    const { revision } = await engine.ask({ kind: 'look' });
+    const agents: Agent[] = [];
+    await together([...options.hosts.entries()], STARTING, async ([index, host]) => {
+      const url = etcd.url(index % options.members);
+      const agent: Agent = new Asked('agent.js', url, hostName(host), cloud.shape.ports.toString());
       ended.push(agent);
-      return agent;
+      agents[index] = agent;
+      await eventually(async () => {
+        await setTimeout(POLL);
+        return (await agent.ask('how far')).revision >= revision;
+      });
+      options.onStep(`the agent of ${hostName(host)} has everything`);
     });
+    const startSeconds = (performance.now() - start) / 1000;
     const look = async (question: AgentQuestion = 'look'): Promise<Look> => ({
       agents: await Promise.all(agents.map(async (agent) => agent.ask(question))),
       engine: await engine.ask({ kind: 'look' }),
@@ -108,9 +115,6 @@ export async function runCloud(cloud: Cloud, options: RunOptions): Promise<Run> 
       );
       return answers;
     };
-    const { revision } = await engine.ask({ kind: 'look' });
-    await reached(() => revision);
-    const startSeconds = (performance.now() - start) / 1000;
     // Watches are there when they were asked for and answered.
     await setTimeout(2000);
     const started = await look();
