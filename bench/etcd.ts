@@ -9,15 +9,20 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { applyText } from '../agent/kernel/nft.js';
 import { Database, type Writer } from '../src/api/database.js';
 import { EtcdStore } from '../src/api/store/etcd.js';
 import { parseEtcdAddress } from '../src/etcd/address.js';
+import { EtcdClient } from '../src/etcd/client.js';
+import type { Compare, Operation } from '../src/etcd/messages.js';
 import { EMPTY_TOPOLOGY } from '../src/model/index.js';
 import { EtcdSource } from '../src/sources/etcd/index.js';
+import { writeReport } from '../src/sources/etcd/reports.js';
 import { CutProxy } from '../test/client/lab/cut-proxy.js';
 import { Etcd } from '../test/client/lab/etcd.js';
-import { eventually } from '../test/support/waiting.js';
+import { eventually, progressing } from '../test/support/waiting.js';
 import { median } from './document.js';
+import { askMembers, increase } from './scale/members.js';
 import {
   Cloud,
   groupId,
@@ -36,6 +41,8 @@ const RUNS = 21;
 const AWAY_CHANGES = 10_000;
 /** Ports of one commit. */
 const AT_ONCE = 20_000;
+/** In milliseconds. */
+const LIMIT_FOR = 10_000;
 /** For a heap to come to rest; in milliseconds. */
 const REST = 15_000;
 
@@ -65,6 +72,23 @@ class RealAgent {
       if (msg.startsWith('the source cannot be used')) this.isStale = true;
       if (msg === 'the source is well again') this.isStale = false;
     });
+  }
+
+  /** Waits for one transaction more than there were, for as long as it does anything. */
+  async applies(count: number): Promise<void> {
+    await progressing(
+      () => 'the agent to load rules',
+      () => this.applied.length > count,
+      () => readFileSync(`/proc/${String(this.#child.pid)}/stat`, 'utf8'),
+    );
+  }
+
+  /** Of its processor time so far; in milliseconds, in steps of ten. */
+  cpu(): number {
+    const text = readFileSync(`/proc/${String(this.#child.pid)}/stat`, 'utf8');
+    // proc(5): utime and stime are the 14th and 15th field; the name, the 2nd, may have spaces.
+    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+    return 10 * (Number(fields[11]) + Number(fields[12]));
   }
 
   /** In bytes. */
@@ -125,7 +149,7 @@ async function memory(): Promise<void> {
         const cloud = new Cloud({ hosts, ports: 100, groupSizes, seed: 1 });
         await putCloud(database, cloud);
         const agent = new RealAgent(etcd.url(), hostName(0));
-        await eventually(() => agent.applied.length > 0);
+        await agent.applies(0);
         await setTimeout(REST);
         const groups = cloud.groupsByHost()[0] ?? new Set();
         const known = [...groups].reduce((sum, group) => sum + (cloud.sizes[group] ?? 0), 0);
@@ -162,15 +186,19 @@ async function oneMore(): Promise<void> {
       });
     }
     const [near, far] = [await CutProxy.start(etcd.url()), await CutProxy.start(etcd.url())];
+    const began = performance.now();
     const agent = new RealAgent(near.url, hostName(1));
     const other = new EtcdSource(parseEtcdAddress(far.url), {}, hostName(2));
     other.start(
       () => undefined,
       () => EMPTY_TOPOLOGY,
     );
-    await eventually(() => agent.applied.length > 0);
+    await agent.applies(0);
+    const started = performance.now() - began;
     await setTimeout(REST);
     const [bytes, others, kernel, commits]: [number[], number[], number[], number[]] = [[], [], [], []];
+    const floors: number[] = [];
+    const cpu = agent.cpu();
     for (let run = 0; run < RUNS; run++) {
       const [before, beforeFar, count] = [near.said, far.said, agent.applied.length];
       const start = performance.now();
@@ -178,13 +206,18 @@ async function oneMore(): Promise<void> {
         writer.put('port', portRecord(MEMBERS + run, 0, 5));
       });
       const committed = performance.now();
-      await eventually(() => agent.applied.length > count);
+      await agent.applies(count);
       await setTimeout(500);
       bytes.push(near.said - before);
       others.push(far.said - beforeFar);
       commits.push(committed - start);
       kernel.push((agent.applied[count]?.at ?? Number.NaN) - committed);
+      // Side by side: what one element costs, whoever sends it.
+      const floor = performance.now();
+      await applyText('create table inet floor\ndelete table inet floor\n');
+      floors.push(performance.now() - floor);
     }
+    const each = (agent.cpu() - cpu) / RUNS;
     say(
       `\nOne more of ${MEMBERS} members, medians of ${RUNS} (the least where a look at nothing new may come between):`,
     );
@@ -194,7 +227,12 @@ async function oneMore(): Promise<void> {
     say(
       `the commit takes ${ms(median(commits))}, from there to the kernel ${ms(median(kernel))} (least ${ms(Math.min(...kernel))}, most ${ms(Math.max(...kernel))}).`,
     );
-    say(`Memory of the agent that knows them: ${(agent.memory() / 1024 / 1024).toFixed(1)} MiB`);
+    say(
+      `Of that the agent's own processor time is ${ms(each)}; beside it, nft alone with a transaction of nothing takes ${ms(median(floors))}.`,
+    );
+    say(
+      `The agent that knows them had them in the kernel ${ms(started)} after its start. Its memory: ${(agent.memory() / 1024 / 1024).toFixed(1)} MiB`,
+    );
     other.stop();
     await agent.end();
     await near.end();
@@ -209,7 +247,7 @@ async function away(): Promise<void> {
     await putCloud(database, cloud);
     const proxy = await CutProxy.start(etcd.url());
     const agent = new RealAgent(proxy.url, hostName(0));
-    await eventually(() => agent.applied.length > 0);
+    await agent.applies(0);
     await proxy.refuse();
     await eventually(() => agent.isStale);
     for (let made = 0; made < AWAY_CHANGES; made += 100) {
@@ -235,7 +273,7 @@ async function away(): Promise<void> {
     const count = agent.applied.length;
     const start = performance.now();
     await proxy.accept();
-    await eventually(() => agent.applied.length > count);
+    await agent.applies(count);
     const took = (agent.applied[count]?.at ?? Number.NaN) - start;
     await setTimeout(3000);
     monitor.kill('SIGKILL');
@@ -250,10 +288,61 @@ async function away(): Promise<void> {
   });
 }
 
+/** What members do for a host's report, and for its question whether anything is missing: CPU, so that a busy machine says the same. */
+async function limits(): Promise<void> {
+  const etcd = await Etcd.start({ members: 3 });
+  const prefix = '/portcullis/';
+  const clients = [0, 1, 2].map((first) => new EtcdClient(parseEtcdAddress(etcd.url(first)), {}));
+  const key = (mark: number): Buffer => Buffer.from(`${prefix}view/groups/${groupId(mark)}/`);
+  const report = {
+    version: '0.1.0',
+    revision: 1,
+    enforced: true,
+    trouble: null,
+    ports: 100,
+    refused: [],
+    isolated: 0,
+    drift: 0,
+  };
+  const marks = (count: number): readonly Compare[] =>
+    Array.from({ length: count }, (_, mark) => ({ result: 'EQUAL', target: 'MOD', key: key(mark), mod_revision: 0 }));
+  const head: Operation = { request_range: { key: Buffer.from(`${prefix}head`), serializable: true } };
+  const asks = (count: number) => {
+    const request = { compare: marks(count), success: [head], failure: [] };
+    return async (client: EtcdClient): Promise<unknown> => client.txn(request);
+  };
+  const works = {
+    'a report': async (client: EtcdClient, number: number): Promise<unknown> =>
+      writeReport(client, prefix, hostName(number % 10_000), report),
+    'a question of 10 marks': asks(10),
+    'a question of 100 marks': asks(100),
+  };
+  say('\n| | a second, 48 at once | CPU of 3 members for each | writes for each |\n| --- | --- | --- | --- |');
+  for (const [name, work] of Object.entries(works)) {
+    const before = await askMembers(etcd.url());
+    const until = performance.now() + LIMIT_FOR;
+    let done = 0;
+    await Promise.all(
+      Array.from({ length: 48 }, async (_, worker) => {
+        const client = clients[worker % clients.length];
+        while (client !== undefined && performance.now() < until) await work(client, done++);
+      }),
+    );
+    // Leases of reports end, too.
+    if (name === 'a report') await setTimeout(40_000);
+    const after = await askMembers(etcd.url());
+    const cpu = (1000 * increase(before, after, 'cpuSeconds')) / done;
+    const writes = increase(before, after, 'proposals') / 3 / done;
+    say(`| ${name} | ${((1000 * done) / LIMIT_FOR).toFixed(0)} | ${cpu.toFixed(2)} ms | ${writes.toFixed(2)} |`);
+  }
+  for (const client of clients) client.close();
+  await etcd.end();
+}
+
 async function inside(): Promise<void> {
   spawnSync('ip', ['link', 'set', 'lo', 'up']);
   const [, , , only] = process.argv;
-  const parts = { memory, 'one more': oneMore, away };
+  const parts = { memory, 'one more': oneMore, away, limits };
   for (const [name, part] of Object.entries(parts)) if (only === undefined || only === name) await part();
   process.exit(0);
 }

@@ -31,7 +31,7 @@ export function readOptions(args: readonly string[]): Options {
         hosts: { type: 'string', default: '1000' },
         ports: { type: 'string', default: '20' },
         'group-sizes': { type: 'string', default: GROUP_SIZES },
-        changes: { type: 'string', default: '5' },
+        changes: { type: 'string', default: '1' },
         seconds: { type: 'string', default: '60' },
         members: { type: 'string', default: '3' },
         agents: { type: 'string', default: '200' },

@@ -34,8 +34,8 @@ export function linesOf({ cloud, agents, changes }: Predicted, run: Run | undefi
   const { started, quiet, changed } = run?.looks ?? {};
   const during = quiet === undefined || changed === undefined ? undefined : between(quiet, changed);
   const still = started === undefined || quiet === undefined ? undefined : between(started, quiet);
-  /** Looks of all agents, at nothing new, in as many seconds. */
-  const looks = (seconds: number | undefined): number => ((seconds ?? 0) / LOOK_EVERY) * agents.length;
+  /** Looks of all agents, at nothing new, in as many seconds; without a run as of the first ones. */
+  const looks = (seconds: number | undefined): number => ((seconds ?? LOOK_EVERY) / LOOK_EVERY) * agents.length;
   return {
     keys: { what: 'keys in etcd', unit: 'number', predicted: cloud.keys, measured: run?.compacted.keys[0] },
     file: {

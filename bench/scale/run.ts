@@ -91,7 +91,7 @@ export async function runCloud(cloud: Cloud, options: RunOptions): Promise<Run> 
     });
     const startSeconds = (performance.now() - start) / 1000;
     const look = async (question: AgentQuestion = 'look'): Promise<Look> => ({
-      agents: await Promise.all(agents.map(async (agent) => agent.ask(question))),
+      agents: await inOrder(agents, question),
       engine: await engine.ask({ kind: 'look' }),
       members: await askMembers(etcd.url()),
       at: performance.now(),
@@ -154,6 +154,15 @@ function newestOf(acknowledged: EngineAnswer['acknowledged'], { hosts, woken }: 
   for (const [change, { revision }] of acknowledged.entries())
     for (const host of woken(change)) newest.set(host, revision);
   return (agent) => newest.get(hosts[agent] ?? -1) ?? 0;
+}
+
+/** Few at once: each collects its memory. @returns in the order of the agents */
+async function inOrder(agents: readonly Agent[], question: AgentQuestion): Promise<readonly AgentAnswer[]> {
+  const answers: AgentAnswer[] = [];
+  await together([...agents.entries()], STARTING, async ([index, agent]) => {
+    answers[index] = await agent.ask(question);
+  });
+  return answers;
 }
 
 /** Of each change and each agent that it wakes: whoever told a later revision told it, too. */

@@ -46,7 +46,7 @@ const BACKOFF = { first: 50, most: 2000 };
 const MOST_HEADS = 1000;
 
 /** Transactions of a large commit that are under way at once: the members write their logs for several together. */
-const AT_ONCE = 16;
+const AT_ONCE = 4;
 
 /** Longer than a commit may take to be decided; in milliseconds. */
 const PARTS_LIVE = 3_600_000;
