@@ -63,6 +63,8 @@ class RealAgent {
     const args = ['agent', '--source', source, '--host', host, '--datapath', 'routed', '--log-level', 'info'];
     this.#child = spawn(process.execPath, [MAIN, ...args, '--socket', join(this.#folder, 'sock')], {
       stdio: ['ignore', 'ignore', 'pipe'],
+      // As its unit.
+      env: { ...process.env, NODE_OPTIONS: '--max-semi-space-size=2' },
     });
     if (this.#child.stderr === null) throw new Error('no log');
     createInterface({ input: this.#child.stderr }).on('line', (line) => {

@@ -89,7 +89,7 @@ export interface ChangeNeeds {
 /** Bytes of a file of etcd for each byte of keys and values, after a defragmentation. Measured: docs/scale.md. */
 const FILE = 1.25;
 /** In bytes, of processes on Node 20: their own, and for each key that an agent knows, each record that the engine has. Measured, likewise. */
-const MEMORY = { agent: 90e6, agentKey: 4000, engine: 110e6, engineRecord: 3000 };
+const MEMORY = { agent: 84e6, agentKey: 3000, engine: 75e6, engineRecord: 4600 };
 
 export class ScaleModel {
   readonly #groupsOf: readonly ReadonlySet<number>[];
