@@ -89,27 +89,30 @@ export function writesOf(changes: Changes, piecesBefore: (key: string) => number
   });
 }
 
+/** Transactions of etcd of which no two write the same key: in whatever order they are carried out, or at once, the outcome is the same. */
+export type Stage = readonly (readonly Write[])[];
+
 /**
- * What a commit writes, in transactions of etcd. Of one that takes several, the first ones mark what agents see of it, so that each
- * knows before it sees anything else that there is more to come; the last ones mark it again, so that each knows that it has all of it.
+ * What a commit writes, in transactions of etcd, stage by stage. Of one that takes several, the first stage marks what agents see of it, so
+ * that each knows before it sees anything else that there is more to come; the last one marks it again, so that each knows that it has all.
  * @param by the commit's name.
  */
 export function transactionsOf(
   by: string,
   records: readonly Write[],
   { writes, touched, gone }: ViewChanges,
-): readonly (readonly Write[])[] {
+): readonly Stage[] {
   const content: readonly Write[] = [...[...writes].map(([key, text]): Write => [VIEW + key, text]), ...records];
   const marks = [...touched].map((scope): Write => [VIEW + scope, by]);
   const ends = [...gone].map((scope): Write => [VIEW + scope, undefined]);
   const whole = batchesOf([...marks, ...ends, ...content]);
-  if (whole.length <= 1) return whole;
+  if (whole.length <= 1) return [whole];
   const first = [...marks, ...[...gone].map((scope): Write => [VIEW + scope, by])];
-  return [...batchesOf(first), ...batchesOf(content), ...batchesOf([...marks, ...ends])];
+  return [batchesOf(first), batchesOf(content), batchesOf([...marks, ...ends])];
 }
 
 /** Writes that go into one transaction of etcd each. */
-function batchesOf(writes: readonly Write[]): readonly (readonly Write[])[] {
+function batchesOf(writes: readonly Write[]): Stage {
   const batches: Write[][] = [];
   let bytes = Infinity;
   for (const write of writes) {

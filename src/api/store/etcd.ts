@@ -17,6 +17,7 @@ import {
   VIEW_VERSION_KEY,
   writesOf,
   type Head,
+  type Stage,
   type Write,
 } from './etcd-format.js';
 import { VIEW_VERSION } from '../../sources/etcd/layout.js';
@@ -31,6 +32,7 @@ import {
   type Store,
   type WatchListener,
 } from './store.js';
+import { together } from './together.js';
 import { Watchers } from './watchers.js';
 
 /** Records of one answer, and long values of one. */
@@ -42,6 +44,9 @@ const PATIENCE = 10_000;
 const BACKOFF = { first: 50, most: 500 };
 /** How far back it is looked whose commit a revision was. */
 const MOST_HEADS = 1000;
+
+/** Transactions of a large commit that are under way at once: the members write their logs for several together. */
+const AT_ONCE = 4;
 
 /** Longer than a commit may take to be decided; in milliseconds. */
 const PARTS_LIVE = 3_600_000;
@@ -137,7 +142,8 @@ export class EtcdStore implements Store {
     const by = `${Date.now().toString()}-${randomUUID()}`;
     const records = writesOf(changes, (key) => this.#pieces.count(key));
     const version: readonly Write[] = this.#lacksViews ? [[VIEW_VERSION_KEY, VIEW_VERSION.toString()]] : [];
-    const batches = transactionsOf(by, [...records, ...version], views);
+    const stages = transactionsOf(by, [...records, ...version], views);
+    const batches = stages.flat();
     try {
       const [only, ...more] = batches;
       if (more.length === 0) {
@@ -152,7 +158,7 @@ export class EtcdStore implements Store {
         return await this.#conflict();
       }
       try {
-        await this.#carryOut(head, printHead(head), batches);
+        await this.#carryOut(head, printHead(head), stages);
       } catch (error) {
         // It is decided: who comes next carries it out.
         throw this.#asUnknown(error);
@@ -379,27 +385,28 @@ export class EtcdStore implements Store {
   }
 
   async #writeParts(by: string, batches: readonly (readonly Write[])[]): Promise<void> {
-    for (const [index, batch] of batches.entries()) {
+    await together([...batches.entries()], AT_ONCE, async ([index, batch]) => {
       await this.#attempt(async () => this.#transaction([put(this.#partKey(by, index), printPart(batch))]));
-    }
+    });
   }
 
   #partKey(by: string, index: number): Buffer {
     return this.#key(`parts/${by}/${index.toString().padStart(6, '0')}`);
   }
 
-  /** Carries out what the head names, part by part; whoever else does the same does no harm. */
-  async #carryOut(head: Head, text: string, batches: readonly (readonly Write[])[]): Promise<void> {
+  /** Carries out what the head names, stage by stage; whoever else does the same does no harm. */
+  async #carryOut(head: Head, text: string, stages: readonly Stage[]): Promise<void> {
     const { next, revision } = head;
     if (next === undefined) return;
     const key = this.#key('head');
     const isStillNext = [{ result: 'EQUAL', target: 'VALUE', key, value: Buffer.from(text) }] as const;
-    for (const batch of batches) {
-      const { succeeded } = await this.#attempt(async () =>
-        this.#client.txn({ compare: isStillNext, success: batch.map((write) => this.#operation(write)), failure: [] }),
-      );
+    for (const stage of stages) {
+      const answers = await together(stage, AT_ONCE, async (batch) => {
+        const success = batch.map((write) => this.#operation(write));
+        return this.#attempt(async () => this.#client.txn({ compare: isStillNext, success, failure: [] }));
+      });
       // Somebody else was faster.
-      if (!succeeded) return;
+      if (answers.some(({ succeeded }) => !succeeded)) return;
     }
     const done: Head = { revision: revision + 1, schema: next.schema, by: next.by };
     await this.#attempt(async () =>
@@ -420,7 +427,12 @@ export class EtcdStore implements Store {
       const { kvs } = await this.#client.range({ key: this.#partKey(next.by, index), revision: at });
       batches.push(readPart(kvs[0]?.value.toString() ?? ''));
     }
-    await this.#carryOut(head, text, batches);
+    // Where a stage ends is not written down: each part is one.
+    await this.#carryOut(
+      head,
+      text,
+      batches.map((batch) => [batch]),
+    );
   }
 
   /** Again while nobody answers. @throws EtcdError; `unreachable` when it is not known whether it was done. */

@@ -165,6 +165,22 @@ export class Etcd {
     });
   }
 
+  /** Everything but the newest revision goes. */
+  compact(...options: readonly string[]): void {
+    const { header } = JSON.parse(this.ctl('get', 'x', '-w=json')) as {
+      readonly header: { readonly revision: number };
+    };
+    this.ctl('compact', ...options, header.revision.toString());
+  }
+
+  version(): string {
+    return (
+      /etcd Version: (\S+)/.exec(
+        execFileSync(join(this.#programs, 'etcd'), ['--version'], { encoding: 'utf8' }),
+      )?.[1] ?? '?'
+    );
+  }
+
   /** The member that leads. */
   leader(): number {
     const status = JSON.parse(this.ctl('endpoint', 'status', '--write-out=json')) as readonly {

@@ -234,6 +234,15 @@ it('a change that throws leaves nothing; those that wait with it are there', asy
   expect(database.revision).toBe(1);
 });
 
+it('a change of a whole cloud, of more records than a call takes arguments, is one change', async () => {
+  const database = await Database.open(store, () => undefined);
+  const count = 150_000;
+  await database.change(NOBODY, (writer) => {
+    for (let id = 0; id < count; id++) writer.put('address_group', addressGroup(id.toString()));
+  });
+  expect([database.revision, database.view.count('address_group')]).toEqual([1, count]);
+});
+
 it('nobody sees a change before the store has it', async () => {
   const database = await Database.open(store, () => undefined);
   const made = putName(database, addressGroup('x'));

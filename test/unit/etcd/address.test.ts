@@ -90,7 +90,7 @@ describe('what is written', () => {
     });
     fc.assert(
       fc.property(writes, (all) => {
-        const batches = transactionsOf('a-commit', all, NO_VIEW_CHANGES);
+        const batches = transactionsOf('a-commit', all, NO_VIEW_CHANGES).flat();
         expect(batches.flat()).toEqual(all);
         for (const batch of batches) {
           expect(batch.length).toBeLessThanOrEqual(MOST_OPERATIONS);
@@ -116,7 +116,10 @@ describe('what is written', () => {
           }
         }
         const views = { writes, touched: new Set(live.map(scope)), gone: new Set(gone.map(scope)) };
-        const batches = transactionsOf('a-commit', [['records/x/1', '1']], views);
+        const stages = transactionsOf('a-commit', [['records/x/1', '1']], views);
+        // What is carried out at once: no two write the same key.
+        for (const stage of stages) expect(new Set(stage.flat().map(([key]) => key)).size).toBe(stage.flat().length);
+        const batches = stages.flat();
         for (const batch of batches) expect(new Set(batch.map(([key]) => key)).size).toBe(batch.length);
         const all = batches.flat();
         for (const id of [...live, ...gone]) {
@@ -125,6 +128,7 @@ describe('what is written', () => {
           const marks = all.flatMap(([key, text], index) => (key === mark ? [{ index, text }] : []));
           expect(marks.at(-1)?.text).toBe(gone.includes(id) ? undefined : 'a-commit');
           if (batches.length > 1) {
+            expect(stages.map((stage) => stage.flat().some(([key]) => key === mark))).toEqual([true, false, true]);
             expect(marks[0]?.text).toBe('a-commit');
             expect(marks[0]?.index).toBeLessThan(Math.min(...inside));
             expect(marks.at(-1)?.index).toBeGreaterThan(Math.max(...inside));
