@@ -226,7 +226,10 @@ describe.each<LabBackend>(['iptables-nft', 'iptables-legacy'])('%s', (backend) =
       ];
       for (const commands of attacks) {
         const { drift } = await agent.status();
+        // It must not look in between: half of it would be healed, and the rest be new.
+        agent.pause();
         for (const command of commands) await lab.must('ipset', command);
+        agent.goOn();
         await agent.until((status) => status.drift.found > drift.found);
         await agent.until(({ enforced, settled }) => enforced && settled);
         expect(await entries(), JSON.stringify(commands)).toEqual(right);
