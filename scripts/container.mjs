@@ -209,12 +209,25 @@ function cached(cache, kind, key, make) {
   }
 }
 
+/** Some hundred downloads: when one fails, all of it is tried again. */
+function debootstrap(args, tree) {
+  for (let left = 2; ; left--) {
+    rmSync(tree, { recursive: true, force: true });
+    const { status, signal, stdout, stderr, error } = spawnSync('debootstrap', [...args, tree], { encoding: 'utf8' });
+    if (status === 0) return;
+    const said = `${stdout ?? ''}\n${stderr ?? ''}`.trim().split('\n').slice(-5).join('; ');
+    const why = `debootstrap: ${error?.message ?? `ended with ${status ?? signal}`}: ${said}`;
+    if (left === 0 || error !== undefined) throw new Error(why);
+    process.stdout.write(`container: ${why}: once more\n`);
+  }
+}
+
 /** The Debian of this machine's release, with our packages. */
 function makeDebian(cache) {
   return cached(cache, 'debian', digest(PACKAGES, UNREAD, debianRelease(), process.arch), (tree) => {
     process.stdout.write('container: making a Debian for the base image\n');
     const include = `--include=${PACKAGES.join(',')}`;
-    execFileSync('debootstrap', ['--variant=minbase', include, debianRelease(), tree], { stdio: 'ignore' });
+    debootstrap(['--variant=minbase', include, debianRelease()], tree);
     for (const path of UNREAD) rmSync(join(tree, path), { recursive: true, force: true });
   });
 }

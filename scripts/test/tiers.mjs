@@ -23,7 +23,7 @@ const asItIs = ({ command }) => command;
 
 /**
  * name; flags for scripts/setup.mjs; `obstacle` says why it cannot be run here, `command` what runs it, given vitest's command and where its
- * files are; `slowness` multiplies the machine's own. The longest ones stand first: they begin first, and those that wait for others' work (an engine, a boot) more than they compute.
+ * files are; `slowness` multiplies the machine's own. The longest ones stand first: they begin first.
  */
 export const TIERS = [
   {
@@ -31,18 +31,6 @@ export const TIERS = [
     setup: ['--kernel'],
     obstacle: () => missingPrograms(KERNEL_PROGRAMS),
     command: asItIs,
-    slowness: 1,
-  },
-  {
-    name: 'container',
-    setup: ['--container'],
-    obstacle: containerObstacle,
-    command: ({ root, scripts, cache, command }) => [
-      process.execPath,
-      join(scripts, 'test', 'in-engine.mjs'),
-      ...[root, cache],
-      ...command,
-    ],
     slowness: 1,
   },
   {
@@ -63,6 +51,18 @@ export const TIERS = [
     setup: ['--kernel', '--client'],
     obstacle: (cache) => missingPrograms([...KERNEL_PROGRAMS, 'openstack']) ?? etcdObstacle(cache),
     command: asItIs,
+    slowness: 1,
+  },
+  {
+    name: 'container',
+    setup: ['--container'],
+    obstacle: containerObstacle,
+    command: ({ root, scripts, cache, command }) => [
+      process.execPath,
+      join(scripts, 'test', 'in-engine.mjs'),
+      ...[root, cache],
+      ...command,
+    ],
     slowness: 1,
   },
 ];
