@@ -47,9 +47,10 @@ export async function asked(url: string, init: RequestInit): Promise<Answer> {
   }
 }
 
-/** One line; what a library says of a failure is in its cause. */
+/** One line; what a library says of a failure is in its cause, unless that says nothing (of a name with several addresses). */
 export function reasonOf(error: unknown): string {
-  const cause = error instanceof Error ? (error.cause ?? error) : error;
+  const { cause: inner } = error instanceof Error ? error : {};
+  const cause = inner instanceof Error && inner.message === '' ? error : (inner ?? error);
   return (cause instanceof Error ? cause.message : String(cause)).split('\n')[0] ?? '';
 }
 
