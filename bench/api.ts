@@ -10,12 +10,13 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { programPath } from '../agent/programs.js';
 import { Network } from '../src/cli/demo/network.js';
 import { parseTopology, type Port } from '../src/model/index.js';
 import { median } from './document.js';
 
 const JSON_BODY = { 'content-type': 'application/json' };
-const MAIN = fileURLToPath(new URL('../src/cli/main.js', import.meta.url));
+const MAIN = programPath('portcullis');
 const GROUPS = 1000;
 const CONNECTIONS = [1, 32];
 /** Of each measurement, in milliseconds. */

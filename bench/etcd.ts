@@ -10,6 +10,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { applyText } from '../agent/kernel/nft.js';
+import { programPath } from '../agent/programs.js';
 import { Database, type Writer } from '../src/api/database.js';
 import { EtcdStore } from '../src/api/store/etcd.js';
 import { parseEtcdAddress } from '../src/etcd/address.js';
@@ -34,7 +35,7 @@ import {
   type GroupSize,
 } from './scale/cloud.js';
 
-const MAIN = fileURLToPath(new URL('../src/cli/main.js', import.meta.url));
+const MAIN = programPath('portcullis');
 const NOBODY = { userId: '', userName: '', projectId: '', roles: [] };
 const MEMBERS = 100_000;
 const RUNS = 21;

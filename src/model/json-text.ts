@@ -12,6 +12,15 @@ export interface JsonFlaw {
   readonly message: string;
 }
 
+/** What a text says; undefined for what is no JSON. */
+export function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
+}
+
 /** The first flaw of a text; undefined for none. Says nothing of syntax. */
 export function flawOfJson(text: string): JsonFlaw | undefined {
   const keys: (Set<string> | undefined)[] = [];

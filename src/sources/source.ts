@@ -10,6 +10,8 @@
  *   also when nothing changed.
  * - An event that the listener throws at is lost: a whole topology follows.
  * - After `stop` it tells nothing.
+ *
+ * A Neutron is asked object by object, and has no commits: of that source states are whole only when nothing changes meanwhile.
  */
 import type { HostReport } from './host-report.js';
 import type { Isolation, Problem, Topology, TopologyChanges } from '../model/index.js';
@@ -49,6 +51,11 @@ export const BACKOFF = { first: 250, most: 5000, mostUnheard: 800 };
 /** The one problem of a source that cannot be read at all. */
 export function unreadable(file: string, message: string): Problem {
   return { severity: 'error', code: 'unreadable', file, path: '', message };
+}
+
+/** That a source cannot be read at all, or not now. */
+export function stale(source: string, reason: string): SourceEvent {
+  return { kind: 'stale', problems: [unreadable(source, reason)] };
 }
 
 export interface Source {

@@ -1,7 +1,8 @@
 /** Attributes of resources: what a client may say of each, and how it is read. */
+import { isObject, type Fields } from '../../openstack/answer.js';
 import { badRequest, invalidInput } from '../errors.js';
 
-export type Fields = Readonly<Record<string, unknown>>;
+export { isObject, type Fields };
 
 /** Reads a value; throws ApiError (400) with the attribute's name when it is not one. */
 export type Parser<T> = (value: unknown, name: string) => T;
@@ -170,10 +171,6 @@ export const object: Parser<Fields> = (value, name) => {
   if (!isObject(value)) throw invalidInput(name, `'${shown(value)}' is not a dictionary`);
   return value;
 };
-
-export function isObject(value: unknown): value is Fields {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
 
 /** A value in a message: short, on one line. */
 export function shown(value: unknown): string {

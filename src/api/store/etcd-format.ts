@@ -15,6 +15,7 @@
  * when the head has its revision. Who finds one that was left halfway carries it out to its end.
  */
 import { z } from 'zod';
+import { jsonOf } from '../../model/json-text.js';
 import { VIEW, VIEW_VERSION } from '../../sources/etcd/layout.js';
 import type { ViewChanges } from '../topology/host-view.js';
 import type { Changes, Json } from './store.js';
@@ -60,14 +61,6 @@ export function readPart(text: string): readonly Write[] {
   const part = PART.safeParse(jsonOf(text));
   if (!part.success) throw new Error('parts: not as they were written');
   return part.data.map(([key, value]) => [key, value ?? undefined]);
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return undefined;
-  }
 }
 
 /** Holds of which version what is below {@link VIEW} is; of another one it is written anew. */

@@ -1,7 +1,7 @@
 /** A source for an agent in the API's own process: the state, and each change as it is made. */
 import { EMPTY_TOPOLOGY, type Topology } from '../../model/index.js';
 import { TopologyFeed } from '../../sources/feed/feed.js';
-import { BACKOFF, unreadable, type Source, type SourceEvent } from '../../sources/source.js';
+import { BACKOFF, stale, type Source, type SourceEvent } from '../../sources/source.js';
 import type { AppliedChange, Database } from '../database.js';
 import type { HostReport } from '../../sources/host-report.js';
 import type { Hosts } from './hosts.js';
@@ -74,7 +74,7 @@ export class DatabaseSource implements Source {
 
   #stale(reason: string): void {
     try {
-      this.#listener?.({ kind: 'stale', problems: [unreadable(this.name, reason)] });
+      this.#listener?.(stale(this.name, reason));
     } catch {
       // It is told everything anew in any case.
     }

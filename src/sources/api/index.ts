@@ -6,7 +6,7 @@ import { EMPTY_TOPOLOGY, type Topology } from '../../model/index.js';
 import { parseFeedLine, TopologyFeed } from '../feed/feed.js';
 import { Follow, Postponed } from '../follow.js';
 import type { HostReport } from '../host-report.js';
-import { unreadable, type Source, type SourceEvent } from '../source.js';
+import { stale, type Source, type SourceEvent } from '../source.js';
 
 /** For a report to be taken; in milliseconds. */
 const REPORT = 5000;
@@ -23,7 +23,7 @@ export class ApiSource implements Source {
   readonly #follow = new Follow(
     async (signal) => this.#read(signal),
     (reason) => {
-      this.#listener?.({ kind: 'stale', problems: [unreadable(this.name, reason)] });
+      this.#listener?.(stale(this.name, reason));
     },
   );
 

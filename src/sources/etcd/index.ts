@@ -15,7 +15,7 @@ import { HostView } from '../feed/host-view.js';
 import type { Scope } from '../feed/scopes.js';
 import { Follow } from '../follow.js';
 import type { HostReport } from '../host-report.js';
-import { unreadable, type Source, type SourceEvent } from '../source.js';
+import { stale, type Source, type SourceEvent } from '../source.js';
 import { writeReport } from './reports.js';
 import { ASKED, readViewHead, VIEW, type ViewHead } from './layout.js';
 
@@ -94,7 +94,7 @@ export class EtcdSource implements Source {
       }
     },
     (reason) => {
-      this.#listener?.({ kind: 'stale', problems: [unreadable(this.name, reason)] });
+      this.#listener?.(stale(this.name, reason));
     },
   );
 

@@ -19,6 +19,7 @@
  * {@link VIEW_VERSION}: then a reader of before keeps what it has, and says who is to be upgraded.
  */
 import { z } from 'zod';
+import { jsonOf } from '../../model/json-text.js';
 import { newer } from '../feed/feed.js';
 
 /** Of what is below {@link VIEW}; raised together with the store's schema, so that no API of before goes on writing. */
@@ -59,12 +60,4 @@ export function readViewHead(text: string): ViewHead {
   const { view = 1 } = head.data;
   if (view > VIEW_VERSION) throw new Error(newer('the store', view, VIEW_VERSION));
   return { revision: head.data.revision, next: head.data.next?.by };
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return undefined;
-  }
 }

@@ -11,6 +11,7 @@
  * | `address-groups/ID/` | `group`, `address/PREFIX` |
  */
 import { z } from 'zod';
+import { jsonOf } from '../../model/json-text.js';
 
 /** Ends with a slash: no scope begins as another one. `asked/` is etcd's alone (etcd/layout.ts). */
 export type Scope = `${'hosts' | 'networks' | 'groups' | 'members' | 'address-groups'}/${string}/` | 'asked/';
@@ -30,12 +31,4 @@ export function readObject(key: string, text: string): Readonly<Record<string, u
   const object = OBJECT.safeParse(jsonOf(text));
   if (!object.success) throw new Error(`${key}: not as it was written`);
   return object.data;
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return undefined;
-  }
 }

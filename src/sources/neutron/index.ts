@@ -12,7 +12,7 @@ import { Neutron } from '../../openstack/neutron.js';
 import { EMPTY_TOPOLOGY, type Problem, type Topology } from '../../model/index.js';
 import { TopologyFeed, type FeedEvent } from '../feed/feed.js';
 import { Follow, Postponed } from '../follow.js';
-import { unreadable, type Source, type SourceEvent } from '../source.js';
+import { stale, type Source, type SourceEvent } from '../source.js';
 import { isClean, nothingDirty, type Hint, type HintGiver } from './hints.js';
 import { Reader } from './reader.js';
 import { NeutronView } from './view.js';
@@ -59,7 +59,7 @@ export class NeutronSource implements Source {
   readonly #follow = new Follow(
     async (signal) => this.#session(signal),
     (reason) => {
-      this.#listener?.({ kind: 'stale', problems: [unreadable(this.name, reason)] });
+      this.#listener?.(stale(this.name, reason));
     },
     // Each question has a limit of its own, and between them silence is usual.
     null,

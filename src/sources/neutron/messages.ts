@@ -8,6 +8,7 @@
  * What is not understood says nothing: it was not for us.
  */
 import { z } from 'zod';
+import { jsonOf } from '../../model/json-text.js';
 import type { Hint } from './hints.js';
 
 const ENVELOPE = z.object({ 'oslo.message': z.string() });
@@ -115,12 +116,4 @@ function hintsOfNotification({ event_type: type, payload }: z.infer<typeof NOTIF
     ? (several as readonly unknown[])
     : [payload[kind] ?? (id === undefined ? undefined : { id })];
   return objects.flatMap((object) => hintOf(kind, object, verb === 'delete'));
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return undefined;
-  }
 }
