@@ -142,23 +142,29 @@ it.each<Datapath>(['routed', 'bridge', 'bridge-netfilter'])(
     ] as const) {
       for (const state of states) {
         for (const direction of ['original', 'reply'] as const) {
+          const datagram = (from: string, to: string, sourcePort: number, destinationPort: number): Frame => ({
+            sourceMac: from === source ? 'fa:16:3e:00:00:01' : 'fa:16:3e:00:00:02',
+            vlanTags: [],
+            snap: false,
+            payload: {
+              kind: 'ip',
+              source: addressOf(from),
+              destination: addressOf(to),
+              transport: { kind: 'ports', protocol: 17, sourcePort, destinationPort },
+            },
+          });
           const sent = (sourcePort: number, destinationPort: number): string => {
-            const frame: Frame = {
-              sourceMac: 'fa:16:3e:00:00:01',
-              vlanTags: [],
-              snap: false,
-              payload: {
-                kind: 'ip',
-                source: addressOf(source),
-                destination: addressOf(destination),
-                transport: { kind: 'ports', protocol: 17, sourcePort, destinationPort },
-              },
-            };
+            const frame = datagram(source, destination, sourcePort, destinationPort);
             return `${state} ${direction} ${runEgress(ruleset, 'tap1', frame, state, { direction, options }).verdict}`;
           };
           expect(sent(server, client)).toBe(`${state} ${direction} drop`);
           // What is no answer of a server passes by the rule, or as part of its flow.
           if (state === 'new' || state === 'related') expect(sent(server + 1, client + 2)).toContain('accept');
+          // What a client asks is judged as any other packet: no rule lets it in, a flow that was announced does.
+          const asked = datagram(destination, source, client, server);
+          const { verdict } = runIngress(ruleset, 'tap1', asked, state, { direction, options });
+          if (state === 'new') expect([direction, verdict]).toEqual([direction, 'drop']);
+          if (state === 'related') expect([direction, verdict]).toEqual([direction, 'accept']);
         }
       }
     }
