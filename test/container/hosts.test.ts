@@ -198,7 +198,8 @@ describe('two hosts', { timeout: 0 }, () => {
   });
 
   it('killed, the agent comes again by itself, and the rules stay', async () => {
-    const digest = `nft --stateless list table inet portcullis | sha256sum`;
+    // Without what packets write.
+    const digest = `nft --stateless list table inet portcullis | sed '/set dropped_/,/^\t}/d' | sha256sum`;
     const rules = await onEach(digest);
     await onEach('systemctl kill --kill-who=all -s KILL portcullis-agent');
     expect(await onEach(digest)).toEqual(rules);

@@ -351,12 +351,12 @@ describe('what somebody adds to our tables is taken back at once, while nothing 
     await agent.run({ env: nft.env });
     await agent.until(({ settled }) => settled);
     expect(await reached()).toEqual(ENFORCED);
-    const before = await lab.must('nft', ['-s', 'list', 'table', 'inet', 'portcullis']);
+    const before = await lab.listing('list', 'table', 'inet', 'portcullis');
     nft.on();
     await lab.load(commands);
     await eventually(() => said('was taken back') > 0);
     expect(await reached()).toEqual(ENFORCED);
-    expect(await lab.must('nft', ['-s', 'list', 'table', 'inet', 'portcullis'])).toBe(before);
+    expect(await lab.listing('list', 'table', 'inet', 'portcullis')).toBe(before);
     nft.off();
     await agent.until(({ settled }) => settled);
     expect(await differs()).toBe(false);

@@ -55,7 +55,7 @@ function waiting(): readonly number[] {
 }
 
 async function rules(): Promise<string> {
-  return (await lab.exec('nft', ['-s', 'list', 'ruleset'])).stdout;
+  return lab.listing('list', 'ruleset');
 }
 
 async function compile(

@@ -73,6 +73,14 @@ const SHOWN_SHOTS = 5;
 /** Labs of this process so far: a file may have two at once. */
 let labs = 0;
 
+/** A listing without the elements of dynamic sets: rules add those. */
+export function withoutPackets(listing: string): string {
+  return listing.replaceAll(
+    /(\n\t\tflags [^\n]*\bdynamic\b[^\n]*(?:\n\t\t(?!elements)[^\n]*)*)\n\t\telements = \{[^}]*\}/g,
+    '$1',
+  );
+}
+
 const ROUTED_PROBE = `
 table inet pctest_probe {
 	set in4 { typeof ip id; flags dynamic; size 65535; }
@@ -200,6 +208,14 @@ export class Lab {
     const { exitCode, stdout, stderr } = await this.exec(program, args, input);
     if (exitCode === 0) return stdout;
     throw new Error(`${program} ${args.join(' ')}: exit code ${exitCode.toString()}: ${stderr.slice(0, 2000)}`);
+  }
+
+  /**
+   * What `nft OPTION… list …` prints, without what packets alone write: an end of a link sends some of its own accord, when it likes.
+   * @param args nft's options and its command
+   */
+  async listing(...args: readonly string[]): Promise<string> {
+    return withoutPackets(await this.must('nft', ['--stateless', ...args]));
   }
 
   /** Loads nft text; fails when the kernel refuses it. */
