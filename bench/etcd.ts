@@ -20,7 +20,7 @@ import { EMPTY_TOPOLOGY } from '../src/model/index.js';
 import { EtcdSource } from '../src/sources/etcd/index.js';
 import { writeReport } from '../src/sources/etcd/reports.js';
 import { CutProxy } from '../test/support/cut-proxy.js';
-import { Etcd } from '../test/client/lab/etcd.js';
+import { Etcd, etcdPrograms } from '../test/client/lab/etcd.js';
 import { eventually, progressing } from '../test/support/waiting.js';
 import { median } from './document.js';
 import { askMembers, increase } from './scale/members.js';
@@ -353,6 +353,7 @@ async function inside(): Promise<void> {
 if (process.argv[2] === 'inside') await inside();
 else if (process.getuid?.() !== 0) process.stdout.write('etcd: not run: it needs root, for a network namespace\n');
 else {
+  etcdPrograms();
   const args = ['-n', process.execPath, fileURLToPath(import.meta.url), 'inside', ...process.argv.slice(2)];
   process.exit(spawnSync('unshare', args, { stdio: 'inherit' }).status ?? 1);
 }

@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto';
 import {
   copyFileSync,
   cpSync,
+  createReadStream,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -20,7 +21,10 @@ import {
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { performance } from 'node:perf_hooks';
+import { createInterface } from 'node:readline';
+import { pipeline } from 'node:stream/promises';
 import { setTimeout } from 'node:timers/promises';
+import { note } from './test/progress.mjs';
 
 /**
  * In the base image, beside what debootstrap's smallest variant has: for the image itself, to be a host with systemd, and what
@@ -65,14 +69,32 @@ function removeLeftovers() {
   for (const [name, pid] of readNamespaces().matchAll(/^pcdocker-(\d+)\b/gm)) {
     if (!existsSync(`/proc/${pid}`)) removeEngine(name, engineFolder(pid));
   }
+  for (const name of readdirSync(tmpdir())) {
+    const [, pid] = /^portcullis-base-(\d+)-/.exec(name) ?? [];
+    if (pid !== undefined && !existsSync(`/proc/${pid}`)) removeTree(join(tmpdir(), name));
+  }
+}
+
+/** Removes a folder and what is mounted on it or below. Never fails. */
+function removeTree(folder) {
+  const mounts = readFileSync('/proc/self/mounts', 'utf8')
+    .split('\n')
+    .map((line) => line.split(' ')[1])
+    .filter((at) => at === folder || at?.startsWith(`${folder}/`));
+  for (const at of mounts.reverse()) spawnSync('umount', ['-l', at], { stdio: 'ignore' });
+  try {
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  } catch (error) {
+    process.stderr.write(`container: ${folder} stays: ${error.message}\n`);
+  }
 }
 
 function readNamespaces() {
   return spawnSync('ip', ['netns', 'list'], { encoding: 'utf8' }).stdout ?? '';
 }
 
-/** What the engine may keep in memory, and what must be available for that; in KiB. */
-const ENGINE_KIB = 2 * 1024 * 1024;
+/** What a folder may keep in memory, and what must be available for that; in KiB. */
+const TREE_KIB = 2 * 1024 * 1024;
 const ROOM_KIB = 6 * 1024 * 1024;
 
 const engineFolder = (pid) => join(tmpdir(), `portcullis-docker-${pid}`);
@@ -89,17 +111,8 @@ function removeEngine(namespace, folder) {
       // It has ended.
     }
   }
-  const mounts = readFileSync('/proc/self/mounts', 'utf8')
-    .split('\n')
-    .map((line) => line.split(' ')[1])
-    .filter((at) => at === folder || at?.startsWith(`${folder}/`));
-  for (const at of mounts.reverse()) spawnSync('umount', ['-l', at], { stdio: 'ignore' });
   spawnSync('ip', ['netns', 'delete', namespace], { stdio: 'ignore' });
-  try {
-    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
-  } catch (error) {
-    process.stderr.write(`container: ${folder} stays: ${error.message}\n`);
-  }
+  removeTree(folder);
 }
 
 /** The processes and all below them. */
@@ -123,13 +136,15 @@ function descendantsOf(pids) {
   return found;
 }
 
-/** What the engine keeps is half a gigabyte in 18 000 files: on a busy disk it takes minutes to remove them. Where there is room, in memory. */
+/**
+ * What is written here is half a gigabyte in 18 000 files, each of them flushed, and soon removed: on a busy disk that takes minutes.
+ * Where there is room, in memory.
+ */
 function keepInMemory(folder) {
   const [, available = '0'] = /^MemAvailable:\s+(\d+) kB$/m.exec(readFileSync('/proc/meminfo', 'utf8')) ?? [];
   if (Number(available) < ROOM_KIB) return;
-  spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${ENGINE_KIB}k,mode=0700`, 'portcullis-docker', folder], {
-    stdio: 'ignore',
-  });
+  const options = ['-t', 'tmpfs', '-o', `size=${TREE_KIB}k,mode=0700`, 'portcullis-test', folder];
+  spawnSync('mount', options, { stdio: 'ignore' });
 }
 
 /** @returns {Promise<{ env: Record<string, string>, stop: () => Promise<void> }>} */
@@ -189,56 +204,85 @@ function digest(...parts) {
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 16);
 }
 
+/**
+ * Runs a program, of which every line is progress: what takes minutes in silence is taken for stuck.
+ * @returns {Promise<{ why: string | undefined, last: readonly string[] }>} how it failed, if it did; its last lines
+ */
+async function run(program, args, { input, ...options } = {}) {
+  const child = spawn(program, args, { ...options, stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'] });
+  const last = [];
+  const take = async (stream) => {
+    for await (const line of createInterface({ input: stream, crlfDelay: Infinity })) {
+      note(`${program}: ${line}`);
+      last.push(line);
+      if (last.length > 5) last.shift();
+    }
+  };
+  const ended = new Promise((resolve) => {
+    child.once('error', ({ message }) => resolve(message));
+    child.once('exit', (code, signal) => resolve(code === 0 ? undefined : `ended with ${code ?? signal}`));
+  });
+  // That it takes no more says its exit code.
+  const given = input === undefined ? undefined : pipeline(input, child.stdin).catch(() => undefined);
+  const [why] = await Promise.all([ended, take(child.stdout), take(child.stderr), given]);
+  return { why, last };
+}
+
+async function must(program, args, options) {
+  const { why, last } = await run(program, args, options);
+  if (why !== undefined) throw new Error(`${program} ${args.join(' ')}: ${why}: ${last.join('; ')}`);
+}
+
 /** An archive in the cache, made if it is not there; others of its kind are of another time, and go. */
-function cached(cache, kind, key, make) {
+async function cached(cache, kind, key, make) {
   const archive = join(cache, `${kind}-${key}.tar`);
   if (existsSync(archive)) return archive;
-  const folder = mkdtempSync(join(tmpdir(), 'portcullis-base-'));
+  const folder = mkdtempSync(join(tmpdir(), `portcullis-base-${process.pid}-`));
+  keepInMemory(folder);
   try {
     const tree = join(folder, 'tree');
     mkdirSync(tree);
-    make(tree, folder);
+    await make(tree, folder);
     mkdirSync(cache, { recursive: true });
     for (const name of readdirSync(cache)) if (name.startsWith(`${kind}-`)) rmSync(join(cache, name), { force: true });
     const fresh = `${archive}.${process.pid}`;
-    execFileSync('tar', ['-C', tree, '-cf', fresh, '.']);
+    await must('tar', ['-C', tree, '-cvf', fresh, '.']);
     renameSync(fresh, archive);
     return archive;
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    removeTree(folder);
   }
 }
 
 /** Some hundred downloads: when one fails, all of it is tried again. */
-function debootstrap(args, tree) {
+async function debootstrap(args, tree) {
   for (let left = 2; ; left--) {
     rmSync(tree, { recursive: true, force: true });
-    const { status, signal, stdout, stderr, error } = spawnSync('debootstrap', [...args, tree], { encoding: 'utf8' });
-    if (status === 0) return;
-    const said = `${stdout ?? ''}\n${stderr ?? ''}`.trim().split('\n').slice(-5).join('; ');
-    const why = `debootstrap: ${error?.message ?? `ended with ${status ?? signal}`}: ${said}`;
-    if (left === 0 || error !== undefined) throw new Error(why);
-    process.stdout.write(`container: ${why}: once more\n`);
+    const { why, last } = await run('debootstrap', [...args, tree]);
+    if (why === undefined) return;
+    const told = `debootstrap: ${why}: ${last.join('; ')}`;
+    if (left === 0) throw new Error(told);
+    process.stdout.write(`container: ${told}: once more\n`);
   }
 }
 
 /** The Debian of this machine's release, with our packages. */
 function makeDebian(cache) {
-  return cached(cache, 'debian', digest(PACKAGES, UNREAD, debianRelease(), process.arch), (tree) => {
+  return cached(cache, 'debian', digest(PACKAGES, UNREAD, debianRelease(), process.arch), async (tree) => {
     process.stdout.write('container: making a Debian for the base image\n');
     const include = `--include=${PACKAGES.join(',')}`;
-    debootstrap(['--variant=minbase', include, debianRelease()], tree);
+    await debootstrap(['--variant=minbase', include, debianRelease()], tree);
     for (const path of UNREAD) rmSync(join(tree, path), { recursive: true, force: true });
   });
 }
 
 /** A Debian with Node and npm of this machine, and npm's cache of what the lock file names: builds need no network. */
-function makeBase(root, cache) {
-  const debian = makeDebian(cache);
+async function makeBase(root, cache) {
+  const debian = await makeDebian(cache);
   const lock = readFileSync(join(root, 'package-lock.json'), 'utf8');
-  return cached(cache, 'base', digest(basename(debian), process.version, lock), (tree, folder) => {
+  return cached(cache, 'base', digest(basename(debian), process.version, lock), async (tree, folder) => {
     process.stdout.write('container: putting Node and the packages into the base image\n');
-    execFileSync('tar', ['-C', tree, '-xf', debian]);
+    await must('tar', ['-C', tree, '-xvf', debian]);
     copyFileSync(realpathSync(process.execPath), join(tree, 'usr', 'bin', 'node'));
     const npm = dirname(dirname(realpathSync(execFileSync('which', ['npm'], { encoding: 'utf8' }).trim())));
     cpSync(npm, join(tree, 'usr', 'lib', 'node_modules', 'npm'), { recursive: true });
@@ -248,7 +292,7 @@ function makeBase(root, cache) {
     for (const name of ['package.json', 'package-lock.json', '.npmrc'])
       copyFileSync(join(root, name), join(packages, name));
     const npmCache = join(tree, 'root', '.npm');
-    execFileSync('npm', ['ci', '--ignore-scripts', '--cache', npmCache], { cwd: packages, stdio: 'ignore' });
+    await must('npm', ['ci', '--ignore-scripts', '--loglevel=http', '--cache', npmCache], { cwd: packages });
   });
 }
 
@@ -258,11 +302,12 @@ function makeBase(root, cache) {
  * @param options.cache folder where the base image is kept from run to run
  */
 export async function withEngine({ root, cache }, use) {
-  const archive = makeBase(root, cache);
+  const archive = await makeBase(root, cache);
   const engine = await startEngine();
   try {
     const env = { ...process.env, ...engine.env };
-    execFileSync('docker', ['import', archive, BASE], { stdio: 'ignore', env });
+    const input = createReadStream(archive).on('data', () => note('docker import'));
+    await must('docker', ['import', '-', BASE], { env, input });
     return await use({
       ...engine.env,
       // The engine is ended with the tests: nothing needs a watcher that removes what they left.

@@ -28,11 +28,16 @@ interface Member {
   process: ChildProcess | undefined;
 }
 
+/** The folder of etcd's programs. They are fetched when they are not there yet: before a network is left that they come by. */
+export function etcdPrograms(): string {
+  return execFileSync(process.execPath, ['scripts/etcd.mjs', CACHE], { encoding: 'utf8' }).trim();
+}
+
 export class Etcd {
   readonly #folder = mkdtempSync(join(tmpdir(), 'portcullis-etcd-'));
   readonly #members: readonly Member[];
   readonly #forget: () => void;
-  readonly #programs = execFileSync(process.execPath, ['scripts/etcd.mjs', CACHE], { encoding: 'utf8' }).trim();
+  readonly #programs = etcdPrograms();
   #output = '';
   #user: readonly string[] = [];
 
