@@ -44,53 +44,34 @@ export class Network {
    */
   plug(port: Pick<Port, 'id' | 'device' | 'fixedIps'> & { readonly mac: string }): string {
     const guest = this.#addNamespace(port.id.slice(0, 8));
-    const { device } = port;
-    this.#inHost(
-      'ip',
-      'link',
-      'add',
-      device,
-      'address',
-      HOST_MAC,
-      'type',
-      'veth',
-      'peer',
-      'name',
-      'eth0',
-      'address',
-      port.mac,
-      'netns',
-      guest,
+    const { device, fixedIps } = port;
+    this.#ipInHost([
+      `link add ${device} address ${HOST_MAC} type veth peer name eth0 address ${port.mac} netns ${guest}`,
+      `address add ${GATEWAY.IPv4}/32 dev ${device}`,
+      `link set ${device} up`,
+    ]);
+    runIp(guest, [
+      'link set lo up',
+      'link set eth0 up',
+      ...fixedIps.flatMap(({ family, text }) => [
+        `address add ${text} dev eth0${family === 'IPv6' ? ' nodad' : ''}`,
+        `neighbour replace ${GATEWAY[family]} lladdr ${HOST_MAC} dev eth0`,
+        `route add default via ${GATEWAY[family]} dev eth0${family === 'IPv4' ? ' onlink' : ''}`,
+      ]),
+    ]);
+    this.#ipInHost(
+      fixedIps.flatMap(({ text }) => [
+        `route add ${text} dev ${device}`,
+        `neighbour replace ${text} lladdr ${port.mac} dev ${device}`,
+      ]),
     );
-    this.#inHost('ip', 'address', 'add', `${GATEWAY.IPv4}/32`, 'dev', device);
-    this.#inHost('ip', 'link', 'set', device, 'up');
-    run('ip', ['-n', guest, 'link', 'set', 'lo', 'up']);
-    run('ip', ['-n', guest, 'link', 'set', 'eth0', 'up']);
-    for (const { family, text } of port.fixedIps) {
-      run('ip', ['-n', guest, 'address', 'add', text, 'dev', 'eth0', ...(family === 'IPv6' ? ['nodad'] : [])]);
-      run('ip', ['-n', guest, 'neighbour', 'replace', GATEWAY[family], 'lladdr', HOST_MAC, 'dev', 'eth0']);
-      run('ip', [
-        '-n',
-        guest,
-        'route',
-        'add',
-        'default',
-        'via',
-        GATEWAY[family],
-        'dev',
-        'eth0',
-        ...(family === 'IPv4' ? ['onlink'] : []),
-      ]);
-      this.#inHost('ip', 'route', 'add', text, 'dev', device);
-      this.#inHost('ip', 'neighbour', 'replace', text, 'lladdr', port.mac, 'dev', device);
-    }
     return guest;
   }
 
   /** Takes a guest and its device away. */
   unplug(port: Pick<Port, 'id' | 'device'>): void {
     const name = `${this.#name}-${port.id.slice(0, 8)}`;
-    this.#inHost('ip', 'link', 'delete', port.device);
+    this.#ipInHost([`link delete ${port.device}`]);
     removeNamespace(name);
     this.#namespaces.splice(this.#namespaces.indexOf(name), 1);
   }
@@ -110,12 +91,24 @@ export class Network {
     if (this.where === 'here') run(program, args);
     else run('ip', ['netns', 'exec', this.host, program, ...args]);
   }
+
+  #ipInHost(commands: readonly string[]): void {
+    runIp(this.where === 'here' ? undefined : this.host, commands);
+  }
 }
 
-export function run(program: string, args: readonly string[]): string {
-  const result = spawnSync(program, args, { encoding: 'utf8' });
+/** Commands of ip(8), in order; undefined is the namespace that we are in. */
+function runIp(namespace: string | undefined, commands: readonly string[]): void {
+  const where = namespace === undefined ? [] : ['-n', namespace];
+  run('ip', [...where, '-batch', '-'], commands.join('\n'));
+}
+
+export function run(program: string, args: readonly string[], input = ''): string {
+  const result = spawnSync(program, args, { encoding: 'utf8', input });
   if (result.status === 0) return result.stdout;
-  throw new Error(`${program} ${args.join(' ')}: ${result.stderr.trim() || (result.error?.message ?? 'failed')}`);
+  throw new Error(
+    `${program} ${args.join(' ')} ${input}: ${result.stderr.trim() || (result.error?.message ?? 'failed')}`,
+  );
 }
 
 function removeNamespace(name: string): void {

@@ -22,6 +22,7 @@ import {
 import { atExit } from '../../support/at-exit.js';
 import { eventually } from '../../support/waiting.js';
 import { addWitness, step } from '../../support/progress.js';
+import { Commands, type Ended } from './commands.js';
 import { environment, type LabBackend } from './flavour.js';
 import { frameHex, frameHexes, type WireFrame } from './frame-bytes.js';
 
@@ -132,6 +133,7 @@ table bridge pctest_probe {
 export class Lab {
   readonly host: string;
   readonly #guests: string;
+  #commands: Commands | undefined;
   #wire: ChildProcessByStdio<Writable, Readable, null> | undefined;
   #lines: Interface | undefined;
   readonly #macs = new Map<string, string>();
@@ -188,19 +190,12 @@ export class Lab {
    * Runs a program in the host's namespace, whatever it says: for a caller that looks at the exit code.
    * {@link must} is for all others.
    */
-  async exec(
-    program: string,
-    args: readonly string[],
-    input = '',
-  ): Promise<{ exitCode: number; stdout: string; stderr: string }> {
-    const env = environment(this.backend);
+  async exec(program: string, args: readonly string[], input = ''): Promise<Ended> {
     step(`${program} ${args.join(' ').slice(0, 100)}`);
-    const running = execa('ip', ['netns', 'exec', this.host, program, ...args], { input, env, reject: false });
-    running.stderr.on('data', () => {
+    this.#commands ??= new Commands(this.host);
+    return this.#commands.run([program, ...args], input, environment(this.backend), () => {
       step(`${program} says something`);
     });
-    const result = await running;
-    return { exitCode: result.exitCode ?? -1, stdout: result.stdout, stderr: result.stderr };
   }
 
   /** The same, of a program that has to do what it is told: a set-up that silently did nothing would prove nothing. */
@@ -284,10 +279,12 @@ export class Lab {
 
   /** Routes a port's addresses to its device; to be called again when the device was down. */
   async route({ device, addresses }: LabPort): Promise<void> {
-    for (const address of addresses) {
-      await this.#ip('route', 'replace', address, 'dev', device);
-      await this.#ip('neighbour', 'replace', address, 'lladdr', '02:00:00:00:02:01', 'dev', device, 'nud', 'permanent');
-    }
+    await this.#ip(
+      addresses.flatMap((address) => [
+        `route replace ${address} dev ${device}`,
+        `neighbour replace ${address} lladdr 02:00:00:00:02:01 dev ${device} nud permanent`,
+      ]),
+    );
   }
 
   async forgetFlows(): Promise<void> {
@@ -435,58 +432,54 @@ export class Lab {
       'net.ipv6.conf.default.accept_dad=0',
       'net.ipv6.conf.default.router_solicitations=0',
     ];
-    for (const setting of sysctls) await this.must('sysctl', ['-qw', setting]);
+    await this.must('sysctl', ['-qw', ...sysctls]);
     await execa('ip', ['netns', 'exec', this.#guests, 'sysctl', '-qw', 'net.ipv6.conf.default.disable_ipv6=1']);
     for (const [index, device] of devices.entries()) {
-      const mac = `02:00:00:00:01:${index.toString(16).padStart(2, '0')}`;
-      this.#macs.set(device, mac);
-      await this.#ip(
-        'link',
-        'add',
-        device,
-        'address',
-        mac,
-        'type',
-        'veth',
-        'peer',
-        'name',
-        farEnd(device),
-        'netns',
-        this.#guests,
-      );
-      await this.#ip('link', 'set', device, 'up');
-      await execa('ip', ['-n', this.#guests, 'link', 'set', farEnd(device), 'arp', 'off', 'up']);
+      this.#macs.set(device, `02:00:00:00:01:${index.toString(16).padStart(2, '0')}`);
     }
+    await this.#ip(
+      devices.flatMap((device) => {
+        const far = `peer name ${farEnd(device)} netns ${this.#guests}`;
+        return [`link add ${device} address ${this.#macs.get(device) ?? ''} type veth ${far}`, `link set ${device} up`];
+      }),
+    );
+    const [fence, otherEnd] = FENCE;
+    const ends = [...FENCE, ...devices.map(farEnd)];
+    const guests = [
+      `link add ${fence} type veth peer name ${otherEnd}`,
+      ...ends.map((end) => `link set ${end} arp off up`),
+    ];
+    await this.must('ip', ['-n', this.#guests, '-batch', '-'], script(guests));
     if (this.bridge === undefined) await this.#routeEverything();
     else await this.#plugInto(devices);
     await this.load(this.#probe);
-    const [fence, otherEnd] = FENCE;
-    await execa('ip', ['-n', this.#guests, 'link', 'add', fence, 'type', 'veth', 'peer', 'name', otherEnd]);
-    for (const end of FENCE) await execa('ip', ['-n', this.#guests, 'link', 'set', end, 'arp', 'off', 'up']);
-    await this.#startWire([...FENCE, ...devices.map(farEnd)]);
+    await this.#startWire(ends);
   }
 
   async #routeEverything(): Promise<void> {
-    await this.#ip('address', 'add', '203.0.113.1/24', 'dev', UPLINK);
-    await this.#ip('address', 'add', '2001:db8:ffff::1/64', 'dev', UPLINK, 'nodad');
-    for (const gateway of ['203.0.113.254', '2001:db8:ffff::fe']) {
-      await this.#ip('neighbour', 'add', gateway, 'lladdr', '02:00:00:00:02:00', 'dev', UPLINK, 'nud', 'permanent');
-      await this.#ip('route', 'add', 'default', 'via', gateway, 'dev', UPLINK);
-    }
+    const gateways = ['203.0.113.254', '2001:db8:ffff::fe'].flatMap((gateway) => [
+      `neighbour add ${gateway} lladdr 02:00:00:00:02:00 dev ${UPLINK} nud permanent`,
+      `route add default via ${gateway} dev ${UPLINK}`,
+    ]);
+    await this.#ip([
+      `address add 203.0.113.1/24 dev ${UPLINK}`,
+      `address add 2001:db8:ffff::1/64 dev ${UPLINK} nodad`,
+      ...gateways,
+    ]);
     for (const port of this.ports) await this.route(port);
   }
 
   /** Who is where is told to the bridge for good, so that a frame goes where it should whatever an unfiltered port claims. */
   async #plugInto(devices: readonly string[]): Promise<void> {
-    for (const bridge of new Set(devices.map((device) => this.#bridgeOf(device) ?? ''))) {
-      await this.#ip('link', 'add', bridge, 'type', 'bridge', 'mcast_snooping', '0');
-      await this.#ip('link', 'set', bridge, 'up');
-    }
-    for (const device of devices) await this.#ip('link', 'set', device, 'master', this.#bridgeOf(device) ?? '');
-    for (const { device, mac } of [...this.ports, { device: UPLINK, mac: OUTSIDE_MAC }]) {
-      if (mac === undefined) continue;
-      await execa('bridge', ['-n', this.host, 'fdb', 'replace', mac, 'dev', device, 'master', 'static', 'sticky']);
-    }
+    const bridges = [...new Set(devices.map((device) => this.#bridgeOf(device) ?? ''))];
+    await this.#ip([
+      ...bridges.flatMap((bridge) => [`link add ${bridge} type bridge mcast_snooping 0`, `link set ${bridge} up`]),
+      ...devices.map((device) => `link set ${device} master ${this.#bridgeOf(device) ?? ''}`),
+    ]);
+    const stations = [...this.ports, { device: UPLINK, mac: OUTSIDE_MAC }].flatMap(({ device, mac }) =>
+      mac === undefined ? [] : [`fdb replace ${mac} dev ${device} master static sticky`],
+    );
+    await this.must('bridge', ['-batch', '-'], script(stations));
   }
 
   async #startWire(ends: readonly string[]): Promise<void> {
@@ -503,14 +496,20 @@ export class Lab {
     });
   }
 
-  async #ip(...args: readonly string[]): Promise<void> {
-    await execa('ip', ['-n', this.host, ...args]);
+  /** Commands of ip(8), in order. */
+  async #ip(commands: readonly string[]): Promise<void> {
+    await this.must('ip', ['-batch', '-'], script(commands));
   }
 
   #remove(): void {
+    this.#commands?.end();
     this.#wire?.kill('SIGKILL');
     for (const name of [this.host, this.#guests]) removeNamespace(name);
   }
+}
+
+function script(commands: readonly string[]): string {
+  return commands.map((command) => `${command}\n`).join('');
 }
 
 /** Name of the guest's end; within 15 characters. */
