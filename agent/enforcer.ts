@@ -524,9 +524,12 @@ export class Enforcer {
       this.#runningSince = this.#pendingSince;
       this.#pendingSince = undefined;
       try {
-        if (reason === undefined) await this.#applyChanges();
-        else if (isMereLook(reason)) await this.#lookAgain(reason);
-        else await this.#applyEverything(reason);
+        if (!(await this.#carryOut(reason))) {
+          // Nothing was loaded: what is in force, and since when something else is wanted, is as before.
+          this.#pendingSince = this.#runningSince ?? this.#pendingSince;
+          this.#runningSince = undefined;
+          continue;
+        }
         this.#backoff = BACKOFF.first;
         this.#failures = 0;
         this.#isEnforced = true;
@@ -541,6 +544,15 @@ export class Enforcer {
         await this.#failed(error instanceof Error ? error : new Error(String(error)));
       }
     }
+  }
+
+  /** @returns false where nothing was loaded, since the kernel refused ports: without them it is to be tried again. */
+  async #carryOut(reason: string | undefined): Promise<boolean> {
+    if (reason === undefined) {
+      await this.#applyChanges();
+      return true;
+    }
+    return isMereLook(reason) ? this.#lookAgain(reason) : this.#applyEverything(reason);
   }
 
   /** Of a program that hangs at the start nothing is known: what is open then is closed meanwhile. */
@@ -585,10 +597,10 @@ export class Enforcer {
   }
 
   /** Changes of the policy come first: they are no drift. */
-  async #lookAgain(reason: string): Promise<void> {
+  async #lookAgain(reason: string): Promise<boolean> {
     this.#doubt = undefined;
     if (this.#hasChanges) await this.#applyChanges();
-    await this.#applyEverything(this.#doubtOr(reason));
+    return this.#applyEverything(this.#doubtOr(reason));
   }
 
   /** What came meanwhile says more. */
@@ -596,7 +608,8 @@ export class Enforcer {
     return this.#doubt ?? reason;
   }
 
-  async #applyEverything(reason: string): Promise<void> {
+  /** @returns false where nothing was loaded: see {@link #carryOut}. */
+  async #applyEverything(reason: string): Promise<boolean> {
     // Cleared first: a doubt that comes while we read counts.
     this.#doubt = undefined;
     const wasChanged = this.#hasChanges;
@@ -619,11 +632,12 @@ export class Enforcer {
         if (!(error instanceof KernelError) || error.code !== 'refused') throw error;
         await this.#isolate(error);
         this.#doubt = 'ports that the kernel refuses were closed';
-        return;
+        return false;
       }
       this.#overtaking = [];
       if (this.#isUnconfirmed) await this.#confirm(plan);
       this.#report(plan, 'everything', reason, startedAt, changedAt);
+      return true;
     } catch (error) {
       this.#doubt ??= reason;
       throw error;

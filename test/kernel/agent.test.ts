@@ -428,9 +428,10 @@ describe('faults', () => {
   });
 
   it('one port that the kernel refuses is closed and named; the others change on; it comes back', async () => {
-    const script = `if [ -e ${agent.folder}/healed ]; then exec ${REAL} "$@"; fi
-input=$(cat)
+    // What it takes without the port waits until it is let.
+    const script = `input=$(cat)
 case "$input" in *10.0.0.2*udp*|*"goto profile"*poison*|*sg_poison*) echo "Error: Could not process rule: Invalid argument" >&2; exit 1;; esac
+case "$*" in "-f -") until [ -e ${agent.folder}/go ]; do sleep 0.05; done;; esac
 printf '%s\\n' "$input" | exec ${REAL} "$@"`;
     const groups = (rules: readonly Rule[]): Readonly<Record<string, unknown>> => ({
       ...pairDocument(rules),
@@ -442,6 +443,9 @@ printf '%s\\n' "$input" | exec ${REAL} "$@"`;
     });
     agent.write(groups([allow('udp', 53)]));
     agent.start({ env: { PATH: wrappedNft(script) } });
+    const isRefused = ({ state }: { readonly state: string }): boolean => state === 'refused';
+    expect(await agent.until(({ ports }) => ports.some(isRefused))).toMatchObject({ enforced: false });
+    writeFileSync(join(agent.folder, 'go'), '');
     const status = await agent.until(({ enforced }) => enforced);
     expect(status.ports.map(({ device, state }) => [device, state])).toEqual([
       [CLIENT.device, 'enforced'],
