@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { clearInterval, setInterval } from 'node:timers';
 import { fileURLToPath } from 'node:url';
+import { makeMemoryFolder, removeMemoryFolder } from './test/memory.mjs';
 import { parseOptions, USAGE, UsageError } from './test/options.mjs';
 import { failureBlock, mergedJunit, Results, WHOLE } from './test/results.mjs';
 import { measureSlowness } from './test/slowness.mjs';
@@ -39,8 +40,8 @@ function vitest(tier, { only, rest }, folder) {
   ];
 }
 
-/** Runs one tier; never throws. */
-async function run(tier, options, slowness) {
+/** Runs one tier, whose temporary files are in the folder `memory`, if there is one; never throws. */
+async function run(tier, options, slowness, memory) {
   const folder = mkdtempSync(join(tmpdir(), 'portcullis-test-'));
   const results = new Results(join(folder, 'events'));
   const startedAt = performance.now();
@@ -64,6 +65,7 @@ async function run(tier, options, slowness) {
       cwd: ROOT,
       env: {
         ...process.env,
+        ...(memory === undefined ? {} : { TMPDIR: memory }),
         PORTCULLIS_SEED: options.seed,
         PORTCULLIS_SLOWNESS: String(slowness * tier.slowness),
         PORTCULLIS_EVENTS: results.path,
@@ -92,12 +94,12 @@ async function run(tier, options, slowness) {
 }
 
 /** Runs tiers, one more at a time than there are processors, three at most: each waits now and then, for a disk or for an instant. */
-async function runAll(tiers, options, slowness) {
+async function runAll(tiers, options, slowness, memory) {
   const waiting = [...tiers];
   const done = [];
   const lane = async () => {
     for (let tier = waiting.shift(); tier !== undefined; tier = waiting.shift())
-      done.push(await run(tier, options, slowness));
+      done.push(await run(tier, options, slowness, memory));
   };
   await Promise.all(Array.from({ length: Math.min(3, availableParallelism() + 1) }, lane));
   return done;
@@ -137,7 +139,12 @@ async function main() {
       void endAll().then(() => process.exit(1));
     });
   }
-  const done = await runAll(possible, options, slowness);
+  const memory = makeMemoryFolder();
+  const remove = () => {
+    if (memory !== undefined) removeMemoryFolder(memory);
+  };
+  process.once('exit', remove);
+  const done = await runAll(possible, options, slowness, memory);
 
   mkdirSync(REPORTS, { recursive: true });
   writeFileSync(join(REPORTS, 'junit.xml'), mergedJunit(done.map(({ report }) => report)));
