@@ -4,6 +4,7 @@ export { Agent, type AgentSettings } from './agent.js';
 export { readCounters, type Counters, type PortDrops, type RuleCounter } from './kernel/counters.js';
 export { startConfirmation, type ConfirmOutcome, type PendingConfirmation } from './kernel/confirm.js';
 export { takeOverFlows } from './flows/take-over.js';
+export { countFlowsToCut } from './flows/would-cut.js';
 export { KernelError, type KernelErrorCode } from './kernel/errors.js';
 export { withFormerDevices } from './former.js';
 export { readLoadedDevices } from './kernel/loaded-devices.js';
@@ -14,7 +15,7 @@ export {
   deletionOfLoadedTables,
   loadedFamilies,
   nftVersion,
- 
+  readLoadedInDetail,
   saveLoadedTables,
   wouldApply,
 } from './kernel/nft.js';

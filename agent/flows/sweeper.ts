@@ -11,7 +11,7 @@ import type { FlowBits, HostCompiler, Touched } from '../../compiler/index.js';
 import type { JudgeContext } from '../../compiler/explain/index.js';
 import { covers, isExact, type Prefix } from '../../src/model/index.js';
 import { addressKey, type AddressKey, type Conntrack, type Flow } from '../netlink/conntrack.js';
-import { AdmissionCheck } from './admission.js';
+import { AdmissionCheck, type Admission } from './admission.js';
 
 /** Judged between two looks at the event loop. */
 const AT_ONCE = 2000;
@@ -163,11 +163,10 @@ export class Sweeper {
       const isMarked = (flow.mark & revokedMark) !== 0;
       const admission = check.judge(flow);
       if (flow.mark !== 0 && (flow.mark & any) === 0 && this.#isOfPort(flow, check)) overwritten++;
-      const isOurs = (flow.mark & (bits.originator | bits.responder)) !== 0;
-      const isRefused = admission === 'refused' || (admission === 'elsewhere' && isOurs && wasOurs(flow, scope.gone));
-      if (isRefused && !isMarked) toRevoke.push(flow);
+      const refused = isRefused(flow, admission, bits, scope.gone);
+      if (refused && !isMarked) toRevoke.push(flow);
       if (admission === 'admitted' && isMarked) toRestore.push(flow);
-      if (isRefused || (isMarked && admission !== 'admitted')) marked++;
+      if (refused || (isMarked && admission !== 'admitted')) marked++;
     }
     const revoked = await conntrack.mark(toRevoke, revokedMark, true);
     const restored = await conntrack.mark(toRestore, revokedMark, false);
@@ -209,6 +208,30 @@ export async function seedFlows(
   let seeded = 0;
   for (const [wanted, some] of byBits) seeded += await conntrack.mark(some, wanted, true);
   return seeded;
+}
+
+/** A flow that no end admits; one that a port of this host admitted which is there no more. */
+function isRefused(flow: Flow, admission: Admission, bits: FlowBits, gone: readonly Prefix[]): boolean {
+  const isOurs = (flow.mark & (bits.originator | bits.responder)) !== 0;
+  return admission === 'refused' || (admission === 'elsewhere' && isOurs && wasOurs(flow, gone));
+}
+
+/**
+ * Flows that a look at all of them would cut now. Nothing is marked.
+ * @param gone addresses of ports that go.
+ */
+export async function flowsToCut(
+  {
+    conntrack,
+    compiler,
+    bits,
+    widestPairLength,
+  }: Pick<SweeperOptions, 'conntrack' | 'compiler' | 'bits' | 'widestPairLength'>,
+  gone: readonly Prefix[],
+): Promise<readonly Flow[]> {
+  const flows = await conntrack.flows(filterOf({ ...NOTHING, isAll: true, gone }, compiler));
+  const check = new AdmissionCheck(compiler, bits, widestPairLength);
+  return flows.filter((flow) => (flow.mark & bits.revoked) === 0 && isRefused(flow, check.judge(flow), bits, gone));
 }
 
 function identityOf({ zone, identity }: Flow): string {

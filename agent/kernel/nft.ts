@@ -71,6 +71,16 @@ export async function listWithCounters(): Promise<readonly { readonly family: Ta
   return listings;
 }
 
+/** What one of our tables holds, and its listing as libnftables JSON; undefined where it is not loaded. */
+export async function readLoadedInDetail(
+  family: TableFamily,
+): Promise<{ readonly table: TableState; readonly json: unknown } | undefined> {
+  const table = (await readLoadedTables()).find((loaded) => loaded.family === family);
+  if (table === undefined || table.isOwnedByAnother) return undefined;
+  const text = await runNft(['--json', '--numeric', '--stateless', 'list', 'table', family, TABLE_NAME]);
+  return { table, json: JSON.parse(text) as unknown };
+}
+
 /** Version of the nft program, `1.0.6`. */
 export async function nftVersion(): Promise<string> {
   const text = await runNft(['--version']);

@@ -1,8 +1,10 @@
 /** `portcullis diff`: what would loading change in this kernel? */
+import pico from 'picocolors';
 import type { CommandModule } from 'yargs';
 import { compile } from '../../../compiler/index.js';
 import { EXIT } from '../exit-codes.js';
 import { colours, printLine, say } from '../output.js';
+import { renderPlan } from '../plan/render.js';
 import { renderDifference } from '../render-difference.js';
 import {
   backendOption,
@@ -23,6 +25,8 @@ interface DiffArguments extends BackendArguments, DatapathArguments {
   readonly topology: string;
   readonly host: string;
   readonly 'skip-invalid': boolean;
+  readonly raw: boolean;
+  readonly json: boolean;
 }
 
 export const diffCommand: CommandModule<object, DiffArguments> = {
@@ -36,19 +40,37 @@ export const diffCommand: CommandModule<object, DiffArguments> = {
         ...backendOption,
         ...datapathOption,
         ...skipInvalidOption,
+        raw: { type: 'boolean', default: false, describe: 'what changes in the kernel: sets, chains and rules' },
+        json: { type: 'boolean', default: false, describe: 'both as JSON' },
       })
-      .example('$0 diff -t topology.yaml --host compute-1', 'before compile: - goes, + comes, ~ is rewritten'),
+      .example('$0 diff -t topology.yaml --host compute-1', 'before compile: - goes, + comes, ~ is rewritten')
+      .example('$0 diff -t topology.yaml --host compute-1 --raw', 'the same, in the kernel’s words'),
   handler: async (args) => {
     checkBackend(args);
     const topology = await readTopology(args.topology, args['skip-invalid']);
     const options = compileOptions(args, args.datapath);
     const { isNoDifference, planLoad, readLoadedDevices, withFormerDevices } = await import('../../../agent/index.js');
+    const { planOf } = await import('../plan/read.js');
     const loaded = await readLoadedDevices(args.backend);
     const local = withFormerDevices(topology, portsOfHost(topology, args.host), loaded, options);
     const compiled = compile(local.topology, local.isLocal, options);
     const difference = await planLoad(wantedBy(args.backend, compiled, options));
-    for (const line of renderDifference(difference, colours)) printLine(line);
-    if (isNoDifference(difference)) say('what is loaded is what the topology says');
-    else process.exitCode = EXIT.differs;
+    const isNothing = isNoDifference(difference);
+    // What iptables holds is told in its own words alone.
+    const plan =
+      args.backend === 'iptables' || (args.raw && !args.json)
+        ? undefined
+        : await planOf(difference, { ...local, options, compiled });
+    if (args.json) {
+      const raw = renderDifference(difference, pico.createColors(false));
+      printLine(
+        JSON.stringify({ differs: !isNothing, plan: plan?.lines ?? null, flows_cut: plan?.cut ?? null, raw }, null, 2),
+      );
+    } else {
+      const lines = plan === undefined ? renderDifference(difference, colours) : renderPlan(plan, colours);
+      for (const line of lines) printLine(line);
+      if (isNothing) say('what is loaded is what the topology says');
+    }
+    if (!isNothing) process.exitCode = EXIT.differs;
   },
 };

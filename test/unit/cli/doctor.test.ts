@@ -10,7 +10,7 @@ import { aheadOf, judgeClock } from '../../../src/cli/doctor/clock.js';
 import { judgeDevices } from '../../../src/cli/doctor/devices.js';
 import { judgeRoom } from '../../../src/cli/doctor/disk.js';
 import { judgeFeatures } from '../../../src/cli/doctor/features.js';
-import { ok, worstOf, type Finding } from '../../../src/cli/doctor/finding.js';
+import { failed, ok, warning, worstOf, type Finding } from '../../../src/cli/doctor/finding.js';
 import { judgeFirewalls } from '../../../src/cli/doctor/firewalls.js';
 import { bitsUsed, judgeMarks } from '../../../src/cli/doctor/marks.js';
 import { judgeNft, judgeNode, LEAST_NODE } from '../../../src/cli/doctor/programs.js';
@@ -46,6 +46,8 @@ it('a check that throws, hangs or says nothing cannot be told, and keeps no othe
     ['is well', 'ok', 'well'],
   ]);
   expect(worstOf(findings)).toBe('unknown');
+  expect(worstOf([failed('broken'), ...findings])).toBe('failed');
+  expect(worstOf([warning('odd'), ok('well')])).toBe('warning');
 });
 
 it('Node is as new as package.json says', () => {
