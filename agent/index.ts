@@ -15,7 +15,7 @@ export {
   deletionOfLoadedTables,
   loadedFamilies,
   nftVersion,
-  readLoadedInDetail,
+  listLoaded,
   saveLoadedTables,
   wouldApply,
 } from './kernel/nft.js';

@@ -14,12 +14,16 @@ export async function countFlowsToCut(
   options: CompileOptions,
   gone: readonly Prefix[],
 ): Promise<number> {
-  const compiler = new HostCompiler(isLocal, options);
-  compiler.update(diffTopologies(EMPTY_TOPOLOGY, topology));
+  const makeCompiler = (): HostCompiler => {
+    const compiler = new HostCompiler(isLocal, options);
+    compiler.update(diffTopologies(EMPTY_TOPOLOGY, topology));
+    return compiler;
+  };
+  const how = { bits: flowBits(options), widestPairLength: options.widestPairLength };
+  const ports = [...topology.ports.values()].filter(isLocal);
   const conntrack = new Conntrack();
   try {
-    const { widestPairLength } = options;
-    return (await flowsToCut({ conntrack, compiler, bits: flowBits(options), widestPairLength }, gone)).length;
+    return (await flowsToCut(conntrack, how, ports, gone, makeCompiler)).length;
   } finally {
     conntrack.close();
   }

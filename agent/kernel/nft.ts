@@ -71,14 +71,11 @@ export async function listWithCounters(): Promise<readonly { readonly family: Ta
   return listings;
 }
 
-/** What one of our tables holds, and its listing as libnftables JSON; undefined where it is not loaded. */
-export async function readLoadedInDetail(
-  family: TableFamily,
-): Promise<{ readonly table: TableState; readonly json: unknown } | undefined> {
-  const table = (await readLoadedTables()).find((loaded) => loaded.family === family);
-  if (table === undefined || table.isOwnedByAnother) return undefined;
-  const text = await runNft(['--json', '--numeric', '--stateless', 'list', 'table', family, TABLE_NAME]);
-  return { table, json: JSON.parse(text) as unknown };
+/** The listing of one of our tables as libnftables JSON; undefined where it is not loaded, or another program owns it. */
+export async function listLoaded(family: TableFamily): Promise<unknown> {
+  const table = (await ownTables()).find((loaded) => loaded.family === family);
+  if (table === undefined || (table.flags & NFT_TABLE_F_OWNER) !== 0) return undefined;
+  return JSON.parse(await runNft(['--json', '--numeric', '--stateless', 'list', 'table', family, TABLE_NAME]));
 }
 
 /** Version of the nft program, `1.0.6`. */

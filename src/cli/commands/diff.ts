@@ -1,9 +1,12 @@
 /** `portcullis diff`: what would loading change in this kernel? */
 import pico from 'picocolors';
 import type { CommandModule } from 'yargs';
+import type { Difference } from '../../../agent/index.js';
 import { compile } from '../../../compiler/index.js';
 import { EXIT } from '../exit-codes.js';
 import { colours, printLine, say } from '../output.js';
+import type { Plan } from '../plan/line.js';
+import type { Intent } from '../plan/read.js';
 import { renderPlan } from '../plan/render.js';
 import { renderDifference } from '../render-difference.js';
 import {
@@ -50,17 +53,12 @@ export const diffCommand: CommandModule<object, DiffArguments> = {
     const topology = await readTopology(args.topology, args['skip-invalid']);
     const options = compileOptions(args, args.datapath);
     const { isNoDifference, planLoad, readLoadedDevices, withFormerDevices } = await import('../../../agent/index.js');
-    const { planOf } = await import('../plan/read.js');
     const loaded = await readLoadedDevices(args.backend);
     const local = withFormerDevices(topology, portsOfHost(topology, args.host), loaded, options);
     const compiled = compile(local.topology, local.isLocal, options);
     const difference = await planLoad(wantedBy(args.backend, compiled, options));
     const isNothing = isNoDifference(difference);
-    // What iptables holds is told in its own words alone.
-    const plan =
-      args.backend === 'iptables' || (args.raw && !args.json)
-        ? undefined
-        : await planOf(difference, { ...local, options, compiled });
+    const plan = isNothing ? NO_PLAN : await planFor(args, difference, { ...local, options, compiled });
     if (args.json) {
       const raw = renderDifference(difference, pico.createColors(false));
       printLine(
@@ -74,3 +72,12 @@ export const diffCommand: CommandModule<object, DiffArguments> = {
     if (!isNothing) process.exitCode = EXIT.differs;
   },
 };
+
+const NO_PLAN: Plan = { lines: [], cut: 0 };
+
+/** Undefined where it is told in the kernel's own words alone, as what iptables holds always is. */
+async function planFor(args: DiffArguments, difference: Difference, intent: Intent): Promise<Plan | undefined> {
+  if (args.backend === 'iptables' || (args.raw && !args.json)) return undefined;
+  const { planOf } = await import('../plan/read.js');
+  return planOf(difference, intent);
+}

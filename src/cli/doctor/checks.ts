@@ -1,5 +1,5 @@
 /** The checks: each reads what it needs to know, and asks its judge. */
-import { readFile, stat } from 'node:fs/promises';
+import { access, constants, readFile, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import {
   Conntrack,
@@ -134,19 +134,33 @@ async function lookAtAgent({ agent, socket, version, links, options }: Patient):
 }
 
 async function readRights(patient: Patient): Promise<Parameters<typeof judgeRights>[0]> {
-  const [status, folder, words] = await Promise.all([
+  const socketFolder = dirname(patient.socket);
+  const [status, folder, words, whyUnwritable] = await Promise.all([
     readFile('/proc/self/status', 'utf8'),
     stat(LOCK_FOLDER).catch(() => undefined),
     commandLineOf(patient.agent),
+    whyNotWritable(socketFolder),
   ]);
   return {
     capabilities: capabilitiesIn(status),
     folder: folder === undefined ? undefined : { path: LOCK_FOLDER, owner: folder.uid, mode: folder.mode },
+    unwritable: whyUnwritable === undefined ? undefined : { path: socketFolder, why: whyUnwritable },
     exposed: secretsIn(words).flatMap((path) => {
       const why = whyExposed(path);
       return why === undefined ? [] : [{ path, why }];
     }),
   };
+}
+
+/** Undefined for a folder that is writable; one that is not there is made. */
+async function whyNotWritable(folder: string): Promise<string | undefined> {
+  try {
+    await access(folder, constants.W_OK);
+    return undefined;
+  } catch (error) {
+    const why = error instanceof Error && 'code' in error ? String(error.code) : String(error);
+    return why === 'ENOENT' ? undefined : why;
+  }
 }
 
 function whyExposed(path: string): string | undefined {

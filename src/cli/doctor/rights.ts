@@ -9,6 +9,8 @@ export interface RightsFacts {
   readonly capabilities: bigint;
   /** Where sockets and locks are; undefined where it is made by whoever starts first. */
   readonly folder: { readonly path: string; readonly owner: number; readonly mode: number } | undefined;
+  /** Where the status socket goes, when it cannot be made there: errno of the folder. */
+  readonly unwritable: { readonly path: string; readonly why: string } | undefined;
   /** Files that the agent's options name as secret, with why they are not. */
   readonly exposed: readonly { readonly path: string; readonly why: string }[];
 }
@@ -33,7 +35,7 @@ export function secretsIn(cmdline: string): readonly string[] {
   });
 }
 
-export function judgeRights({ capabilities, folder, exposed }: RightsFacts): readonly Finding[] {
+export function judgeRights({ capabilities, folder, unwritable, exposed }: RightsFacts): readonly Finding[] {
   const findings: Finding[] = [];
   if ((capabilities & NET_ADMIN) === 0n) {
     findings.push(
@@ -50,6 +52,10 @@ export function judgeRights({ capabilities, folder, exposed }: RightsFacts): rea
         `chown root ${folder.path} && chmod 755 ${folder.path}`,
       ),
     );
+  }
+  if (unwritable !== undefined) {
+    const { path, why } = unwritable;
+    findings.push(warning(`no status socket can be made in ${path}: ${why}`, 'another --socket, or make it writable'));
   }
   for (const { path, why } of exposed) findings.push(warning(`${path}: ${why}`, `chmod 600 ${path}`));
   return findings.length > 0

@@ -1,7 +1,7 @@
 /** Makes the plan of a difference: reads what is loaded, and asks which live flows it would cut. */
-import { countFlowsToCut, readLoadedInDetail, type Difference } from '../../../agent/index.js';
-import { isBridged, stateOf, type Compiled, type CompileOptions } from '../../../compiler/index.js';
-import { readRules } from '../../../compiler/listing.js';
+import { countFlowsToCut, listLoaded, type Difference } from '../../../agent/index.js';
+import { isBridged, stateOf, TABLE_NAME, type Compiled, type CompileOptions } from '../../../compiler/index.js';
+import { readListing, readRules } from '../../../compiler/listing.js';
 import { parsePrefix, type Port, type Topology } from '../../model/index.js';
 import type { Plan, PlanLine } from './line.js';
 import { planLines } from './plan.js';
@@ -19,8 +19,9 @@ export interface Intent {
 export async function planOf(difference: Difference, intent: Intent): Promise<Plan> {
   const { topology, isLocal, options, compiled } = intent;
   const family = isBridged(options.datapath) ? 'bridge' : 'inet';
-  const read = await readLoadedInDetail(family);
-  const loaded = read === undefined ? undefined : { table: read.table, rules: readRules(read.json) };
+  const listing = await listLoaded(family);
+  const loaded =
+    listing === undefined ? undefined : { table: readListing(family, TABLE_NAME, listing), rules: readRules(listing) };
   const wanted = compiled.ruleset.tables.find((table) => table.family === family);
   const gone =
     loaded === undefined || wanted === undefined

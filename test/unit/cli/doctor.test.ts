@@ -328,6 +328,7 @@ it('rights: the capability, the folder, and files that the agent’s options nam
   const all = {
     capabilities: capabilitiesIn('Name:\tnode\nCapEff:\t000001ffffffffff\n'),
     folder: undefined,
+    unwritable: undefined,
     exposed: [],
   };
   expect(results(judgeRights(all))).toEqual(['ok']);
@@ -339,6 +340,9 @@ it('rights: the capability, the folder, and files that the agent’s options nam
   expect(results(judgeRights({ ...all, folder: { path: '/r', owner: 1000, mode: 0o40755 } }))).toEqual(['failed']);
   expect(judgeRights({ ...all, exposed: [{ path: '/k', why: 'others may read it' }] })).toMatchObject([
     { result: 'warning', mend: 'chmod 600 /k' },
+  ]);
+  expect(judgeRights({ ...all, unwritable: { path: '/s', why: 'EROFS' } })).toMatchObject([
+    { result: 'warning', reason: 'no status socket can be made in /s: EROFS' },
   ]);
   expect(() => capabilitiesIn('')).toThrow('does not say');
   const words = [

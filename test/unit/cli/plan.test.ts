@@ -216,6 +216,20 @@ it('a group of another name, and what no line explains, which is named as the ke
   ]);
 });
 
+it('groups of one name are told apart, and a name does nothing to a terminal', () => {
+  const named = (name: string, ...rules: readonly Fields[]): Policy =>
+    policyOf({
+      security_groups: [
+        { ...group('web', rules), name },
+        { ...group('database', []), name },
+      ],
+      ports: [port('web-1', 1, ['web-1234-5678'])],
+    });
+  expect(planBetween(named('de\u001b[31mfault'), named('de\u001b[31mfault', ...WEB))).toEqual([
+    '~ group de?[31mfault (web-1234-5678): + rule rule-443 tcp 443 from anywhere (IPv4) (1 port)',
+  ]);
+});
+
 it('many lines of a kind are counted, and the summary says what becomes of live flows', () => {
   const lines: readonly PlanLine[] = [
     ...Array.from(
