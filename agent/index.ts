@@ -4,13 +4,31 @@ export { Agent, type AgentSettings } from './agent.js';
 export { readCounters, type Counters, type PortDrops, type RuleCounter } from './kernel/counters.js';
 export { startConfirmation, type ConfirmOutcome, type PendingConfirmation } from './kernel/confirm.js';
 export { takeOverFlows } from './flows/take-over.js';
+export { countFlowsToCut } from './flows/would-cut.js';
 export { KernelError, type KernelErrorCode } from './kernel/errors.js';
 export { withFormerDevices } from './former.js';
 export { readLoadedDevices } from './kernel/loaded-devices.js';
 export { removeIptables } from './kernel/iptables.js';
 export { isNoDifference, load, loadBaseline, planLoad, type Difference, type Wanted } from './kernel/load.js';
-export { applyText, deletionOfLoadedTables, loadedFamilies, nftVersion, saveLoadedTables } from './kernel/nft.js';
+export {
+  applyText,
+  deletionOfLoadedTables,
+  loadedFamilies,
+  nftVersion,
+  listLoaded,
+  saveLoadedTables,
+  wouldApply,
+} from './kernel/nft.js';
 export { closeWhatIsOpen } from './kernel/close.js';
-export { detectDatapath, probeDatapath } from './kernel/probe.js';
+export { BRIDGE_TRACKING, detectDatapath, probeDatapath } from './kernel/probe.js';
+export { readBridgeCalls, type BridgeCall } from './kernel/bridge-calls.js';
+export { listChain, listForeignTables, listLegacyRules, type IptablesListing } from './kernel/foreign-rules.js';
+export { TRIAL_BEGINS, TRIAL_TABLE, tryNft, type NftFacts } from './kernel/nft-trial.js';
+export { crashOf } from './kernel/crash.js';
+export { runProgram, type ProgramResult } from './kernel/program.js';
+export { listBaseChains, type BaseChain } from './netlink/base-chains.js';
+export { Conntrack } from './netlink/conntrack.js';
+export { listLinks, type Link } from './netlink/links.js';
+export { LinkTable } from './devices.js';
 export { notify } from './service-manager.js';
 export type { AgentStatus, IsolatedStatus, PortState, PortStatus } from './status.js';

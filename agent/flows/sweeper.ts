@@ -9,9 +9,9 @@ import { setTimeout as startTimer } from 'node:timers';
 import { setImmediate, setTimeout } from 'node:timers/promises';
 import type { FlowBits, HostCompiler, Touched } from '../../compiler/index.js';
 import type { JudgeContext } from '../../compiler/explain/index.js';
-import { covers, isExact, type Prefix } from '../../src/model/index.js';
+import { covers, isExact, type Port, type Prefix } from '../../src/model/index.js';
 import { addressKey, type AddressKey, type Conntrack, type Flow } from '../netlink/conntrack.js';
-import { AdmissionCheck } from './admission.js';
+import { AdmissionCheck, type Admission } from './admission.js';
 
 /** Judged between two looks at the event loop. */
 const AT_ONCE = 2000;
@@ -153,7 +153,7 @@ export class Sweeper {
     const { revoked: revokedMark } = bits;
     if (scope.filtered.length > 0) await seedFlows(this.options, scope.filtered);
     const startedAt = performance.now();
-    const flows = await conntrack.flows(filterOf(scope, compiler));
+    const flows = await conntrack.flows(filterOf(scope, compiler.localPorts()));
     const check = new AdmissionCheck(compiler, bits, widestPairLength);
     const [toRevoke, toRestore]: [Flow[], Flow[]] = [[], []];
     let [marked, overwritten] = [0, 0];
@@ -163,11 +163,10 @@ export class Sweeper {
       const isMarked = (flow.mark & revokedMark) !== 0;
       const admission = check.judge(flow);
       if (flow.mark !== 0 && (flow.mark & any) === 0 && this.#isOfPort(flow, check)) overwritten++;
-      const isOurs = (flow.mark & (bits.originator | bits.responder)) !== 0;
-      const isRefused = admission === 'refused' || (admission === 'elsewhere' && isOurs && wasOurs(flow, scope.gone));
-      if (isRefused && !isMarked) toRevoke.push(flow);
+      const refused = isRefused(flow, admission, bits, scope.gone);
+      if (refused && !isMarked) toRevoke.push(flow);
       if (admission === 'admitted' && isMarked) toRestore.push(flow);
-      if (isRefused || (isMarked && admission !== 'admitted')) marked++;
+      if (refused || (isMarked && admission !== 'admitted')) marked++;
     }
     const revoked = await conntrack.mark(toRevoke, revokedMark, true);
     const restored = await conntrack.mark(toRestore, revokedMark, false);
@@ -195,7 +194,9 @@ export async function seedFlows(
 ): Promise<number> {
   const scope = among === undefined ? { ...NOTHING, isAll: true } : { ...NOTHING, prefixes: among };
   const any = bits.originator | bits.responder | bits.revoked;
-  const flows = (await conntrack.flows(filterOf(scope, compiler))).filter(({ mark }) => (mark & any) === 0);
+  const flows = (await conntrack.flows(filterOf(scope, compiler.localPorts()))).filter(
+    ({ mark }) => (mark & any) === 0,
+  );
   const check = new AdmissionCheck(compiler, bits, widestPairLength);
   const byBits = new Map<number, Flow[]>();
   for (const [index, flow] of flows.entries()) {
@@ -209,6 +210,33 @@ export async function seedFlows(
   let seeded = 0;
   for (const [wanted, some] of byBits) seeded += await conntrack.mark(some, wanted, true);
   return seeded;
+}
+
+/** A flow that no end admits; one that a port of this host admitted which is there no more. */
+function isRefused(flow: Flow, admission: Admission, bits: FlowBits, gone: readonly Prefix[]): boolean {
+  const isOurs = (flow.mark & (bits.originator | bits.responder)) !== 0;
+  return admission === 'refused' || (admission === 'elsewhere' && isOurs && wasOurs(flow, gone));
+}
+
+/**
+ * Flows that a look at all of them would cut now. Nothing is marked.
+ * @param ports of this host.
+ * @param gone addresses of ports that go.
+ * @param makeCompiler is asked where there is a flow to be judged.
+ */
+export async function flowsToCut(
+  conntrack: Conntrack,
+  { bits, widestPairLength }: Pick<SweeperOptions, 'bits' | 'widestPairLength'>,
+  ports: Iterable<Port>,
+  gone: readonly Prefix[],
+  makeCompiler: () => HostCompiler,
+): Promise<readonly Flow[]> {
+  const isAdmitted = ({ mark }: Flow): boolean =>
+    (mark & (bits.originator | bits.responder)) !== 0 && (mark & bits.revoked) === 0;
+  const flows = (await conntrack.flows(filterOf({ ...NOTHING, isAll: true, gone }, ports))).filter(isAdmitted);
+  if (flows.length === 0) return [];
+  const check = new AdmissionCheck(makeCompiler(), bits, widestPairLength);
+  return flows.filter((flow) => isRefused(flow, check.judge(flow), bits, gone));
 }
 
 function identityOf({ zone, identity }: Flow): string {
@@ -230,12 +258,9 @@ function isNothing({ isAll, prefixes, gone }: Scope): boolean {
 }
 
 /** Asked of each address of hundreds of thousands of flows: exact ones are a look-up, prefixes are few. */
-function filterOf(scope: Scope, compiler: HostCompiler): (address: AddressKey) => boolean {
+function filterOf(scope: Scope, ports: Iterable<Port>): (address: AddressKey) => boolean {
   const own = scope.isAll
-    ? [...compiler.localPorts()].flatMap((port) => [
-        ...port.fixedIps,
-        ...port.allowedAddressPairs.map(({ prefix }) => prefix),
-      ])
+    ? [...ports].flatMap((port) => [...port.fixedIps, ...port.allowedAddressPairs.map(({ prefix }) => prefix)])
     : [];
   const all = [...scope.prefixes, ...scope.gone, ...own];
   const exact = new Set(all.filter(isExact).map(addressKey));

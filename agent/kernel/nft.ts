@@ -71,6 +71,13 @@ export async function listWithCounters(): Promise<readonly { readonly family: Ta
   return listings;
 }
 
+/** The listing of one of our tables as libnftables JSON; undefined where it is not loaded, or another program owns it. */
+export async function listLoaded(family: TableFamily): Promise<unknown> {
+  const table = (await ownTables()).find((loaded) => loaded.family === family);
+  if (table === undefined || (table.flags & NFT_TABLE_F_OWNER) !== 0) return undefined;
+  return JSON.parse(await runNft(['--json', '--numeric', '--stateless', 'list', 'table', family, TABLE_NAME]));
+}
+
 /** Version of the nft program, `1.0.6`. */
 export async function nftVersion(): Promise<string> {
   const text = await runNft(['--version']);

@@ -9,7 +9,7 @@ import { readLoadedIptables } from './iptables.js';
 import { wouldApply } from './nft.js';
 
 /** Only checked, never loaded. A kernel without nf_conntrack_bridge answers "Protocol error" to it. */
-const BRIDGE_TRACKING = `table bridge portcullis_probe {
+export const BRIDGE_TRACKING = `table bridge portcullis_probe {
 chain probe {
 ct state established accept
 }

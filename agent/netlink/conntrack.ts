@@ -4,9 +4,10 @@ import { attribute } from './message.js';
 import { NetlinkError, NetlinkSocket } from './socket.js';
 
 const NETLINK_NETFILTER = 12;
-/** NFNL_SUBSYS_CTNETLINK in the high byte; IPCTNL_MSG_CT_NEW and _GET in the low one. */
+/** NFNL_SUBSYS_CTNETLINK in the high byte; IPCTNL_MSG_CT_NEW, _GET and _GET_STATS in the low one. */
 const CT_NEW = 0x100;
 const CT_GET = 0x101;
+const CT_GET_STATS = 0x105;
 const ENOENT = 2;
 
 /** struct nfgenmsg: family, version, resource id. */
@@ -80,6 +81,11 @@ export class Conntrack {
       if (flow !== undefined) flows.push(flow);
     });
     return flows;
+  }
+
+  /** Whether the kernel answers for flows at all. Rejects with NetlinkError where it has no connection tracking over netlink. */
+  async ask(): Promise<void> {
+    await this.#socket.request(CT_GET_STATS, Buffer.alloc(NFGENMSG_LENGTH));
   }
 
   /**

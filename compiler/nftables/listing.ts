@@ -157,7 +157,8 @@ function readKey(types: readonly string[], key: unknown): string | undefined {
   return texts.join(' . ');
 }
 
-function readComponent(type: string | undefined, component: unknown): string | undefined {
+/** A value of a field of that type as nft text; undefined where it has another form. */
+export function readComponent(type: string | undefined, component: unknown): string | undefined {
   if (isRecord(component)) {
     const { prefix, range } = component;
     if (isRecord(prefix)) return readPrefix(prefix);

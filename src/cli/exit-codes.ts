@@ -11,6 +11,9 @@ export const EXIT = {
   absent: 12,
   notFiltered: 13,
   isolated: 14,
+  /** Of `doctor`: something keeps this host from enforcing, or may go wrong or cannot be told. */
+  unfit: 15,
+  doubtful: 16,
   usage: 64,
   internal: 70,
 } as const;

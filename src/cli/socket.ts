@@ -15,6 +15,18 @@ export const socketOption = {
 
 const TIMEOUT = 5000;
 
+/** No agent answers. */
+export class AgentSilence extends CommandError {
+  constructor(
+    socketPath: string,
+    /** Errno, or `late` for one that takes the question and says nothing. */
+    readonly why: string,
+  ) {
+    const reason = why === 'late' ? `no answer within ${(TIMEOUT / 1000).toString()} s` : why;
+    super(EXIT.invalidInput, `--socket: no agent answers at ${socketPath}: ${reason}`);
+  }
+}
+
 export interface Answer {
   readonly code: number;
   readonly body: string;
@@ -28,7 +40,7 @@ export async function askHealth(socketPath: string): Promise<{ readonly isWell: 
 export async function askAgent(socketPath: string, path: string, method: 'GET' | 'POST' = 'GET'): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const fail = (why: string): void => {
-      reject(new CommandError(EXIT.invalidInput, `--socket: no agent answers at ${socketPath}: ${why}`));
+      reject(new AgentSilence(socketPath, why));
     };
     const asked = request({ socketPath, path, method, timeout: TIMEOUT }, (response) => {
       let body = '';
@@ -40,7 +52,7 @@ export async function askAgent(socketPath: string, path: string, method: 'GET' |
         resolve({ code: response.statusCode ?? 0, body });
       });
     });
-    asked.on('timeout', () => asked.destroy(new Error(`no answer within ${(TIMEOUT / 1000).toString()} s`)));
+    asked.on('timeout', () => asked.destroy(new Error('late')));
     asked.on('error', (error: NodeJS.ErrnoException) => {
       fail(error.code ?? error.message);
     });

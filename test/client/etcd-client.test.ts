@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { expect, it, onTestFinished } from 'vitest';
+import { judgeClock } from '../../src/cli/doctor/clock.js';
+import { clockSourceOf, readClock } from '../../src/cli/doctor/source-clock.js';
 import { parseEtcdAddress } from '../../src/etcd/address.js';
 import { EtcdClient, EtcdError, type EtcdCredentials } from '../../src/etcd/client.js';
 import { within } from '../support/waiting.js';
@@ -106,6 +108,13 @@ it('who shows a certificate that has expired is told which, and goes on with ano
   expect(await refusal(client)).toContain(`the certificate ${expired.cert} expired at 20`);
   replacePair(expired, authority.issue('renewed'));
   expect((await client.range({ key: KEY })).kvs).toEqual([]);
+  // With the same pair `portcullis doctor` asks the member what time it is.
+  const shown = { 'etcd-ca': authority.ca, 'etcd-cert': expired.cert, 'etcd-key': expired.key };
+  const source = await clockSourceOf(etcd.url(), { ...shown, 'etcd-user': undefined, 'etcd-password': undefined });
+  expect(judgeClock(await readClock(source))).toMatchObject({
+    result: 'ok',
+    reason: expect.stringMatching(/^as that of https:.*\/version$/) as unknown,
+  });
 });
 
 it('who was denied what he asks for shows the certificate that is there by now', async () => {

@@ -68,7 +68,16 @@ it('a rule that somebody put among ours, or took away, is found and mended', asy
   await lab.load('delete element inet portcullis sg_c0b92b20_addresses4 { 10.0.0.11 }');
   const { exitCode, stdout } = await portcullis('', 'diff', ...EXAMPLE);
   expect(exitCode).toBe(2);
-  expect(stdout).toContain('~ chain egress_stateful');
+  expect(stdout.split('\n')).toEqual([
+    '~ group web: + tcp 80 from anywhere (IPv4) (3 ports)',
+    '~ group web: + tcp 443 from anywhere (IPv4) (3 ports)',
+    '~ group web: + tcp 80 from anywhere (IPv6) (3 ports)',
+    '~ group web: + tcp 443 from anywhere (IPv6) (3 ports)',
+    '~ group web: 1 member more',
+    '~ table inet portcullis: chain egress_stateful',
+    'Plan: 6 changed; no live flow would be cut',
+  ]);
+  expect((await portcullis('', 'diff', ...EXAMPLE, '--raw')).stdout).toContain('~ chain egress_stateful');
   await portcullis('', 'compile', ...EXAMPLE);
   expect(await listing()).toBe(before);
 });

@@ -3,12 +3,19 @@ import { hostname } from 'node:os';
 import { setTimeout } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { CommandModule } from 'yargs';
-import { baselineTables, DATAPATHS, DEFAULT_OPTIONS, type Datapath } from '../../../compiler/index.js';
+import {
+  baselineTables,
+  DATAPATHS,
+  DEFAULT_OPTIONS,
+  type CompileOptions,
+  type Datapath,
+} from '../../../compiler/index.js';
 import type { Api } from '../../api/index.js';
 import type { Source } from '../../sources/source.js';
 import { apiOptions, listening, openApi, type ApiArguments } from '../api-options.js';
 import { CommandError } from '../errors.js';
 import { EXIT } from '../exit-codes.js';
+import { isAtLeast, LEAST_NFT } from '../least-version.js';
 import { logLevelOption, makeLogger, type LogLevel } from '../logger.js';
 import {
   backendOption,
@@ -43,9 +50,6 @@ interface AgentArguments extends BackendArguments, Omit<DatapathArguments, 'data
 
 /** For `--datapath`. */
 const AUTO = 'auto';
-
-/** The oldest nft(8) whose listing and checks are known. */
-const LEAST_NFT = [1, 0, 6];
 
 export const agentCommand: CommandModule<object, AgentArguments> = {
   command: 'agent',
@@ -143,6 +147,7 @@ export const agentCommand: CommandModule<object, AgentArguments> = {
     const agent = new Agent(settings);
     await agent.start();
     if (address !== undefined) log.info({ address }, 'the API listens');
+    void lookAround(settings.options, log);
     const ended = new Promise<void>((resolve) => {
       // Not once: a listener that is gone while a child runs lets execa's own, which ends the process, go first.
       process.on('SIGTERM', resolve);
@@ -158,6 +163,20 @@ export const agentCommand: CommandModule<object, AgentArguments> = {
     process.exit(EXIT.done);
   },
 };
+
+/** After the start, in milliseconds: enforcing comes first. */
+const LOOK_AROUND_AFTER = 1000;
+
+/** Says what else on this host may be in the way. */
+async function lookAround(options: CompileOptions, log: Logger): Promise<void> {
+  await setTimeout(LOOK_AROUND_AFTER, undefined, { ref: false });
+  try {
+    const { sayAtStart } = await import('../doctor/at-start.js');
+    await sayAtStart(options, log);
+  } catch (error) {
+    log.warn(`what is around cannot be looked at: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
 
 function preflightOf(args: AgentArguments, host: string, log: Logger): Preflight {
   return new Preflight({
@@ -282,12 +301,6 @@ function metricsAddress(text: string | undefined): string | undefined {
 }
 
 function checkVersion(text: string): void {
-  const parts = text.split('.').map(Number);
-  for (const [index, least] of LEAST_NFT.entries()) {
-    const part = parts[index] ?? 0;
-    if (part > least) return;
-    if (part < least) {
-      throw new CommandError(EXIT.kernelRefused, `nft ${text} is too old: ${LEAST_NFT.join('.')} or newer is needed`);
-    }
-  }
+  if (isAtLeast(text, LEAST_NFT)) return;
+  throw new CommandError(EXIT.kernelRefused, `nft ${text} is too old: ${LEAST_NFT.join('.')} or newer is needed`);
 }

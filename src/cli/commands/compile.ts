@@ -14,11 +14,13 @@ import {
   type CompileOptions,
   type Compiled,
 } from '../../../compiler/index.js';
-import type { Difference } from '../../../agent/index.js';
+import type { Difference, Wanted } from '../../../agent/index.js';
 import type { Port, Topology } from '../../model/index.js';
 import { CommandError } from '../errors.js';
 import { EXIT } from '../exit-codes.js';
 import { colours, printLine, say } from '../output.js';
+import type { Intent } from '../plan/read.js';
+import { renderPlan } from '../plan/render.js';
 import { renderDifference } from '../render-difference.js';
 import {
   backendOption,
@@ -45,6 +47,7 @@ interface CompileArguments extends BackendArguments, DatapathArguments {
   readonly format: 'text' | 'json';
   readonly confirm: number | undefined;
   readonly 'skip-invalid': boolean;
+  readonly raw: boolean;
 }
 
 export const compileCommand: CommandModule<object, CompileArguments> = {
@@ -80,6 +83,11 @@ export const compileCommand: CommandModule<object, CompileArguments> = {
           describe: 'restore the former rules after this many seconds unless you say that the new ones are good',
         },
         ...skipInvalidOption,
+        raw: {
+          type: 'boolean',
+          default: false,
+          describe: 'on a terminal, too: what changes in the kernel instead of what changes for groups and ports',
+        },
       })
       .example('$0 compile --dry-run -t examples/web-and-database.yaml', 'see what would be loaded')
       .example('$0 compile --dry-run -t topology.yaml --backend iptables --part ipset | ipset restore', 'sets first')
@@ -92,22 +100,23 @@ export const compileCommand: CommandModule<object, CompileArguments> = {
     refuseWhatDoesNotFit(args);
     const topology = await readTopology(args.topology, args['skip-invalid']);
     const options = compileOptions(args, args.datapath);
-    const compiled = await compiledFor(args, topology, options);
+    const intent = await intentOf(args, topology, options);
+    const { compiled } = intent;
     for (const overlap of compiled.policy.zones.overlaps) say(`notice: ${overlapText(overlap)}`);
-    if (!args['dry-run']) await loadOnce(args, topology, compiled, options);
+    if (!args['dry-run']) await loadOnce(args, topology, intent);
     else if (args.backend === 'iptables') printForIptables(compiled, options, args.part);
     else dryRun(compiled, options, args.format);
   },
 };
 
 /** What is loaded keeps devices closed that were ports' once; what is only printed knows of none. */
-async function compiledFor(args: CompileArguments, topology: Topology, options: CompileOptions): Promise<Compiled> {
+async function intentOf(args: CompileArguments, topology: Topology, options: CompileOptions): Promise<Intent> {
   const isLocal = localPorts(topology, args);
-  if (args['dry-run']) return compile(topology, isLocal, options);
+  if (args['dry-run']) return { topology, isLocal, options, compiled: compile(topology, isLocal, options) };
   const { readLoadedDevices, withFormerDevices } = await import('../../../agent/index.js');
   const loaded = await readLoadedDevices(args.backend);
   const local = withFormerDevices(topology, isLocal, loaded, options);
-  return compile(local.topology, local.isLocal, options);
+  return { ...local, options, compiled: compile(local.topology, local.isLocal, options) };
 }
 
 function refuseWhatDoesNotFit(args: CompileArguments): void {
@@ -179,12 +188,8 @@ function printForIptables({ policy }: Compiled, options: CompileOptions, only: I
   }
 }
 
-async function loadOnce(
-  args: CompileArguments,
-  topology: Topology,
-  compiled: Compiled,
-  options: CompileOptions,
-): Promise<void> {
+async function loadOnce(args: CompileArguments, topology: Topology, intent: Intent): Promise<void> {
+  const { compiled, options } = intent;
   const { isNoDifference, load, probeDatapath, startConfirmation, takeOverFlows } =
     await import('../../../agent/index.js');
   const { backend, confirm } = args;
@@ -196,8 +201,11 @@ async function loadOnce(
     say(`live flows cannot be taken over: ${error instanceof Error ? error.message : String(error)}`);
   }
   const wanted = wantedBy(backend, compiled, options);
+  const isPlanShown = process.stdout.isTTY && !args.raw && backend === 'nftables';
+  if (isPlanShown) await showPlan(wanted, intent);
+  const report = isPlanShown ? sayLoaded : reportLoaded;
   if (confirm === undefined) {
-    reportLoaded(await load(wanted));
+    report(await load(wanted));
     return;
   }
   const pending = await startConfirmation(confirm * 1000);
@@ -208,7 +216,7 @@ async function loadOnce(
     pending.keep();
     throw error;
   }
-  reportLoaded(difference);
+  report(difference);
   if (isNoDifference(difference)) {
     pending.keep();
     return;
@@ -216,10 +224,20 @@ async function loadOnce(
   await askToKeep(pending, confirm);
 }
 
+/** For a person, before anything is loaded. */
+async function showPlan(wanted: Wanted, intent: Intent): Promise<void> {
+  const { planLoad } = await import('../../../agent/index.js');
+  const { planOf } = await import('../plan/read.js');
+  for (const line of renderPlan(await planOf(await planLoad(wanted), intent), colours)) printLine(line);
+}
+
 function reportLoaded(difference: Difference): void {
-  const lines = renderDifference(difference, colours);
-  for (const line of lines) printLine(line);
-  say(lines.length === 0 ? 'nothing to change: this is what is loaded' : 'loaded');
+  for (const line of renderDifference(difference, colours)) printLine(line);
+  sayLoaded(difference);
+}
+
+function sayLoaded({ transaction, iptables }: Difference): void {
+  say(transaction.length + iptables.length === 0 ? 'nothing to change: this is what is loaded' : 'loaded');
 }
 
 async function askToKeep(

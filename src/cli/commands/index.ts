@@ -15,6 +15,7 @@ const COMMANDS: Readonly<Record<string, Register>> = {
   backup: async (parser) => parser.command((await import('./backup.js')).backupCommand),
   restore: async (parser) => parser.command((await import('./backup.js')).restoreCommand),
   status: async (parser) => parser.command((await import('./status.js')).statusCommand),
+  doctor: async (parser) => parser.command((await import('./doctor.js')).doctorCommand),
   hosts: async (parser) => parser.command((await import('./hosts.js')).hostsCommand),
   wait: async (parser) => parser.command((await import('./wait.js')).waitCommand),
   accept: async (parser) => parser.command((await import('./accept.js')).acceptCommand),

@@ -9,8 +9,13 @@ import {
   printTransaction,
   stateOf,
   type Datapath,
+  type Table,
 } from '../../../compiler/index.js';
-import { readListing } from '../../../compiler/listing.js';
+import { conditionsOf, readListing, readRules, type Condition } from '../../../compiler/listing.js';
+import { membersIn } from '../../../src/cli/plan/groups.js';
+import { Names } from '../../../src/cli/plan/names.js';
+import { permitsOf, textOf } from '../../../src/cli/plan/permits.js';
+import { EMPTY_TOPOLOGY } from '../../../src/model/index.js';
 import { goldenText, namedRuleset } from '../../support/golden.js';
 import { Lab } from './lab.js';
 
@@ -19,6 +24,18 @@ interface Listed {
   /** Absent for a table itself. */
   readonly table?: string;
   readonly name?: string;
+}
+
+/** What rules permit, in words. */
+function told(rules: readonly (readonly Condition[] | undefined)[] | undefined, table: Table): readonly string[] {
+  const sets = {
+    keys: (set: string): readonly (readonly string[])[] =>
+      [...(stateOf(table).sets.get(set)?.elements.keys() ?? [])].map((key) => key.split(' . ')),
+    members: (set: string): string | undefined => membersIn(set, new Names(EMPTY_TOPOLOGY)),
+  };
+  return (rules ?? []).flatMap(
+    (conditions) => permitsOf(conditions ?? [], sets, '')?.map((permit) => textOf(permit, 'ingress')) ?? ['?'],
+  );
 }
 
 export function goldenSuite(datapath: Datapath, names: readonly string[]): void {
@@ -32,27 +49,40 @@ export function goldenSuite(datapath: Datapath, names: readonly string[]): void 
   });
 
   /** One listing for all tables: programs are what takes long under emulation. */
-  const read = async (): Promise<readonly ReturnType<typeof readListing>[]> => {
+  const listed = async (): Promise<readonly { readonly nftables: readonly Readonly<Record<string, Listed>>[] }[]> => {
     const { stdout } = await lab.exec('nft', ['--json', '--numeric', '--stateless', 'list', 'ruleset']);
     // nft prints this shape (libnftables-json(5)).
     const { nftables } = JSON.parse(stdout) as { readonly nftables: readonly Readonly<Record<string, Listed>>[] };
     const isOf = (family: string, { family: of, table, name }: Listed): boolean =>
       of === family && (table ?? name) === 'portcullis';
-    return families.map((family) =>
-      readListing(family, 'portcullis', {
-        nftables: nftables.filter((entry) => Object.values(entry).some((listed) => isOf(family, listed))),
-      }),
-    );
+    return families.map((family) => ({
+      nftables: nftables.filter((entry) => Object.values(entry).some((one) => isOf(family, one))),
+    }));
   };
+  const readAll = (listings: readonly unknown[]): readonly ReturnType<typeof readListing>[] =>
+    families.map((family, index) => readListing(family, 'portcullis', listings[index]));
+  const read = async (): Promise<readonly ReturnType<typeof readListing>[]> => readAll(await listed());
 
   it.each(names)(
     `%s (${datapath}) reads back as it was loaded, so that loading again changes nothing`,
     async (name) => {
       const { tables } = namedRuleset(name, datapath);
       await lab.load(goldenText(name, datapath));
-      const loaded = await read();
+      const listings = await listed();
+      const loaded = readAll(listings);
       expect(loaded).toEqual(tables.map(stateOf));
       expect(printTransaction(planTransaction(tables, loaded))).toBe('');
+      // A plan says what rules permit: those that are read back permit what they were to.
+      const [judging] = tables;
+      if (judging === undefined) throw new Error('no table');
+      for (const [chain, rules] of readRules(listings[0])) {
+        if (!chain.startsWith('sg_')) continue;
+        const [are, should] = [
+          rules.map(({ conditions }) => conditions),
+          judging.chains.get(chain)?.rules.map(conditionsOf),
+        ];
+        expect(told(are, judging), chain).toEqual(told(should, judging));
+      }
     },
   );
 

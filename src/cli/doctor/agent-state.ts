@@ -1,0 +1,77 @@
+/** The agent of this host, as it says itself: is one there, does it enforce, is it of this version? */
+import { z } from 'zod';
+import { failed, ok, unknown, warning, type Finding } from './finding.js';
+
+/** What is asked of `portcullis status --json`; an agent of another version may say more. */
+const STATUS = z.object({
+  version: z.string(),
+  pid: z.int(),
+  datapath: z.enum(['routed', 'bridge', 'bridge-netfilter']),
+  backend: z.enum(['nftables', 'iptables']),
+  audit: z.boolean(),
+  enforced: z.boolean(),
+  lastError: z.string().optional(),
+  source: z.object({ name: z.string() }),
+  formerDevices: z.array(z.string()),
+  ports: z.array(z.object({ id: z.string(), name: z.string(), device: z.string(), isDevicePresent: z.boolean() })),
+});
+export type ReadStatus = z.infer<typeof STATUS>;
+
+export type AgentFacts =
+  | { readonly kind: 'answers'; readonly status: ReadStatus }
+  /** Errno of the socket; `late` where one takes the question and says nothing. */
+  | { readonly kind: 'silent'; readonly why: string }
+  | { readonly kind: 'unreadable' };
+
+export function readStatus(body: string): AgentFacts {
+  try {
+    return { kind: 'answers', status: STATUS.parse(JSON.parse(body)) };
+  } catch {
+    return { kind: 'unreadable' };
+  }
+}
+
+export interface Surroundings {
+  readonly socket: string;
+  /** Of this program. */
+  readonly version: string;
+  /** Tables of ours are in the kernel. */
+  readonly isLoaded: boolean;
+  /** Devices of the managed prefixes that are there. */
+  readonly taps: readonly string[];
+}
+
+const START = 'systemctl enable --now portcullis-agent';
+const RESTART = 'systemctl restart portcullis-agent';
+
+export function judgeAgent(facts: AgentFacts, { socket, version, isLoaded, taps }: Surroundings): readonly Finding[] {
+  switch (facts.kind) {
+    case 'unreadable':
+      return [unknown(`what answers at ${socket} is no agent that this program knows`, RESTART)];
+    case 'silent':
+      return [judgeSilence(facts.why, socket, isLoaded, taps)];
+    case 'answers':
+      return judgeStatus(facts.status, version);
+  }
+}
+
+function judgeSilence(why: string, socket: string, isLoaded: boolean, taps: readonly string[]): Finding {
+  if (why === 'late') return failed(`the agent at ${socket} takes questions and does not answer: it hangs`, RESTART);
+  if (why === 'EACCES') return unknown(`${socket} may not be asked: ${why}`, 'run it as root');
+  if (isLoaded)
+    return warning(`no agent answers at ${socket} (${why}): rules are loaded and stay, changes wait`, START);
+  if (taps.length === 0) return ok('none is at work, nothing is loaded, and no device of a managed prefix is there');
+  return failed(
+    `no agent answers at ${socket} (${why}), and nothing is loaded: ${taps.length.toString()} devices of guests are open`,
+    `portcullis baseline, then ${START}`,
+  );
+}
+
+function judgeStatus({ version, audit, enforced, lastError, pid }: ReadStatus, own: string): readonly Finding[] {
+  const findings: Finding[] = [];
+  if (audit)
+    findings.push(warning('audit mode: nothing is enforced', 'take --audit out of its options and restart it'));
+  else if (!enforced) findings.push(failed(`not enforced: ${lastError ?? 'not known to be'}`, 'portcullis status'));
+  if (version !== own) findings.push(warning(`the agent is of version ${version}, this program of ${own}`, RESTART));
+  return findings.length > 0 ? findings : [ok(`version ${version}, process ${pid.toString()}, enforced`)];
+}

@@ -1,0 +1,17 @@
+/** What an agent says of its host as it begins: the parts of `portcullis doctor` that are had at once. */
+import type { Logger } from 'pino';
+import { listLinks } from '../../../agent/index.js';
+import type { CompileOptions } from '../../../compiler/index.js';
+import { quickChecksOf } from './checks.js';
+import { runChecks } from './run.js';
+
+/** Of each; in milliseconds. */
+const DEADLINE = 10_000;
+
+/** Says a warning for whatever is not well. Never rejects. */
+export async function sayAtStart(options: CompileOptions, log: Logger): Promise<void> {
+  const findings = await runChecks(quickChecksOf(options, listLinks), DEADLINE);
+  for (const { check, result, reason, mend } of findings) {
+    if (result !== 'ok') log.warn({ check, ...(mend === undefined ? {} : { mend }) }, `doctor: ${reason}`);
+  }
+}

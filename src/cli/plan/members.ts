@@ -1,0 +1,27 @@
+/** Members of remote groups and address groups. */
+import { counted, membersIn } from './groups.js';
+import type { PlanLine, Side } from './line.js';
+import type { Names } from './names.js';
+
+/** Of groups that are named both before and after; whose set comes or goes with a rule is said there. */
+export function memberLines(before: Side, after: Side, names: Names): readonly PlanLine[] {
+  const counts = new Map<string, { subject: string; more: number; fewer: number }>();
+  for (const [set, { elements }] of after.state.sets) {
+    const whose = membersIn(set, names);
+    const old = before.state.sets.get(set);
+    if (whose === undefined || old === undefined) continue;
+    const count = counts.get(whose) ?? { subject: set.replace(/_(addresses|prefixes)[46]$/, ''), more: 0, fewer: 0 };
+    for (const key of elements.keys()) if (!old.elements.has(key)) count.more++;
+    for (const key of old.elements.keys()) if (!elements.has(key)) count.fewer++;
+    counts.set(whose, count);
+  }
+  return [...counts]
+    .filter(([, { more, fewer }]) => more + fewer > 0)
+    .map(([whose, { subject, more, fewer }]) => {
+      const [first, second] = [
+        more === 0 ? [] : [`${counted(more, 'member')} more`],
+        fewer === 0 ? [] : [more === 0 ? `${counted(fewer, 'member')} fewer` : `${fewer.toString()} fewer`],
+      ];
+      return { sign: '~', kind: 'members', subject, text: `${whose}: ${[...first, ...second].join(', ')}` };
+    });
+}

@@ -1,0 +1,79 @@
+/** What no line of a group, of members or of a port speaks of: the fixed part, what somebody put there, tables as a whole. */
+import type { Change, Transaction } from '../../../compiler/index.js';
+import type { PlanLine } from './line.js';
+
+/** Names that a line has. */
+const MOST = 5;
+
+/** @param lines those that were said already. */
+export function restLines(transaction: Transaction, lines: readonly PlanLine[]): readonly PlanLine[] {
+  const line = (sign: PlanLine['sign'], text: string): PlanLine => ({ sign, kind: 'rest', subject: '', text });
+  return transaction.flatMap((change): readonly PlanLine[] => {
+    switch (change.kind) {
+      case 'create':
+        return [line('+', `table ${change.table.family} ${change.table.name}`)];
+      case 'delete':
+        return [line('-', `table ${change.before.family} ${change.before.name}`)];
+      case 'replace': {
+        const { family, name } = change.table;
+        return [line('~', `table ${family} ${name} is replaced: ${change.why} cannot be changed in place`)];
+      }
+      case 'update': {
+        const unspoken = change.changes.filter((part) => !isSpokenOf(part, lines));
+        const names = [...new Set(unspoken.map(nameOf))];
+        if (names.length === 0) return [];
+        const more = names.length > MOST ? ` and ${(names.length - MOST).toString()} more` : '';
+        return [line('~', `table ${change.family} ${change.name}: ${names.slice(0, MOST).join(', ')}${more}`)];
+      }
+    }
+  });
+}
+
+const MEMBERS = /^[sa]g_\w+_(addresses|prefixes)[46]$/;
+
+function isSpokenOf(change: Change, lines: readonly PlanLine[]): boolean {
+  const [hasGroups, hasPorts] = [lines.some(({ kind }) => kind === 'group'), lines.some(({ kind }) => kind === 'port')];
+  const isOfGroup = (name: string): boolean =>
+    lines.some(({ kind, subject }) => kind !== 'port' && name.startsWith(`${subject}_`));
+  switch (change.kind) {
+    case 'add-chain':
+      return isOfGroup(change.chain.name) || (change.chain.name.startsWith('profile_') && hasPorts);
+    case 'delete-chain':
+      return isOfGroup(change.chain) || (change.chain.startsWith('profile_') && hasPorts);
+    case 'rewrite-chain':
+      return isOfGroup(change.chain.name);
+    case 'add-set':
+      return isOfGroup(change.set.name) || (MEMBERS.test(change.set.name) ? hasGroups : hasPorts);
+    case 'delete-set':
+      return isOfGroup(change.set) || (MEMBERS.test(change.set) ? hasGroups : hasPorts);
+    case 'add-elements':
+    case 'delete-elements':
+      return (
+        isOfGroup(change.set) ||
+        (MEMBERS.test(change.set) && hasGroups) ||
+        change.elements.every(({ key }) => isOfPort(key, lines))
+      );
+  }
+}
+
+/** The key begins with the device, where it has one; else it is an address. */
+function isOfPort(key: string, lines: readonly PlanLine[]): boolean {
+  const device = /^"([^"]*)"/.exec(key)?.[1];
+  return lines.some(({ kind, subject }) => kind === 'port' && (device === undefined || subject === device));
+}
+
+function nameOf(change: Change): string {
+  switch (change.kind) {
+    case 'add-set':
+      return `set ${change.set.name}`;
+    case 'add-chain':
+    case 'rewrite-chain':
+      return `chain ${change.chain.name}`;
+    case 'delete-chain':
+      return `chain ${change.chain}`;
+    case 'delete-set':
+    case 'add-elements':
+    case 'delete-elements':
+      return `set ${change.set}`;
+  }
+}
