@@ -1,6 +1,6 @@
 // The packages that the program needs where it runs, by the lock file: without those of the tools, and without what is for other machines.
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { basename, extname, join, relative, sep } from 'node:path';
+import { extname, join, relative, sep } from 'node:path';
 
 /** What a program is made of when it runs; everything else is for those who work on a package: sources, types, maps, settings, words. */
 const KEPT = new Set(['.js', '.cjs', '.mjs', '.json', '.node', '.proto', '.wasm']);
