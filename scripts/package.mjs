@@ -39,6 +39,7 @@ const NODE_LIBRARIES = /^(linux-vdso|libdl|libstdc\+\+|libm|libgcc_s|libpthread|
 /** Where distributions and archives of Node put its licence, from the folder above its own. */
 const NODE_LICENCES = ['LICENSE', 'share/doc/nodejs/LICENSE'];
 const HOME = 'usr/lib/portcullis';
+const MAIN = `${HOME}/dist/bin/portcullis.js`;
 const DOC = 'usr/share/doc/portcullis';
 
 const { values: asked } = parseArgs({
@@ -99,10 +100,14 @@ function putProgram() {
   for (const { path } of productionPackages(ROOT)) copyPackage(realpathSync(join(ROOT, path)), at(HOME, path));
   if (node !== undefined) copyFileSync(node.program, at(HOME, 'node'));
   // The Node of the package's dependency, or its own: not whatever comes first in somebody's PATH.
-  const main = at(HOME, 'dist', 'bin', 'portcullis.js');
-  const interpreter = node === undefined ? '/usr/bin/node' : `/${HOME}/node`;
-  writeFileSync(main, readFileSync(main, 'utf8').replace(/^#!.*/, `#!${interpreter}`));
-  symlinkSync('../lib/portcullis/dist/bin/portcullis.js', at('usr', 'bin', 'portcullis'));
+  const text = readFileSync(at(MAIN), 'utf8');
+  if (node === undefined) {
+    writeFileSync(at(MAIN), text.replace(/^#!.*/, '#!/usr/bin/node'));
+    symlinkSync('../lib/portcullis/dist/bin/portcullis.js', at('usr/bin/portcullis'));
+  } else {
+    writeFileSync(at(MAIN), text.replace(/^#!.*\n/, ''));
+    put('usr/bin/portcullis', `#!/bin/sh\nexec /${HOME}/node /${MAIN} "$@"\n`);
+  }
 }
 
 function putSystem() {
@@ -145,7 +150,8 @@ function copyright() {
   return [head + own, ...new Set(parts)].join('\n');
 }
 
-const PROGRAMS = [`${HOME}/dist/bin/portcullis.js`, `${HOME}/node`, `${DOC}/examples/plug`, `${DOC}/examples/certify`];
+const PROGRAMS = ['usr/bin/portcullis', `${HOME}/node`, `${DOC}/examples/plug`, `${DOC}/examples/certify`];
+if (node === undefined) PROGRAMS.push(MAIN);
 
 /** Modes that hang on nobody's umask. */
 function setModes() {

@@ -1,8 +1,8 @@
 /** The Debian package: installed, at work, upgraded under traffic, removed and purged, on a machine with systemd. */
-import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import { execa } from 'execa';
 import { Network, type StartedNetwork } from 'testcontainers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { until } from '../support/waiting.js';
@@ -43,13 +43,17 @@ beforeAll(async () => {
   const image = process.env['PORTCULLIS_BASE_IMAGE'];
   if (image === undefined) throw new Error('PORTCULLIS_BASE_IMAGE is not set: run `npm test -- --tier container`');
   folder = mkdtempSync(join(tmpdir(), 'portcullis-package-test-'));
-  const packages = [build('1'), build('2', '--no-check'), nodeOfTheImage()];
   const own = await new Network().start();
   network = own;
-  started = await Machine.start(image, own, 'compute-1');
-  await started.container.copyFilesToContainer(
-    packages.map((source) => ({ source, target: `/root/${basename(source)}` })),
-  );
+  const start = (async () => {
+    started = await Machine.start(image, own, 'compute-1');
+  })();
+  const builds = Promise.all([build('1'), build('2', '--no-check', '--with-node'), nodeOfTheImage()]);
+  // Whatever fails first, what is started is known by then.
+  await Promise.allSettled([start, builds]);
+  await start;
+  const packages = (await builds).map((source) => ({ source, target: `/root/${basename(source)}` }));
+  await theMachine().container.copyFilesToContainer(packages);
 }, 0);
 
 afterAll(async () => {
@@ -59,32 +63,30 @@ afterAll(async () => {
 }, 0);
 
 /** How well it is compressed is nothing to the test. */
-const QUICKLY = { ...process.env, DPKG_DEB_COMPRESSOR_TYPE: 'gzip', DPKG_DEB_COMPRESSOR_LEVEL: '1' };
+const QUICKLY = { DPKG_DEB_COMPRESSOR_TYPE: 'gzip', DPKG_DEB_COMPRESSOR_LEVEL: '1' };
 
 /** @returns the package. Fails where lintian finds an error in it. */
-function build(revision: string, ...more: readonly string[]): string {
+async function build(revision: string, ...more: readonly string[]): Promise<string> {
   const options = ['scripts/package.mjs', '--revision', revision, '--output', folder, ...more];
-  const [file = '', checked = ''] = execFileSync(process.execPath, options, { encoding: 'utf8', env: QUICKLY }).split(
-    '\n',
-  );
+  const { stdout } = await execa(process.execPath, options, { env: QUICKLY });
+  const [file = '', checked = ''] = stdout.split('\n');
   expect(checked).toBe(more.includes('--no-check') ? '' : 'lintian: no errors');
   return file;
 }
 
 /** The image has Node as a file: a package that says so. */
-function nodeOfTheImage(): string {
+async function nodeOfTheImage(): Promise<string> {
   const tree = join(folder, 'nodejs');
   mkdirSync(join(tree, 'DEBIAN'), { recursive: true });
   const control = `Package: nodejs\nVersion: ${process.versions.node}\nArchitecture: all\nMaintainer: test <test@portcullis.invalid>\nDescription: Node\n`;
   writeFileSync(join(tree, 'DEBIAN', 'control'), control);
-  execFileSync('dpkg-deb', ['--build', '--root-owner-group', tree, `${tree}.deb`], { stdio: 'ignore', env: QUICKLY });
+  await execa('dpkg-deb', ['--build', '--root-owner-group', tree, `${tree}.deb`]);
   return `${tree}.deb`;
 }
 
-async function install(revision: string): Promise<string> {
-  return machine.run(
-    `DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends /root/nodejs.deb /root/portcullis_*-${revision}_*.deb`,
-  );
+async function install(...packages: readonly string[]): Promise<string> {
+  const files = packages.map((name) => `/root/${name}.deb`).join(' ');
+  return machine.run(`DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ${files}`);
 }
 
 async function isDropped(): Promise<boolean> {
@@ -93,7 +95,7 @@ async function isDropped(): Promise<boolean> {
 
 describe('the Debian package', { timeout: 0 }, () => {
   it('is installed without a network, and enables and starts nothing', async () => {
-    await install('1');
+    await install('nodejs', 'portcullis_*-1_*');
     expect(await machine.run('portcullis --version')).toMatch(/^\d+\.\d+\.\d+/);
     const units = 'portcullis-baseline portcullis-agent portcullis-api';
     expect(await machine.run(`systemctl is-enabled ${units} || true`)).toBe('disabled\n'.repeat(3));
@@ -142,7 +144,7 @@ describe('the Debian package', { timeout: 0 }, () => {
     const traffic = `until [ -e /root/end ]; do if ${ALLOWED}; then echo passed; else echo lost; fi; if ${FORBIDDEN}; then echo leaked; fi; done > /root/seen`;
     await theMachine().container.copyContentToContainer([{ content: traffic, target: '/root/traffic' }]);
     await machine.run('systemd-run --quiet --unit=traffic bash /root/traffic');
-    await install('2');
+    await install('portcullis_*-2+node*');
     await until({
       what: 'another agent to enforce, and traffic to have gone on',
       probe: async () => machine.tell(`${pid}; portcullis status --health; [ $(grep -c passed /root/seen) -gt 5 ]`),
@@ -155,7 +157,7 @@ describe('the Debian package', { timeout: 0 }, () => {
     });
     await machine.run('touch /root/end && while systemctl -q is-active traffic; do sleep 0.1; done');
     expect(await machine.run('sort -u /root/seen')).toBe('passed\n');
-    expect(await machine.run(`dpkg-query -W -f '\${Version}' portcullis`)).toMatch(/-2$/);
+    expect(await machine.run(`dpkg-query -W -f '\${Version}' portcullis`)).toMatch(/-2\+node/);
   });
 
   it('a file of options that is wrong keeps it from starting, in one line, and what is loaded stays', async () => {
@@ -186,8 +188,10 @@ describe('the Debian package', { timeout: 0 }, () => {
     ).toBe(`${rules}topology\n0\n`);
   });
 
-  it('purged by somebody who asks for it in so many words, it takes the rules along', async () => {
-    await install('2');
+  it('purged by somebody who asks for it in so many words, it takes the rules along; with a Node of its own it needs no other', async () => {
+    await machine.run('apt-get purge -y nodejs && rm /usr/bin/node');
+    await install('portcullis_*-2+node*');
+    expect(await machine.run('portcullis --version')).toMatch(/^\d/);
     const purged = await machine.run('PORTCULLIS_PURGE_RULES=yes apt-get purge -y portcullis');
     expect(purged).not.toMatch(/rules stay loaded/);
     expect(await machine.run('nft list tables | grep portcullis || true')).toBe('');
