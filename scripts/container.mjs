@@ -46,7 +46,7 @@ const silence = () => 60_000 * Number(process.env.PORTCULLIS_SLOWNESS ?? 1);
 export function containerObstacle() {
   if (process.platform !== 'linux') return 'it needs Linux';
   if (process.getuid?.() !== 0) return 'it needs root';
-  for (const program of ['docker', 'dockerd', 'debootstrap', 'nsenter', 'ip']) {
+  for (const program of ['docker', 'dockerd', 'debootstrap', 'nsenter', 'ip', 'lintian']) {
     if (spawnSync('which', [program], { stdio: 'ignore' }).status !== 0) return `missing program: ${program}`;
   }
   if (debianRelease() === undefined) return 'it needs Debian, for its base image';

@@ -27,7 +27,13 @@ const PROGRAMS = {
     'keystone-manage': 'python3-keystone',
     openssl: 'openssl',
   },
-  '--container': { docker: 'docker.io', dockerd: 'docker.io', debootstrap: 'debootstrap', nsenter: 'util-linux' },
+  '--container': {
+    docker: 'docker.io',
+    dockerd: 'docker.io',
+    debootstrap: 'debootstrap',
+    nsenter: 'util-linux',
+    lintian: 'lintian',
+  },
   '--vm': process.arch === 'x64' ? { 'qemu-system-x86_64': 'qemu-system-x86', busybox: 'busybox-static' } : {},
 };
 

@@ -1,10 +1,12 @@
 /** Options of whatever runs the API: `api`, and `agent --api`. */
 import { readFileSync } from 'node:fs';
 import type { Logger } from 'pino';
+import type { Options } from 'yargs';
 import type { Api } from '../api/index.js';
 import { CommandError } from './errors.js';
 import { EXIT } from './exit-codes.js';
 import { isLoopback, listenAddress } from './listen-address.js';
+import { logLevelOption, type LogLevel } from './logger.js';
 import { etcdOptions, openStore, type EtcdArguments } from './store-options.js';
 import { readTokenFile } from './token-file.js';
 
@@ -45,7 +47,31 @@ export const apiOptions = {
     describe: 'with --auth keystone: seconds for which a validated token is believed, at most',
   },
   rate: { type: 'number', default: 1000, requiresArg: true, describe: 'requests of one client in a second, at most' },
-} as const;
+} as const satisfies Record<string, Options>;
+
+/** What {@link apiCommandOptions} gives. */
+export interface ApiCommandArguments extends ApiArguments {
+  readonly listen: string;
+  readonly 'compute-host': string | undefined;
+  readonly 'log-level': LogLevel;
+}
+
+/** Options of `api`, and so the keys of its section in the configuration file. */
+export const apiCommandOptions = {
+  listen: {
+    type: 'string',
+    default: '127.0.0.1:9696',
+    requiresArg: true,
+    describe: 'HOST:PORT, [IPV6]:PORT or unix:/PATH',
+  },
+  ...apiOptions,
+  'compute-host': {
+    type: 'string',
+    requiresArg: true,
+    describe: 'the host that new servers are bound to; without it each must say',
+  },
+  ...logLevelOption,
+} as const satisfies Record<string, Options>;
 
 /** Opens the API. @param computeHost where servers go that do not say. @throws CommandError */
 export async function openApi(

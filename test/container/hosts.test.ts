@@ -2,6 +2,7 @@
 import { GenericContainer, Network, Wait, type StartedNetwork } from 'testcontainers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { reachability } from '../../compiler/explain/index.js';
 import { DEFAULT_OPTIONS } from '../../compiler/index.js';
@@ -262,6 +263,34 @@ describe('the image by itself', { timeout: 0 }, () => {
       await agent.stop();
     }
     await host.run('systemctl start portcullis-agent');
+  });
+
+  it('serves the API as a user who may do nothing else, and says what it is', async () => {
+    const api = await new GenericContainer(image)
+      .withUser('portcullis')
+      .withDroppedCapabilities('ALL')
+      .withSecurityOpt('no-new-privileges')
+      .withCommand(['api', '--store', '/var/lib/portcullis/store'])
+      .withWaitStrategy(Wait.forLogMessage(/the API listens/))
+      .withStartupTimeout(patience(300_000))
+      .start();
+    try {
+      const answers = await api.exec([
+        'sh',
+        '-c',
+        'id -un && curl -sS --fail http://127.0.0.1:9696/health > /dev/null',
+      ]);
+      expect([answers.exitCode, answers.output]).toEqual([0, 'portcullis\n']);
+    } finally {
+      await api.stop();
+    }
+    const labels = execFileSync('docker', ['inspect', '--format', '{{json .Config.Labels}}', image], {
+      encoding: 'utf8',
+    });
+    expect(JSON.parse(labels)).toMatchObject({
+      'org.opencontainers.image.title': 'Portcullis',
+      'org.opencontainers.image.licenses': 'Apache-2.0',
+    });
   });
 });
 

@@ -1,4 +1,7 @@
 /** More than one managed prefix: what begins with any of them and is no port's is closed, by every backend, and nothing else is. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { isBridged, type Datapath } from '../../compiler/index.js';
 import { agentOptions, differs } from './lab/agent-suite.js';
@@ -77,15 +80,27 @@ describe.each<[Datapath, LabBackend]>([
   });
 });
 
-it('the baseline closes devices of each, and no other', async () => {
+it('the baseline closes devices of each that the file of options names, and no other; by a file that is half, the usual ones', async () => {
   const lab = await Lab.create(ALL.map(({ device, v4, v6, mac }) => ({ device, addresses: [v4, v6], mac })));
+  const folder = mkdtempSync(join(tmpdir(), 'portcullis-prefixes-'));
+  const options = join(folder, 'portcullis.yaml');
+  const portcullis = (...args: readonly string[]): readonly string[] => ['dist/bin/portcullis.js', ...args];
+  const [ofTap, ofVnet] = [ofUnknown.slice(0, 2), ofUnknown.slice(2)];
   try {
-    await lab.must(process.execPath, ['dist/bin/portcullis.js', 'baseline', ...PREFIXES]);
+    writeFileSync(options, 'agent:\n  device-prefix: [vn');
+    const half = await lab.exec(process.execPath, portcullis('baseline', '--config', options));
+    expect([half.exitCode, half.stderr]).toEqual([1, expect.stringContaining('ends within a line')]);
+    expect(await reachIn(lab, ...ofTap)).toEqual([[], []]);
+    expect(await reachIn(lab, ...ofVnet)).not.toContainEqual([]);
+    await lab.must(process.execPath, portcullis('flush'));
+    writeFileSync(options, 'agent:\n  device-prefix: [vnet, tap]\n');
+    await lab.must(process.execPath, portcullis('baseline', '--config', options));
     expect(await reachIn(lab, ...ofUnknown, shot(foreign, other))).toEqual([
       ...ofUnknown.map(() => []),
       [other.device],
     ]);
   } finally {
+    rmSync(folder, { recursive: true, force: true });
     await lab.destroy();
   }
 });

@@ -3,109 +3,34 @@ import { hostname } from 'node:os';
 import { setTimeout } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { CommandModule } from 'yargs';
-import {
-  baselineTables,
-  DATAPATHS,
-  DEFAULT_OPTIONS,
-  type CompileOptions,
-  type Datapath,
-} from '../../../compiler/index.js';
+import { baselineTables, DEFAULT_OPTIONS, type CompileOptions, type Datapath } from '../../../compiler/index.js';
 import type { Api } from '../../api/index.js';
 import type { Source } from '../../sources/source.js';
-import { apiOptions, listening, openApi, type ApiArguments } from '../api-options.js';
+import { agentOptions, AUTO, type AgentArguments } from '../agent-options.js';
+import { listening, openApi } from '../api-options.js';
+import { asTyped, configOption, configured, type Typed } from '../configuration/configured.js';
 import { CommandError } from '../errors.js';
 import { EXIT } from '../exit-codes.js';
 import { isAtLeast, LEAST_NFT } from '../least-version.js';
-import { logLevelOption, makeLogger, type LogLevel } from '../logger.js';
-import {
-  backendOption,
-  checkBackend,
-  compileOptions,
-  datapathOption,
-  hostOption,
-  type BackendArguments,
-  type DatapathArguments,
-} from '../topology-options.js';
+import { makeLogger } from '../logger.js';
+import { checkBackend, compileOptions } from '../topology-options.js';
 import { LockError, takeFileLock } from '../../system/file-lock.js';
-import { neutronOptions, neutronSource, refuseNeutronOptions, type NeutronArguments } from '../neutron-options.js';
+import { neutronSource, refuseNeutronOptions } from '../neutron-options.js';
 import { Preflight } from '../preflight.js';
-import { socketOption } from '../socket.js';
 import { etcdOf, refuseEtcdOptions } from '../store-options.js';
 import { readTokenFile } from '../token-file.js';
 import { version } from '../version.js';
 
-interface AgentArguments extends BackendArguments, Omit<DatapathArguments, 'datapath'>, ApiArguments, NeutronArguments {
-  readonly datapath: Datapath | typeof AUTO;
-  readonly source: string | undefined;
-  readonly 'source-token': string | undefined;
-  readonly api: string | undefined;
-  readonly host: string | undefined;
-  readonly verify: number | undefined;
-  readonly 'allow-shrink': boolean;
-  readonly audit: boolean;
-  readonly socket: string;
-  readonly metrics: string | undefined;
-  readonly 'log-level': LogLevel;
-}
-
-/** For `--datapath`. */
-const AUTO = 'auto';
-
-export const agentCommand: CommandModule<object, AgentArguments> = {
+export const agentCommand: CommandModule<object, Typed<typeof agentOptions>> = {
   command: 'agent',
   describe: 'keep the kernel equal to the policy, through every change',
   builder: (yargs) =>
     yargs
-      .options({
-        source: {
-          type: 'string',
-          requiresArg: true,
-          describe:
-            'where the topology comes from: file:PATH (a file or a folder), api:URL, etcd:https://HOST:PORT[,…][/PREFIX], or neutron:[URL]',
-        },
-        'source-token': {
-          type: 'string',
-          requiresArg: true,
-          describe: 'with api:URL: a file with an administrator’s token',
-        },
-        ...neutronOptions,
-        api: {
-          type: 'string',
-          requiresArg: true,
-          describe: 'serve the control API here, and enforce what it holds: HOST:PORT',
-        },
-        ...apiOptions,
-        ...hostOption,
-        ...backendOption,
-        ...datapathOption,
-        datapath: {
-          ...datapathOption.datapath,
-          choices: [...DATAPATHS, AUTO] as const,
-          describe: `${datapathOption.datapath.describe}; ${AUTO}: as the taps that are here show`,
-        },
-        audit: {
-          type: 'boolean',
-          default: false,
-          describe: 'enforce nothing: what would be dropped passes and is counted',
-        },
-        ...socketOption,
-        metrics: { type: 'string', requiresArg: true, describe: 'HOST:PORT on which Prometheus may ask' },
-        verify: {
-          type: 'number',
-          requiresArg: true,
-          describe: 'seconds between comparisons of everything with the kernel (3600; 60 with iptables)',
-        },
-        'allow-shrink': {
-          type: 'boolean',
-          default: false,
-          describe: 'obey a topology from which all, or most, of this host’s ports have gone at once',
-        },
-        ...logLevelOption,
-      })
+      .options({ ...configOption, ...asTyped(agentOptions) })
       .example('$0 agent --source file:/etc/portcullis/topology.yaml', 'as the host that this machine is named')
       .example('$0 agent --api 127.0.0.1:9696 --store /var/lib/portcullis', 'API, store and agent on one machine')
       .example('$0 agent --source file:/srv/topology --host compute-1 --audit', 'see what would be dropped'),
-  handler: async (args) => {
+  handler: configured('agent', agentOptions, async (args: AgentArguments) => {
     if (args.audit && args.backend === 'iptables') {
       throw new CommandError(EXIT.usage, '--audit: not with --backend iptables, which does not count by port');
     }
@@ -161,7 +86,7 @@ export const agentCommand: CommandModule<object, AgentArguments> = {
     await agent.stop();
     // What may still be under way (a watch of a file system, a timer) must not keep a stopped agent.
     process.exit(EXIT.done);
-  },
+  }),
 };
 
 /** After the start, in milliseconds: enforcing comes first. */

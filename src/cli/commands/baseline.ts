@@ -1,11 +1,12 @@
 /** `portcullis baseline`: close every managed device until rules are loaded. */
 import type { CommandModule } from 'yargs';
 import { baselineTables, DEFAULT_OPTIONS, printTables } from '../../../compiler/index.js';
+import { asTyped, configOption, type ConfigArguments } from '../configuration/configured.js';
 import { printLine, say } from '../output.js';
 import { datapathOption, devicePrefixesOf } from '../topology-options.js';
 
-interface BaselineArguments {
-  readonly 'device-prefix': readonly string[];
+interface BaselineArguments extends ConfigArguments {
+  readonly 'device-prefix': readonly string[] | undefined;
   readonly 'dry-run': boolean;
 }
 
@@ -15,22 +16,48 @@ export const baselineCommand: CommandModule<object, BaselineArguments> = {
   builder: (yargs) =>
     yargs
       .options({
-        'device-prefix': datapathOption['device-prefix'],
+        ...configOption,
+        ...asTyped({ 'device-prefix': datapathOption['device-prefix'] }),
         'dry-run': { type: 'boolean', default: false, describe: 'print the rules and touch nothing' },
       })
       .example('$0 baseline', 'at boot, before the network; does nothing where rules are loaded already'),
   handler: async (args) => {
-    const devicePrefixes = devicePrefixesOf(args['device-prefix']);
-    const tables = baselineTables({ ...DEFAULT_OPTIONS, devicePrefixes });
-    if (args['dry-run']) {
-      printLine(printTables(tables).trimEnd());
-      return;
-    }
-    const { loadBaseline } = await import('../../../agent/index.js');
-    say(
-      (await loadBaseline(tables))
-        ? `closed: no device named ${devicePrefixes.map((prefix) => `${prefix}*`).join(' or ')} sends or receives until rules are loaded`
-        : 'rules of ours are loaded already and close unknown devices: nothing was changed',
-    );
+    const { devicePrefixes, trouble } = await prefixesToClose(args);
+    if (!args['dry-run']) await close(devicePrefixes);
+    if (trouble !== undefined) throw trouble;
+    if (args['dry-run']) printLine(printTables(tablesOf(devicePrefixes)).trimEnd());
   },
 };
+
+interface ToClose {
+  readonly devicePrefixes: readonly string[];
+  /** Why these are not the ones that were meant. */
+  readonly trouble?: Error;
+}
+
+/** The agent's, by its section of the file. Where the file says nothing that can be used, the usual ones are closed all the same. */
+async function prefixesToClose(args: BaselineArguments): Promise<ToClose> {
+  if (args['device-prefix'] !== undefined) return { devicePrefixes: devicePrefixesOf(args['device-prefix']) };
+  const { devicePrefixes: usual } = DEFAULT_OPTIONS;
+  try {
+    const { readConfiguration } = await import('../configuration/read.js');
+    const given = (await readConfiguration(args.config))?.sections.agent['device-prefix'];
+    return { devicePrefixes: typeof given === 'object' ? devicePrefixesOf(given) : usual };
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    return { devicePrefixes: usual, trouble: error };
+  }
+}
+
+function tablesOf(devicePrefixes: readonly string[]): ReturnType<typeof baselineTables> {
+  return baselineTables({ ...DEFAULT_OPTIONS, devicePrefixes });
+}
+
+async function close(devicePrefixes: readonly string[]): Promise<void> {
+  const { loadBaseline } = await import('../../../agent/index.js');
+  say(
+    (await loadBaseline(tablesOf(devicePrefixes)))
+      ? `closed: no device named ${devicePrefixes.map((prefix) => `${prefix}*`).join(' or ')} sends or receives until rules are loaded`
+      : 'rules of ours are loaded already and close unknown devices: nothing was changed',
+  );
+}

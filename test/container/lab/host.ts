@@ -55,10 +55,7 @@ export class TestHost {
     await this.run(`ip address add ${this.v6}/64 dev eth0 nodad`);
     await this.run(`cp ${UNITS}/*.service /etc/systemd/system/ && systemctl daemon-reload`);
     await this.run(`mkdir -p /etc/portcullis`);
-    await this.write(
-      '/etc/default/portcullis',
-      'PORTCULLIS_AGENT_OPTIONS="--source file:/etc/portcullis/topology.json"\n',
-    );
+    await this.write('/etc/portcullis/portcullis.yaml', 'agent:\n  source: file:/etc/portcullis/topology.json\n');
     await this.#startInside(services);
   }
 
