@@ -1,7 +1,16 @@
 /** The agent: what touches the kernel. */
 export type { BackendName } from './backends/backend.js';
 export { Agent, type AgentSettings } from './agent.js';
-export { readCounters, type Counters, type PortDrops, type RuleCounter } from './kernel/counters.js';
+export {
+  countersIn,
+  readCounters,
+  type AuditedFlow,
+  type Count,
+  type Counters,
+  type PortDrops,
+  type RuleCounter,
+} from './kernel/counters.js';
+export { CountingSince, type CountingSinceJson } from './counting-since.js';
 export { startConfirmation, type ConfirmOutcome, type PendingConfirmation } from './kernel/confirm.js';
 export { takeOverFlows } from './flows/take-over.js';
 export { KernelError, type KernelErrorCode } from './kernel/errors.js';
@@ -13,4 +22,4 @@ export { applyText, deletionOfLoadedTables, loadedFamilies, nftVersion, saveLoad
 export { closeWhatIsOpen } from './kernel/close.js';
 export { detectDatapath, probeDatapath } from './kernel/probe.js';
 export { notify } from './service-manager.js';
-export type { AgentStatus, IsolatedStatus, PortState, PortStatus } from './status.js';
+export type { AgentStatus, Counted, IsolatedStatus, PortState, PortStatus } from './status.js';

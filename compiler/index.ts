@@ -11,16 +11,19 @@ export { baselineTables } from './baseline.js';
 export { summarise, type Summary } from './summary.js';
 export { besideIptables, compileRuleset, tableFamilies } from './ruleset/compile.js';
 export { TABLE_NAME } from './ruleset/closed.js';
+export { AUDIT, AUDIT_PASSED, auditTallySetName, placeOfFlows } from './ruleset/audit.js';
 export { tallySetName } from './ruleset/build.js';
+export { NOISE } from './ruleset/skeleton.js';
 export { ADMIT, flowBits, type FlowBits } from './ruleset/admission.js';
 export { GUARDED } from './ruleset/guard.js';
 export { overlapsByHost, overlapText, type NetworkOverlap } from './zones.js';
 export { holdsAdmission } from './nftables/state.js';
 export * from './ruleset/types.js';
+export { legendOf, type Legend, type LegendPort, type LegendRule } from './legend.js';
 export { HostCompiler, type Touched } from './incremental/host-compiler.js';
 export { runEgress, runIngress, type Passage } from './ruleset/run.js';
 export { harmless, ruleComment } from './nftables/comment.js';
-export { fullRuleText, printRuleset, printTable, printTables, ruleText, TALLY } from './nftables/text.js';
+export { fullRuleText, printRuleset, printTable, printTables, ruleText } from './nftables/text.js';
 export { printRulesetJson } from './nftables/json.js';
 export {
   iptablesHoldsAdmission,
