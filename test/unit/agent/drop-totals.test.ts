@@ -31,7 +31,9 @@ it('totals begin at zero, whatever was counted before, and only grow: when sets 
   const both = { 'inet dropped_from_port': { tap1: 103, tap2: 1 }, 'arp dropped_from_port': { tap1: 2 } };
   expect(await after(both)).toEqual([6, 0, 0, 0]);
   expect(await after({ 'inet dropped_from_port': { tap2: 1 } })).toEqual([6, 0, 0, 0]);
-  expect(await after({ 'inet dropped_from_port': { tap1: 4 } })).toEqual([10, 0, 0, 0]);
+  expect(await after({ 'inet dropped_from_port': { tap1: 3 } })).toEqual([9, 0, 0, 0]);
+  // The table was made anew.
+  expect(await after({ 'inet dropped_from_port': { tap1: 1 } })).toEqual([10, 0, 0, 0]);
   expect(await after(undefined)).toEqual([10, 0, 0, 0]);
   // In audit mode: nothing of it is a drop.
   const audit = { 'inet audited_to_port': { tap1: 5 }, 'bridge audited_from_port': { tap1: 1 } };
