@@ -1,7 +1,7 @@
+import { execFileSync } from 'node:child_process';
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { execa } from 'execa';
 import { expect, it, onTestFinished } from 'vitest';
 import { LOG_IDS, priorityOf } from '../../../src/system/log.js';
 
@@ -22,13 +22,13 @@ it.each([
   expect(priorityOf(`{"level":${level.toString()},"id":"applied"}\n`)).toBe(priority);
 });
 
-it('a log that the journal reads has priorities before its lines, any other has none', async () => {
+it('a log that the journal reads has priorities before its lines, any other has none', () => {
   const folder = mkdtempSync(join(tmpdir(), 'portcullis-log-'));
   const script = `const { makeLogger } = await import('${resolve('dist/src/cli/logger.js')}');
     const log = await makeLogger('info');
     log.error({ id: 'not-applied' }, 'no');
     log.info({ id: 'applied' }, 'yes');`;
-  const logged = async (name: string, streamOf: (of: string) => string): Promise<readonly string[]> => {
+  const logged = (name: string, streamOf: (of: string) => string): readonly string[] => {
     const path = join(folder, name);
     const descriptor = openSync(path, 'w');
     onTestFinished(() => {
@@ -36,15 +36,15 @@ it('a log that the journal reads has priorities before its lines, any other has 
       rmSync(folder, { recursive: true, force: true });
     });
     const { dev, ino } = statSync(path, { bigint: true });
-    await execa(process.execPath, ['--input-type=module', '-e', script], {
-      stderr: descriptor,
-      env: { JOURNAL_STREAM: streamOf(`${dev.toString()}:${ino.toString()}`) },
+    execFileSync(process.execPath, ['--input-type=module', '-e', script], {
+      stdio: ['ignore', 'ignore', descriptor],
+      env: { ...process.env, JOURNAL_STREAM: streamOf(`${dev.toString()}:${ino.toString()}`) },
     });
     return readFileSync(path, 'utf8').trimEnd().split('\n');
   };
-  const [error = '', info = ''] = await logged('journal', (stream) => stream);
+  const [error = '', info = ''] = logged('journal', (stream) => stream);
   expect([error.slice(0, 4), info.slice(0, 4)]).toEqual(['<3>{', '<6>{']);
   expect(JSON.parse(error.slice(3))).toMatchObject({ level: 50, id: 'not-applied', msg: 'no' });
   // Somebody further up had the journal behind it.
-  expect((await logged('file', (stream) => `${stream}0`)).map((line) => line.slice(0, 1))).toEqual(['{', '{']);
+  expect(logged('file', (stream) => `${stream}0`).map((line) => line.slice(0, 1))).toEqual(['{', '{']);
 });
