@@ -348,7 +348,7 @@ export class Agent {
   #counted(): Counted {
     const { compiler, counting } = this.#enforcer;
     const legend = legendOf(compiler, this.#enforcer.localPorts());
-    return { ...legend, since: counting.json(), backend: this.settings.backend };
+    return { ...legend, since: counting.json() };
   }
 
   /** True while the kernel holds the policy and somebody would notice if it did not. */

@@ -48,7 +48,6 @@ export interface PortStatus {
 /** What the counters of this host's rules are of: the JSON of the socket's `/counted`. */
 export interface Counted extends Legend {
   readonly since: CountingSinceJson;
-  readonly backend: BackendName;
 }
 
 export interface AgentStatus {

@@ -33,7 +33,11 @@ export {
   memberSets,
 } from './iptables/program.js';
 export { memberChanges } from './iptables/members.js';
-export { OF_THE_KERNEL as IPTABLES_HOOKS, OURS as IPTABLES_PREFIX } from './iptables/names.js';
+export {
+  ADMIT_CHAIN as ADMIT_CHAINS,
+  OF_THE_KERNEL as IPTABLES_HOOKS,
+  OURS as IPTABLES_PREFIX,
+} from './iptables/names.js';
 export { readIpsets, readIptables } from './iptables/listing.js';
 export { EMPTY_PROGRAM, planIptables, type IptablesPlan, type IptablesStep } from './iptables/plan.js';
 export { printIpsets, printIptables } from './iptables/text.js';

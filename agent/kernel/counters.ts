@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { AUDIT, AUDIT_PASSED, auditTallySetName, NOISE, placeOfFlows, tallySetName } from '../../compiler/index.js';
 import type { Direction } from '../../src/model/index.js';
+import { readIptablesCounters } from './iptables-counters.js';
 import { listWithCounters } from './nft.js';
 
 export interface Count {
@@ -10,9 +11,10 @@ export interface Count {
 }
 
 export interface RuleCounter extends Count {
+  /** `ip` and `ip6`: rules of iptables. */
   readonly family: string;
   readonly chain: string;
-  /** The rule's own digits, by which it is told from the others of its chain. */
+  /** The rule's own digits, by which it is told from the others of its chain; rules of iptables have none. */
   readonly digest: string;
   /** What the rule is for. */
   readonly label: string;
@@ -73,10 +75,11 @@ const FLOW = z.object({
 const DIRECTIONS: readonly Direction[] = ['egress', 'ingress'];
 
 export async function readCounters(): Promise<Counters> {
-  return countersIn(await listWithCounters());
+  const [counters, rules] = await Promise.all([listWithCounters().then(countersIn), readIptablesCounters()]);
+  return { ...counters, rules: [...counters.rules, ...rules] };
 }
 
-/** As {@link readCounters}, of listings that were made before. */
+/** What is counted in nftables, of listings. */
 export function countersIn(listings: readonly { readonly family: string; readonly json: unknown }[]): Counters {
   const rules: RuleCounter[] = [];
   const flows: AuditedFlow[] = [];

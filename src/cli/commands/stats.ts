@@ -61,7 +61,7 @@ async function show(counters: Counters, args: StatsArguments, lastSeconds?: numb
   const { knowledge } = await import('../stats/known.js');
   const { reportOf } = await import('../stats/report.js');
   const { renderStats } = await import('../stats/render.js');
-  const { known, since, backend, nameless } = await knowledge(args);
+  const { known, since, nameless } = await knowledge(args);
   const report = reportOf(counters, known, since);
   if (args.json) {
     printLine(JSON.stringify(report, null, 2));
@@ -69,14 +69,15 @@ async function show(counters: Counters, args: StatsArguments, lastSeconds?: numb
   }
   if (lastSeconds !== undefined && process.stdout.isTTY) process.stdout.write(CLEAR_SCREEN);
   for (const line of renderStats(report, { all: args.all, paint: colours, nameless, lastSeconds })) printLine(line);
-  if (backend === 'iptables') {
-    printLine('What rules in iptables let through and drop they count themselves: iptables-save -c | grep pc-');
-  }
 }
 
 function grownSince(before: Counters, now: Counters): Counters {
   return {
-    rules: grown(before.rules, now.rules, ({ family, chain, digest }) => `${family} ${chain} ${digest}`),
+    rules: grown(
+      before.rules,
+      now.rules,
+      ({ family, chain, digest, label }) => `${family} ${chain} ${digest} ${label}`,
+    ),
     drops: grown(before.drops, now.drops, ({ device, direction }) => `${direction} ${device}`),
     audited: {
       drops: grown(before.audited.drops, now.audited.drops, ({ device, direction }) => `${direction} ${device}`),

@@ -9,7 +9,6 @@ export interface Knowledge {
   readonly known: Known | undefined;
   /** Undefined where no agent answers. */
   readonly since: Counted['since'] | undefined;
-  readonly backend: Counted['backend'] | undefined;
   /** Why nobody knows, and what to do; undefined where somebody does. */
   readonly nameless: string | undefined;
 }
@@ -28,7 +27,6 @@ export async function knowledge({ topology, host, socket }: KnowledgeArguments):
   return {
     known: legend === undefined ? undefined : { legend, by: given === undefined ? 'agent' : 'topology' },
     since: answer?.since,
-    backend: answer?.backend,
     nameless:
       legend === undefined && typeof counted === 'string'
         ? `rules and ports are named as they are loaded, by the starts of their ids: ${counted}; -t TOPOLOGY --host H names them`

@@ -1,6 +1,7 @@
 /** Counters for people: what matters first, one line each; what is zero is one line for all. */
 import { ICMP, ICMPV6, PORT_PROTOCOLS, protocolName } from '../../model/index.js';
 import type { Count } from '../../../agent/index.js';
+import { OF_IPTABLES } from './report.js';
 import type { NamedPort, ReportedDrops, ReportedFlow, ReportedRule, StatsReport } from './report.js';
 
 interface Paint {
@@ -43,6 +44,9 @@ export function renderStats(report: StatsReport, options: RenderOptions): readon
       : []),
     sinceLine(report, options),
     ...(nameless === undefined ? [] : [paint.dim(nameless)]),
+    ...(report.rules.some(({ family }) => OF_IPTABLES.has(family))
+      ? ['rules of iptables count since each was written last, and drops there are not counted by port']
+      : []),
     ...section(
       paint.bold(`${would} let through, by port:`),
       ['PACKETS', 'BYTES', 'DIRECTION', 'DEVICE', 'PORT'],

@@ -2,6 +2,11 @@
 import type { AuditedFlow, Counted, Counters, PortDrops, RuleCounter } from '../../../agent/index.js';
 import type { Legend, LegendPort, LegendRule } from '../../../compiler/index.js';
 
+/** What names of chains in iptables begin with. */
+const IPTABLES = 'pc-';
+/** Families of rules in iptables: nobody knows since when these count. */
+export const OF_IPTABLES: ReadonlySet<string> = new Set(['ip', 'ip6']);
+
 /** What is known of the host beside its counters. */
 export interface Known {
   readonly legend: Legend;
@@ -52,6 +57,7 @@ export function reportOf(
   const ports = known?.legend.ports ?? [];
   const byDevice = new Map(ports.map((port) => [port.device, named(port)]));
   const byRule = new Map(known?.legend.rules.map((rule) => [`${rule.chain} ${rule.digest}`, rule]));
+  const byChain = new Map(known?.legend.rules.map(({ chain, group }) => [`${IPTABLES}${chain}`, group]));
   const byAddress = ownersOf(ports);
   const withPort = (drops: PortDrops): ReportedDrops => ({ ...drops, port: byDevice.get(drops.device) });
   const isAudit = counters.rules.some(({ verdict }) => verdict === 'would-drop');
@@ -64,7 +70,8 @@ export function reportOf(
       const own = since?.chains[`${rule.family} ${rule.chain}`];
       return {
         ...rule,
-        ...(legend === undefined ? {} : { group: legend.group, rules: legend.rules }),
+        group: legend?.group ?? byChain.get(rule.chain),
+        rules: legend?.rules,
         ...(own === undefined ? {} : { since: own }),
       };
     }),
@@ -81,9 +88,9 @@ export function reportOf(
   };
 }
 
-/** The oldest of what is loaded. */
+/** The oldest of what is loaded in nftables. */
 function sinceOf({ rules }: Counters, { begun, tables }: Counted['since']): StatsReport['since'] {
-  const families = [...new Set(rules.map(({ family }) => family))];
+  const families = [...new Set(rules.map(({ family }) => family))].filter((family) => !OF_IPTABLES.has(family));
   const dates = families.map((family) => tables[family]);
   const known = dates.filter((date) => date !== undefined).sort();
   const [oldest] = known;

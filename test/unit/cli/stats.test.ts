@@ -1,6 +1,7 @@
 /** What `stats` says, from a listing as the kernel gives it and a topology; that the kernel counts so is in kernel/agent.test.ts. */
 import { expect, it } from 'vitest';
 import { countersIn } from '../../../agent/index.js';
+import { iptablesCountersIn } from '../../../agent/kernel/iptables-counters.js';
 import {
   compile,
   DEFAULT_OPTIONS,
@@ -171,6 +172,32 @@ it('audit says who would be dropped from whom to which port, in which chain and 
   expect(flows.slice(0, 2).map((line) => line.split(/ {2,}/).slice(1))).toEqual([
     ['3', '180', 'tapweb1', '10.0.0.9', '10.0.0.1 (web-1)', 'tcp 22', 'profile_in', 'no rule allows it'],
     ['3', '180', 'tapweb1', 'fd00::9', 'fd00::1', 'ipv6-icmp type 128 code 0', 'source6', 'spoofed IPv6 source'],
+  ]);
+});
+
+it('rules of iptables are told by their chains, and groups by theirs', () => {
+  const listing = [
+    '*mangle',
+    ':pc-profile_4f6a_in - [0:0]',
+    '[9:900] -A pc-profile_4f6a_in -j pc-sg_web_grou_in',
+    '[1:60] -A pc-profile_4f6a_in -j DROP',
+    '[2:120] -A pc-profile_4f6a_in -j DROP',
+    '[4:400] -A pc-sg_web_grou_in -p tcp -m multiport --dports 80,443 -g pc-admit_in',
+    '[7:700] -A pc-sg_web_grou_in -p tcp -j LOG',
+    '[5:300] -A pc-egress -i tap+ -j DROP',
+    '[8:480] -A theirs -j DROP',
+    'COMMIT',
+  ].join('\n');
+  const counters = { ...countersIn([]), rules: iptablesCountersIn('IPv4', listing) };
+  expect(lines(reportOf(counters, { legend: legend(), by: 'agent' }, undefined)).slice(1)).toEqual([
+    'rules of iptables count since each was written last, and drops there are not counted by port',
+    'not let through, by reason:',
+    'PACKETS  BYTES  CHAIN               REASON',
+    '      5    300  pc-egress           device of no known port',
+    '      3    180  pc-profile_4f6a_in  no rule allows it',
+    'let through, by rule:',
+    'PACKETS  BYTES  GROUP  RULE',
+    '      4    400  web    -p tcp -m multiport --dports 80,443',
   ]);
 });
 
