@@ -45,7 +45,8 @@ function listedCounters(family: Family, listing: string): readonly RuleCounter[]
   return listing.split('\n').flatMap((line): readonly RuleCounter[] => {
     const [, packets, bytes, chain = '', rule = ''] = /^\[(\d+):(\d+)\] -A (pc-\S+) (.*)$/.exec(line) ?? [];
     const isDrop = rule.endsWith('-j DROP');
-    const isAccept = Object.values(ADMIT_CHAINS).some((admit) => rule.endsWith(`-g ${admit}`)) && chain.startsWith("pc-sg_");
+    const isAccept =
+      Object.values(ADMIT_CHAINS).some((admit) => rule.endsWith(`-g ${admit}`)) && chain.startsWith('pc-sg_');
     if (!isDrop && !isAccept) return [];
     const reason = REASONS.find(([ofChain, ofRule]) => ofChain.test(chain) && ofRule.test(rule))?.[2];
     return [

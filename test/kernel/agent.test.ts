@@ -589,8 +589,8 @@ describe('audit', () => {
       const args = ['dist/bin/portcullis.js', 'stats', '--json', '--socket', agent.socket];
       return JSON.parse((await lab.exec(process.execPath, args)).stdout) as StatsReport;
     };
-    const { mode, drops, audited } = await counted();
-    expect([mode, drops]).toEqual(['audit', []]);
+    const { mode, drops, audited, since } = await counted();
+    expect([mode, drops, since?.isEarlier]).toEqual(['audit', [], false]);
     const between = { from: { id: 'client00-00', name: '' }, to: { id: 'server00-00', name: '' } };
     const policy = { ...between, device: SERVER.device, chain: 'profile_in', because: 'no rule allows it' };
     const spoofed = { chain: 'source4', device: CLIENT.device, source: '10.0.0.99', because: 'spoofed IPv4 source' };
@@ -607,7 +607,11 @@ describe('audit', () => {
     await agent.run();
     expect(Number(await generation())).toBe(before + 1);
     const enforced = await counted();
-    expect(enforced).toMatchObject({ mode: 'enforcing', audited: { drops: [], flows: [] } });
+    expect(enforced).toMatchObject({
+      mode: 'enforcing',
+      since: { isEarlier: true },
+      audited: { drops: [], flows: [] },
+    });
     expect(enforced.drops.filter(({ device }) => device === SERVER.device)).toEqual([]);
     await lab.forgetFlows();
     expect(await reach(forth('v4', 17, 54))).toEqual([[]]);
