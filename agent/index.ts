@@ -1,15 +1,8 @@
 /** The agent: what touches the kernel. */
 export type { BackendName } from './backends/backend.js';
 export { Agent, type AgentSettings } from './agent.js';
-export {
-  countersIn,
-  readCounters,
-  type AuditedFlow,
-  type Count,
-  type Counters,
-  type PortDrops,
-  type RuleCounter,
-} from './kernel/counters.js';
+export { countersIn, readCounters, type AuditedFlow, type Counters, type PortDrops } from './kernel/counters.js';
+export type { Count, RuleCounter } from './kernel/rule-counter.js';
 export { CountingSince, type CountingSinceJson } from './counting-since.js';
 export { startConfirmation, type ConfirmOutcome, type PendingConfirmation } from './kernel/confirm.js';
 export { takeOverFlows } from './flows/take-over.js';

@@ -4,25 +4,7 @@ import { AUDIT, AUDIT_PASSED, auditTallySetName, NOISE, placeOfFlows, tallySetNa
 import type { Direction } from '../../src/model/index.js';
 import { readIptablesCounters } from './iptables-counters.js';
 import { listWithCounters } from './nft.js';
-
-export interface Count {
-  readonly packets: number;
-  readonly bytes: number;
-}
-
-export interface RuleCounter extends Count {
-  /** `ip` and `ip6`: rules of iptables. */
-  readonly family: string;
-  readonly chain: string;
-  /** The rule's own digits, by which it is told from the others of its chain; rules of iptables have none. */
-  readonly digest: string;
-  /** What the rule is for. */
-  readonly label: string;
-  /** `would-drop` in audit mode. */
-  readonly verdict: 'accept' | 'drop' | 'would-drop';
-  /** True of what everybody gets who is on a network, and of what the host itself sends: nobody's loss. */
-  readonly isNoise: boolean;
-}
+import type { Count, RuleCounter } from './rule-counter.js';
 
 /** What was dropped for a device, in the last day or longer. */
 export interface PortDrops extends Count {

@@ -1,9 +1,9 @@
 /** What rules of ours in iptables have counted. They have no comments: what one is for is known by its chain. */
 import { ADMIT_CHAINS } from '../../compiler/index.js';
 import type { Family } from '../../src/model/index.js';
-import type { RuleCounter } from './counters.js';
 import { KernelError } from './errors.js';
 import { holdsTables, listCountedRules } from './iptables.js';
+import type { RuleCounter } from './rule-counter.js';
 
 /** What a packet met that ended there; the first that fits. */
 const REASONS: readonly (readonly [chain: RegExp, rule: RegExp, reason: string])[] = [
