@@ -75,7 +75,7 @@ export class Agent {
   readonly #switches: SwitchWatch;
   readonly #looks = new Looks(async () => this.#enforcer.look());
   readonly #metrics = new Metrics();
-  readonly #drops = new DropCounter();
+  readonly #drops: DropCounter;
   readonly #conntrack = new Conntrack();
   readonly #startedAt = new Date();
   readonly #log: Log;
@@ -103,6 +103,7 @@ export class Agent {
     const { options, backend, host, log } = settings;
     this.#log = log;
     const isLocal = (port: Port): boolean => isOnHost(port, host);
+    this.#drops = new DropCounter(backend);
     this.#gate = new SourceGate(isLocal, settings.allowShrink);
     this.#isolated = new IsolatedObjects(host, log);
     this.#enforcer = new Enforcer(isLocal, options, backend, {
@@ -633,7 +634,7 @@ export class Agent {
     );
     this.#metrics.totalsBy(
       'portcullis_dropped_packets_total',
-      'Packets from ports (egress) and to ports (ingress) that rules of nftables did not let through.',
+      'Packets from ports (egress) and to ports (ingress) that were not let through.',
       'direction',
       async () => ({ ...(await this.#drops.totals()).dropped }),
     );

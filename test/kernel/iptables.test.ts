@@ -141,9 +141,13 @@ describe.each<LabBackend>(['iptables-nft', 'iptables-legacy'])('%s', (backend) =
       const rules = (text: string): string => text.replaceAll(/^\[\d+:\d+\] /gm, '');
       const total = (text: string): number =>
         [...text.matchAll(/^\[(\d+):/gm)].reduce((sum, [, packets]) => sum + Number(packets), 0);
+      const dropped = async (): Promise<number> =>
+        Number(/dropped_packets_total\{direction="ingress"\} (\d+)/.exec((await agent.ask('/metrics')).body)?.[1]);
+      const droppedBefore = await dropped();
       await reachIn(lab, forth('v4', 17, 53), forth('v4', 17, 54));
       const counted = await rulesWithCounters();
       expect(total(counted)).toBeGreaterThan(total(before));
+      expect(await dropped()).toBeGreaterThan(droppedBefore);
       await agent.settled(document('10.9.0.1', '10.9.0.2'));
       await eventually(async () => (await entries()).length === 2);
       expect(agent.log().findLast(({ msg }) => msg === 'applied')?.['way']).toBe('changes');
