@@ -1,10 +1,11 @@
 /** The agent: a source, the links, the reconcile loop and the flows, put together. */
 import type { Server } from 'node:http';
-import type { Logger } from 'pino';
-import { flowBits, isManagedDevice, type CompileOptions } from '../compiler/index.js';
+import { flowBits, isManagedDevice, legendOf, type CompileOptions } from '../compiler/index.js';
 import { formatProblem, isOnHost, type Isolation, type Port, type Problem } from '../src/model/index.js';
 import type { HostReport } from '../src/sources/host-report.js';
 import type { Source, SourceEvent } from '../src/sources/source.js';
+import type { Log } from '../src/system/log.js';
+import { DropCounter } from './drop-totals.js';
 import { SourceGate, type Obeyed, type Passage } from './gate.js';
 import { IsolatedObjects } from './isolated-objects.js';
 import type { BackendName } from './backends/backend.js';
@@ -17,7 +18,7 @@ import { Conntrack } from './netlink/conntrack.js';
 import { readLoadedDevices } from './kernel/loaded-devices.js';
 import { serveMetrics, serveSocket } from './server.js';
 import { notify, startWatchdog } from './service-manager.js';
-import type { AgentStatus, PortState, PortStatus } from './status.js';
+import type { AgentStatus, Counted, PortState, PortStatus } from './status.js';
 import type { WatchEvent } from './watch/events.js';
 import { Looks } from './watch/looks.js';
 import { SwitchWatch } from './watch/switches.js';
@@ -33,7 +34,7 @@ export interface AgentSettings {
   readonly socket: string;
   /** `host:port` for Prometheus; undefined for none. */
   readonly metrics: string | undefined;
-  readonly log: Logger;
+  readonly log: Log;
   /** Between comparisons of everything, and up to a tenth more; in milliseconds. */
   readonly verifyEvery: number;
   /** Obey a topology from which this host's ports have gone. */
@@ -44,6 +45,15 @@ export interface AgentSettings {
 const UNWELL_AFTER = 60_000;
 /** A watching process that is away for as long leaves what is loaded unknown; in milliseconds. */
 const AWAY_AFTER = 15_000;
+
+const NO_PORTS: Readonly<Record<PortState, number>> = {
+  enforced: 0,
+  pending: 0,
+  refused: 0,
+  unfiltered: 0,
+  down: 0,
+  closed: 0,
+};
 
 /** What a source tells beside a topology. */
 interface Told {
@@ -65,9 +75,10 @@ export class Agent {
   readonly #switches: SwitchWatch;
   readonly #looks = new Looks(async () => this.#enforcer.look());
   readonly #metrics = new Metrics();
+  readonly #drops: DropCounter;
   readonly #conntrack = new Conntrack();
   readonly #startedAt = new Date();
-  readonly #log: Logger;
+  readonly #log: Log;
   #servers: Server[] = [];
   #stopWatchdog: () => void = () => undefined;
   #verifyTimer: NodeJS.Timeout | undefined;
@@ -92,6 +103,7 @@ export class Agent {
     const { options, backend, host, log } = settings;
     this.#log = log;
     const isLocal = (port: Port): boolean => isOnHost(port, host);
+    this.#drops = new DropCounter(backend);
     this.#gate = new SourceGate(isLocal, settings.allowShrink);
     this.#isolated = new IsolatedObjects(host, log);
     this.#enforcer = new Enforcer(isLocal, options, backend, {
@@ -104,31 +116,37 @@ export class Agent {
       },
       onFailed: (error, retryIn) => {
         this.#metrics.failures.inc();
-        log.error({ retryInMilliseconds: retryIn }, `not applied, the former rules stand: ${error.message}`);
+        log.error(
+          { id: 'not-applied', retryInMilliseconds: retryIn },
+          `not applied, the former rules stand: ${error.message}`,
+        );
       },
       onForeignChange: (pid, program) => {
         this.#drift.foreign++;
         this.#drift.last = `${program} (process ${pid.toString()})`;
         this.#metrics.drift.inc({ kind: 'foreign' });
-        log.warn({ pid, program }, 'our tables were changed by somebody else: comparing');
+        log.warn({ id: 'foreign-change', pid, program }, 'our tables were changed by somebody else: comparing');
       },
       onDrift: (changes) => {
         this.#drift.found++;
         this.#metrics.drift.inc({ kind: 'found' });
-        log.warn({ changes }, 'what is loaded is not what we left there: it is put right');
+        log.warn({ id: 'drift-found', changes }, 'what is loaded is not what we left there: it is put right');
       },
       onClosed: (opened) => {
-        log.warn({ tables: opened.map(({ family }) => family) }, 'closed until what is loaded is known');
+        log.warn({ id: 'closed', tables: opened.map(({ family }) => family) }, 'closed until what is loaded is known');
       },
       onOvertaken: (overtaking) => {
         for (const { rule, isTerminal } of overtaking) {
-          if (isTerminal)
-            log.warn(`before ours stands a rule at which packets may end; ours go back to the front: ${rule}`);
-          else log.info(`before ours stands a rule of others; ours go back to the front: ${rule}`);
+          const what = isTerminal ? 'a rule at which packets may end' : 'a rule of others';
+          const say = isTerminal ? log.warn.bind(log) : log.info.bind(log);
+          say({ id: 'overtaken' }, `before ours stands ${what}; ours go back to the front: ${rule}`);
         }
       },
       onNotClosed: (opened, why) => {
-        log.error({ tables: opened.map(({ family }) => family) }, `what is open cannot be closed that way: ${why}`);
+        log.error(
+          { id: 'not-closed', tables: opened.map(({ family }) => family) },
+          `what is open cannot be closed that way: ${why}`,
+        );
       },
       onClosing: (closing) => {
         this.#watcher.order({ kind: 'closing', closing });
@@ -138,11 +156,16 @@ export class Agent {
       },
       onBlind: () => {
         if (!this.#isBlind)
-          log.error('nft does not say what rules do in a form that is known: only comments are compared');
+          log.error(
+            { id: 'bodies-unknown' },
+            'nft does not say what rules do in a form that is known: only comments are compared',
+          );
         this.#isBlind = true;
       },
       onIsolated: (ports) => {
-        for (const [id, why] of ports) log.error({ port: id }, `closed, since the kernel refuses its rules: ${why}`);
+        for (const [port, why] of ports) {
+          log.error({ id: 'port-refused', port }, `closed, since the kernel refuses its rules: ${why}`);
+        }
       },
     });
     this.#sweeper = new Sweeper({
@@ -157,12 +180,15 @@ export class Agent {
         void this.#sayOverwritten(flows);
       },
       onError: (error) => {
-        log.error(`flows cannot be looked at: ${error instanceof Error ? error.message : String(error)}`);
+        log.error(
+          { id: 'flows-unseen' },
+          `flows cannot be looked at: ${error instanceof Error ? error.message : String(error)}`,
+        );
       },
     });
     this.#switches = new SwitchWatch((fault) => {
-      if (fault === undefined) log.info('what enforcement hangs on is right again');
-      else log.error(fault);
+      if (fault === undefined) log.info({ id: 'switched-on' }, 'what enforcement hangs on is right again');
+      else log.error({ id: 'switched-off' }, fault);
     });
     const say = settings.source.report?.bind(settings.source, host);
     this.#reporter = say === undefined ? undefined : new Reporter(() => this.report(), say);
@@ -171,7 +197,7 @@ export class Agent {
         this.#heard(event);
       },
       onLoss: (reason) => {
-        log.warn(`${reason}: everything is compared when it is back`);
+        log.warn({ id: 'watch-lost' }, `${reason}: everything is compared when it is back`);
         // A host that cannot watch must be closed all the same.
         this.#enforcer.watchBegins();
       },
@@ -181,17 +207,20 @@ export class Agent {
   async start(): Promise<void> {
     const { source, host, options, backend, log, socket, metrics } = this.settings;
     log.info(
-      { host, source: source.name, datapath: options.datapath, backend, pid: process.pid },
+      { id: 'started', host, source: source.name, datapath: options.datapath, backend, pid: process.pid },
       options.audit ? 'started in audit mode: NOTHING IS ENFORCED' : 'started',
     );
     this.#declareGauges();
     const answers = {
       status: () => this.status(),
+      counted: () => this.#counted(),
       metrics: this.#metrics,
       accept: () => this.accept(),
       release: (device: string) => this.release(device),
     };
     await this.#remember();
+    // What was counted before was another process's.
+    void this.#drops.totals();
     await this.#serve('the status socket', socket, async () => serveSocket(socket, answers));
     if (metrics !== undefined) {
       await this.#serve('metrics', metrics, async () => serveMetrics(metrics, answers));
@@ -214,7 +243,7 @@ export class Agent {
 
   /** Reads the source again and compares everything. */
   reload(): void {
-    this.#log.info('asked to read again');
+    this.#log.info({ id: 'reload' }, 'asked to read again');
     this.settings.source.reload();
     this.#enforcer.doubt('asked to');
   }
@@ -223,7 +252,7 @@ export class Agent {
   accept(): boolean {
     const passage = this.#gate.accept();
     if (passage === undefined) return false;
-    this.#log.warn('told to obey the topology that was held back');
+    this.#log.warn({ id: 'accepted' }, 'told to obey the topology that was held back');
     this.settings.source.accept?.();
     this.#heldFor = undefined;
     this.#problems = [];
@@ -235,7 +264,7 @@ export class Agent {
   /** Leaves a device alone that was a port's once. @returns false when it is none of these. */
   release(device: string): boolean {
     if (!this.#enforcer.release(device)) return false;
-    this.#log.warn({ device }, 'told to leave alone a device that was a port’s once');
+    this.#log.warn({ id: 'released', device }, 'told to leave alone a device that was a port’s once');
     return true;
   }
 
@@ -253,7 +282,7 @@ export class Agent {
     this.#sweeper.stop();
     for (const server of this.#servers) server.close();
     this.#conntrack.close();
-    this.#log.info('stopped: the rules stay');
+    this.#log.info({ id: 'stopped' }, 'stopped: the rules stay');
   }
 
   /** What whoever the source follows is told of this host. */
@@ -317,6 +346,12 @@ export class Agent {
     };
   }
 
+  #counted(): Counted {
+    const { compiler, counting } = this.#enforcer;
+    const legend = legendOf(compiler, this.#enforcer.localPorts());
+    return { ...legend, since: counting.json() };
+  }
+
   /** True while the kernel holds the policy and somebody would notice if it did not. */
   #isLoaded(): boolean {
     return this.#enforcer.isEnforced && this.#awayFor() < AWAY_AFTER;
@@ -353,7 +388,10 @@ export class Agent {
       this.#enforcer.remember(devices);
     } catch (error) {
       this.#enforcer.remember([]);
-      this.#log.error(`what is loaded cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+      this.#log.error(
+        { id: 'loaded-unreadable' },
+        `what is loaded cannot be read: ${error instanceof Error ? error.message : String(error)}`,
+      );
     }
   }
 
@@ -371,7 +409,7 @@ export class Agent {
       return;
     }
     if (event.kind === 'withdrawn') {
-      const withdrawal = { way: 'withdrawal', changes: event.count };
+      const withdrawal = { id: 'taken-back', way: 'withdrawal', changes: event.count } as const;
       this.#log.warn(withdrawal, 'applied: what somebody added to our tables was taken back');
       this.#enforcer.doubt('what somebody added was taken back');
       return;
@@ -419,16 +457,16 @@ export class Agent {
     this.#staleSince ??= new Date();
     const [first] = this.#problems;
     this.#log.error(
-      { problems: this.#problems.length },
+      { id: 'source-stale', problems: this.#problems.length },
       `the source cannot be used, the last good state stays: ${first ?? 'no reason given'}`,
     );
   }
 
   #sourceIsWell(problems: readonly Problem[]): void {
-    if (this.#staleSince !== undefined) this.#log.info('the source is well again');
+    if (this.#staleSince !== undefined) this.#log.info({ id: 'source-well' }, 'the source is well again');
     this.#staleSince = undefined;
     this.#readAt = new Date();
-    for (const problem of problems) this.#log.debug(formatProblem(problem));
+    for (const problem of problems) this.#log.debug({ id: 'problem' }, formatProblem(problem));
   }
 
   #applied({ changes, way, reason, milliseconds, latency }: AppliedTransaction): void {
@@ -444,6 +482,7 @@ export class Agent {
     this.#metrics.changeSeconds.observe(latency / 1000);
     this.#log.info(
       {
+        id: 'applied',
         way,
         ...(reason === '' ? {} : { reason }),
         changes,
@@ -467,7 +506,10 @@ export class Agent {
     try {
       await this.#sweeper.seed();
     } catch (error) {
-      this.#log.error(`live flows cannot be taken over: ${error instanceof Error ? error.message : String(error)}`);
+      this.#log.error(
+        { id: 'flows-unseen' },
+        `live flows cannot be taken over: ${error instanceof Error ? error.message : String(error)}`,
+      );
     }
   }
 
@@ -487,6 +529,7 @@ export class Agent {
     this.#markWriters = found;
     if (isNews && found.length > 0) {
       this.#log.warn(
+        { id: 'marks-written' },
         `whole marks are written by rules of others, and our bits with them: ${found.join('; ')}. Keep other bits (ct mark set ct mark or ..., --set-xmark VALUE/MASK)`,
       );
     }
@@ -499,14 +542,16 @@ export class Agent {
     this.#isOverwritten = true;
     const who = this.#markWriters.length === 0 ? 'rules that cannot be found' : this.#markWriters.join('; ');
     this.#log.warn(
-      { flows },
+      { id: 'marks-written', flows },
       `conntrack marks are written over by ${who}: our bits are lost, revoked flows stay cut, and answers in allowed ones stop`,
     );
   }
 
   #sayOverlaps(): void {
     const overlaps = this.#enforcer.compiler.overlaps();
-    for (const overlap of overlaps) if (!this.#saidOverlaps.has(overlap)) this.#log.warn(overlap);
+    for (const overlap of overlaps) {
+      if (!this.#saidOverlaps.has(overlap)) this.#log.warn({ id: 'overlap' }, overlap);
+    }
     this.#saidOverlaps = new Set(overlaps);
   }
 
@@ -517,7 +562,8 @@ export class Agent {
     this.#metrics.flows.inc({ what: 'restored' }, restored);
     this.#metrics.sweepSeconds.observe(milliseconds / 1000);
     if (revoked + restored > 0) {
-      this.#log.info({ revoked, restored, looked, milliseconds: round(milliseconds) }, 'live flows were judged anew');
+      const figures = { revoked, restored, looked, milliseconds: round(milliseconds) };
+      this.#log.info({ id: 'flows-judged', ...figures }, 'live flows were judged anew');
     }
   }
 
@@ -576,11 +622,39 @@ export class Agent {
       () => this.#enforcer.formerDevices.length,
     );
     gauge('portcullis_audit', '1 in audit mode: nothing is enforced.', () => (this.settings.options.audit ? 1 : 0));
-    gauge('portcullis_ports', 'Ports of this host.', () => this.status().ports.length);
+    this.#metrics.gaugeBy('portcullis_ports', 'Ports of this host, by state.', 'state', () => {
+      const counts: Record<PortState, number> = { ...NO_PORTS };
+      for (const port of this.#enforcer.localPorts()) counts[this.#portState(port)]++;
+      return counts;
+    });
+    gauge(
+      'portcullis_ports_absent',
+      'Ports of this host whose device is not there.',
+      () => [...this.#enforcer.localPorts()].filter(({ device }) => !this.#enforcer.links.has(device)).length,
+    );
+    this.#metrics.totalsBy(
+      'portcullis_dropped_packets_total',
+      'Packets from ports (egress) and to ports (ingress) that were not let through.',
+      'direction',
+      async () => ({ ...(await this.#drops.totals()).dropped }),
+    );
+    this.#metrics.totalsBy(
+      'portcullis_audited_packets_total',
+      'In audit mode: packets that passed and would have been dropped.',
+      'direction',
+      async () => ({ ...(await this.#drops.totals()).audited }),
+    );
+    const { version, backend, options } = this.settings;
+    this.#metrics.info('portcullis_build_info', 'What runs here; always 1.', {
+      version,
+      node: process.versions.node,
+      backend,
+      datapath: options.datapath,
+    });
     gauge(
       'portcullis_ports_refused',
       'Ports that are closed since the kernel refuses their rules.',
-      () => this.status().ports.filter(({ state }) => state === 'refused').length,
+      () => [...this.#enforcer.refusals()].length,
     );
     gauge(
       'portcullis_objects_isolated',
@@ -603,7 +677,8 @@ export class Agent {
       this.#servers.push(await serve());
     } catch (error) {
       // Enforcement goes on without it.
-      this.#log.error(`${what}: ${where}: ${error instanceof Error ? error.message : String(error)}`);
+      const why = error instanceof Error ? error.message : String(error);
+      this.#log.error({ id: 'not-served' }, `${what}: ${where}: ${why}`);
     }
   }
 

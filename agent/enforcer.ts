@@ -24,6 +24,7 @@ import { IptablesBackend } from './backends/iptables.js';
 import { NftablesBackend } from './backends/nftables.js';
 import { closeTables, closingMessages, closingText, type Closing, type Opened } from './closing.js';
 import { Commits } from './commits.js';
+import { CountingSince } from './counting-since.js';
 import { deviceOf, LinkTable } from './devices.js';
 import { FormerDevices, isFormerDevice } from './former.js';
 import { isolate } from './isolate.js';
@@ -86,6 +87,7 @@ export interface EnforcerListener {
 export class Enforcer {
   readonly compiler: HostCompiler;
   readonly links = new LinkTable();
+  readonly counting = new CountingSince();
   readonly #backend: Backend;
   /** What hosts need of the topology, as the source gave it. */
   readonly #topology = {
@@ -160,6 +162,9 @@ export class Enforcer {
     this.compiler = new HostCompiler(isOurs, options);
     this.#former = new FormerDevices(options);
     const parts: BackendParts = {
+      onWritten: (transaction) => {
+        this.counting.wrote(transaction);
+      },
       applyNft: async (text) => this.#commits.apply(text),
       commitRules: async (program, tables, start) => this.#commits.run(program, tables, start),
       isLocal: isOurs,

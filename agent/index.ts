@@ -1,7 +1,9 @@
 /** The agent: what touches the kernel. */
 export type { BackendName } from './backends/backend.js';
 export { Agent, type AgentSettings } from './agent.js';
-export { readCounters, type Counters, type PortDrops, type RuleCounter } from './kernel/counters.js';
+export { countersIn, readCounters, type AuditedFlow, type Counters, type PortDrops } from './kernel/counters.js';
+export type { Count, RuleCounter } from './kernel/rule-counter.js';
+export { CountingSince, type CountingSinceJson } from './counting-since.js';
 export { startConfirmation, type ConfirmOutcome, type PendingConfirmation } from './kernel/confirm.js';
 export { takeOverFlows } from './flows/take-over.js';
 export { countFlowsToCut } from './flows/would-cut.js';
@@ -31,4 +33,4 @@ export { Conntrack } from './netlink/conntrack.js';
 export { listLinks, type Link } from './netlink/links.js';
 export { LinkTable } from './devices.js';
 export { notify } from './service-manager.js';
-export type { AgentStatus, IsolatedStatus, PortState, PortStatus } from './status.js';
+export type { AgentStatus, Counted, IsolatedStatus, PortState, PortStatus } from './status.js';

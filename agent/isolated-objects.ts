@@ -1,5 +1,4 @@
 /** Says which objects of the topology are bad, once when they become so and once when they are not any more. */
-import type { Logger } from 'pino';
 import {
   consequenceOf,
   formatIsolation,
@@ -9,6 +8,7 @@ import {
   type Isolation,
   type Port,
 } from '../src/model/index.js';
+import type { Log } from '../src/system/log.js';
 import type { IsolatedStatus } from './status.js';
 
 /** More at a time are counted. */
@@ -23,7 +23,7 @@ export class IsolatedObjects {
 
   constructor(
     private readonly host: string,
-    private readonly log: Logger,
+    private readonly log: Log,
   ) {}
 
   /** @param local this host's ports, by these isolations. */
@@ -45,11 +45,13 @@ export class IsolatedObjects {
     });
     for (const [, isolation] of came.slice(0, MOST_SAID)) this.#say(isolation);
     if (came.length > MOST_SAID) {
-      this.log.error(`... and ${(came.length - MOST_SAID).toString()} more bad objects: see portcullis status --json`);
+      const more = came.length - MOST_SAID;
+      this.log.error({ id: 'isolated' }, `... and ${more.toString()} more bad objects: see portcullis status --json`);
     }
     const went = [...before].filter(([key]) => !this.#known.has(key));
     for (const [, isolation] of went.slice(0, MOST_SAID)) {
-      this.log.info(`${isolatedName(isolation)}: not isolated any more, it is well again or gone`);
+      const name = isolatedName(isolation);
+      this.log.info({ id: 'not-isolated' }, `${name}: not isolated any more, it is well again or gone`);
     }
   }
 
@@ -75,8 +77,8 @@ export class IsolatedObjects {
     const ports = this.#portsHere(isolation);
     const fields = ports.length === 0 ? {} : { ports: ports.slice(0, MOST_SAID), concerned: ports.length };
     const text = `isolated, all else is enforced: ${formatIsolation(isolation)}`;
-    if (this.#isHere(isolation)) this.log.error(fields, text);
-    else this.log.warn(text);
+    if (this.#isHere(isolation)) this.log.error({ id: 'isolated', ...fields }, text);
+    else this.log.warn({ id: 'isolated' }, text);
   }
 
   #portsHere({ portIds }: Isolation): readonly string[] {

@@ -51,6 +51,10 @@ export class Metrics {
 
   constructor() {
     this.#ofProcess();
+    // From the start, so that the first event is one that something can be compared with.
+    for (const way of ['changes', 'everything']) this.transactions.inc({ way }, 0);
+    for (const kind of ['foreign', 'found']) this.drift.inc({ kind }, 0);
+    for (const what of ['revoked', 'restored']) this.flows.inc({ what }, 0);
   }
 
   /**
@@ -86,6 +90,39 @@ export class Metrics {
         return utilization;
       },
     );
+  }
+
+  /** A constant that says what runs. */
+  info(name: string, help: string, labels: Readonly<Record<string, string>>): void {
+    new Gauge({ name, help, labelNames: Object.keys(labels), registers: [this.registry] }).set(labels, 1);
+  }
+
+  /** Figures that are asked for together when they are read, by the values of a label: all of them, always. */
+  gaugeBy(name: string, help: string, label: string, values: () => Readonly<Record<string, number>>): void {
+    const gauge: Gauge = new Gauge({
+      name,
+      help,
+      labelNames: [label],
+      registers: [this.registry],
+      collect: () => {
+        for (const [of, value] of Object.entries(values())) gauge.set({ [label]: of }, value);
+      },
+    });
+  }
+
+  /** As {@link gaugeBy}, of totals. */
+  totalsBy(name: string, help: string, label: string, totals: () => Promise<Readonly<Record<string, number>>>): void {
+    const counter: Counter = new Counter({
+      name,
+      help,
+      labelNames: [label],
+      registers: [this.registry],
+      collect: async () => {
+        const now = Object.entries(await totals());
+        counter.reset();
+        for (const [of, total] of now) counter.inc({ [label]: of }, total);
+      },
+    });
   }
 
   /** A figure that is asked for when it is read. */

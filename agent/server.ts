@@ -5,10 +5,12 @@ import { mkdir, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
 import type { Metrics } from './metrics.js';
-import type { AgentStatus } from './status.js';
+import type { AgentStatus, Counted } from './status.js';
 
 export interface Answers {
   readonly status: () => AgentStatus;
+  /** What counters are of, and since when they count. */
+  readonly counted: () => Counted;
   readonly metrics: Metrics;
   /** Obeys the topology that is held back; false when none is. */
   readonly accept: () => boolean;
@@ -17,7 +19,7 @@ export interface Answers {
 }
 
 /**
- * Serves /status, /metrics and /health (200 while the kernel holds our rules, 503 otherwise) on a unix socket, and takes orders there:
+ * Serves /status, /counted, /metrics and /health (200 while the kernel holds our rules, 503 otherwise) on a unix socket, and takes orders there:
  * POST /accept and /release?device=NAME, whose answers are 200, or 409 where there is nothing to do.
  */
 export async function serveSocket(path: string, answers: Answers): Promise<Server> {
@@ -28,7 +30,7 @@ export async function serveSocket(path: string, answers: Answers): Promise<Serve
   }
   // The lock is held: a socket that is there was left by an agent that died, unless somebody answers.
   if (!(await isAnswered(path))) await rm(path, { force: true });
-  return listen(answers, ['/status', '/metrics', '/health', '/accept', '/release'], { path });
+  return listen(answers, ['/status', '/counted', '/metrics', '/health', '/accept', '/release'], { path });
 }
 
 /** Serves /metrics and /health on `host:port`. */
@@ -39,7 +41,7 @@ export async function serveMetrics(address: string, answers: Answers): Promise<S
 }
 
 async function listen(
-  { status, metrics, accept, release }: Answers,
+  { status, counted, metrics, accept, release }: Answers,
   paths: readonly string[],
   where: { path: string } | { host: string; port: number },
 ): Promise<Server> {
@@ -58,6 +60,7 @@ async function listen(
       } else if (release(device)) send(200, 'text/plain', 'left alone\n');
       else send(409, 'text/plain', 'it is no device that is closed since it was a port’s\n');
     } else if (path === '/status') send(200, 'application/json', `${JSON.stringify(status())}\n`);
+    else if (path === '/counted') send(200, 'application/json', `${JSON.stringify(counted())}\n`);
     else if (path === '/health') {
       const { loaded, audit, lastError, lateSince, watching } = status();
       const well = audit ? 'audit: nothing is enforced' : 'enforced';

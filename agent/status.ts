@@ -1,6 +1,8 @@
 /** What an agent says of itself: the JSON of `portcullis status --json` and of its socket. */
 
+import type { Legend } from '../compiler/index.js';
 import type { BackendName } from './backends/backend.js';
+import type { CountingSinceJson } from './counting-since.js';
 
 export type PortState =
   /** Its rules are in the kernel. */
@@ -41,6 +43,11 @@ export interface PortStatus {
   readonly since: string;
   readonly securityGroups: readonly { readonly id: string; readonly name: string }[];
   readonly lastError: string | undefined;
+}
+
+/** What the counters of this host's rules are of: the JSON of the socket's `/counted`. */
+export interface Counted extends Legend {
+  readonly since: CountingSinceJson;
 }
 
 export interface AgentStatus {

@@ -11,16 +11,19 @@ export { baselineTables } from './baseline.js';
 export { summarise, type Summary } from './summary.js';
 export { besideIptables, compileRuleset, tableFamilies } from './ruleset/compile.js';
 export { TABLE_NAME } from './ruleset/closed.js';
+export { AUDIT, AUDIT_PASSED, auditTallySetName, placeOfFlows } from './ruleset/audit.js';
 export { tallySetName } from './ruleset/build.js';
+export { NOISE } from './ruleset/skeleton.js';
 export { ADMIT, flowBits, type FlowBits } from './ruleset/admission.js';
 export { GUARDED } from './ruleset/guard.js';
 export { overlapsByHost, overlapText, type NetworkOverlap } from './zones.js';
 export { holdsAdmission } from './nftables/state.js';
 export * from './ruleset/types.js';
+export { legendOf, type Legend, type LegendPort, type LegendRule } from './legend.js';
 export { HostCompiler, type Touched } from './incremental/host-compiler.js';
 export { runEgress, runIngress, type Passage } from './ruleset/run.js';
 export { harmless, ruleComment } from './nftables/comment.js';
-export { fullRuleText, printRuleset, printTable, printTables, ruleText, TALLY } from './nftables/text.js';
+export { fullRuleText, printRuleset, printTable, printTables, ruleText } from './nftables/text.js';
 export { printRulesetJson } from './nftables/json.js';
 export {
   iptablesHoldsAdmission,
@@ -30,7 +33,11 @@ export {
   memberSets,
 } from './iptables/program.js';
 export { memberChanges } from './iptables/members.js';
-export { OF_THE_KERNEL as IPTABLES_HOOKS, OURS as IPTABLES_PREFIX } from './iptables/names.js';
+export {
+  ADMIT_CHAIN as ADMIT_CHAINS,
+  OF_THE_KERNEL as IPTABLES_HOOKS,
+  OURS as IPTABLES_PREFIX,
+} from './iptables/names.js';
 export { readIpsets, readIptables } from './iptables/listing.js';
 export { EMPTY_PROGRAM, planIptables, type IptablesPlan, type IptablesStep } from './iptables/plan.js';
 export { printIpsets, printIptables } from './iptables/text.js';

@@ -54,6 +54,8 @@ export interface Overtaking {
 
 /** What both kinds are made of. */
 export interface BackendParts {
+  /** Called when a transaction is in the kernel. */
+  readonly onWritten: (transaction: Transaction) => void;
   /** Applies nft text as one transaction. */
   readonly applyNft: (text: string) => Promise<void>;
   /** Runs a program that changes rules of iptables-nft. */

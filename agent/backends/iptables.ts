@@ -147,6 +147,7 @@ export class IptablesBackend implements Backend {
         await this.#carryOut(plan);
         // Last: what stands in tables of nftables from a former backend goes when these rules are in force.
         for (const text of printStages(transaction)) await this.parts.applyNft(text);
+        this.parts.onWritten(transaction);
         this.#rules = rules;
         this.#beside = tables.map(stateOf);
       },

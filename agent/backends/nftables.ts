@@ -27,7 +27,7 @@ export class NftablesBackend implements Backend {
   constructor(
     private readonly compiler: HostCompiler,
     private readonly options: CompileOptions,
-    private readonly parts: Pick<BackendParts, 'applyNft'>,
+    private readonly parts: Pick<BackendParts, 'applyNft' | 'onWritten'>,
   ) {}
 
   async plan(anew: boolean): Promise<Comparison> {
@@ -64,6 +64,7 @@ export class NftablesBackend implements Backend {
       changes: countChanges(transaction),
       apply: async () => {
         for (const text of printStages(transaction)) await this.parts.applyNft(text);
+        this.parts.onWritten(transaction);
       },
     };
   }

@@ -74,6 +74,11 @@ export async function leftIptables(): Promise<ReadonlyMap<Flavour, IptablesProgr
   return found;
 }
 
+/** True where the kernel has tables of either flavour in which rules of ours may be. */
+export async function holdsTables(): Promise<boolean> {
+  return (await hasTables('nft')) || (await hasTables('legacy'));
+}
+
 const TABLES = ['raw', 'mangle'];
 
 async function hasTables(flavour: 'nft' | 'legacy'): Promise<boolean> {
@@ -231,6 +236,11 @@ async function destroySets(names: readonly string[]): Promise<void> {
 /** What `iptables-save` says. */
 export async function listRules(family: Family, flavour: Flavour): Promise<string> {
   return run(program(family, flavour, 'save'), []);
+}
+
+/** What `iptables-save -c` says of the table in which our rules are. */
+export async function listCountedRules(family: Family): Promise<string> {
+  return run(program(family, 'default', 'save'), ['-c', '-t', 'mangle']);
 }
 
 function restoreProgram(family: Family, flavour: Flavour): string {

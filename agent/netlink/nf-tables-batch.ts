@@ -6,7 +6,6 @@ import {
   harmless,
   ruleComment,
   ruleText,
-  TALLY,
   type Chain,
   type Component,
   type NamedSet,
@@ -202,8 +201,8 @@ function setParts({ name, fields, interval, content }: NamedSet): {
       return {
         flags: NFT_SET.NFT_SET_TIMEOUT | NFT_SET.NFT_SET_EVAL,
         attributes: [
-          nested(NFTA_SET.NFTA_SET_DESC, attribute(NFTA_SET_DESC_SIZE, be32(TALLY.size))),
-          attribute(NFTA_SET.NFTA_SET_TIMEOUT, be64(1000 * TALLY.seconds)),
+          nested(NFTA_SET.NFTA_SET_DESC, attribute(NFTA_SET_DESC_SIZE, be32(content.room.keys))),
+          attribute(NFTA_SET.NFTA_SET_TIMEOUT, be64(1000 * content.room.seconds)),
         ],
         devices: [],
       };

@@ -67,7 +67,7 @@ function actionExpressions(action: Action, sets: SetIds): readonly Buffer[] {
     case 'verdict':
       return [immediate(action.verdict)];
     case 'tally':
-      return [load(action.field), countIn(action.set, sets)];
+      return [load(onlyOne(action.fields)), countIn(action.set, sets)];
     case 'verdict-map':
     case 'inline-verdict-map':
     case 'zone':

@@ -91,7 +91,14 @@ export const NFTA_SET_ELEM_LIST = {
   NFTA_SET_ELEM_LIST_SET_ID: 4,
 } as const;
 /** enum nft_set_elem_attributes */
-export const NFTA_SET_ELEM = { NFTA_SET_ELEM_KEY: 1, NFTA_SET_ELEM_FLAGS: 3, NFTA_SET_ELEM_KEY_END: 10 } as const;
+export const NFTA_SET_ELEM = {
+  NFTA_SET_ELEM_KEY: 1,
+  NFTA_SET_ELEM_FLAGS: 3,
+  NFTA_SET_ELEM_EXPR: 7,
+  NFTA_SET_ELEM_KEY_END: 10,
+} as const;
+/** enum nft_counter_attributes */
+export const NFTA_COUNTER = { NFTA_COUNTER_BYTES: 1, NFTA_COUNTER_PACKETS: 2 } as const;
 
 /** enum nft_data_attributes */
 export const NFTA_DATA = { NFTA_DATA_VALUE: 1, NFTA_DATA_VERDICT: 2 } as const;

@@ -12,7 +12,9 @@ import {
   NFPROTO,
   NFPROTO_UNSPEC,
   NFT_MSG,
+  NFTA_COUNTER,
   NFTA_DATA,
+  NFTA_EXPR,
   NFTA_LIST_ELEM,
   NFTA_RULE,
   NFTA_SET,
@@ -54,21 +56,57 @@ export async function chainsWithRules(family: TableFamily, table: string): Promi
 
 /** Keys of a set or map whose keys are names of devices; none where it is not there. */
 export async function devicesInSet(family: TableFamily, table: string, set: string): Promise<readonly string[]> {
+  return elementsInSet(family, table, set, keyOf);
+}
+
+/** How many packets were counted, by device, in a set that packets fill; nothing where it is not there. */
+export async function packetsInSet(
+  family: TableFamily,
+  table: string,
+  set: string,
+): Promise<ReadonlyMap<string, number>> {
+  const counted = await elementsInSet(family, table, set, (element) =>
+    keyOf(element).map((device) => [device, packetsOf(element)] as const),
+  );
+  return new Map(counted);
+}
+
+async function elementsInSet<T>(
+  family: TableFamily,
+  table: string,
+  set: string,
+  read: (element: Buffer) => readonly T[],
+): Promise<readonly T[]> {
   const attributes = [
     attribute(NFTA_SET_ELEM_LIST.NFTA_SET_ELEM_LIST_TABLE, textBytes(table)),
     attribute(NFTA_SET_ELEM_LIST.NFTA_SET_ELEM_LIST_SET, textBytes(set)),
   ];
   const lists = await dump(NFT_MSG.NFT_MSG_GETSETELEM, NFPROTO[family], attributes, (payload) => {
-    const devices: string[] = [];
+    const found: T[] = [];
     eachAttribute(payload, NFGENMSG_LENGTH, (type, list) => {
       if (type !== NFTA_SET_ELEM_LIST.NFTA_SET_ELEM_LIST_ELEMENTS) return;
       eachAttribute(list, 0, (listed, element) => {
-        if (listed === NFTA_LIST_ELEM) devices.push(...keyOf(element));
+        if (listed === NFTA_LIST_ELEM) found.push(...read(element));
       });
     });
-    return devices;
+    return found;
   });
   return lists.flat();
+}
+
+/** The counter of an element; nothing was counted where it has none. */
+function packetsOf(element: Buffer): number {
+  let packets = 0;
+  eachAttribute(element, 0, (type, expression) => {
+    if (type !== NFTA_SET_ELEM.NFTA_SET_ELEM_EXPR) return;
+    eachAttribute(expression, 0, (part, data) => {
+      if (part !== NFTA_EXPR.NFTA_EXPR_DATA) return;
+      eachAttribute(data, 0, (figure, value) => {
+        if (figure === NFTA_COUNTER.NFTA_COUNTER_PACKETS) packets = Number(value.readBigUInt64BE(0));
+      });
+    });
+  });
+  return packets;
 }
 
 export interface SetName {

@@ -12,6 +12,7 @@ import {
   type Prefix,
   type SecurityGroup,
   type SecurityGroupRule,
+  type Topology,
   type Transport,
 } from '../../src/model/index.js';
 import {
@@ -209,6 +210,14 @@ function becauseOf({ reason }: Judgement, direction: Direction): string {
 }
 
 function reference({ topology }: JudgeContext, group: SecurityGroup, rule: SecurityGroupRule): RuleReference {
+  return { groupId: group.id, groupName: group.name, ruleId: rule.id, text: ruleInWords(topology, rule) };
+}
+
+/** "ingress IPv4 tcp 443 from group web". */
+export function ruleInWords(
+  topology: Pick<Topology, 'securityGroups' | 'addressGroups'>,
+  rule: SecurityGroupRule,
+): string {
   const named = (id: string, name: string | undefined): string =>
     name === undefined || name === '' ? id : quoteValue(name).slice(1, -1);
   const remote = ((): string => {
@@ -226,12 +235,7 @@ function reference({ topology }: JudgeContext, group: SecurityGroup, rule: Secur
     }
   })();
   const side = rule.direction === 'ingress' ? 'from' : 'to';
-  return {
-    groupId: group.id,
-    groupName: group.name,
-    ruleId: rule.id,
-    text: `${rule.direction} ${rule.family} ${serviceText(rule)} ${side} ${remote}`,
-  };
+  return `${rule.direction} ${rule.family} ${serviceText(rule)} ${side} ${remote}`;
 }
 
 function serviceText({ service }: SecurityGroupRule): string {

@@ -6,6 +6,7 @@ export {
   firstAddress,
   reachability,
   renderExplanation,
+  ruleInWords,
   type End,
   type Explanation,
   type Half,

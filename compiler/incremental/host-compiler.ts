@@ -272,6 +272,14 @@ export class HostCompiler {
     return { transaction, touched };
   }
 
+  /** The chains of the groups that ports of this host have. */
+  *groupChains(): Iterable<{ readonly group: SecurityGroup; readonly chain: Chain }> {
+    for (const [id, { programs }] of this.#programs) {
+      const group = this.#groups.get(id);
+      if (group !== undefined) for (const { chain } of programs) yield { group, chain };
+    }
+  }
+
   /** How many kernel objects the policy takes. */
   count(): ObjectCount {
     const counts = [this.#main, this.#beside, ...this.#constant].map((table) => table.count());

@@ -23,6 +23,7 @@ function payload(protocol: string, field: string, type: string): FieldSyntax {
 }
 
 export const FIELD_SYNTAX: Readonly<Record<Field, FieldSyntax>> = {
+  iif: meta('iif', 'iface_index', 'iif'),
   iifname: meta('iifname', 'ifname', 'iifname'),
   oifname: meta('oifname', 'ifname', 'oifname'),
   ibrname: meta('ibrname', 'ifname'),
@@ -41,6 +42,7 @@ export const FIELD_SYNTAX: Readonly<Record<Field, FieldSyntax>> = {
   'ip6 daddr': payload('ip6', 'daddr', 'ipv6_addr'),
   'udp sport': payload('udp', 'sport', 'inet_service'),
   'udp dport': payload('udp', 'dport', 'inet_service'),
+  'th sport': payload('th', 'sport', 'inet_service'),
   'th dport': payload('th', 'dport', 'inet_service'),
   'icmp type': payload('icmp', 'type', 'icmp_type'),
   'icmp code': payload('icmp', 'code', 'icmp_code'),

@@ -19,7 +19,7 @@ import type {
 } from '../ruleset/types.js';
 import { harmless, ruleComment } from './comment.js';
 import { FIELD_SYNTAX, type JsonExpression, type JsonValue } from './fields.js';
-import { ruleText, setKind, TALLY } from './text.js';
+import { ruleText, setKind } from './text.js';
 
 /**
  * The ruleset as the commands that would load it: our tables are replaced, and nothing else is named. Chains come before
@@ -63,7 +63,7 @@ function setJson(set: NamedSet): JsonExpression {
     ...mapTypeJson(set),
     ...(set.interval ? { flags: ['interval'] } : {}),
     ...(set.content.data === 'tally'
-      ? { flags: ['dynamic', 'timeout'], size: TALLY.size, timeout: TALLY.seconds }
+      ? { flags: ['dynamic', 'timeout'], size: set.content.room.keys, timeout: set.content.room.seconds }
       : {}),
     ...(elements.length > 0 ? { elem: elements } : {}),
   };
@@ -133,7 +133,7 @@ function actionJson(action: Action): JsonExpression {
     case 'verdict':
       return verdictJson(action.verdict);
     case 'tally': {
-      const elem = FIELD_SYNTAX[action.field].json;
+      const elem = fieldsJson(action.fields);
       return { set: { op: 'update', elem, set: `@${action.set}`, stmt: [{ counter: null }] } };
     }
     case 'verdict-map':

@@ -92,7 +92,7 @@ function readSet(kind: 'set' | 'map', set: z.infer<typeof setSchema>): SetState 
   }
   if (flags.includes('timeout')) {
     const others = strange.filter((what) => what !== 'timeout' && what !== 'dynamic');
-    const tally = tallySignature(signature, set.size ?? 0, set.timeout ?? 0);
+    const tally = tallySignature(signature, { keys: set.size ?? 0, seconds: set.timeout ?? 0 });
     return { kind, signature: [tally, ...others].join(' '), elements: new Map() };
   }
   if (set.size !== undefined) strange.push(`size ${set.size.toString()}`);

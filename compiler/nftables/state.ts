@@ -3,11 +3,11 @@
  * text, chains with the comments of their rules. A rule's comment starts with a digest of the rule (comment.ts), so equal
  * comments are equal rules.
  */
-import type { NamedSet, Table, TableFamily } from '../ruleset/types.js';
+import type { NamedSet, Room, Table, TableFamily } from '../ruleset/types.js';
 import { ADMIT } from '../ruleset/admission.js';
 import { FIELD_SYNTAX } from './fields.js';
 import { ruleComment } from './comment.js';
-import { keyText, ruleText, setKind, TALLY, verdictText } from './text.js';
+import { keyText, ruleText, setKind, verdictText } from './text.js';
 
 export interface TableState {
   readonly family: TableFamily;
@@ -67,8 +67,8 @@ export function setSignature(kind: string, types: readonly string[], data: strin
 }
 
 /** Of sets that packets fill: what they hold is nobody's wish. nft 1.0.6 lists their flag `timeout`, and not `dynamic`. */
-export function tallySignature(signature: string, size: number, seconds: number): string {
-  return `${signature} tally of ${size.toString()} for ${seconds.toString()} s`;
+export function tallySignature(signature: string, { keys, seconds }: Room): string {
+  return `${signature} tally of ${keys.toString()} for ${seconds.toString()} s`;
 }
 
 function setState(set: NamedSet): SetState {
@@ -76,7 +76,7 @@ function setState(set: NamedSet): SetState {
   const signature = setSignature(setKind(set), types, dataType(set), set.interval);
   return {
     kind: setKind(set),
-    signature: set.content.data === 'tally' ? tallySignature(signature, TALLY.size, TALLY.seconds) : signature,
+    signature: set.content.data === 'tally' ? tallySignature(signature, set.content.room) : signature,
     elements: elementsOf(set),
   };
 }

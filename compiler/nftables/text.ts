@@ -42,9 +42,6 @@ export function printTable(table: Table): string {
   return `table ${table.family} ${table.name} {\n${blocks.join('\n')}}\n`;
 }
 
-/** A tally has room for every device of a host, and forgets one that nothing was counted for in a day. */
-export const TALLY = { size: 65_536, seconds: 86_400 };
-
 function printSet(set: NamedSet): string {
   const lines = [`\t${setKind(set)} ${set.name} {`, ...setDeclaration(set).map((line) => `\t\t${line}`)];
   const elements = elementTexts(set);
@@ -62,9 +59,9 @@ export function setDeclaration(set: NamedSet): readonly string[] {
   if (set.content.data === 'tally') {
     return [
       setType(set),
-      `size ${TALLY.size.toString()}`,
+      `size ${set.content.room.keys.toString()}`,
       'flags dynamic,timeout',
-      `timeout ${TALLY.seconds.toString()}s`,
+      `timeout ${set.content.room.seconds.toString()}s`,
     ];
   }
   return [setType(set), ...(set.interval ? ['flags interval'] : [])];
@@ -188,7 +185,7 @@ function actionText(action: Action): string {
     case 'verdict':
       return verdictText(action.verdict);
     case 'tally':
-      return `update @${action.set} { ${FIELD_SYNTAX[action.field].text} counter }`;
+      return `update @${action.set} { ${fieldsText(action.fields)} counter }`;
     case 'verdict-map':
       return `${fieldsText(action.fields)} vmap @${action.map}`;
     case 'inline-verdict-map': {

@@ -10,6 +10,7 @@ import type {
   MapElement,
   Match,
   NamedSet,
+  Room,
   Rule,
   SetContent,
   Verdict,
@@ -59,8 +60,8 @@ export function counted(matches: readonly Match[], verdict: Verdict, comment: st
 /** Rules that count what they match for the port's device, and drop it. */
 export function dropped(direction: Direction, matches: readonly Match[], comment: string): readonly Rule[] {
   const { field, set } = TALLIES[direction];
-  const tally: Rule = { matches, action: { kind: 'tally', field, set }, counter: false, comment: 'not let through' };
-  return [tally, counted(matches, DROP, comment)];
+  const action: Action = { kind: 'tally', fields: [field], set };
+  return [{ matches, action, counter: false, comment: 'not let through' }, counted(matches, DROP, comment)];
 }
 
 /** Sets that hold what was dropped, by device. */
@@ -74,10 +75,18 @@ export function tallySetName(direction: Direction): string {
   return TALLIES[direction].set;
 }
 
+/** Room for every device of a host, and a day. */
+const ROOM: Room = { keys: 65_536, seconds: 86_400 };
+
 /** The set that {@link dropped} counts in. */
 export function tallySet(direction: Direction): NamedSet {
   const { field, set } = TALLIES[direction];
-  return namedSet(set, [field], false, { data: 'tally', elements: [] });
+  return filledSet(set, [field], ROOM);
+}
+
+/** A set that packets fill. */
+export function filledSet(name: string, fields: readonly Field[], room: Room): NamedSet {
+  return namedSet(name, fields, false, { data: 'tally', elements: [], room });
 }
 
 /** A rule with another action than a verdict. */

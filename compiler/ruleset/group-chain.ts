@@ -266,7 +266,8 @@ class GroupWriter {
       .filter(({ remote }) => remote.kind === origin.remote)
       .filter(({ remote }) => origin.id === undefined || ('id' in remote && remote.id === origin.id))
       .map((rule) => rule.id);
-    this.rules.push(counted(matches, goTo(ADMIT[this.direction]), `${this.group.name}: ${summariseIds(ids)}`));
+    const comment = `${this.group.name}: ${summariseIds(ids)}`;
+    this.rules.push({ ...counted(matches, goTo(ADMIT[this.direction]), comment), origins: ids });
   }
 
   #addressField(family: Family): Field {

@@ -11,7 +11,22 @@
 import { parsePrefix, type Direction, type Family, type Prefix } from '../../src/model/index.js';
 import type { CompileOptions } from '../options.js';
 import { admitChains, connectionState, fastPath, SERVICES, tellingChains, type OwnLookup } from './admission.js';
-import { ACCEPT, act, chain, dispatch, dropped, goTo, inSet, is, isNot, jump, RETURN, rule } from './build.js';
+import {
+  ACCEPT,
+  act,
+  chain,
+  counted,
+  dispatch,
+  DROP,
+  dropped,
+  goTo,
+  inSet,
+  is,
+  isNot,
+  jump,
+  RETURN,
+  rule,
+} from './build.js';
 import { owes } from './guard.js';
 import { ETHERTYPE, ETHERTYPE_ARP, ETHERTYPE_RARP } from './ethertype.js';
 import {
@@ -68,7 +83,11 @@ export const SOURCE6_FIELDS: readonly Field[] = ['iifname', 'ether saddr', 'ip6 
 export const MAC_FIELDS: readonly Field[] = ['iifname', 'ether saddr'];
 export const ND_TARGET_FIELDS: readonly Field[] = ['iifname', 'nd target'];
 
+/** The label of a rule that drops what is nobody's loss begins so. */
+export const NOISE = 'noise: ';
+
 /** IANA protocol numbers and ports. */
+const IGMP = 2;
 const ICMPV6 = 58;
 const DHCP = { server: 67, client: 68 };
 const DHCPV6 = { server: 547, client: 546 };
@@ -85,6 +104,9 @@ const ND = {
   redirect: 137,
   report2: 143,
 };
+
+/** Of a packet that the host makes (nft_meta_get_eval). */
+const NO_DEVICE = 0;
 
 const UNSPECIFIED4 = constant('0.0.0.0');
 const BROADCAST4 = constant('255.255.255.255');
@@ -108,7 +130,7 @@ export function policyChains(datapath: Datapath, options: CompileOptions): reado
     ...sourceGuards(),
     ...egressServices(),
     ...(isBridged(datapath) ? [...arpGuard(), ...linkLayerChains(options)] : []),
-    ...services(),
+    ...services(datapath),
     ...admitChains(options),
     chain(CHAINS.egressStateful, 'egress of every port with stateful groups', [
       ...egressPrologue(datapath),
@@ -210,7 +232,7 @@ function egressPrologue(datapath: Datapath): readonly Rule[] {
 }
 
 /** Service traffic that passes without a rule, behind the groups: a packet of a flow pays nothing for it. */
-function services(): readonly Chain[] {
+function services(datapath: Datapath): readonly Chain[] {
   const udp = (family: Family, from: number, to: number, comment: string): Rule =>
     rule([is('udp sport', from), is('udp dport', to), is('meta protocol', ETHERTYPE[family])], ACCEPT, comment);
   return [
@@ -229,7 +251,26 @@ function services(): readonly Chain[] {
         ACCEPT,
         'neighbour discovery and MLD',
       ),
+      ...noise(datapath),
     ]),
+  ];
+}
+
+/**
+ * What comes to every port of a network, and from the host itself, for whoever begins there, and is dropped at the end of these chains in
+ * any case: counted apart, for it is nobody's loss.
+ */
+function noise(datapath: Datapath): readonly Rule[] {
+  const drop = (matches: readonly Match[], what: string): Rule => counted(matches, DROP, `${NOISE}${what}`);
+  const [ip4, ip6] = [is('meta protocol', ETHERTYPE.IPv4), is('meta protocol', ETHERTYPE.IPv6)];
+  return [
+    drop([is('icmpv6 type', ND.routerSolicitation), ip6], 'router solicitations'),
+    drop([is('icmpv6 type', ND.report, ND.done, ND.report2), ip6], 'MLD reports'),
+    drop([is('meta l4proto', IGMP), ip4], 'IGMP'),
+    drop([is('udp sport', DHCP.client), is('udp dport', DHCP.server), ip4], 'requests to DHCP servers'),
+    drop([is('udp sport', DHCPV6.client), is('udp dport', DHCPV6.server), ip6], 'requests to DHCPv6 servers'),
+    // In the bridge family nobody knows where a packet to a port came from.
+    ...(datapath === 'routed' ? [drop([is('iif', NO_DEVICE)], 'from the host itself')] : []),
   ];
 }
 

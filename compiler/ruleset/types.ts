@@ -36,6 +36,7 @@ export interface Table {
 
 /** A part of a packet, or what the kernel knows of it. Each is the nft(8) expression of that name. */
 export type Field =
+  | 'iif'
   | 'iifname'
   | 'oifname'
   | 'ibrname'
@@ -54,6 +55,8 @@ export type Field =
   | 'ip6 daddr'
   | 'udp sport'
   | 'udp dport'
+  /** The first and the second 16 bits behind the network header, whatever the protocol makes of them. */
+  | 'th sport'
   | 'th dport'
   | 'icmp type'
   | 'icmp code'
@@ -95,8 +98,14 @@ export type SetContent =
   | { readonly data: 'verdict'; readonly elements: readonly MapElement<Verdict>[] }
   /** Connection tracking zones, 1-65535. */
   | { readonly data: 'zone'; readonly elements: readonly MapElement<number>[] }
-  /** Rules put keys in as packets match (see {@link Action}); each key has a counter, and goes after a day without. */
-  | { readonly data: 'tally'; readonly elements: readonly [] };
+  /** Rules put keys in as packets match (see {@link Action}); each key has a counter, and goes after a while without. */
+  | { readonly data: 'tally'; readonly elements: readonly []; readonly room: Room };
+
+/** How many keys a set that packets fill has room for, and how long it keeps one that nothing is counted for. */
+export interface Room {
+  readonly keys: number;
+  readonly seconds: number;
+}
 
 export interface MapElement<Data> {
   readonly key: Key;
@@ -124,6 +133,8 @@ export interface Rule {
   readonly counter: boolean;
   /** What the rule is for, in the user's words. */
   readonly comment: string;
+  /** Of a rule of a group's chain: ids of the security group rules that it comes from. */
+  readonly origins?: readonly string[];
 }
 
 export type Match =
@@ -154,10 +165,10 @@ export type CtState = 'new' | 'established' | 'related' | 'invalid';
 export type Action =
   | { readonly kind: 'verdict'; readonly verdict: Verdict }
   /**
-   * Count the packet for the field's value in a set of that kind, and go on. No verdict stands in such a rule: the kernel
+   * Count the packet for the fields' values in a set of that kind, and go on. No verdict stands in such a rule: the kernel
    * ends a rule whose set is full.
    */
-  | { readonly kind: 'tally'; readonly field: Field; readonly set: string }
+  | { readonly kind: 'tally'; readonly fields: readonly Field[]; readonly set: string }
   /** Look the fields up in a named verdict map; no entry: go on with the next rule. */
   | { readonly kind: 'verdict-map'; readonly fields: readonly Field[]; readonly map: string }
   | {

@@ -3,6 +3,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { containerObstacle } from '../container.mjs';
 import { etcdObstacle } from '../etcd.mjs';
+import { promtoolObstacle } from '../promtool.mjs';
 import { vmObstacle } from '../vm.mjs';
 
 /** How many times slower software emulation is than the machine itself. */
@@ -49,7 +50,8 @@ export const TIERS = [
   {
     name: 'client',
     setup: ['--kernel', '--client'],
-    obstacle: (cache) => missingPrograms([...KERNEL_PROGRAMS, 'openstack']) ?? etcdObstacle(cache),
+    obstacle: (cache) =>
+      missingPrograms([...KERNEL_PROGRAMS, 'openstack']) ?? etcdObstacle(cache) ?? promtoolObstacle(cache),
     command: asItIs,
     slowness: 1,
   },

@@ -4,7 +4,7 @@
  */
 import rateLimit from '@fastify/rate-limit';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import type { Logger } from 'pino';
+import type { Log } from '../system/log.js';
 import type { Caller } from './caller.js';
 import { ApiError } from './errors.js';
 
@@ -23,7 +23,7 @@ export interface Admission {
 }
 
 /** @param rate requests in a second, at most. */
-export async function admission(app: FastifyInstance, rate: number, log: Logger): Promise<Admission> {
+export async function admission(app: FastifyInstance, rate: number, log: Log): Promise<Admission> {
   await app.register(rateLimit, { global: false });
   const options = { max: rate, timeWindow: WINDOW };
   const byAddress = app.createRateLimit({ ...options, keyGenerator: ({ ip }) => ip });
@@ -39,7 +39,8 @@ export async function admission(app: FastifyInstance, rate: number, log: Logger)
       if (remaining === 0) throw tooMany();
     },
     note: (request, who) => {
-      log.warn({ address: request.ip, path: request.url.split('?')[0] }, `unauthorized: ${who}`);
+      const from = { address: request.ip, path: request.url.split('?')[0] };
+      log.warn({ id: 'unauthorized', ...from }, `unauthorized: ${who}`);
     },
     known: async (request) => {
       const { isExceeded } = { isExceeded: false, ...(await byCaller(request)) };

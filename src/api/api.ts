@@ -3,6 +3,7 @@ import { lstatSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
+import type { Log } from '../system/log.js';
 import type { Authenticator } from './auth/authenticator.js';
 import type { Tokens } from './auth/tokens.js';
 import type { Caller } from './caller.js';
@@ -13,6 +14,7 @@ import { Hosts } from './topology/hosts.js';
 import type { Store } from './store/store.js';
 
 export interface ApiSettings {
+  readonly version: string;
   readonly listen: Address;
   readonly store: Store;
   readonly authenticator: Authenticator;
@@ -114,12 +116,12 @@ export class Api {
   }
 }
 
-function audit(log: Logger, caller: Caller, changes: readonly AuditedChange[]): void {
+function audit(log: Log, caller: Caller, changes: readonly AuditedChange[]): void {
   const { userId, userName, projectId } = caller;
   for (const { kind, id, before, after } of changes) {
     const action = before === undefined ? 'create' : after === undefined ? 'delete' : 'update';
     log.info(
-      { audit: { action, kind, id, user: userId, userName, project: projectId, before, after } },
+      { id: 'change', audit: { action, kind, id, user: userId, userName, project: projectId, before, after } },
       `${action} ${kind}`,
     );
   }

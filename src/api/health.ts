@@ -17,7 +17,11 @@ interface Health {
 
 /** Counts the answers of an API by status. */
 export function countAnswers(app: FastifyInstance): ReadonlyMap<number, number> {
-  const answers = new Map<number, number>();
+  // From the start, so that the first of them is one that something can be compared with.
+  const answers = new Map<number, number>([
+    [500, 0],
+    [503, 0],
+  ]);
   app.addHook('onResponse', (_request, reply, done) => {
     answers.set(reply.statusCode, (answers.get(reply.statusCode) ?? 0) + 1);
     done();
@@ -28,7 +32,7 @@ export function countAnswers(app: FastifyInstance): ReadonlyMap<number, number> 
 export function registerHealth(
   app: FastifyInstance,
   { database, followers }: Service,
-  answers: ReadonlyMap<number, number>,
+  { answers, version }: { readonly answers: ReadonlyMap<number, number>; readonly version: string },
 ): void {
   let last = -Infinity;
   let store: Health['store'] = { readable: true, writable: true };
@@ -52,7 +56,9 @@ export function registerHealth(
   });
   app.get('/metrics', async (_request, reply) => {
     const { store, revision, followers: behind } = health();
+    const runs = `{version="${version}",node="${process.versions.node}"}`;
     const lines = [
+      ...metric('portcullis_api_build_info', 'gauge', 'What runs here; always 1.', [[runs, 1]]),
       ...metric('portcullis_api_store_writable', 'gauge', 'Whether the store takes changes.', [
         ['', Number(store.writable)],
       ]),

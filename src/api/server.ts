@@ -4,6 +4,7 @@ import { createServer as createPlain } from 'node:http';
 import { createServer } from 'node:https';
 import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
+import type { Log } from '../system/log.js';
 import { admission, type Admission } from './admission.js';
 import { agentAuthenticator } from './auth/agent.js';
 import type { Authenticator } from './auth/authenticator.js';
@@ -24,6 +25,7 @@ import { registerHosts } from './topology/hosts-routes.js';
 import { registerBackup, registerTopology } from './topology/routes.js';
 
 export interface ServerSettings {
+  readonly version: string;
   readonly service: Omit<Service, 'followers'>;
   readonly authenticator: Authenticator;
   /** Our own identity service's; undefined where there is another one, or none. */
@@ -96,7 +98,7 @@ function refusePreconditions(app: FastifyInstance): void {
 }
 
 async function registerServices(app: FastifyInstance, settings: ServerSettings, may: Admission): Promise<void> {
-  const { authenticator, tokens } = settings;
+  const { authenticator, tokens, version } = settings;
   if (tokens !== undefined) rememberRevoked(tokens, settings);
   const answers = countAnswers(app);
   const service = { ...settings.service, followers: new Followers() };
@@ -122,7 +124,7 @@ async function registerServices(app: FastifyInstance, settings: ServerSettings, 
   const anyone = { onRequest: async (request: FastifyRequest) => may.anonymous(request) };
   await app.register((scope, _options, done) => {
     scope.addHook('onRequest', anyone.onRequest);
-    registerHealth(scope, service, answers);
+    registerHealth(scope, service, { answers, version });
     done();
   });
   for (const prefix of ['', '/network']) {
@@ -191,16 +193,19 @@ function rememberRevoked(tokens: Tokens, { service: { database }, log }: ServerS
         writer.put('revoked_token', { id: digest });
       }),
   });
-  for (const place of refused) log.warn(`the file of users: ${place}: was revoked, and is refused: take it out`);
+  for (const place of refused) {
+    log.warn({ id: 'token-refused' }, `the file of users: ${place}: was revoked, and is refused: take it out`);
+  }
 }
 
 /** For the log: whoever revokes has shown the token itself, or is an administrator. */
 const REVOKER: Caller = { userId: 'portcullis', userName: 'portcullis', projectId: '', roles: [] };
 
-function answerErrors(app: FastifyInstance, log: Logger, identityUrl: string | undefined): void {
+function answerErrors(app: FastifyInstance, log: Log, identityUrl: string | undefined): void {
   app.setErrorHandler(async (error, request, reply) => {
     const known = asApiError(error);
-    if (known.status >= 500) log.error({ request: request.id, url: request.url }, errorText(error));
+    if (known.status >= 500)
+      log.error({ id: 'request-failed', request: request.id, url: request.url }, errorText(error));
     if (known.status === 401)
       reply.header('WWW-Authenticate', `Keystone uri="${identityUrl ?? `${baseUrl(request)}/identity`}"`);
     await reply.code(known.status).send(bodyOf(known, request));

@@ -9,6 +9,7 @@ import { isLoopback, listenAddress } from './listen-address.js';
 import { logLevelOption, type LogLevel } from './logger.js';
 import { etcdOptions, openStore, type EtcdArguments } from './store-options.js';
 import { readTokenFile } from './token-file.js';
+import { version } from './version.js';
 
 export interface ApiArguments extends EtcdArguments {
   readonly store: string | undefined;
@@ -98,10 +99,11 @@ export async function openApi(
   const who = await authentication(args.auth, args['token-cache']);
   try {
     return await Api.open({
+      version: version(),
       listen: address,
       store: await openStore(args.store, args, 'serve', (trouble) => {
-        if (trouble === undefined) log.info('the store answers again');
-        else log.error({ reason: trouble }, 'the store does not answer: nothing can be changed');
+        if (trouble === undefined) log.info({ id: 'store-well' }, 'the store answers again');
+        else log.error({ id: 'store-away', reason: trouble }, 'the store does not answer: nothing can be changed');
       }),
       ...who,
       agentToken: agentToken(args),

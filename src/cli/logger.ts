@@ -1,7 +1,9 @@
 /** The log of a daemon: JSON lines on standard error; on a terminal, made readable. */
 import { Writable } from 'node:stream';
+import { fstatSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import type { Logger } from 'pino';
+import { priorityOf } from '../system/log.js';
 import { LogSink } from '../system/log-sink.js';
 import { say } from './output.js';
 
@@ -20,7 +22,7 @@ export async function makeLogger(level: LogLevel): Promise<Logger> {
   const { pino } = await import('pino');
   const isForPeople = isatty(2);
   try {
-    const sink = new LogSink(2);
+    const sink = isJournal(2) ? new LogSink(2, priorityOf) : new LogSink(2);
     const stream = isForPeople
       ? (await import('pino-pretty')).default({
           destination: new Writable({
@@ -39,4 +41,10 @@ export async function makeLogger(level: LogLevel): Promise<Logger> {
     say(String(error));
     throw error;
   }
+}
+
+/** True where the journal reads it, which takes priorities before lines (systemd.exec(5), JOURNAL_STREAM and SyslogLevelPrefix=). */
+function isJournal(descriptor: number): boolean {
+  const { dev, ino } = fstatSync(descriptor, { bigint: true });
+  return process.env['JOURNAL_STREAM'] === `${dev.toString()}:${ino.toString()}`;
 }

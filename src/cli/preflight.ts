@@ -3,11 +3,11 @@
  * enforced is closed, in the kernel, by messages that need no program.
  */
 import { setTimeout } from 'node:timers';
-import type { Logger } from 'pino';
 import { isManagedDevice, type CompileOptions } from '../../compiler/index.js';
 import type { BackendName, KernelErrorCode } from '../../agent/index.js';
 import { EMPTY_TOPOLOGY, isOnHost, type Port } from '../model/index.js';
 import type { Source } from '../sources/source.js';
+import type { Log } from '../system/log.js';
 import { CommandError } from './errors.js';
 import { EXIT } from './exit-codes.js';
 
@@ -26,7 +26,7 @@ export interface PreflightSettings {
   readonly host: string;
   /** Makes a source of the agent's kind; undefined where none can be read beforehand. */
   readonly source: () => Promise<Source> | undefined;
-  readonly log: Logger;
+  readonly log: Log;
 }
 
 export class Preflight {
@@ -65,7 +65,7 @@ export class Preflight {
     const isClosed = await this.#closeQuietly();
     if (why === this.#said) return;
     this.#said = why;
-    this.settings.log.error(isClosed ? `closed, until rules can be loaded: ${why}` : why);
+    this.settings.log.error({ id: 'closed' }, isClosed ? `closed, until rules can be loaded: ${why}` : why);
   }
 
   /** @returns true when something was open, and no longer is. */
@@ -76,7 +76,8 @@ export class Preflight {
     try {
       return await closeWhatIsOpen(options, backend, await this.#devices());
     } catch (error) {
-      this.settings.log.error(`cannot be closed: ${error instanceof Error ? error.message : String(error)}`);
+      const why = error instanceof Error ? error.message : String(error);
+      this.settings.log.error({ id: 'not-closed' }, `cannot be closed: ${why}`);
       return false;
     }
   }

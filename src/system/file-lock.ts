@@ -3,7 +3,7 @@
  * it ends. Node cannot ask for it; flock(1) can, on a file that we hold open.
  */
 import { spawn } from 'node:child_process';
-import { closeSync, constants, lstatSync, mkdirSync, openSync, readlinkSync } from 'node:fs';
+import { closeSync, constants, lstatSync, mkdirSync, openSync, readdirSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** For flock(1), which only asks the kernel; in milliseconds. */
@@ -24,7 +24,6 @@ export type Release = () => void;
  * @throws LockError when the folder is somebody else's, or cannot be made.
  */
 export async function takeFileLock(folder: string, name: string): Promise<Release | undefined> {
-  const namespace = /\d+/.exec(readlinkSync('/proc/self/ns/net'))?.[0] ?? '';
   try {
     mkdirSync(folder, { recursive: true, mode: 0o755 });
     const { uid, mode } = lstatSync(folder);
@@ -34,7 +33,38 @@ export async function takeFileLock(folder: string, name: string): Promise<Releas
     if (error instanceof LockError) throw error;
     throw new LockError(`${folder}: ${error instanceof Error ? error.message : String(error)}`);
   }
-  return lockFile(join(folder, `${name}-${namespace}.lock`));
+  return lockFile(lockPath(folder, name));
+}
+
+/** The file that {@link takeFileLock} locks. */
+export function lockPath(folder: string, name: string): string {
+  const namespace = /\d+/.exec(readlinkSync('/proc/self/ns/net'))?.[0] ?? '';
+  return join(folder, `${name}-${namespace}.lock`);
+}
+
+/** Processes that have the file open, as far as they may be looked at. */
+export function holdersOf(path: string): readonly number[] {
+  const isHeldBy = (pid: string): boolean => {
+    try {
+      const folder = join('/proc', pid, 'fd');
+      return readdirSync(folder).some((descriptor) => linkOf(join(folder, descriptor)) === path);
+    } catch {
+      // It ended meanwhile, or is somebody else's.
+      return false;
+    }
+  };
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter(isHeldBy)
+    .map(Number);
+}
+
+function linkOf(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return undefined;
+  }
 }
 
 /**

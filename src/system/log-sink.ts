@@ -4,6 +4,7 @@
  */
 import { constants, fstatSync, openSync, writeSync, type Stats } from 'node:fs';
 import { Socket } from 'node:net';
+import type { LogId } from './log.js';
 
 /** Kept while nobody reads; in bytes. */
 const MOST_KEPT = 1024 * 1024;
@@ -20,8 +21,14 @@ export class LogSink {
   #untold = 0;
   #dropped = 0;
 
-  /** @param descriptor an open file, pipe, terminal or socket. */
-  constructor(descriptor: number) {
+  /**
+   * @param descriptor an open file, pipe, terminal or socket.
+   * @param prefixOf what stands before a line.
+   */
+  constructor(
+    descriptor: number,
+    private readonly prefixOf: (line: string) => string = () => '',
+  ) {
     this.#descriptor = withoutWaiting(descriptor);
   }
 
@@ -30,7 +37,8 @@ export class LogSink {
     return this.#dropped;
   }
 
-  write(line: string): void {
+  write(text: string): void {
+    const line = `${this.prefixOf(text)}${text}`;
     if (this.#descriptor === undefined) {
       this.#dropped++;
     } else if (this.#keptBytes === 0 && this.#untold === 0) {
@@ -66,7 +74,9 @@ export class LogSink {
     if (this.#untold === 0) return;
     const lines = this.#untold;
     this.#untold = 0;
-    this.write(`${JSON.stringify({ level: 40, lines, msg: 'lines of this log were dropped: nobody read them' })}\n`);
+    this.write(
+      `${JSON.stringify({ level: 40, id: 'lines-dropped' satisfies LogId, lines, msg: 'lines of this log were dropped: nobody read them' })}\n`,
+    );
   }
 
   /** @returns what was not taken; undefined when all was, or never will be. */

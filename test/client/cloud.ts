@@ -1,6 +1,7 @@
 /** A host with API, store and agent on it, guests beside it, and the stock client. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
@@ -144,6 +145,28 @@ export class Cloud {
     const command = [process.execPath, MAIN, 'status', '--ports', '--socket', this.#socket];
     return (await execa('ip', ['netns', 'exec', this.network.host, ...command], { reject: false })).stdout;
   };
+
+  /** What Prometheus reads of the agent. */
+  async agentMetrics(): Promise<string> {
+    return new Promise((resolve, reject) => {
+      const asked = request({ socketPath: this.#socket, path: '/metrics' }, (response) => {
+        let body = '';
+        response.setEncoding('utf8').on('data', (chunk: string) => (body += chunk));
+        response.on('end', () => {
+          resolve(body);
+        });
+      });
+      asked.on('error', reject);
+      asked.end();
+    });
+  }
+
+  /** What Prometheus reads of the API. */
+  async apiMetrics(): Promise<string> {
+    const ask = `process.stdout.write(await (await fetch('${URL}/metrics')).text())`;
+    const node = [process.execPath, '--input-type=module', '-e', ask];
+    return (await execa('ip', ['netns', 'exec', this.network.host, ...node])).stdout;
+  }
 
   async ports(...more: readonly string[]): Promise<readonly Port[]> {
     const content: unknown = JSON.parse(await this.portcullis('export', '--api', URL, ...more));

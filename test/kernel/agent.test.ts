@@ -15,6 +15,8 @@ import { setTimeout } from 'node:timers/promises';
 import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { eventually } from '../support/waiting.js';
+import type { Transport } from '../../src/model/index.js';
+import type { StatsReport } from '../../src/cli/stats/report.js';
 import { Lab } from './lab/lab.js';
 import {
   allow,
@@ -173,7 +175,17 @@ describe('life', () => {
     expect(await agent.ask('/health')).toEqual({ code: 200, body: 'enforced\n' });
     const { body } = await agent.ask('/metrics');
     expect(body).toContain('portcullis_transactions_total{way="everything"} 1');
-    expect(body).toMatch(/portcullis_ports 2\n/);
+    expect(body).toContain('portcullis_ports{state="enforced"} 2');
+    // From the start, so that the first event is one that something can be compared with.
+    expect(body).toContain('portcullis_drift_total{kind="foreign"} 0\n');
+    const dropped = (of: string): number =>
+      Number(/portcullis_dropped_packets_total\{direction="ingress"\} (\d+)\n/.exec(of)?.[1]);
+    // Devices that are no port's get what the host itself sends.
+    const droppedBefore = dropped(body);
+    expect(droppedBefore).toBeGreaterThanOrEqual(0);
+    expect(body).toMatch(
+      /portcullis_build_info\{version="[\d.]+",node="[\d.]+",backend="nftables",datapath="routed"\} 1/,
+    );
     expect((await agent.ask('/else')).code).toBe(404);
     const { ports: shown } = await agent.status();
     expect(shown.map(({ device, state, isDevicePresent }) => [device, state, isDevicePresent])).toEqual([
@@ -190,14 +202,29 @@ describe('life', () => {
     await eventually(() => watched !== '');
     await reach(forth('v4', 17, 99));
     await eventually(() =>
-      /1 packets .*: no rule allows it\n(.*\n)*not let through, by port:\n(.*\n)*.* ingress tapserver00-00/.test(
+      /not let through, by port:\n(.*\n)* +1 .*ingress +tapserver00-00 +server00-00\n(.*\n)*.*by reason:\n(.*\n)* +1 .*no rule allows it/.test(
         watched,
       ),
     );
+    await eventually(async () => dropped((await agent.ask('/metrics')).body) > droppedBefore);
     watch.kill();
     await watch;
     const status = await execa(process.execPath, ['dist/bin/portcullis.js', 'status', '--socket', agent.socket]);
     expect(status.stdout).toMatch(/^enforced\n/);
+  });
+
+  it('commands that it would undo refuse beside it, and name it; nothing is changed', async () => {
+    await agent.run();
+    const before = await generation();
+    const load = ['compile', '-t', agent.path, '--host', HOST];
+    for (const command of [['flush'], load]) {
+      const { exitCode, stderr } = await lab.exec(process.execPath, ['dist/bin/portcullis.js', ...command]);
+      const who = `error: an agent is at work here (process ${agent.pid().toString()}), and would undo this at once: `;
+      expect([exitCode, stderr.slice(0, who.length), stderr.split('\n').length]).toEqual([4, who, 1]);
+    }
+    expect(await generation()).toBe(before);
+    await lab.must(process.execPath, ['dist/bin/portcullis.js', 'flush', '--force']);
+    await agent.until(({ drift, settled }) => drift.foreign > 0 && settled);
   });
 
   it('without a topology yet, changes nothing and is not ready', async () => {
@@ -559,12 +586,37 @@ describe('audit', () => {
     const status = await agent.status();
     expect([status.audit, status.enforced]).toEqual([true, false]);
     expect(agent.log().some(({ msg }) => msg.includes('NOTHING IS ENFORCED'))).toBe(true);
-    const stats = await lab.exec(process.execPath, ['dist/bin/portcullis.js', 'stats']);
-    expect(stats.stdout).toContain('audit: no rule allows it');
+    const ping: Transport = { kind: 'icmp', protocol: 58, type: 128, code: 0 };
+    await reach({ device: CLIENT.device, frame: ipFrame(CLIENT.mac, CLIENT.v6, SERVER.v6, ping) });
+    await reach({ device: CLIENT.device, frame: ipFrame(CLIENT.mac, '10.0.0.99', SERVER.v4, ports(17, 9, 9)) });
+    const counted = async (): Promise<StatsReport> => {
+      const args = ['dist/bin/portcullis.js', 'stats', '--json', '--socket', agent.socket];
+      return JSON.parse((await lab.exec(process.execPath, args)).stdout) as StatsReport;
+    };
+    const { mode, drops, audited, since } = await counted();
+    expect([mode, drops, since?.isEarlier]).toEqual(['audit', [], false]);
+    const between = { from: { id: 'client00-00', name: '' }, to: { id: 'server00-00', name: '' } };
+    const policy = { ...between, device: SERVER.device, chain: 'profile_in', because: 'no rule allows it' };
+    const spoofed = { chain: 'source4', device: CLIENT.device, source: '10.0.0.99', because: 'spoofed IPv4 source' };
+    for (const flow of [
+      { ...policy, source: CLIENT.v4, protocol: 17, port: 54 },
+      { ...policy, source: CLIENT.v6, protocol: 58, port: 128 << 8 },
+      spoofed,
+    ]) {
+      expect(audited.flows).toContainEqual(expect.objectContaining({ ...flow, packets: 1 }));
+    }
+    expect((await agent.ask('/metrics')).body).toContain('portcullis_dropped_packets_total{direction="ingress"} 0\n');
     await agent.end();
     const before = Number(await generation());
     await agent.run();
     expect(Number(await generation())).toBe(before + 1);
+    const enforced = await counted();
+    expect(enforced).toMatchObject({
+      mode: 'enforcing',
+      since: { isEarlier: true },
+      audited: { drops: [], flows: [] },
+    });
+    expect(enforced.drops.filter(({ device }) => device === SERVER.device)).toEqual([]);
     await lab.forgetFlows();
     expect(await reach(forth('v4', 17, 54))).toEqual([[]]);
   });

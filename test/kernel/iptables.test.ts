@@ -10,6 +10,7 @@ import {
   type HostPolicy,
   type IptablesProgram,
 } from '../../compiler/index.js';
+import type { StatsReport } from '../../src/cli/stats/report.js';
 import { parseTopology } from '../../src/model/index.js';
 import { agentOptions, agentSuite, differs, lifeSuite } from './lab/agent-suite.js';
 import { environment, type LabBackend } from './lab/flavour.js';
@@ -140,9 +141,13 @@ describe.each<LabBackend>(['iptables-nft', 'iptables-legacy'])('%s', (backend) =
       const rules = (text: string): string => text.replaceAll(/^\[\d+:\d+\] /gm, '');
       const total = (text: string): number =>
         [...text.matchAll(/^\[(\d+):/gm)].reduce((sum, [, packets]) => sum + Number(packets), 0);
+      const dropped = async (): Promise<number> =>
+        Number(/dropped_packets_total\{direction="ingress"\} (\d+)/.exec((await agent.ask('/metrics')).body)?.[1]);
+      const droppedBefore = await dropped();
       await reachIn(lab, forth('v4', 17, 53), forth('v4', 17, 54));
       const counted = await rulesWithCounters();
       expect(total(counted)).toBeGreaterThan(total(before));
+      expect(await dropped()).toBeGreaterThan(droppedBefore);
       await agent.settled(document('10.9.0.1', '10.9.0.2'));
       await eventually(async () => (await entries()).length === 2);
       expect(agent.log().findLast(({ msg }) => msg === 'applied')?.['way']).toBe('changes');
@@ -238,6 +243,12 @@ describe.each<LabBackend>(['iptables-nft', 'iptables-legacy'])('%s', (backend) =
       agent.write(pairDocument([allow('udp', 53)]));
       expect(await command('diff', ...args)).toBe(0);
       expect(await reachIn(lab, forth('v4', 17, 53), forth('v4', 17, 54))).toEqual([[SERVER.device], []]);
+      const stats = ['dist/bin/portcullis.js', 'stats', '--json', '-t', agent.path, '--host', HOST];
+      const { rules } = JSON.parse((await lab.exec(process.execPath, stats)).stdout) as StatsReport;
+      const counted = rules.filter(({ packets, family }) => packets === 1 && family === 'ip');
+      const letIn = { chain: 'pc-sg_servers_in', verdict: 'accept', group: { id: 'servers', name: 'servers' } };
+      expect(counted).toContainEqual(expect.objectContaining(letIn));
+      expect(counted).toContainEqual(expect.objectContaining({ verdict: 'drop', label: 'no rule allows it' }));
       expect(await command('flush')).toBe(0);
     });
 

@@ -73,6 +73,7 @@ export class TestApi {
     });
     const hosts = new Hosts(() => database.revision);
     const app = await buildServer({
+      version: '0',
       service: { database, hosts, computeHost: 'host-1' },
       authenticator,
       tokens,

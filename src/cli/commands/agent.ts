@@ -6,6 +6,7 @@ import type { CommandModule } from 'yargs';
 import { baselineTables, DEFAULT_OPTIONS, type CompileOptions, type Datapath } from '../../../compiler/index.js';
 import type { Api } from '../../api/index.js';
 import type { Source } from '../../sources/source.js';
+import { takeAgentLock } from '../agent-lock.js';
 import { agentOptions, AUTO, type AgentArguments } from '../agent-options.js';
 import { listening, openApi } from '../api-options.js';
 import { asTyped, configOption, configured, type Typed } from '../configuration/configured.js';
@@ -14,7 +15,7 @@ import { EXIT } from '../exit-codes.js';
 import { isAtLeast, LEAST_NFT } from '../least-version.js';
 import { makeLogger } from '../logger.js';
 import { checkBackend, compileOptions } from '../topology-options.js';
-import { LockError, takeFileLock } from '../../system/file-lock.js';
+import type { Log } from '../../system/log.js';
 import { neutronSource, refuseNeutronOptions } from '../neutron-options.js';
 import { Preflight } from '../preflight.js';
 import { etcdOf, refuseEtcdOptions } from '../store-options.js';
@@ -32,7 +33,10 @@ export const agentCommand: CommandModule<object, Typed<typeof agentOptions>> = {
       .example('$0 agent --source file:/srv/topology --host compute-1 --audit', 'see what would be dropped'),
   handler: configured('agent', agentOptions, async (args: AgentArguments) => {
     if (args.audit && args.backend === 'iptables') {
-      throw new CommandError(EXIT.usage, '--audit: not with --backend iptables, which does not count by port');
+      throw new CommandError(
+        EXIT.usage,
+        '--audit: not with --backend iptables, which does not count by port: audit with nftables, which drops nothing then, and enforce with iptables',
+      );
     }
     checkBackend(args);
     const metrics = metricsAddress(args.metrics);
@@ -45,7 +49,7 @@ export const agentCommand: CommandModule<object, Typed<typeof agentOptions>> = {
     await preflight.ask(async () => {
       checkVersion(await nftVersion());
     }, undefined);
-    if (!(await preflight.ask(takeLock, false))) {
+    if ((await preflight.ask(takeAgentLock, undefined)) === undefined) {
       throw new CommandError(EXIT.kernelRefused, 'another agent is at work here: one at a time on a host');
     }
     endOnExceptions(log);
@@ -71,7 +75,7 @@ export const agentCommand: CommandModule<object, Typed<typeof agentOptions>> = {
     const address = api === undefined ? undefined : await listening(api, '--api');
     const agent = new Agent(settings);
     await agent.start();
-    if (address !== undefined) log.info({ address }, 'the API listens');
+    if (address !== undefined) log.info({ id: 'api-listens', address }, 'the API listens');
     void lookAround(settings.options, log);
     const ended = new Promise<void>((resolve) => {
       // Not once: a listener that is gone while a child runs lets execa's own, which ends the process, go first.
@@ -93,13 +97,14 @@ export const agentCommand: CommandModule<object, Typed<typeof agentOptions>> = {
 const LOOK_AROUND_AFTER = 1000;
 
 /** Says what else on this host may be in the way. */
-async function lookAround(options: CompileOptions, log: Logger): Promise<void> {
+async function lookAround(options: CompileOptions, log: Log): Promise<void> {
   await setTimeout(LOOK_AROUND_AFTER, undefined, { ref: false });
   try {
     const { sayAtStart } = await import('../doctor/at-start.js');
     await sayAtStart(options, log);
   } catch (error) {
-    log.warn(`what is around cannot be looked at: ${error instanceof Error ? error.message : String(error)}`);
+    const why = error instanceof Error ? error.message : String(error);
+    log.warn({ id: 'doctor' }, `what is around cannot be looked at: ${why}`);
   }
 }
 
@@ -115,26 +120,11 @@ function preflightOf(args: AgentArguments, host: string, log: Logger): Preflight
   });
 }
 
-/** Only root can write there: who takes a lock elsewhere could keep the agent away. */
-const LOCK_FOLDER = '/run/portcullis';
-
-/**
- * @returns false where another agent has it.
- * @throws CommandError where nobody can have it.
- */
-async function takeLock(): Promise<boolean> {
-  try {
-    return (await takeFileLock(LOCK_FOLDER, 'agent')) !== undefined;
-  } catch (error) {
-    if (error instanceof LockError) throw new CommandError(EXIT.kernelRefused, `the lock: ${error.message}`);
-    throw error;
-  }
-}
-
 /** What nobody expected leaves the state unknown: the rules stay, and the service manager starts another agent. */
-function endOnExceptions(log: Logger): void {
+function endOnExceptions(log: Log): void {
   const end = (error: unknown): void => {
     log.fatal(
+      { id: 'defect' },
       `this is a defect of portcullis: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
     );
     process.exit(EXIT.internal);
@@ -147,7 +137,7 @@ function endOnExceptions(log: Logger): void {
 const LOOK_EVERY = 1000;
 
 /** Waits, with everything closed, until a tap shows how taps reach this host. */
-async function datapathOfTaps(args: AgentArguments, preflight: Preflight, log: Logger): Promise<Datapath> {
+async function datapathOfTaps(args: AgentArguments, preflight: Preflight, log: Log): Promise<Datapath> {
   const { detectDatapath, loadBaseline, notify } = await import('../../../agent/index.js');
   const options = compileOptions(args, DEFAULT_OPTIONS.datapath);
   // Twice the same: a tap is there for an instant before it is plugged in.
@@ -155,14 +145,14 @@ async function datapathOfTaps(args: AgentArguments, preflight: Preflight, log: L
   for (let isFirst = true; ; isFirst = false) {
     const found = await preflight.ask(async () => detectDatapath(options, args.backend), undefined);
     if (found !== undefined && found === before) {
-      log.info({ datapath: found }, 'datapath found by the taps that are here');
+      log.info({ id: 'datapath-found', datapath: found }, 'datapath found by the taps that are here');
       return found;
     }
     before = found;
     if (isFirst && found === undefined) {
       const isClosed = await loadBaseline(baselineTables(options));
       log.info(
-        { prefixes: options.devicePrefixes },
+        { id: 'no-tap-yet', prefixes: options.devicePrefixes },
         `no tap shows the datapath yet: waiting for the first, ${isClosed ? 'which will be closed until then' : 'with the rules that are loaded'}`,
       );
       await notify('READY=1', 'STATUS=waiting for the first tap');

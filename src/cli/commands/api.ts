@@ -20,7 +20,10 @@ export const apiCommand: CommandModule<object, Typed<typeof apiCommandOptions>> 
   handler: configured('api', apiCommandOptions, async (args: ApiCommandArguments) => {
     const log = await makeLogger(args['log-level']);
     const api = await openApi(args.listen, '--listen', args, args['compute-host'], log);
-    log.info({ address: await listening(api, '--listen'), store: args.store, auth: args.auth }, 'the API listens');
+    log.info(
+      { id: 'api-listens', address: await listening(api, '--listen'), store: args.store, auth: args.auth },
+      'the API listens',
+    );
     const ended = new Promise<void>((resolve) => {
       process.once('SIGTERM', resolve);
       process.once('SIGINT', resolve);
@@ -30,7 +33,7 @@ export const apiCommand: CommandModule<object, Typed<typeof apiCommandOptions>> 
     await notify('READY=1');
     await ended;
     await api.close();
-    log.info('stopped');
+    log.info({ id: 'stopped' }, 'stopped');
     process.exit(0);
   }),
 };

@@ -16,6 +16,7 @@ import {
 } from '../../../compiler/index.js';
 import type { Difference, Wanted } from '../../../agent/index.js';
 import type { Port, Topology } from '../../model/index.js';
+import { refuseBesideAgent } from '../agent-lock.js';
 import { CommandError } from '../errors.js';
 import { EXIT } from '../exit-codes.js';
 import { colours, printLine, say } from '../output.js';
@@ -194,6 +195,7 @@ async function loadOnce(args: CompileArguments, topology: Topology, intent: Inte
     await import('../../../agent/index.js');
   const { backend, confirm } = args;
   await probeDatapath(options.datapath, backend);
+  await refuseBesideAgent('change what its source says, or stop it (systemctl stop portcullis-agent)');
   try {
     await takeOverFlows(topology, localPorts(topology, args), options);
   } catch (error) {

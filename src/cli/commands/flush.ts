@@ -1,14 +1,29 @@
 /** `portcullis flush`: remove everything of ours from the kernel. */
 import type { CommandModule } from 'yargs';
+import { refuseBesideAgent } from '../agent-lock.js';
 import { say } from '../output.js';
 
-export const flushCommand: CommandModule = {
+interface FlushArguments {
+  readonly force: boolean;
+}
+
+export const flushCommand: CommandModule<object, FlushArguments> = {
   command: 'flush',
   describe: 'remove our rules from the kernel, nftables and iptables: every port is OPEN afterwards',
-  builder: (yargs) => yargs.example('$0 flush', 'for taking portcullis off a host; to close every port use baseline'),
-  handler: async () => {
+  builder: (yargs) =>
+    yargs
+      .options({
+        force: {
+          type: 'boolean',
+          default: false,
+          describe: 'also beside a running agent, which loads its rules again',
+        },
+      })
+      .example('$0 flush', 'for taking portcullis off a host; to close every port use baseline'),
+  handler: async ({ force }) => {
     const { applyText, deletionOfLoadedTables, removeIptables } = await import('../../../agent/index.js');
     const deletion = await deletionOfLoadedTables();
+    if (!force) await refuseBesideAgent('stop it first (systemctl stop portcullis-agent), or --force');
     if (deletion !== '') await applyText(deletion);
     const wasInIptables = await removeIptables();
     say(

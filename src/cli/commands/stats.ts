@@ -1,75 +1,93 @@
 /** `portcullis stats`: what the loaded rules have counted. */
 import { setTimeout } from 'node:timers/promises';
 import type { CommandModule } from 'yargs';
-import type { AgentStatus, Counters } from '../../../agent/index.js';
+import type { AuditedFlow, Count, Counters } from '../../../agent/index.js';
 import { CommandError } from '../errors.js';
 import { EXIT } from '../exit-codes.js';
 import { colours, printLine } from '../output.js';
-import { askAgent, socketOption } from '../socket.js';
+import { socketOption } from '../socket.js';
 
 interface StatsArguments {
   readonly watch: boolean;
   readonly all: boolean;
   readonly json: boolean;
+  readonly topology: string | undefined;
+  readonly host: string | undefined;
   readonly socket: string;
 }
 
-/** Names of ports by device. */
-type PortNames = ReadonlyMap<string, string>;
-
-interface Count {
-  readonly packets: number;
-  readonly bytes: number;
-}
-
-const INTERVAL = 1000;
+/** Between two looks with `--watch`, in seconds. */
+const INTERVAL = 1;
 const CLEAR_SCREEN = '\u001b[2J\u001b[H';
 
 export const statsCommand: CommandModule<object, StatsArguments> = {
   command: 'stats',
-  describe: 'how often each loaded rule matched, and what was dropped for each port; needs root',
+  describe: 'who was dropped, by port and reason, and what each rule let through; needs root',
   builder: (yargs) =>
     yargs
       .options({
         watch: { type: 'boolean', default: false, describe: 'look every second, and show what came since' },
-        all: { type: 'boolean', default: false, describe: 'rules that never matched, too' },
-        json: { type: 'boolean', default: false, describe: 'the counters as JSON' },
+        all: { type: 'boolean', default: false, describe: 'what never matched, and what is summed up, too' },
+        json: { type: 'boolean', default: false, describe: 'everything as JSON' },
+        topology: {
+          alias: 't',
+          type: 'string',
+          requiresArg: true,
+          describe: 'name rules and ports by this topology, not by the agent',
+        },
+        host: { type: 'string', requiresArg: true, describe: 'with --topology: the host whose ports are here' },
         ...socketOption,
       })
-      .example('$0 stats --watch', 'what is dropped just now?'),
+      .example('$0 stats --watch', 'what is dropped just now?')
+      .example('$0 stats -t topology.yaml --host compute-1', 'whose rules are these, while no agent runs?'),
   handler: async (args) => {
     if (args.watch && args.json) throw new CommandError(EXIT.usage, '--json: not with --watch');
+    if (args.host !== undefined && args.topology === undefined) {
+      throw new CommandError(EXIT.usage, '--host: only with --topology');
+    }
     const { readCounters } = await import('../../../agent/index.js');
     let before = await readCounters();
-    if (args.json) printLine(JSON.stringify(before, null, 2));
-    else print(before, await portNames(args.socket), args.all);
+    await show(before, args);
     while (args.watch) {
-      await setTimeout(INTERVAL);
+      await setTimeout(1000 * INTERVAL);
       const now = await readCounters();
-      const names = await portNames(args.socket);
-      if (process.stdout.isTTY) process.stdout.write(CLEAR_SCREEN);
-      print(since(before, now), names, args.all);
+      await show(grownSince(before, now), args, INTERVAL);
       before = now;
     }
   },
 };
 
-/** The agent knows them; without one, devices are all that is shown. */
-async function portNames(socket: string): Promise<PortNames> {
-  try {
-    const { body } = await askAgent(socket, '/status');
-    const { ports } = JSON.parse(body) as AgentStatus;
-    return new Map(ports.map(({ device, name, id }) => [device, name === '' ? id : name]));
-  } catch {
-    return new Map();
+async function show(counters: Counters, args: StatsArguments, lastSeconds?: number): Promise<void> {
+  const { knowledge } = await import('../stats/known.js');
+  const { reportOf } = await import('../stats/report.js');
+  const { renderStats } = await import('../stats/render.js');
+  const { known, since, nameless } = await knowledge(args);
+  const report = reportOf(counters, known, since);
+  if (args.json) {
+    printLine(JSON.stringify(report, null, 2));
+    return;
   }
+  if (lastSeconds !== undefined && process.stdout.isTTY) process.stdout.write(CLEAR_SCREEN);
+  for (const line of renderStats(report, { all: args.all, paint: colours, nameless, lastSeconds })) printLine(line);
 }
 
-function since(before: Counters, now: Counters): Counters {
+function grownSince(before: Counters, now: Counters): Counters {
   return {
-    rules: grown(before.rules, now.rules, ({ family, chain, label }) => `${family} ${chain} ${label}`),
+    rules: grown(
+      before.rules,
+      now.rules,
+      ({ family, chain, digest, label }) => `${family} ${chain} ${digest} ${label}`,
+    ),
     drops: grown(before.drops, now.drops, ({ device, direction }) => `${direction} ${device}`),
+    audited: {
+      drops: grown(before.audited.drops, now.audited.drops, ({ device, direction }) => `${direction} ${device}`),
+      flows: grown(before.audited.flows, now.audited.flows, flowKey),
+    },
   };
+}
+
+function flowKey({ chain, device, source, destination, protocol, port }: AuditedFlow): string {
+  return [chain, device, source, destination, protocol, port].join(' ');
 }
 
 function grown<T extends Count>(before: readonly T[], now: readonly T[], key: (item: T) => string): readonly T[] {
@@ -80,27 +98,4 @@ function grown<T extends Count>(before: readonly T[], now: readonly T[], key: (i
     if (old === undefined || old.packets > item.packets) return item;
     return { ...item, packets: item.packets - old.packets, bytes: item.bytes - old.bytes };
   });
-}
-
-function print({ rules, drops }: Counters, names: PortNames, all: boolean): void {
-  const shown = [...rules].filter(({ packets }) => all || packets > 0).sort(byPackets);
-  if (shown.length === 0) printLine('no rule matched');
-  for (const { packets, bytes, verdict, chain, label } of shown) {
-    const colour = verdict === 'drop' ? colours.red : verdict === 'accept' ? colours.green : colours.dim;
-    printLine(`${count({ packets, bytes })}  ${colour(verdict.padEnd(6))} ${chain}: ${label}`);
-  }
-  const lost = [...drops].filter(({ packets }) => packets > 0).sort(byPackets);
-  if (lost.length > 0) printLine(colours.bold('not let through, by port:'));
-  for (const { packets, bytes, device, direction } of lost) {
-    const name = names.get(device);
-    printLine(
-      `${count({ packets, bytes })}  ${direction.padEnd(7)} ${device}${name === undefined ? '' : ` (${name})`}`,
-    );
-  }
-}
-
-const byPackets = (a: Count, b: Count): number => b.packets - a.packets;
-
-function count({ packets, bytes }: Count): string {
-  return `${packets.toString().padStart(10)} packets ${bytes.toString().padStart(12)} bytes`;
 }

@@ -1,7 +1,7 @@
 /** What an agent says of its host as it begins: the parts of `portcullis doctor` that are had at once. */
-import type { Logger } from 'pino';
 import { listLinks } from '../../../agent/index.js';
 import type { CompileOptions } from '../../../compiler/index.js';
+import type { Log } from '../../system/log.js';
 import { quickChecksOf } from './checks.js';
 import { runChecks } from './run.js';
 
@@ -9,9 +9,10 @@ import { runChecks } from './run.js';
 const DEADLINE = 10_000;
 
 /** Says a warning for whatever is not well. Never rejects. */
-export async function sayAtStart(options: CompileOptions, log: Logger): Promise<void> {
+export async function sayAtStart(options: CompileOptions, log: Log): Promise<void> {
   const findings = await runChecks(quickChecksOf(options, listLinks), DEADLINE);
   for (const { check, result, reason, mend } of findings) {
-    if (result !== 'ok') log.warn({ check, ...(mend === undefined ? {} : { mend }) }, `doctor: ${reason}`);
+    if (result !== 'ok')
+      log.warn({ id: 'doctor', check, ...(mend === undefined ? {} : { mend }) }, `doctor: ${reason}`);
   }
 }

@@ -147,6 +147,30 @@ export function flowsSuite(datapath: Datapath, backend: LabBackend = 'nftables')
       }
       expect(await reach(forth('v4', 17, 53), spoofed)).toEqual([[], []]);
     });
+
+    it('in audit what would be dropped passes, and who, from whom and to which port is counted, while there is room', async () => {
+      const audited = compile(topology(EGRESS, []), () => true, { ...options, audit: true }).ruleset;
+      await lab.load(printRuleset(audited));
+      const spoofed = { device: CLIENT.device, frame: ipFrame(CLIENT.mac, '10.0.0.99', SERVER.v4, ports(17, 9, 9)) };
+      const passed = [[SERVER.device], [SERVER.device], [SERVER.device]];
+      expect(await reach(forth('v4', 17, 53), forth('v6', 6, 80), spoofed)).toEqual(passed);
+      const { stdout } = await lab.exec(process.execPath, ['dist/bin/portcullis.js', 'stats', '--json']);
+      const { drops, audited: counted } = JSON.parse(stdout) as Counters;
+      expect(drops).toEqual([]);
+      const toServer = { chain: 'profile_in', device: SERVER.device, packets: 1 };
+      for (const flow of [
+        { ...toServer, source: CLIENT.v4, destination: SERVER.v4, protocol: 17, port: 53 },
+        { ...toServer, source: CLIENT.v6, destination: SERVER.v6, protocol: 6, port: 80 },
+        { ...toServer, source: '10.0.0.99', destination: SERVER.v4, protocol: 17, port: 9 },
+        { chain: 'source4', device: CLIENT.device, source: '10.0.0.99', destination: SERVER.v4, protocol: 17, port: 9 },
+      ]) {
+        expect(counted.flows).toContainEqual(expect.objectContaining(flow));
+      }
+      // Somebody's flood has filled what there is room for.
+      await lab.load(printRuleset(audited).replaceAll('size 4096', 'size 1'));
+      await lab.load(`add element ${family} portcullis audit_profile_in_4 { "other" . 192.0.2.1 . 192.0.2.2 . 6 . 1 }`);
+      expect(await reach(forth('v4', 17, 53))).toEqual([[SERVER.device]]);
+    });
   }
 
   it('a stray SYN-ACK is invalid and does not pass, whatever the rules', async () => {

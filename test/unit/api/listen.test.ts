@@ -33,6 +33,7 @@ afterEach(async () => {
 
 async function on(path: string): Promise<Api> {
   api = await Api.open({
+    version: '0',
     listen: { kind: 'unix', path },
     store: await LmdbStore.open(join(folder, 'store')),
     authenticator: noAuthentication,

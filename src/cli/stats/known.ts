@@ -1,0 +1,57 @@
+/** Who knows what the counters are of: a topology that is given, or the agent. */
+import { hostname } from 'node:os';
+import type { Counted } from '../../../agent/index.js';
+import { CommandError } from '../errors.js';
+import { askAgent } from '../socket.js';
+import type { Known } from './report.js';
+
+export interface Knowledge {
+  readonly known: Known | undefined;
+  /** Undefined where no agent answers. */
+  readonly since: Counted['since'] | undefined;
+  /** Why nobody knows, and what to do; undefined where somebody does. */
+  readonly nameless: string | undefined;
+}
+
+export interface KnowledgeArguments {
+  readonly topology: string | undefined;
+  readonly host: string | undefined;
+  readonly socket: string;
+}
+
+export async function knowledge({ topology, host, socket }: KnowledgeArguments): Promise<Knowledge> {
+  const counted = await askCounted(socket);
+  const answer = typeof counted === 'string' ? undefined : counted;
+  const given = topology === undefined ? undefined : await legendOfTopology(topology, host ?? hostname());
+  const legend = given ?? answer;
+  return {
+    known: legend === undefined ? undefined : { legend, by: given === undefined ? 'agent' : 'topology' },
+    since: answer?.since,
+    nameless:
+      legend === undefined && typeof counted === 'string'
+        ? `rules and ports are named as they are loaded, by the starts of their ids: ${counted}; -t TOPOLOGY --host H names them`
+        : undefined,
+  };
+}
+
+/** @returns why there is none. */
+async function askCounted(socket: string): Promise<Counted | string> {
+  try {
+    const { code, body } = await askAgent(socket, '/counted');
+    return code === 200 ? (JSON.parse(body) as Counted) : 'the agent here is of another version';
+  } catch (error) {
+    if (error instanceof CommandError) return error.message.replace(/^--socket: /, '');
+    throw error;
+  }
+}
+
+async function legendOfTopology(path: string, host: string): Promise<Known['legend']> {
+  const { portsOfHost, readTopology } = await import('../topology-options.js');
+  const { DEFAULT_OPTIONS, HostCompiler, legendOf } = await import('../../../compiler/index.js');
+  const { diffTopologies, EMPTY_TOPOLOGY } = await import('../../model/index.js');
+  const topology = await readTopology(path, true);
+  // What groups come to does not hang on how ports reach the host.
+  const compiler = new HostCompiler(portsOfHost(topology, host), DEFAULT_OPTIONS);
+  compiler.update(diffTopologies(EMPTY_TOPOLOGY, topology));
+  return legendOf(compiler, compiler.localPorts());
+}
