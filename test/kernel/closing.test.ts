@@ -183,7 +183,7 @@ describe('a starting agent that cannot load', () => {
 
   it('since there is no nft closes what the source names, says so in its one line, and ends', async () => {
     agent.start({ wrapper: ['env', 'PATH=/nonexistent'] });
-    expect([await agent.ended(), agent.output.trim().split('\n').length]).toEqual([4, 1]);
+    expect([await agent.ended(), agent.told().length]).toEqual([4, 1]);
     expect(agent.output).toContain('the nft program is missing');
     expect(agent.output).toContain('ports are closed');
     expect(await reached()).toEqual(CLOSED);

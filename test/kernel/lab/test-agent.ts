@@ -134,6 +134,11 @@ export class TestAgent {
       .map((line) => JSON.parse(line) as LogLine);
   }
 
+  /** Lines of its output that are not its log's: what a person is told. */
+  told(): readonly string[] {
+    return this.output.split('\n').filter((line) => line !== '' && !line.startsWith('{'));
+  }
+
   async ask(path: string): Promise<{ readonly code: number | undefined; readonly body: string }> {
     return new Promise((resolve, reject) => {
       const asked = request({ socketPath: this.socket, path }, (response) => {
