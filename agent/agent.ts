@@ -2,7 +2,7 @@
 import type { Server } from 'node:http';
 import type { Logger } from 'pino';
 import { flowBits, isManagedDevice, type CompileOptions } from '../compiler/index.js';
-import { formatProblem, isOnHost, type Isolation, type Port, type Problem } from '../src/model/index.js';
+import { formatProblem, isOnHost, printTopology, type Isolation, type Port, type Problem } from '../src/model/index.js';
 import type { HostReport } from '../src/sources/host-report.js';
 import type { Source, SourceEvent } from '../src/sources/source.js';
 import { SourceGate, type Obeyed, type Passage } from './gate.js';
@@ -188,6 +188,7 @@ export class Agent {
     const answers = {
       status: () => this.status(),
       metrics: this.#metrics,
+      topology: () => this.topology(),
       accept: () => this.accept(),
       release: (device: string) => this.release(device),
     };
@@ -210,6 +211,12 @@ export class Agent {
     this.#stopWatchdog = startWatchdog(
       () => (this.#enforcer.lateFor ?? 0) < UNWELL_AFTER && this.#awayFor() < UNWELL_AFTER,
     );
+  }
+
+  /** What is in force as a document; undefined while that is nothing. */
+  topology(): object | undefined {
+    const { inForce } = this.#gate;
+    return inForce.ports.size + inForce.securityGroups.size === 0 ? undefined : printTopology(inForce);
   }
 
   /** Reads the source again and compares everything. */

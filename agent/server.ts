@@ -10,6 +10,8 @@ import type { AgentStatus } from './status.js';
 export interface Answers {
   readonly status: () => AgentStatus;
   readonly metrics: Metrics;
+  /** What is in force, as a document that parses to it; undefined while nothing is. */
+  readonly topology: () => object | undefined;
   /** Obeys the topology that is held back; false when none is. */
   readonly accept: () => boolean;
   /** Leaves a former device alone; false when it is none. */
@@ -17,7 +19,7 @@ export interface Answers {
 }
 
 /**
- * Serves /status, /metrics and /health (200 while the kernel holds our rules, 503 otherwise) on a unix socket, and takes orders there:
+ * Serves /status, /topology, /metrics and /health (200 while the kernel holds our rules, 503 otherwise) on a unix socket, and takes orders there:
  * POST /accept and /release?device=NAME, whose answers are 200, or 409 where there is nothing to do.
  */
 export async function serveSocket(path: string, answers: Answers): Promise<Server> {
@@ -28,7 +30,7 @@ export async function serveSocket(path: string, answers: Answers): Promise<Serve
   }
   // The lock is held: a socket that is there was left by an agent that died, unless somebody answers.
   if (!(await isAnswered(path))) await rm(path, { force: true });
-  return listen(answers, ['/status', '/metrics', '/health', '/accept', '/release'], { path });
+  return listen(answers, ['/status', '/topology', '/metrics', '/health', '/accept', '/release'], { path });
 }
 
 /** Serves /metrics and /health on `host:port`. */
@@ -39,7 +41,7 @@ export async function serveMetrics(address: string, answers: Answers): Promise<S
 }
 
 async function listen(
-  { status, metrics, accept, release }: Answers,
+  { status, metrics, topology, accept, release }: Answers,
   paths: readonly string[],
   where: { path: string } | { host: string; port: number },
 ): Promise<Server> {
@@ -58,7 +60,11 @@ async function listen(
       } else if (release(device)) send(200, 'text/plain', 'left alone\n');
       else send(409, 'text/plain', 'it is no device that is closed since it was a port’s\n');
     } else if (path === '/status') send(200, 'application/json', `${JSON.stringify(status())}\n`);
-    else if (path === '/health') {
+    else if (path === '/topology') {
+      const document = topology();
+      if (document === undefined) send(503, 'text/plain', 'nothing is in force: portcullis status says why\n');
+      else send(200, 'application/json', `${JSON.stringify(document)}\n`);
+    } else if (path === '/health') {
       const { loaded, audit, lastError, lateSince, watching } = status();
       const well = audit ? 'audit: nothing is enforced' : 'enforced';
       send(

@@ -16,11 +16,15 @@ const PROGRAMS = {
 /** Native parts, and what looks for its own files: stays where npm put it. */
 const ELSEWHERE = /^(lmdb|netlink|fastify|@fastify\/|pino|pino-pretty|@grpc\/|protobufjs|amqplib)(\/|$)/;
 
+/** None of our modules does anything by being loaded, so that what nobody uses of one is not in a program: whoever wants a constant does not load a compiler. */
+const OURS = ['src', 'agent', 'compiler'].map((name) => join(ROOT, 'dist', name));
+
 const bundle = await rolldown({
   cwd: ROOT,
   input: Object.fromEntries(Object.entries(PROGRAMS).map(([name, file]) => [name, join(ROOT, file)])),
   platform: 'node',
   external: ELSEWHERE,
+  treeshake: { moduleSideEffects: (id) => !OURS.some((folder) => id.startsWith(folder)) },
   // What it cannot do is an error; what it would say beyond that is about other people's code.
   logLevel: 'warn',
   onLog(level, log, say) {

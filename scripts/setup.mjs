@@ -26,6 +26,8 @@ const PROGRAMS = {
     openstack: 'python3-openstackclient',
     'keystone-manage': 'python3-keystone',
     openssl: 'openssl',
+    zsh: 'zsh',
+    fish: 'fish',
   },
   '--container': { docker: 'docker.io', dockerd: 'docker.io', debootstrap: 'debootstrap', nsenter: 'util-linux' },
   '--vm': process.arch === 'x64' ? { 'qemu-system-x86_64': 'qemu-system-x86', busybox: 'busybox-static' } : {},

@@ -28,7 +28,12 @@ export async function askHealth(socketPath: string): Promise<{ readonly isWell: 
 export async function askAgent(socketPath: string, path: string, method: 'GET' | 'POST' = 'GET'): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const fail = (why: string): void => {
-      reject(new CommandError(EXIT.invalidInput, `--socket: no agent answers at ${socketPath}: ${why}`));
+      reject(
+        new CommandError(
+          EXIT.invalidInput,
+          `--socket: no agent answers at ${socketPath}: ${why}: is portcullis agent running here?`,
+        ),
+      );
     };
     const asked = request({ socketPath, path, method, timeout: TIMEOUT }, (response) => {
       let body = '';
