@@ -1,5 +1,5 @@
-/** What a command takes, read off its own declaration without the library that parses it: for completion, and to say what was meant. */
-import type { Argv, CommandModule, Options } from 'yargs';
+/** What a command takes, read off its own declaration without the library that parses it: for help, for completion, and to say what was meant. */
+import type { Argv, CommandModule, Options, PositionalOptions } from 'yargs';
 
 export interface CommandSpec {
   /** As it is typed: `hosts`, `enrol`. */
@@ -9,13 +9,20 @@ export interface CommandSpec {
   /** By their long names. */
   readonly options: ReadonlyMap<string, Options>;
   readonly subcommands: readonly CommandSpec[];
+  readonly examples: readonly Example[];
+}
+
+export interface Example {
+  /** With `$0` for the program. */
+  readonly command: string;
+  readonly describe: string;
 }
 
 export interface PositionalSpec {
   readonly name: string;
   readonly isRequired: boolean;
-  /** What it may be, where that is a list. */
-  readonly choices: readonly string[];
+  readonly isMany: boolean;
+  readonly option: PositionalOptions;
 }
 
 type Declared = Pick<CommandModule, 'command' | 'describe'> & { readonly builder?: (parser: Argv) => unknown };
@@ -29,18 +36,23 @@ export async function specsOf(declare: (parser: Argv) => Promise<unknown>): Prom
 
 function specOf({ command, describe, builder }: Declared): CommandSpec {
   const [name = '', ...positionals] = String(command).split(' ');
-  const { parser, options, arguments: declared, commands } = recorder();
+  const { parser, options, arguments: declared, commands, examples } = recorder();
   builder?.(parser);
   return {
     name,
     describe: String(describe),
     positionals: positionals.map((text) => {
       const given = text.replace(/[^a-z-]/g, '');
-      const choices = (declared.get(given)?.choices ?? []).map(String);
-      return { name: given, isRequired: text.startsWith('<'), choices };
+      return {
+        name: given,
+        isRequired: text.startsWith('<'),
+        isMany: text.includes('..'),
+        option: declared.get(given) ?? {},
+      };
     }),
     options,
     subcommands: commands,
+    examples,
   };
 }
 
@@ -48,13 +60,15 @@ interface Recorder {
   readonly parser: Argv;
   readonly options: ReadonlyMap<string, Options>;
   /** Positional ones. */
-  readonly arguments: ReadonlyMap<string, Options>;
+  readonly arguments: ReadonlyMap<string, PositionalOptions>;
   readonly commands: readonly CommandSpec[];
+  readonly examples: readonly Example[];
 }
 
 /** In place of a parser: remembers the options and commands that it is told, and passes over everything else. */
 function recorder(): Recorder {
-  const declared = new Map<string, Options>();
+  const declared = new Map<string, PositionalOptions>();
+  const examples: Example[] = [];
   const options = new Map<string, Options>();
   const commands: CommandSpec[] = [];
   const remembered: Readonly<Record<string, (first: never, second: never) => void>> = {
@@ -62,7 +76,8 @@ function recorder(): Recorder {
       for (const [name, option] of Object.entries(many)) options.set(name, option);
     },
     option: (name: string, option: Options) => options.set(name, option),
-    positional: (name: string, option: Options) => declared.set(name, option),
+    positional: (name: string, option: PositionalOptions) => declared.set(name, option),
+    example: (command: string, text: string) => examples.push({ command, describe: text }),
     command: (command: Declared) => commands.push(specOf(command)),
   };
   const parser: unknown = new Proxy(remembered, {
@@ -76,7 +91,7 @@ function recorder(): Recorder {
           },
   });
   // It has no more of a parser than what a builder calls, each of which gives the parser back.
-  return { parser: parser as Argv, options, arguments: declared, commands };
+  return { parser: parser as Argv, options, arguments: declared, commands, examples };
 }
 
 /** The options that demand a value and have no default, so that a command line without them means nothing. */

@@ -63,7 +63,7 @@ async function candidatesFor(before: readonly string[], current: string): Promis
   if (argument !== undefined && FILE_ARGUMENTS.has(argument.name)) return 'files';
   return [
     ...subcommands.map((sub) => ({ word: sub.name, describe: sub.describe })),
-    ...plain(argument?.choices ?? []),
+    ...plain((argument?.option.choices ?? []).map(String)),
     ...(current === '' ? optionsOf(spec, before) : []),
   ];
 }

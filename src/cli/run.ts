@@ -7,9 +7,7 @@ import { EXIT } from './exit-codes.js';
 import { sayError } from './output.js';
 import { suggestion } from './nearest.js';
 import { checkArguments, parserError, typedCommand, unknownCommand, usageError, withHelp } from './usage.js';
-import { version } from './version.js';
 
-const MAX_WIDTH = 110;
 /** For an error to be read, in milliseconds. */
 const LAST_WORDS = 2000;
 /** Options and arguments that may be given more than once. */
@@ -39,16 +37,12 @@ export async function parse(args: readonly string[]): Promise<void> {
     .middleware((given) => {
       lastOfEach(given);
       const command = typedCommand(specs, given._);
-      // Whoever asks for help does not know yet what is needed.
-      if (command !== undefined && given['help'] !== true) checkArguments(command, given, args);
+      if (command !== undefined) checkArguments(command, given, args);
     }, true)
-    .usage('$0 <command>\n\nCompiles OpenStack security groups to nftables, loads them, and says why a packet passes.')
     .demandCommand(1, 1, 'name a command')
-    .version(version())
-    .wrap(Math.min(MAX_WIDTH, process.stdout.columns || MAX_WIDTH))
-    .epilog(
-      'Exit status: 0 done, 1 invalid input, 2 differs, 3 dropped, 4 the kernel refused, 64 usage; all: portcullis(1).',
-    )
+    // Both are answered before (main.ts), without loading a parser.
+    .help(false)
+    .version(false)
     .exitProcess(false)
     .fail((message: string | undefined, error: Error | undefined) => {
       throw error ?? parserError(message ?? 'wrong usage', typedCommand(specs, args));

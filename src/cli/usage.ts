@@ -45,8 +45,9 @@ export function checkArguments(command: TypedCommand, args: Arguments, raw: read
   refuseUnknown(command, args, fail);
   const missing = demandedOptions(spec).filter((name) => args[name] === undefined);
   if (missing.length > 0) fail(`${path} needs ${listed(missing.map(dashed))}`);
-  for (const { name, choices } of spec.positionals) {
-    if (choices.length > 0) refuseOthers(fail, name.toUpperCase(), [args[name] ?? []].flat(), choices);
+  for (const { name, option } of spec.positionals) {
+    if (option.choices === undefined) continue;
+    refuseOthers(fail, name.toUpperCase(), [args[name] ?? []].flat(), option.choices.map(String));
   }
   for (const [name, { choices, type }] of spec.options) {
     const values = [args[name]].flat().filter((value) => value !== undefined);

@@ -1,6 +1,8 @@
 /** What is said of a command line that means nothing. */
-import { expect, it, onTestFinished, vi } from 'vitest';
+import { expect, it } from 'vitest';
+import { COMMAND_NAMES } from '../../../src/cli/commands/index.js';
 import { CommandError } from '../../../src/cli/errors.js';
+import { helpOf } from '../../../src/cli/help.js';
 import { nearest } from '../../../src/cli/nearest.js';
 import { parse } from '../../../src/cli/run.js';
 
@@ -110,15 +112,26 @@ it.each<[string, readonly string[], string]>([
   else expect(error.message).toContain(message);
 });
 
-it('help needs nothing else, not even what the command needs', async () => {
-  const said = vi.spyOn(console, 'log').mockImplementation(() => undefined);
-  onTestFinished(() => {
-    said.mockRestore();
-  });
-  for (const args of [['--help'], ['explain', '--help'], ['hosts', 'enrol', '--help'], ['release', '--help']]) {
-    await parse(args);
-    expect(said.mock.lastCall?.[0]).toContain(args.slice(0, -1).join(' '));
+it('the help of every command says what it takes, within the width', async () => {
+  for (const name of COMMAND_NAMES) {
+    const help = (await helpOf([name, '--help'], 80)) ?? '';
+    expect(help).toMatch(new RegExp(`^portcullis ${name}( [A-Z.[\\]]+)*\n\n\\w`));
+    const [text = ''] = help.split('\n\nExamples:');
+    expect(Math.max(...text.split('\n').map((line) => line.length)), name).toBeLessThanOrEqual(80);
   }
+});
+
+it('help says aliases, choices, defaults and what is needed; that of all lists the commands', async () => {
+  const compile = (await helpOf(['--help', 'compile'], 200)) ?? '';
+  expect(compile).toMatch(/\n {2}-t, --topology +topology: a JSON or YAML file,/);
+  expect(compile).toMatch(/\n {2}--format +nft text, .*\[text, json\]\n +\[default: text\]\n/);
+  expect(await helpOf(['check', '--help'], 80)).toMatch(/^portcullis check \[PATHS\.\.\.\] \[OPTIONS\]\n/);
+  expect(await helpOf(['hosts', 'enrol', '--help'], 80)).toMatch(
+    /^portcullis hosts enrol HOST \[OPTIONS\]\n(.*\n)*.*\[needed\]/,
+  );
+  const all = (await helpOf(['--help'], 80)) ?? '';
+  for (const name of COMMAND_NAMES) expect(all).toContain(`\n  ${name} `);
+  expect(await helpOf(['complie', '--help'], 80)).toBeUndefined();
 });
 
 it.each([
