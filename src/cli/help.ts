@@ -97,7 +97,7 @@ function table(rows: readonly Row[], width: number): readonly string[] {
     const isLong = left.length + 4 > indent;
     return [
       ...(isLong ? [`  ${left}`] : []),
-      `${isLong ? '' : `  ${left}`}`.padEnd(indent) + first,
+      (isLong ? '' : `  ${left}`).padEnd(indent) + first,
       ...more.map((line) => ' '.repeat(indent) + line),
     ].map((line) => line.trimEnd());
   });

@@ -2,7 +2,6 @@
 import { Writable } from 'node:stream';
 import { isatty } from 'node:tty';
 import type { Logger } from 'pino';
-import { LogSink } from '../system/log-sink.js';
 import { say } from './output.js';
 
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
@@ -18,6 +17,7 @@ export const logLevelOption = {
 
 export async function makeLogger(level: LogLevel): Promise<Logger> {
   const { pino } = await import('pino');
+  const { LogSink } = await import('../system/log-sink.js');
   const isForPeople = isatty(2);
   try {
     const sink = new LogSink(2);

@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import { setTimeout } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { CommandModule } from 'yargs';
-import { baselineTables, DATAPATHS, DEFAULT_OPTIONS, type Datapath } from '../../../compiler/index.js';
+import { DATAPATHS, DEFAULT_OPTIONS, type Datapath } from '../../../compiler/index.js';
 import type { Api } from '../../api/index.js';
 import type { Source } from '../../sources/source.js';
 import { apiOptions, listening, openApi, type ApiArguments } from '../api-options.js';
@@ -19,7 +19,6 @@ import {
   type BackendArguments,
   type DatapathArguments,
 } from '../topology-options.js';
-import { LockError, takeFileLock } from '../../system/file-lock.js';
 import { neutronOptions, neutronSource, refuseNeutronOptions, type NeutronArguments } from '../neutron-options.js';
 import { Preflight } from '../preflight.js';
 import { socketOption } from '../socket.js';
@@ -179,6 +178,7 @@ const LOCK_FOLDER = '/run/portcullis';
  * @throws CommandError where nobody can have it.
  */
 async function takeLock(): Promise<boolean> {
+  const { LockError, takeFileLock } = await import('../../system/file-lock.js');
   try {
     return (await takeFileLock(LOCK_FOLDER, 'agent')) !== undefined;
   } catch (error) {
@@ -205,6 +205,7 @@ const LOOK_EVERY = 1000;
 /** Waits, with everything closed, until a tap shows how taps reach this host. */
 async function datapathOfTaps(args: AgentArguments, preflight: Preflight, log: Logger): Promise<Datapath> {
   const { detectDatapath, loadBaseline, notify } = await import('../../../agent/index.js');
+  const { baselineTables } = await import('../../../compiler/baseline.js');
   const options = compileOptions(args, DEFAULT_OPTIONS.datapath);
   // Twice the same: a tap is there for an instant before it is plugged in.
   let before: Datapath | undefined;

@@ -1,6 +1,6 @@
 /** `portcullis baseline`: close every managed device until rules are loaded. */
 import type { CommandModule } from 'yargs';
-import { baselineTables, DEFAULT_OPTIONS, printTables } from '../../../compiler/index.js';
+import { DEFAULT_OPTIONS } from '../../../compiler/options.js';
 import { printLine, say } from '../output.js';
 import { datapathOption, devicePrefixesOf } from '../topology-options.js';
 
@@ -20,9 +20,11 @@ export const baselineCommand: CommandModule<object, BaselineArguments> = {
       })
       .example('$0 baseline', 'at boot, before the network; does nothing where rules are loaded already'),
   handler: async (args) => {
+    const { baselineTables } = await import('../../../compiler/baseline.js');
     const devicePrefixes = devicePrefixesOf(args['device-prefix']);
     const tables = baselineTables({ ...DEFAULT_OPTIONS, devicePrefixes });
     if (args['dry-run']) {
+      const { printTables } = await import('../../../compiler/nftables/text.js');
       printLine(printTables(tables).trimEnd());
       return;
     }
