@@ -1,6 +1,6 @@
 /** Explanations as lines of text. */
 import { formatAddress, familyBits, makePrefix, protocolName, quoteValue, type Family } from '../../src/model/index.js';
-import type { Explanation } from './explain.js';
+import { EPHEMERAL_PORT, type Explanation } from './explain.js';
 import type { Range, Ranges } from './partition.js';
 import type { ServiceSet } from './services.js';
 import type { PacketBox, Part, SetExplanation } from './sets.js';
@@ -46,7 +46,7 @@ export interface Asked {
   readonly services: string;
 }
 
-/** More ranges of one kind than this are counted. */
+/** More ranges, services or combinations of them than this are counted. */
 const MOST_SHOWN = 8;
 
 /** An explanation of many packets as lines of text. */
@@ -60,10 +60,16 @@ export function renderSet({ family, verdict, parts }: SetExplanation, asked: Ask
     `${family} ${asked.from} -> ${asked.to}, ${asked.services}: ${word[verdict]}`,
     ...parts.flatMap((part) => [
       `  ${part.verdict === 'accept' ? paint.good('allowed') : paint.bad('dropped')}:`,
-      ...part.packets.map((box) => `    ${boxText(family, box)}`),
+      ...boxLines(family, part.packets).map((line) => `    ${line}`),
       ...halfLines(part).map(paint.dim),
     ]),
   ];
+}
+
+function boxLines(family: Family, boxes: readonly PacketBox[]): readonly string[] {
+  const more = boxes.length - MOST_SHOWN;
+  const lines = boxes.slice(0, MOST_SHOWN).map((box) => boxText(family, box));
+  return more > 0 ? [...lines, `and ${more.toString()} more combinations: --json lists all`] : lines;
 }
 
 function boxText(family: Family, { from, to, services }: PacketBox): string {
@@ -98,7 +104,7 @@ export function serviceTexts(sets: readonly ServiceSet[]): readonly string[] {
   return sets.flatMap((set) => {
     switch (set.kind) {
       case 'ports': {
-        const sources = isOne(set.sources) ? '' : numbersText(' from port ', set.sources, 65_535);
+        const sources = isEphemeral(set.sources) ? '' : numbersText(' from port ', set.sources, 65_535);
         return `${protocolName(set.protocol)}${numbersText(' ', set.destinations, 65_535)}${sources}`;
       }
       case 'icmp':
@@ -122,6 +128,10 @@ function numberText({ first, last }: Range): string {
 }
 
 /** A source port that was not asked about is not worth a word. */
+function isEphemeral(ranges: Ranges): boolean {
+  return isOne(ranges) && ranges[0]?.first === BigInt(EPHEMERAL_PORT);
+}
+
 function isOne([range, ...more]: Ranges): boolean {
   return more.length === 0 && range?.first === range?.last;
 }

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { COMMAND_NAMES } from '../../../src/cli/commands/index.js';
 import { EXIT } from '../../../src/cli/exit-codes.js';
 
 const EXAMPLE = 'examples/web-and-database.yaml';
@@ -95,11 +96,12 @@ it('progress is said on a terminal where much is read, and nowhere else', () => 
   expect(execFileSync('bash', ['-c', `${run} 2>&1`], { encoding: 'utf8' })).toMatch(/^0 ports, [^\r]*\n$/);
 });
 
-it('every exit status stands in the manual, and no other', () => {
+it('every exit status and every command stands in the manual, and no other status', () => {
   const page = readFileSync('docs/man/portcullis.1.md', 'utf8');
   const [, table = ''] = /\n## EXIT STATUS\n(.*?)\n## /s.exec(page) ?? [];
   const codes = [...table.matchAll(/^\| (\d+) \|/gm)].map(([, code]) => Number(code));
   expect(codes).toEqual(Object.values(EXIT));
+  for (const name of COMMAND_NAMES) expect(page).toMatch(new RegExp(`portcullis-${name}\\(1\\)|\`${name}\``));
   for (const file of readdirSync('docs/man')) {
     const [, section = ''] =
       /\n## EXIT STATUS\n(.*?)(?:\n## |$)/s.exec(readFileSync(join('docs/man', file), 'utf8')) ?? [];

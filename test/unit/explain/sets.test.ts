@@ -269,6 +269,28 @@ it('says who reaches which ports, for which reason, and who does not', () => {
   ]);
 });
 
+it.each<[Family, string, readonly string[], readonly string[]]>([
+  ['IPv4', '198.51.100.0/24', ['udp 67 from port 68'], ['udp 68 from port 67']],
+  ['IPv6', '2001:db8::/32', ['udp 547 from port 546', 'ipv6-icmp type 131-133,135,143'], ['udp 546 from port 547']],
+])(
+  'service traffic of a port without groups is told apart, to the port and type (%s)',
+  (family, outside, passing, served) => {
+    const port = topology.ports.get('port0003-0000');
+    const address = port?.fixedIps.find((one) => one.family === family) ?? exact('::');
+    const services: readonly ServiceSet[] = [
+      { kind: 'ports', protocol: 17, destinations: ALL_PORTS, sources: ALL_PORTS },
+      { kind: 'icmp', protocol: family === 'IPv4' ? 1 : 58, types: between(0, 255), codes: between(0, 255) },
+    ];
+    const to: Ends = { kind: 'addresses', prefix: prefixed(outside) };
+    const asked = { from: { kind: 'one', end: { port, address } } as const, to, services };
+    const { parts } = explainSet({ topology, widestPairLength }, asked, 'new');
+    const textsOf = (fits: (part: (typeof parts)[number]) => boolean): readonly string[] =>
+      parts.filter(fits).flatMap(({ packets }) => packets.flatMap((box) => serviceTexts(box.services)));
+    expect(textsOf(({ verdict }) => verdict === 'accept')).toEqual(passing);
+    expect(textsOf(({ halves }) => halves.some(({ reason }) => reason === 'dhcp-server'))).toEqual(served);
+  },
+);
+
 it('says that all pass, or none', () => {
   const outside: Ends = { kind: 'addresses', prefix: prefixed('198.51.100.0/24') };
   expect(linesOf({ from: outside, to: toPort(1), services: [tcp([80, 81])] }, 'outside', 'web')[0]).toBe(
@@ -284,7 +306,7 @@ it('ranges are written as prefixes where they are, services without what is all 
   expect(rangeTexts('IPv4', ranges)).toEqual(['10.0.0.0/30', '0.0.0.5-0.0.0.6', '0.0.0.9']);
   expect(rangeTexts('IPv6', [rangeOf(prefixed('::/0'))])).toEqual(['::/0']);
   expect(serviceTexts(SETS.slice(5))).toEqual([
-    'udp 60-67,80-600',
+    'udp 60-67,80-600 from port 68',
     'tcp 22,80-65535',
     'icmp',
     'ipv6-icmp',
@@ -293,6 +315,29 @@ it('ranges are written as prefixes where they are, services without what is all 
     'protocols 100-131',
     'protocols 200-255',
   ]);
+});
+
+it('of many combinations the first are shown, and the others counted', () => {
+  const numbers = Array.from({ length: 12 }, (_, index) => index + 1);
+  const { topology: alone } = world({
+    security_groups: numbers.map((number) =>
+      groupFields(`g${number.toString()}`, [
+        { id: `out${number.toString()}`, direction: 'egress' },
+        { id: `in${number.toString()}`, ...TCP, remote_group_id: `g${number.toString()}` },
+      ]),
+    ),
+    ports: numbers.map((number) => portFields(number, [`g${number.toString()}`])),
+  });
+  const ends: Ends = { kind: 'addresses', prefix: prefixed('10.0.0.0/28') };
+  const found = explainSet(
+    { topology: alone, widestPairLength },
+    { from: ends, to: ends, services: [tcp([80, 80])] },
+    'new',
+  );
+  const lines = renderSet(found, { from: '', to: '', services: '' }, { good: String, bad: String, dim: String });
+  const dropped = lines.slice(lines.indexOf('  dropped:'));
+  expect(dropped.filter((line) => line.includes(' -> '))).toHaveLength(8);
+  expect(dropped).toContain('    and 4 more combinations: --json lists all');
 });
 
 it('more cases than can be judged are refused', () => {
