@@ -1,9 +1,12 @@
 /** `portcullis explain`: what it takes. What it does is loaded when it is done. */
 import type { CommandModule } from 'yargs';
-import { FAMILIES } from '../../model/index.js';
+import type { Family } from '../../model/index.js';
 import { skipInvalidOption } from '../topology-options.js';
 import { topologySourceOptions } from '../topology-source.js';
 import type { ExplainArguments } from './explain.js';
+
+/** Not the model's list: addresses are not needed to name families. */
+const FAMILY_NAMES = ['IPv4', 'IPv6'] as const satisfies readonly Family[];
 
 const end = { type: 'string', demandOption: true, requiresArg: true } as const;
 const numbers = { type: 'string', requiresArg: true } as const;
@@ -22,7 +25,10 @@ export const explainCommand: CommandModule<object, ExplainArguments> = {
         'src-port': { ...numbers, describe: 'source port, likewise' },
         'icmp-type': { ...numbers, describe: 'ICMP type, likewise (echo request if absent)' },
         'icmp-code': { ...numbers, describe: 'ICMP code, likewise (0 if absent)' },
-        family: { choices: FAMILIES, describe: 'only this family; both, where both ends have addresses, if absent' },
+        family: {
+          choices: FAMILY_NAMES,
+          describe: 'only this family; both, where both ends have addresses, if absent',
+        },
         state: {
           choices: ['new', 'established', 'related', 'unadmitted', 'invalid', 'revoked'] as const,
           default: 'new' as const,
