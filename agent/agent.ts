@@ -1,7 +1,7 @@
 /** The agent: a source, the links, the reconcile loop and the flows, put together. */
 import type { Server } from 'node:http';
 import { flowBits, isManagedDevice, legendOf, type CompileOptions } from '../compiler/index.js';
-import { formatProblem, isOnHost, type Isolation, type Port, type Problem } from '../src/model/index.js';
+import { formatProblem, isOnHost, printTopology, type Isolation, type Port, type Problem } from '../src/model/index.js';
 import type { HostReport } from '../src/sources/host-report.js';
 import type { Source, SourceEvent } from '../src/sources/source.js';
 import type { Log } from '../src/system/log.js';
@@ -215,6 +215,7 @@ export class Agent {
       status: () => this.status(),
       counted: () => this.#counted(),
       metrics: this.#metrics,
+      topology: () => this.topology(),
       accept: () => this.accept(),
       release: (device: string) => this.release(device),
     };
@@ -239,6 +240,12 @@ export class Agent {
     this.#stopWatchdog = startWatchdog(
       () => (this.#enforcer.lateFor ?? 0) < UNWELL_AFTER && this.#awayFor() < UNWELL_AFTER,
     );
+  }
+
+  /** What is in force as a document; undefined while that is nothing. */
+  topology(): object | undefined {
+    const { inForce } = this.#gate;
+    return inForce.ports.size + inForce.securityGroups.size === 0 ? undefined : printTopology(inForce);
   }
 
   /** Reads the source again and compares everything. */

@@ -12,6 +12,8 @@ export interface Answers {
   /** What counters are of, and since when they count. */
   readonly counted: () => Counted;
   readonly metrics: Metrics;
+  /** What is in force, as a document that parses to it; undefined while nothing is. */
+  readonly topology: () => object | undefined;
   /** Obeys the topology that is held back; false when none is. */
   readonly accept: () => boolean;
   /** Leaves a former device alone; false when it is none. */
@@ -19,7 +21,7 @@ export interface Answers {
 }
 
 /**
- * Serves /status, /counted, /metrics and /health (200 while the kernel holds our rules, 503 otherwise) on a unix socket, and takes orders there:
+ * Serves /status, /counted, /topology, /metrics and /health (200 while the kernel holds our rules, 503 otherwise) on a unix socket, and takes orders there:
  * POST /accept and /release?device=NAME, whose answers are 200, or 409 where there is nothing to do.
  */
 export async function serveSocket(path: string, answers: Answers): Promise<Server> {
@@ -30,7 +32,7 @@ export async function serveSocket(path: string, answers: Answers): Promise<Serve
   }
   // The lock is held: a socket that is there was left by an agent that died, unless somebody answers.
   if (!(await isAnswered(path))) await rm(path, { force: true });
-  return listen(answers, ['/status', '/counted', '/metrics', '/health', '/accept', '/release'], { path });
+  return listen(answers, ['/status', '/counted', '/topology', '/metrics', '/health', '/accept', '/release'], { path });
 }
 
 /** Serves /metrics and /health on `host:port`. */
@@ -41,7 +43,7 @@ export async function serveMetrics(address: string, answers: Answers): Promise<S
 }
 
 async function listen(
-  { status, counted, metrics, accept, release }: Answers,
+  { status, counted, metrics, topology, accept, release }: Answers,
   paths: readonly string[],
   where: { path: string } | { host: string; port: number },
 ): Promise<Server> {
@@ -61,7 +63,11 @@ async function listen(
       else send(409, 'text/plain', 'it is no device that is closed since it was a port’s\n');
     } else if (path === '/status') send(200, 'application/json', `${JSON.stringify(status())}\n`);
     else if (path === '/counted') send(200, 'application/json', `${JSON.stringify(counted())}\n`);
-    else if (path === '/health') {
+    else if (path === '/topology') {
+      const document = topology();
+      if (document === undefined) send(503, 'text/plain', 'nothing is in force: portcullis status says why\n');
+      else send(200, 'application/json', `${JSON.stringify(document)}\n`);
+    } else if (path === '/health') {
       const { loaded, audit, lastError, lateSince, watching } = status();
       const well = audit ? 'audit: nothing is enforced' : 'enforced';
       send(

@@ -16,11 +16,19 @@ const PROGRAMS = {
 /** Native parts, and what looks for its own files: stays where npm put it. */
 const ELSEWHERE = /^(lmdb|netlink|fastify|@fastify\/|pino|pino-pretty|@grpc\/|protobufjs|amqplib)(\/|$)/;
 
+/** None of our modules does anything by being loaded, so that what nobody uses of one is not in a program: whoever wants a constant does not load a compiler. */
+const OURS = ['src', 'agent', 'compiler'].map((name) => join(ROOT, 'dist', name));
+
+/** What almost every command loads, in one file: each file takes a while, however small it is. */
+const COMMON =
+  /\/dist\/src\/(cli\/(commands\/index|command-spec|errors|exit-codes|lost-output|nearest|output|usage|version)|system\/terminal|model\/(problem|isolation))\.js$|\/node_modules\/picocolors\//;
+
 const bundle = await rolldown({
   cwd: ROOT,
   input: Object.fromEntries(Object.entries(PROGRAMS).map(([name, file]) => [name, join(ROOT, file)])),
   platform: 'node',
   external: ELSEWHERE,
+  treeshake: { moduleSideEffects: (id) => !OURS.some((folder) => id.startsWith(folder)) },
   // What it cannot do is an error; what it would say beyond that is about other people's code.
   logLevel: 'warn',
   onLog(level, log, say) {
@@ -28,7 +36,12 @@ const bundle = await rolldown({
   },
 });
 rmSync(OUT, { recursive: true, force: true });
-await bundle.write({ dir: OUT, format: 'esm', chunkFileNames: 'parts/[name]-[hash].js' });
+await bundle.write({
+  dir: OUT,
+  format: 'esm',
+  chunkFileNames: 'parts/[name]-[hash].js',
+  codeSplitting: { groups: [{ name: 'common', test: COMMON }] },
+});
 await bundle.close();
 for (const name of Object.keys(PROGRAMS)) {
   const file = join(OUT, `${name}.js`);

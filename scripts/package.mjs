@@ -117,13 +117,12 @@ function putSystem() {
   const completions = {
     bash: 'usr/share/bash-completion/completions/portcullis',
     zsh: 'usr/share/zsh/vendor-completions/_portcullis',
+    fish: 'usr/share/fish/vendor_completions.d/portcullis.fish',
   };
   for (const [shell, path] of Object.entries(completions)) {
-    const env = { PATH: process.env.PATH, SHELL: `/bin/${shell}` };
     const program = join(ROOT, 'dist', 'bin', 'portcullis.js');
-    put(path, execFileSync(process.execPath, [program, 'completion'], { env, cwd: folder }));
+    put(path, execFileSync(process.execPath, [program, 'completion', shell], { cwd: folder }));
   }
-  copyFileSync(join(PACKAGING, 'portcullis.fish'), at('usr/share/fish/vendor_completions.d/portcullis.fish'));
   copyFileSync(join(PACKAGING, 'lintian-overrides'), at('usr/share/lintian/overrides/portcullis'));
 }
 

@@ -26,6 +26,8 @@ const PROGRAMS = {
     openstack: 'python3-openstackclient',
     'keystone-manage': 'python3-keystone',
     openssl: 'openssl',
+    zsh: 'zsh',
+    fish: 'fish',
   },
   '--container': {
     docker: 'docker.io',

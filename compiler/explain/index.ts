@@ -1,15 +1,18 @@
-/** The oracle, and why a packet passes or does not. */
+/** The oracle, and why a packet, or each of many, passes or does not. */
+export { onlyEnd, type Ends } from './ends.js';
 export {
   commonFamilies,
   EPHEMERAL_PORT,
   explain,
   firstAddress,
   reachability,
-  renderExplanation,
-  ruleInWords,
   type End,
   type Explanation,
   type Half,
-  type Paint,
 } from './explain.js';
 export { groupsOf, judgeEgress, judgeIngress, macFor, type JudgeContext, type Judgement } from './judge.js';
+export { union, type Ranges } from './partition.js';
+export { rangeTexts, renderExplanation, renderSet, serviceTexts, type Asked, type Paint } from './render.js';
+export { between, type ServiceSet } from './services.js';
+export { explainSet, TooManyCases, type PacketSet, type SetExplanation } from './sets.js';
+export { ruleInWords } from './texts.js';

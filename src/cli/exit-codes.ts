@@ -1,4 +1,4 @@
-/** Exit codes of every command. 64 and 70 are those of sysexits(3). */
+/** Exit codes of every command, as docs/man/portcullis.1.md lists them. 64, 70 and 74 are those of sysexits(3). */
 export const EXIT = {
   done: 0,
   invalidInput: 1,
@@ -16,4 +16,6 @@ export const EXIT = {
   doubtful: 16,
   usage: 64,
   internal: 70,
+  /** What was to be said or written was not, or not all of it: the disk is full, the reader is gone. */
+  inputOutput: 74,
 } as const;

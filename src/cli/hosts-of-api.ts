@@ -43,7 +43,7 @@ export async function hostsOf(args: ApiUrlArguments): Promise<HostsAnswer> {
   } catch (error) {
     if (error instanceof CommandError) throw error;
     const cause = error instanceof Error ? (error.cause ?? error) : error;
-    return fail(cause instanceof Error ? cause.message : String(cause));
+    return fail(`${cause instanceof Error ? cause.message : String(cause)}: is portcullis api running there?`);
   }
   try {
     return HOSTS.parse(JSON.parse(text));

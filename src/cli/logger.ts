@@ -4,7 +4,6 @@ import { fstatSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import type { Logger } from 'pino';
 import { priorityOf } from '../system/log.js';
-import { LogSink } from '../system/log-sink.js';
 import { say } from './output.js';
 
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
@@ -20,6 +19,7 @@ export const logLevelOption = {
 
 export async function makeLogger(level: LogLevel): Promise<Logger> {
   const { pino } = await import('pino');
+  const { LogSink } = await import('../system/log-sink.js');
   const isForPeople = isatty(2);
   try {
     const sink = isJournal(2) ? new LogSink(2, priorityOf) : new LogSink(2);

@@ -2,6 +2,7 @@
 import { isatty } from 'node:tty';
 import pico from 'picocolors';
 import { writeToTerminal } from '../system/terminal.js';
+import { print } from './lost-output.js';
 import { consequenceOf, formatProblem, isolatedName, type Isolation, type Problem } from '../model/index.js';
 
 /** Colours for standard output, or none when it is not a terminal (or NO_COLOR is set). */
@@ -13,12 +14,29 @@ function isForPeople(descriptor: 1 | 2): boolean {
 }
 
 export function printLine(line: string): void {
-  process.stdout.write(`${line}\n`);
+  clearProgress();
+  print(`${line}\n`);
 }
 
 /** For the person, not for the next program. */
 export function say(line: string): void {
+  clearProgress();
   process.stderr.write(`${line}\n`);
+}
+
+const TO_LINE_START = '\r\u001b[K';
+let isProgressShown = false;
+
+/** On a terminal, what takes long and has begun; it makes room for whatever is said next. */
+export function sayProgress(what: string): void {
+  if (!isatty(2) || process.env['TERM'] === 'dumb') return;
+  process.stderr.write(`${TO_LINE_START}${what} ...`);
+  isProgressShown = true;
+}
+
+function clearProgress(): void {
+  if (isProgressShown) process.stderr.write(TO_LINE_START);
+  isProgressShown = false;
 }
 
 /** For an error to be taken by a terminal, in milliseconds. */
@@ -26,6 +44,7 @@ const LAST_WORDS = 2000;
 
 /** One line on standard error. A terminal that takes nothing does not keep the process: its end is what is waited for. */
 export function sayError(message: string): void {
+  clearProgress();
   const line = `${errorColours.red('error')}: ${message}`;
   if (!isatty(2) || !writeToTerminal(2, `${line}\n`, LAST_WORDS)) say(line);
 }

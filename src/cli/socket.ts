@@ -1,5 +1,4 @@
 /** Asks a running agent over its status socket. */
-import { request } from 'node:http';
 import type { Options } from 'yargs';
 import { CommandError } from './errors.js';
 import { EXIT } from './exit-codes.js';
@@ -38,6 +37,7 @@ export async function askHealth(socketPath: string): Promise<{ readonly isWell: 
 }
 
 export async function askAgent(socketPath: string, path: string, method: 'GET' | 'POST' = 'GET'): Promise<Answer> {
+  const { request } = await import('node:http');
   return new Promise((resolve, reject) => {
     const fail = (why: string): void => {
       reject(new AgentSilence(socketPath, why));

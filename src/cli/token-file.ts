@@ -1,6 +1,6 @@
 /** A token in a file, so that it is in no list of processes. */
 import { readFileSync } from 'node:fs';
-import { whyNotReachable } from '../api/auth/secret.js';
+import { whyNotReachable } from '../api/auth/secret-file.js';
 import { CommandError } from './errors.js';
 import { EXIT } from './exit-codes.js';
 

@@ -1,13 +1,14 @@
 /** The options with which commands name a topology, a host and how to compile; their validation. */
 import type { Options } from 'yargs';
-import type { BackendName, Wanted } from '../../agent/index.js';
-import { besideIptables, iptablesProgram, type Compiled } from '../../compiler/index.js';
+import type { BackendName } from '../../agent/index.js';
 import { DEFAULT_OPTIONS, type CompileOptions } from '../../compiler/options.js';
 import { DATAPATHS, type Datapath } from '../../compiler/ruleset/types.js';
-import { isOnHost, type Port, type Topology } from '../model/index.js';
+import { isOnHost, type ParsedTopology, type Port, type Topology } from '../model/index.js';
 import { CommandError } from './errors.js';
 import { EXIT } from './exit-codes.js';
-import { sayIsolations, sayProblems } from './output.js';
+import { sayIsolations, sayProblems, sayProgress } from './output.js';
+
+export { wantedBy } from './wanted.js';
 
 export const topologyOption = {
   topology: {
@@ -15,9 +16,16 @@ export const topologyOption = {
     type: 'string',
     demandOption: true,
     requiresArg: true,
-    describe: 'topology: a JSON or YAML file, a folder of them, or - for standard input',
+    coerce: pathsOf,
+    describe:
+      'topology: a JSON or YAML file, a folder of them, or - for standard input; more than one are read as a folder is',
   },
 } as const satisfies Record<string, Options>;
+
+/** One path, or as many as were given. */
+function pathsOf(given: string | readonly string[]): readonly string[] {
+  return [given].flat();
+}
 
 export const hostOption = {
   host: { type: 'string', requiresArg: true, describe: 'the host whose ports are local (binding:host_id)' },
@@ -115,31 +123,44 @@ export function checkBackend({
   );
 }
 
-/** What the kernel is to hold. */
-export function wantedBy(backend: BackendName, compiled: Compiled, options: CompileOptions): Wanted {
-  switch (backend) {
-    case 'nftables':
-      return { tables: compiled.ruleset.tables, iptables: undefined };
-    case 'iptables':
-      return {
-        tables: besideIptables(compiled.policy, options),
-        iptables: iptablesProgram(compiled.policy, options),
-      };
-  }
-}
-
 /**
  * Reads a topology and says what is wrong with it; invalid input ends the command. With `skipInvalid` bad objects are isolated, as by
  * an agent that starts; what is wrong with a document as a whole ends the command all the same.
  */
-export async function readTopology(path: string, skipInvalid: boolean): Promise<Topology> {
-  const { loadTopology } = await import('../sources/file/index.js');
-  const { topology, problems, isolations, isUsable } = await loadTopology(path);
+export async function readTopology(paths: readonly string[], skipInvalid: boolean): Promise<Topology> {
+  return usableTopology(await parsedTopology(paths), paths.join(', '), skipInvalid);
+}
+
+/** From as many bytes on reading takes a moment, and it is said on a terminal that it has begun. */
+const LONG_BYTES = 4 * 1024 * 1024;
+
+/** What files say, and all that is wrong with it. */
+export async function parsedTopology(paths: readonly string[]): Promise<ParsedTopology> {
+  const { bytesOf, loadTopology } = await import('../sources/file/index.js');
+  const bytes = await bytesOf(paths);
+  if (bytes >= LONG_BYTES) sayProgress(`reading ${Math.round(bytes / 1_000_000).toString()} MB of topology`);
+  return loadTopology(paths);
+}
+
+/** From as many ports on compiling takes a moment. */
+const MANY_PORTS = 10_000;
+
+/** On a terminal, and only where it takes a moment. */
+export function sayCompiling({ ports }: Topology): void {
+  if (ports.size >= MANY_PORTS) sayProgress(`compiling ${ports.size.toString()} ports`);
+}
+
+/** @param name where it comes from. @throws CommandError */
+export function usableTopology(
+  { topology, problems, isolations, isUsable }: ParsedTopology,
+  name: string,
+  skipInvalid: boolean,
+): Topology {
   sayProblems(problems);
   const errors = problems.filter((problem) => problem.severity === 'error').length;
   if (errors > 0 && !(skipInvalid && isUsable)) {
     const why = skipInvalid ? ', not all of them within an object that could be isolated' : '';
-    throw new CommandError(EXIT.invalidInput, `${errors.toString()} error(s) in ${path}${why}: nothing was done`);
+    throw new CommandError(EXIT.invalidInput, `${errors.toString()} error(s) in ${name}${why}: nothing was done`);
   }
   sayIsolations(isolations);
   return topology;

@@ -2,9 +2,10 @@
  * Where the log goes, for a process that must not wait for whoever reads it: a pipe that is full, a terminal that was stopped. What
  * does not fit into a bounded buffer is counted, and the count is told when somebody reads again.
  */
-import { constants, fstatSync, openSync, writeSync, type Stats } from 'node:fs';
+import { fstatSync, writeSync, type Stats } from 'node:fs';
 import { Socket } from 'node:net';
 import type { LogId } from './log.js';
+import { openedAnew } from './terminal.js';
 
 /** Kept while nobody reads; in bytes. */
 const MOST_KEPT = 1024 * 1024;
@@ -100,18 +101,6 @@ export class LogSink {
 function withoutWaiting(descriptor: number): number | undefined {
   const stats = fstatSync(descriptor);
   return stats.isFile() ? descriptor : (openedAnew(descriptor) ?? changed(descriptor, stats));
-}
-
-/** A pipe or a terminal, opened once more; others who hold it wait as before. Sockets cannot be, nor what somebody else owns. */
-export function openedAnew(descriptor: number): number | undefined {
-  try {
-    return openSync(
-      `/proc/self/fd/${descriptor.toString()}`,
-      constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY | constants.O_APPEND,
-    );
-  } catch {
-    return undefined;
-  }
 }
 
 /** Sockets of the journal and of whoever else made our standard error: kept, so that they are not closed. */

@@ -1,6 +1,5 @@
 /** Words to a terminal that may be stopped (Ctrl-S, a reader that hangs): Node would wait for it for ever. */
-import { closeSync, writeSync } from 'node:fs';
-import { openedAnew } from './log-sink.js';
+import { closeSync, constants, openSync, writeSync } from 'node:fs';
 
 /** Between two tries, in milliseconds. */
 const PAUSE = 20;
@@ -26,4 +25,16 @@ export function writeToTerminal(descriptor: number, text: string, within: number
   }
   closeSync(terminal);
   return true;
+}
+
+/** A pipe or a terminal, opened once more; others who hold it wait as before. Sockets cannot be, nor what somebody else owns. */
+export function openedAnew(descriptor: number): number | undefined {
+  try {
+    return openSync(
+      `/proc/self/fd/${descriptor.toString()}`,
+      constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY | constants.O_APPEND,
+    );
+  } catch {
+    return undefined;
+  }
 }

@@ -41,7 +41,11 @@ it('what was changed is waited for; a host that does not have it is named', asyn
   } finally {
     cloud.signalAgent('SIGCONT');
   }
-  expect(await wait('--latest')).toEqual([0, expect.anything()]);
+  const waited = await cloud.portcullisEnds('wait', '--api', URL, '--latest', '--json');
+  expect([waited.exit, JSON.parse(waited.out)]).toEqual([
+    0,
+    { revision: expect.any(Number) as number, inForce: true, hosts: 1, missing: [], silent: [] },
+  ]);
   expect((await cloud.portcullisEnds('hosts', '--api', URL)).out).toMatch(/^compute-1 {2}in force {2}/);
 });
 
@@ -128,4 +132,11 @@ it('an agent beside the API follows it, stays as it is while it is gone, and goe
   await cloud.startApi();
   await cloud.succeeds(`openstack port create --network net --host ${HOST} p2`);
   await cloud.says('the second port to be enforced, by an agent that is not stale', /enforced +p2/, /^(?!.*STALE)/s);
+  const explained = async (port: string): Promise<string> => {
+    const ends = ['--from', 'any', '--to', port, '--protocol', 'any'];
+    return (await cloud.portcullisEnds('explain', '--api', URL, ...ends)).err;
+  };
+  // The network has no subnet.
+  expect(await explained('p2')).toBe('error: --from and --to have no address of one family');
+  expect(await explained('p3')).toMatch(/^error: --to: "p3" is no port .*: did you mean p[12]\?$/);
 });

@@ -211,6 +211,21 @@ describe('life', () => {
     await watch;
     const status = await execa(process.execPath, ['dist/bin/portcullis.js', 'status', '--socket', agent.socket]);
     expect(status.stdout).toMatch(/^enforced\n/);
+    const question = [
+      'explain',
+      '--socket',
+      agent.socket,
+      '--from',
+      CLIENT.v4,
+      '--to',
+      SERVER.v4,
+      '--protocol',
+      'udp',
+      '--dst-port',
+      '99',
+    ];
+    const explained = await execa(process.execPath, ['dist/bin/portcullis.js', ...question], { reject: false });
+    expect([explained.exitCode, explained.stdout]).toEqual([3, expect.stringMatching(/^IPv4 .*: dropped\n/)]);
   });
 
   it('commands that it would undo refuse beside it, and name it; nothing is changed', async () => {

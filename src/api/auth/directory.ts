@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { parseHash } from './password.js';
-import { whyNotPrivate } from './secret.js';
+import { whyNotPrivate } from './secret-file.js';
 
 const ROLES = ['admin', 'manager', 'member', 'reader'] as const;
 /** Roles that come with another one (keystone's implied roles). */

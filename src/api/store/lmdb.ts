@@ -4,7 +4,7 @@
  * A commit is synchronous and durable (fdatasync) when it returns: the reasons are in docs/decisions/store.md.
  */
 import { randomUUID } from 'node:crypto';
-import { chmodSync, mkdirSync, statSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { open, type Database, type RootDatabase } from 'lmdb';
 import { lockFile, LockError, type Release } from '../../system/file-lock.js';
@@ -272,6 +272,8 @@ function sizeOf(changes: Changes): number {
 }
 
 function opened(path: string, use: 'serve' | 'read'): RootDatabase {
+  // LMDB makes the folder also for whoever only reads.
+  if (use === 'read' && !existsSync(join(path, 'data.mdb'))) throw new StoreError(`${path}: holds no store`);
   try {
     if (use === 'serve') mkdirSync(path, { recursive: true, mode: 0o700 });
     return open({ path, noSubdir: false, readOnly: use === 'read', maxDbs: 2 });

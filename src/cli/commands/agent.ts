@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import { setTimeout } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { CommandModule } from 'yargs';
-import { baselineTables, DEFAULT_OPTIONS, type CompileOptions, type Datapath } from '../../../compiler/index.js';
+import { DEFAULT_OPTIONS, type CompileOptions, type Datapath } from '../../../compiler/index.js';
 import type { Api } from '../../api/index.js';
 import type { Source } from '../../sources/source.js';
 import { takeAgentLock } from '../agent-lock.js';
@@ -139,6 +139,7 @@ const LOOK_EVERY = 1000;
 /** Waits, with everything closed, until a tap shows how taps reach this host. */
 async function datapathOfTaps(args: AgentArguments, preflight: Preflight, log: Log): Promise<Datapath> {
   const { detectDatapath, loadBaseline, notify } = await import('../../../agent/index.js');
+  const { baselineTables } = await import('../../../compiler/baseline.js');
   const options = compileOptions(args, DEFAULT_OPTIONS.datapath);
   // Twice the same: a tap is there for an instant before it is plugged in.
   let before: Datapath | undefined;

@@ -1,5 +1,5 @@
 /** `portcullis backup` and `portcullis restore`: everything that the control API holds, in one file. */
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import type { CommandModule } from 'yargs';
 import type { Place } from '../../api/index.js';
 import { CommandError } from '../errors.js';
@@ -106,6 +106,8 @@ function writeWhole(path: string, text: string): void {
     closeSync(file);
     renameSync(next, path);
   } catch (error) {
-    throw new CommandError(EXIT.invalidInput, `${path}: ${error instanceof Error ? error.message : String(error)}`);
+    // Half of it would take the room that the disk lacks.
+    rmSync(next, { force: true });
+    throw new CommandError(EXIT.inputOutput, `${path}: ${error instanceof Error ? error.message : String(error)}`);
   }
 }

@@ -1,6 +1,7 @@
 /** `portcullis baseline`: close every managed device until rules are loaded. */
 import type { CommandModule } from 'yargs';
-import { baselineTables, DEFAULT_OPTIONS, printTables } from '../../../compiler/index.js';
+import type { Table } from '../../../compiler/index.js';
+import { DEFAULT_OPTIONS } from '../../../compiler/options.js';
 import { asTyped, configOption, type ConfigArguments } from '../configuration/configured.js';
 import { printLine, say } from '../output.js';
 import { datapathOption, devicePrefixesOf } from '../topology-options.js';
@@ -25,7 +26,10 @@ export const baselineCommand: CommandModule<object, BaselineArguments> = {
     const { devicePrefixes, trouble } = await prefixesToClose(args);
     if (!args['dry-run']) await close(devicePrefixes);
     if (trouble !== undefined) throw trouble;
-    if (args['dry-run']) printLine(printTables(tablesOf(devicePrefixes)).trimEnd());
+    if (args['dry-run']) {
+      const { printTables } = await import('../../../compiler/nftables/text.js');
+      printLine(printTables(await tablesOf(devicePrefixes)).trimEnd());
+    }
   },
 };
 
@@ -49,14 +53,15 @@ async function prefixesToClose(args: BaselineArguments): Promise<ToClose> {
   }
 }
 
-function tablesOf(devicePrefixes: readonly string[]): ReturnType<typeof baselineTables> {
+async function tablesOf(devicePrefixes: readonly string[]): Promise<readonly Table[]> {
+  const { baselineTables } = await import('../../../compiler/baseline.js');
   return baselineTables({ ...DEFAULT_OPTIONS, devicePrefixes });
 }
 
 async function close(devicePrefixes: readonly string[]): Promise<void> {
   const { loadBaseline } = await import('../../../agent/index.js');
   say(
-    (await loadBaseline(tablesOf(devicePrefixes)))
+    (await loadBaseline(await tablesOf(devicePrefixes)))
       ? `closed: no device named ${devicePrefixes.map((prefix) => `${prefix}*`).join(' or ')} sends or receives until rules are loaded`
       : 'rules of ours are loaded already and close unknown devices: nothing was changed',
   );

@@ -1,52 +1,43 @@
-/** `portcullis check`: is a topology valid? */
-import type { CommandModule } from 'yargs';
+/** What `portcullis check` does: is a topology valid? */
 import { overlapsByHost, overlapText } from '../../../compiler/index.js';
 import { formatProblem } from '../../model/index.js';
+import { CommandError } from '../errors.js';
 import { EXIT } from '../exit-codes.js';
 import { printLine, say, sayProblems } from '../output.js';
-import { topologyOption } from '../topology-options.js';
+import { parsedTopology } from '../topology-options.js';
 
-interface CheckArguments {
-  readonly topology: string;
+export interface CheckArguments {
+  readonly topology: readonly string[] | undefined;
+  readonly paths: readonly string[] | undefined;
   readonly json: boolean;
 }
 
-export const checkCommand: CommandModule<object, CheckArguments> = {
-  command: 'check',
-  describe: 'validate a topology: every error with file, path and reason',
-  builder: (yargs) =>
-    yargs
-      .options({
-        ...topologyOption,
-        json: { type: 'boolean', default: false, describe: 'problems as a JSON list on standard output' },
-      })
-      .example('$0 check -t topology.yaml', 'one document')
-      .example('$0 check -t dump/ --json', 'a folder of documents, for a program'),
-  handler: async (args) => {
-    const { loadTopology } = await import('../../sources/file/index.js');
-    const { topology, problems } = await loadTopology(args.topology);
-    const failures = problems.filter((problem) => problem.severity !== 'notice').length;
-    if (args.json)
-      printLine(
-        JSON.stringify(
-          problems.map((problem) => ({ ...problem, text: formatProblem(problem) })),
-          null,
-          2,
-        ),
-      );
-    else {
-      sayProblems(problems);
-      for (const [host, overlaps] of overlapsByHost(topology.ports.values())) {
-        for (const overlap of overlaps)
-          say(`notice: ${host === '' ? 'no host' : host}, where it routes: ${overlapText(overlap)}`);
-      }
-    }
-    const valid = [...topology.ports.values()].filter(({ filtering }) => filtering !== 'closed');
-    say(
-      `${valid.length.toString()} ports, ${topology.securityGroups.size.toString()} security groups, ` +
-        `${topology.addressGroups.size.toString()} address groups: ` +
-        (failures === 0 ? 'valid' : `${failures.toString()} problem(s)`),
+/** Says what is wrong with a topology. */
+export async function checkOnce(args: CheckArguments): Promise<void> {
+  const paths = [...(args.topology ?? []), ...(args.paths ?? [])];
+  if (paths.length === 0) throw new CommandError(EXIT.usage, 'check needs --topology (-t), or paths');
+  const { topology, problems } = await parsedTopology(paths);
+  const failures = problems.filter((problem) => problem.severity !== 'notice').length;
+  if (args.json)
+    printLine(
+      JSON.stringify(
+        problems.map((problem) => ({ ...problem, text: formatProblem(problem) })),
+        null,
+        2,
+      ),
     );
-    if (failures > 0) process.exitCode = EXIT.invalidInput;
-  },
-};
+  else {
+    sayProblems(problems);
+    for (const [host, overlaps] of overlapsByHost(topology.ports.values())) {
+      for (const overlap of overlaps)
+        say(`notice: ${host === '' ? 'no host' : host}, where it routes: ${overlapText(overlap)}`);
+    }
+  }
+  const valid = [...topology.ports.values()].filter(({ filtering }) => filtering !== 'closed');
+  say(
+    `${valid.length.toString()} ports, ${topology.securityGroups.size.toString()} security groups, ` +
+      `${topology.addressGroups.size.toString()} address groups: ` +
+      (failures === 0 ? 'valid' : `${failures.toString()} problem(s)`),
+  );
+  if (failures > 0) process.exitCode = EXIT.invalidInput;
+}

@@ -1,5 +1,4 @@
-/** `portcullis compile`: print the rules of a topology, or load them. */
-import type { CommandModule } from 'yargs';
+/** What `portcullis compile` does: prints the rules of a topology, or loads them. */
 import {
   besideIptables,
   compile,
@@ -24,23 +23,19 @@ import type { Intent } from '../plan/read.js';
 import { renderPlan } from '../plan/render.js';
 import { renderDifference } from '../render-difference.js';
 import {
-  backendOption,
   checkBackend,
   compileOptions,
-  datapathOption,
-  hostOption,
   portsNamed,
   portsOfHost,
   readTopology,
-  skipInvalidOption,
-  topologyOption,
+  sayCompiling,
   wantedBy,
   type BackendArguments,
   type DatapathArguments,
 } from '../topology-options.js';
 
-interface CompileArguments extends BackendArguments, DatapathArguments {
-  readonly topology: string;
+export interface CompileArguments extends BackendArguments, DatapathArguments {
+  readonly topology: readonly string[];
   readonly host: string | undefined;
   readonly 'dry-run': boolean;
   readonly port: readonly string[];
@@ -51,64 +46,20 @@ interface CompileArguments extends BackendArguments, DatapathArguments {
   readonly raw: boolean;
 }
 
-export const compileCommand: CommandModule<object, CompileArguments> = {
-  command: 'compile',
-  describe: 'print the rules of a topology (--dry-run), or load them in one transaction',
-  builder: (yargs) =>
-    yargs
-      .options({
-        ...topologyOption,
-        ...hostOption,
-        'dry-run': { type: 'boolean', default: false, describe: 'print the rules and touch nothing; needs no root' },
-        port: {
-          type: 'string',
-          array: true,
-          requiresArg: true,
-          default: [] as readonly string[],
-          describe: 'only the rules of this port (id or name), with --dry-run; may be repeated',
-        },
-        ...backendOption,
-        part: {
-          choices: ['ipset', 'iptables', 'ip6tables', 'nft'] as const,
-          describe: 'with --dry-run --backend iptables: only what this program is to load',
-        },
-        ...datapathOption,
-        format: {
-          choices: ['text', 'json'] as const,
-          default: 'text' as const,
-          describe: 'nft text, or the libnftables JSON of the same rules, with --dry-run',
-        },
-        confirm: {
-          type: 'number',
-          requiresArg: true,
-          describe: 'restore the former rules after this many seconds unless you say that the new ones are good',
-        },
-        ...skipInvalidOption,
-        raw: {
-          type: 'boolean',
-          default: false,
-          describe: 'on a terminal, too: what changes in the kernel instead of what changes for groups and ports',
-        },
-      })
-      .example('$0 compile --dry-run -t examples/web-and-database.yaml', 'see what would be loaded')
-      .example('$0 compile --dry-run -t topology.yaml --backend iptables --part ipset | ipset restore', 'sets first')
-      .example(
-        '$0 compile -t topology.yaml --host compute-1 --confirm 30',
-        'load it; take it back if that locks you out',
-      ),
-  handler: async (args) => {
-    checkBackend(args);
-    refuseWhatDoesNotFit(args);
-    const topology = await readTopology(args.topology, args['skip-invalid']);
-    const options = compileOptions(args, args.datapath);
-    const intent = await intentOf(args, topology, options);
-    const { compiled } = intent;
-    for (const overlap of compiled.policy.zones.overlaps) say(`notice: ${overlapText(overlap)}`);
-    if (!args['dry-run']) await loadOnce(args, topology, intent);
-    else if (args.backend === 'iptables') printForIptables(compiled, options, args.part);
-    else dryRun(compiled, options, args.format);
-  },
-};
+/** Prints the rules of a topology, or loads them. */
+export async function compileOnce(args: CompileArguments): Promise<void> {
+  checkBackend(args);
+  refuseWhatDoesNotFit(args);
+  const topology = await readTopology(args.topology, args['skip-invalid']);
+  const options = compileOptions(args, args.datapath);
+  sayCompiling(topology);
+  const intent = await intentOf(args, topology, options);
+  const { compiled } = intent;
+  for (const overlap of compiled.policy.zones.overlaps) say(`notice: ${overlapText(overlap)}`);
+  if (!args['dry-run']) await loadOnce(args, topology, intent);
+  else if (args.backend === 'iptables') printForIptables(compiled, options, args.part);
+  else dryRun(compiled, options, args.format);
+}
 
 /** What is loaded keeps devices closed that were ports' once; what is only printed knows of none. */
 async function intentOf(args: CompileArguments, topology: Topology, options: CompileOptions): Promise<Intent> {

@@ -1,18 +1,17 @@
-/** `portcullis doctor`: can this host enforce, and what stands in the way? */
+/** What `portcullis doctor` does: can this host enforce, and what stands in the way? */
 import { once } from 'node:events';
-import type { CommandModule } from 'yargs';
-import { DATAPATHS, DEFAULT_OPTIONS, type CompileOptions, type Datapath } from '../../../compiler/index.js';
+import { DEFAULT_OPTIONS, type CompileOptions, type Datapath } from '../../../compiler/index.js';
 import { readStatus, type AgentFacts } from '../doctor/agent-state.js';
 import { worstOf, type CheckedFinding } from '../doctor/finding.js';
 import { jsonOfFindings, renderFindings } from '../doctor/render.js';
 import { EXIT } from '../exit-codes.js';
 import { colours, printLine, say } from '../output.js';
-import { askAgent, AgentSilence, socketOption } from '../socket.js';
-import { etcdOptions, refuseEtcdOptions, type EtcdArguments } from '../store-options.js';
-import { compileOptions, datapathOption, type DatapathArguments } from '../topology-options.js';
+import { askAgent, AgentSilence } from '../socket.js';
+import { refuseEtcdOptions, type EtcdArguments } from '../store-options.js';
+import { compileOptions, type DatapathArguments } from '../topology-options.js';
 import { version } from '../version.js';
 
-interface DoctorArguments extends Omit<DatapathArguments, 'datapath'>, EtcdArguments {
+export interface DoctorArguments extends Omit<DatapathArguments, 'datapath'>, EtcdArguments {
   readonly datapath: Datapath | undefined;
   readonly source: string | undefined;
   readonly socket: string;
@@ -22,57 +21,34 @@ interface DoctorArguments extends Omit<DatapathArguments, 'datapath'>, EtcdArgum
 /** Of a check; programs have less. In milliseconds. */
 const DEADLINE = 15_000;
 
-export const doctorCommand: CommandModule<object, DoctorArguments> = {
-  command: 'doctor',
-  describe: 'say what on this host stands in the way of enforcing, and what mends it; exit 0 when nothing does',
-  builder: (yargs) =>
-    yargs
-      .options({
-        ...socketOption,
-        json: { type: 'boolean', default: false, describe: 'the findings as JSON' },
-        ...datapathOption,
-        datapath: {
-          choices: DATAPATHS,
-          describe: 'how taps reach the host; else as the agent has it, or as the taps that are here show',
-        },
-        source: {
-          type: 'string',
-          requiresArg: true,
-          describe:
-            'compare the clock with that of this source, as for the agent: api:URL or etcd:URL; else with the agent’s',
-        },
-        ...etcdOptions,
-      })
-      .example('$0 doctor', 'as root, before the agent is started and whenever something is odd')
-      .example('$0 doctor --json', 'for a program'),
-  handler: async (args) => {
-    if (args.source?.startsWith('etcd:') !== true) refuseEtcdOptions(args);
-    const agent = await askForStatus(args.socket);
-    const { listLinks } = await import('../../../agent/index.js');
-    const { checksOf } = await import('../doctor/checks.js');
-    const { runChecks } = await import('../doctor/run.js');
-    const { clockSourceOf, readClock } = await import('../doctor/source-clock.js');
-    const options = await optionsOf(args, agent);
-    const source = args.source ?? (agent.kind === 'answers' ? agent.status.source.name : undefined);
-    const clockSource = source === undefined ? undefined : await clockSourceOf(source, args);
-    const patient = {
-      options,
-      socket: args.socket,
-      version: version(),
-      agent,
-      links: listLinks,
-      clock: async () => readClock(clockSource),
-    };
-    const findings = await runChecks(checksOf(patient), DEADLINE);
-    if (args.json) printLine(jsonOfFindings(findings, { version: version(), datapath: options.datapath }));
-    else {
-      for (const line of renderFindings(findings, colours)) printLine(line);
-      say(summaryOf(findings));
-    }
-    process.exitCode = exitCodeOf(findings);
-    await endAnyway();
-  },
-};
+/** Looks at this host, and says what it finds. */
+export async function look(args: DoctorArguments): Promise<void> {
+  if (args.source?.startsWith('etcd:') !== true) refuseEtcdOptions(args);
+  const agent = await askForStatus(args.socket);
+  const { listLinks } = await import('../../../agent/index.js');
+  const { checksOf } = await import('../doctor/checks.js');
+  const { runChecks } = await import('../doctor/run-checks.js');
+  const { clockSourceOf, readClock } = await import('../doctor/source-clock.js');
+  const options = await optionsOf(args, agent);
+  const source = args.source ?? (agent.kind === 'answers' ? agent.status.source.name : undefined);
+  const clockSource = source === undefined ? undefined : await clockSourceOf(source, args);
+  const patient = {
+    options,
+    socket: args.socket,
+    version: version(),
+    agent,
+    links: listLinks,
+    clock: async () => readClock(clockSource),
+  };
+  const findings = await runChecks(checksOf(patient), DEADLINE);
+  if (args.json) printLine(jsonOfFindings(findings, { version: version(), datapath: options.datapath }));
+  else {
+    for (const line of renderFindings(findings, colours)) printLine(line);
+    say(summaryOf(findings));
+  }
+  process.exitCode = exitCodeOf(findings);
+  await endAnyway();
+}
 
 async function askForStatus(socket: string): Promise<AgentFacts> {
   try {

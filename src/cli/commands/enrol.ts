@@ -1,6 +1,5 @@
 /** `portcullis hosts enrol`: makes a host known to etcd, with the rights that its agent needs and no others. */
 import type { CommandModule } from 'yargs';
-import { HOST_NAME } from '../../sources/host-report.js';
 import { CommandError } from '../errors.js';
 import { EXIT } from '../exit-codes.js';
 import { printLine } from '../output.js';
@@ -42,6 +41,7 @@ export const enrolCommand: CommandModule<object, Arguments> = {
         '',
       ),
   handler: async (args) => {
+    const { HOST_NAME } = await import('../../sources/host-report.js');
     if (!HOST_NAME.test(args.host)) {
       throw new CommandError(
         EXIT.usage,

@@ -5,10 +5,11 @@ import { EXIT } from '../exit-codes.js';
 import { say } from '../output.js';
 import { etcdOptions, openStore, type EtcdArguments } from '../store-options.js';
 import { readTokenFile } from '../token-file.js';
+import { topologyOption } from '../topology-options.js';
 
 interface Arguments extends EtcdArguments {
   readonly store: string;
-  readonly topology: string | undefined;
+  readonly topology: readonly string[] | undefined;
   readonly neutron: string | undefined;
   readonly auth: 'keystone' | undefined;
   readonly 'os-cloud': string | undefined;
@@ -29,12 +30,7 @@ export const importCommand: CommandModule<object, Arguments> = {
           describe: 'folder of the store, made if it is not there; or etcd:URL',
         },
         ...etcdOptions,
-        topology: {
-          alias: 't',
-          type: 'string',
-          requiresArg: true,
-          describe: 'a file, a folder, or - for standard input',
-        },
+        topology: { ...topologyOption.topology, demandOption: false },
         neutron: { type: 'string', requiresArg: true, describe: 'URL of a Neutron, as the catalog has it' },
         auth: {
           choices: ['keystone'] as const,
@@ -81,7 +77,7 @@ export const importCommand: CommandModule<object, Arguments> = {
       const documents =
         args.topology === undefined
           ? [await neutronDocument(...(isLogin ? await loggedIn(args) : withToken(args)))]
-          : await documentsAt(args.topology);
+          : (await Promise.all(args.topology.map(documentsAt))).flat();
       const { records, leftOut } = usableRecordsOf(documents, args['skip-invalid']);
       for (const line of leftOut) say(`left out: ${line}`);
       const count = await importRecords(await openStore(args.store, args), records);

@@ -5,13 +5,14 @@ import type { AuditedFlow, Count, Counters } from '../../../agent/index.js';
 import { CommandError } from '../errors.js';
 import { EXIT } from '../exit-codes.js';
 import { colours, printLine } from '../output.js';
+import { topologyOption } from '../topology-options.js';
 import { socketOption } from '../socket.js';
 
 interface StatsArguments {
   readonly watch: boolean;
   readonly all: boolean;
   readonly json: boolean;
-  readonly topology: string | undefined;
+  readonly topology: readonly string[] | undefined;
   readonly host: string | undefined;
   readonly socket: string;
 }
@@ -30,9 +31,8 @@ export const statsCommand: CommandModule<object, StatsArguments> = {
         all: { type: 'boolean', default: false, describe: 'what never matched, and what is summed up, too' },
         json: { type: 'boolean', default: false, describe: 'everything as JSON' },
         topology: {
-          alias: 't',
-          type: 'string',
-          requiresArg: true,
+          ...topologyOption.topology,
+          demandOption: false,
           describe: 'name rules and ports by this topology, not by the agent',
         },
         host: { type: 'string', requiresArg: true, describe: 'with --topology: the host whose ports are here' },

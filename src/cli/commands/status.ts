@@ -1,7 +1,6 @@
 /** `portcullis status`: what the agent of this host is doing. */
 import type { CommandModule } from 'yargs';
 import type { AgentStatus, IsolatedStatus, PortStatus } from '../../../agent/index.js';
-import { CommandError } from '../errors.js';
 import { EXIT } from '../exit-codes.js';
 import { colours, printLine } from '../output.js';
 import { askAgent, askHealth, socketOption } from '../socket.js';
@@ -33,9 +32,8 @@ export const statusCommand: CommandModule<object, StatusArguments> = {
       .example('$0 status --json', 'for a program'),
   handler: async (args) => {
     if (args.health) {
-      if (args.json) throw new CommandError(EXIT.usage, '--json: not with --health');
       const { isWell, line } = await askHealth(args.socket);
-      printLine(line);
+      printLine(args.json ? JSON.stringify({ isWell, line }) : line);
       if (!isWell) process.exitCode = EXIT.differs;
       return;
     }

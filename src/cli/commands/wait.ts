@@ -4,12 +4,13 @@ import type { CommandModule } from 'yargs';
 import { CommandError } from '../errors.js';
 import { EXIT } from '../exit-codes.js';
 import { apiUrlOptions, type ApiUrlArguments } from '../api-url-options.js';
-import { say } from '../output.js';
+import { printLine, say } from '../output.js';
 
 interface Arguments extends ApiUrlArguments {
   readonly revision: number | undefined;
   readonly latest: boolean;
   readonly timeout: number;
+  readonly json: boolean;
 }
 
 /** In milliseconds. */
@@ -29,6 +30,7 @@ export const waitCommand: CommandModule<object, Arguments> = {
         },
         latest: { type: 'boolean', default: false, describe: 'the newest one, as this begins' },
         timeout: { type: 'number', default: 30, requiresArg: true, describe: 'seconds to wait at most' },
+        json: { type: 'boolean', default: false, describe: 'what came of it, as JSON' },
       })
       .example('$0 wait --latest', 'is what I changed in force everywhere?'),
   handler: async (args) => {
@@ -52,19 +54,25 @@ export const waitCommand: CommandModule<object, Arguments> = {
         `--revision: ${wanted.toString()} was not made yet: the newest is ${answer.revision.toString()}`,
       );
     }
-    for (;;) {
-      const missing = missingFrom(answer, wanted);
-      if (missing.length === 0) break;
-      if (performance.now() >= end) {
-        for (const line of missing) say(line);
-        throw new CommandError(EXIT.differs, `revision ${wanted.toString()} is not in force everywhere`);
-      }
+    let missing = missingFrom(answer, wanted);
+    while (missing.length > 0 && performance.now() < end) {
       await setTimeout(LOOK_EVERY);
       answer = await hostsOf(args);
+      missing = missingFrom(answer, wanted);
     }
     const silent = answer.hosts.filter(({ alive }) => !alive).map(({ host }) => host);
-    if (silent.length > 0) say(`not asked, since they are silent: ${silent.join(', ')}`);
     const count = answer.hosts.length - silent.length;
+    if (args.json) {
+      const inForce = missing.length === 0;
+      printLine(JSON.stringify({ revision: wanted, inForce, hosts: count, missing, silent }, null, 2));
+      if (!inForce) process.exitCode = EXIT.differs;
+      return;
+    }
+    if (missing.length > 0) {
+      for (const line of missing) say(line);
+      throw new CommandError(EXIT.differs, `revision ${wanted.toString()} is not in force everywhere`);
+    }
+    if (silent.length > 0) say(`not asked, since they are silent: ${silent.join(', ')}`);
     say(`revision ${wanted.toString()} is in force on ${count.toString()} host${count === 1 ? '' : 's'}`);
   },
 };

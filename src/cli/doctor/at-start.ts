@@ -3,7 +3,7 @@ import { listLinks } from '../../../agent/index.js';
 import type { CompileOptions } from '../../../compiler/index.js';
 import type { Log } from '../../system/log.js';
 import { quickChecksOf } from './checks.js';
-import { runChecks } from './run.js';
+import { runChecks } from './run-checks.js';
 
 /** Of each; in milliseconds. */
 const DEADLINE = 10_000;

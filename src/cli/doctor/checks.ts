@@ -17,7 +17,7 @@ import {
   type Link,
 } from '../../../agent/index.js';
 import { compile, flowBits, isManagedDevice, type CompileOptions } from '../../../compiler/index.js';
-import { whyNotReachable } from '../../api/auth/secret.js';
+import { whyNotReachable } from '../../api/auth/secret-file.js';
 import { EMPTY_TOPOLOGY } from '../../model/index.js';
 import { judgeAgent, type AgentFacts } from './agent-state.js';
 import { judgeClock, type ClockFacts } from './clock.js';
@@ -29,7 +29,7 @@ import { chainKey, droppingChains, judgeFirewalls } from './firewalls.js';
 import { judgeMarks } from './marks.js';
 import { judgeNft, judgeNode } from './programs.js';
 import { capabilitiesIn, judgeRights, secretsIn } from './rights.js';
-import type { Check } from './run.js';
+import type { Check } from './run-checks.js';
 import { judgeSettings, readSettings } from './settings.js';
 
 export interface Patient {

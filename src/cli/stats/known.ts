@@ -14,7 +14,7 @@ export interface Knowledge {
 }
 
 export interface KnowledgeArguments {
-  readonly topology: string | undefined;
+  readonly topology: readonly string[] | undefined;
   readonly host: string | undefined;
   readonly socket: string;
 }
@@ -22,7 +22,7 @@ export interface KnowledgeArguments {
 export async function knowledge({ topology, host, socket }: KnowledgeArguments): Promise<Knowledge> {
   const counted = await askCounted(socket);
   const answer = typeof counted === 'string' ? undefined : counted;
-  const given = topology === undefined ? undefined : await legendOfTopology(topology, host ?? hostname());
+  const given = topology === undefined ? undefined : await legendIn(topology, host ?? hostname());
   const legend = given ?? answer;
   return {
     known: legend === undefined ? undefined : { legend, by: given === undefined ? 'agent' : 'topology' },
@@ -45,13 +45,7 @@ async function askCounted(socket: string): Promise<Counted | string> {
   }
 }
 
-async function legendOfTopology(path: string, host: string): Promise<Known['legend']> {
-  const { portsOfHost, readTopology } = await import('../topology-options.js');
-  const { DEFAULT_OPTIONS, HostCompiler, legendOf } = await import('../../../compiler/index.js');
-  const { diffTopologies, EMPTY_TOPOLOGY } = await import('../../model/index.js');
-  const topology = await readTopology(path, true);
-  // What groups come to does not hang on how ports reach the host.
-  const compiler = new HostCompiler(portsOfHost(topology, host), DEFAULT_OPTIONS);
-  compiler.update(diffTopologies(EMPTY_TOPOLOGY, topology));
-  return legendOf(compiler, compiler.localPorts());
+async function legendIn(topology: readonly string[], host: string): Promise<Known['legend']> {
+  const { legendOfTopology } = await import('./legend-of-topology.js');
+  return legendOfTopology(topology, host);
 }

@@ -1,4 +1,4 @@
 /** The file source: a topology from files. */
 export { loadTopology } from './load.js';
-export { readTopologyPath, type ReadResult } from './read.js';
+export { bytesOf, readTopologyPath, type ReadResult } from './read.js';
 export { FileSource } from './watch.js';

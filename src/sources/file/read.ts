@@ -41,6 +41,19 @@ export async function documentFiles(path: string): Promise<readonly string[]> {
   return names.map((name) => join(path, name));
 }
 
+/** How much there is to read, as far as that is known beforehand. */
+export async function bytesOf(paths: readonly string[]): Promise<number> {
+  let bytes = 0;
+  for (const path of paths) {
+    try {
+      for (const file of path === '-' ? [] : await documentFiles(path)) bytes += (await stat(file)).size;
+    } catch {
+      // Whoever reads it says what is wrong.
+    }
+  }
+  return bytes;
+}
+
 class NoDocuments extends Error {
   override readonly message = 'holds no document: valid are files named *.json, *.yaml or *.yml';
 }

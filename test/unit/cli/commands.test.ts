@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { CommandError } from '../../../src/cli/errors.js';
+import { parse } from '../../../src/cli/run.js';
 
 const EXAMPLE = 'examples/web-and-database.yaml';
 
@@ -60,9 +62,6 @@ it('compile --dry-run --backend iptables prints each program its part, together 
 });
 
 it.each<[string, readonly string[], string]>([
-  ['no command', [], 'name a command'],
-  ['an unknown option', ['check', '-t', EXAMPLE, '--nonsense'], 'Unknown argument: nonsense'],
-  ['no topology', ['check'], 'Missing required argument: topology'],
   [
     'no host to load for',
     ['compile', '-t', EXAMPLE],
@@ -108,12 +107,18 @@ it.each<[string, readonly string[], string]>([
     ['diff', '-t', EXAMPLE, '--host', 'compute-1', '--device-prefix', 'tap', '--device-prefix', 'tap'],
     '--device-prefix: "tap" is there twice: once is enough',
   ],
-  ['no device prefix', ['baseline', '--dry-run', '--no-device-prefix'], 'Unknown arguments: no-device-prefix'],
 ])('%s is a usage error, in one line', async (_what, args, message) => {
-  const { exitCode, stdout, stderr } = await portcullis(...args);
-  expect([exitCode, stdout]).toEqual([64, '']);
-  expect(stderr.split('\n')).toHaveLength(1);
-  expect(stderr).toContain(message);
+  const error: unknown = await parse(args).catch((why: unknown) => why);
+  expect(error).toBeInstanceOf(CommandError);
+  expect(error).toMatchObject({ exitCode: 64, message: expect.stringContaining(message) as string });
+  expect(String(error).split('\n')).toHaveLength(1);
+});
+
+it('a usage error names the help that says more, and nothing is printed', async () => {
+  const { exitCode, stdout, stderr } = await portcullis('compile', '-t', EXAMPLE);
+  const message =
+    'error: --host: name the host whose ports are to be loaded, or use --dry-run (portcullis compile --help)';
+  expect([exitCode, stdout, stderr]).toEqual([64, '', message]);
 });
 
 it('device prefixes are all managed, in nftables and in iptables, in whatever order they are given', async () => {
@@ -138,7 +143,7 @@ it('device prefixes are all managed, in nftables and in iptables, in whatever or
 
 it('of an option that is given twice the last counts, of one that may be repeated all do', async () => {
   const of = async (...args: readonly string[]): Promise<string> =>
-    (await portcullis('compile', '--dry-run', '-t', 'absent', '-t', EXAMPLE, ...args)).stdout;
+    (await portcullis('compile', '--dry-run', '-t', EXAMPLE, '--format', 'json', '--format', 'text', ...args)).stdout;
   const both = await of('--port', 'web-1', '--port', 'database-1');
   expect([both.includes('"tapa1000001-40"'), both.includes('"tapb2000001-40"')]).toEqual([true, true]);
   const ethertypes = ['--ethertype', '0x888e', '--ethertype', '0x88b5'];
@@ -153,9 +158,23 @@ it('a host that no port is bound to is refused: a mistyped name must not close e
   ]);
 });
 
-it('check passes the example and a dump of Neutron', async () => {
+it('check passes the example and a dump of Neutron, by option and as arguments', async () => {
   expect((await portcullis('check', '-t', EXAMPLE)).exitCode).toBe(0);
-  expect((await portcullis('check', '-t', 'examples/neutron-dump')).exitCode).toBe(0);
+  const { exitCode, stderr } = await portcullis('check', EXAMPLE, 'examples/neutron-dump');
+  expect([exitCode, stderr]).toEqual([0, expect.stringMatching(/^\d+ ports, .*: valid$/)]);
+});
+
+it('several topologies are one, as the documents of a folder are, and what both have is said in one line', async () => {
+  const [groups, ports] = [join(folder, 'groups.json'), join(folder, 'ports.json')];
+  writeFileSync(groups, JSON.stringify({ security_groups: [{ id: 'g' }] }));
+  const port = { id: 'p1', network_id: 'n', mac_address: 'fa:16:3e:00:00:01', security_groups: ['g'] };
+  writeFileSync(ports, JSON.stringify({ ports: [port] }));
+  const both = await portcullis('compile', '--dry-run', '-t', groups, '-t', ports);
+  expect([both.exitCode, both.stderr, both.stdout]).toEqual([0, '', expect.stringContaining('"tapp1"')]);
+  const twice = await portcullis('compile', '--dry-run', '-t', groups, '-t', ports, '-t', ports);
+  expect([twice.exitCode, twice.stdout]).toEqual([1, '']);
+  expect(twice.stderr.split('\n')).toHaveLength(2);
+  expect(twice.stderr).toContain('p1');
 });
 
 it('an invalid topology is refused, unless what is invalid is to be skipped', async () => {
@@ -217,6 +236,40 @@ it('explain names the deciding rule, and exits 0 or 3', async () => {
   const dropped = await portcullis(...args, '--from', 'outsider');
   expect(dropped.exitCode).toBe(3);
   expect(dropped.stdout).toContain('but source 10.0.0.99 is no member of group "web" (3 IPv4 members)');
+});
+
+it('explain judges many packets at once, and says which part passes', async () => {
+  const args = ['explain', '-t', EXAMPLE, '--from', '10.0.0.0/24', '--to', 'database-1', '--protocol', 'tcp'];
+  const some = await portcullis(...args, '--dst-port', 'mysql,22', '--json');
+  expect([some.exitCode, some.stderr]).toEqual([3, '']);
+  const [{ verdict, services, parts } = { verdict: '', services: '', parts: [] }] = JSON.parse(
+    some.stdout,
+  ) as readonly {
+    readonly verdict: string;
+    readonly services: string;
+    readonly parts: readonly { readonly verdict: string; readonly packets: unknown }[];
+  }[];
+  expect([verdict, services]).toEqual(['partial', 'tcp 22,3306']);
+  expect(parts.filter((part) => part.verdict === 'accept').map(({ packets }) => packets)).toEqual([
+    [{ from: ['10.0.0.11-10.0.0.13'], to: ['10.0.0.21'], services: ['tcp 3306'] }],
+  ]);
+  const all = await portcullis(
+    'explain',
+    '-t',
+    EXAMPLE,
+    '--from',
+    'any',
+    '--to',
+    'web-1',
+    '--protocol',
+    'tcp',
+    '--dst-port',
+    'http,https',
+  );
+  expect([all.exitCode, all.stdout.split('\n').filter((line) => line.startsWith('IPv'))]).toEqual([
+    0,
+    ['IPv4 any -> 10.0.0.11, tcp 80,443: all allowed', 'IPv6 any -> fd00:0:0:1::11, tcp 80,443: all allowed'],
+  ]);
 });
 
 it.each([

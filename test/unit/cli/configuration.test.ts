@@ -199,9 +199,9 @@ describe('where a value comes from', () => {
         run('agent', '--config', join(folder, 'none'), '--help'),
       ]),
     ).toEqual([
-      [64, '', `error: ${wrong}:5:9: --rate: 0 is not a number of 1 or more`],
+      [64, '', `error: ${wrong}:5:9: --rate: 0 is not a number of 1 or more (portcullis api --help)`],
       [64, '', expect.stringMatching(/^error: --audit: not with --backend iptables, .*\n?$/)],
-      [0, 'portcullis agent', ''],
+      [0, 'portcullis agent [OPTIONS]', ''],
     ]);
     const baseline = ['dist/bin/portcullis.js', 'baseline', '--dry-run', '--config'];
     expect((await execa(process.execPath, [...baseline, wrong])).stdout).toContain('"vnet*"');

@@ -15,7 +15,7 @@ import { judgeFirewalls } from '../../../src/cli/doctor/firewalls.js';
 import { bitsUsed, judgeMarks } from '../../../src/cli/doctor/marks.js';
 import { judgeNft, judgeNode, LEAST_NODE } from '../../../src/cli/doctor/programs.js';
 import { capabilitiesIn, judgeRights, secretsIn } from '../../../src/cli/doctor/rights.js';
-import { runChecks } from '../../../src/cli/doctor/run.js';
+import { runChecks } from '../../../src/cli/doctor/run-checks.js';
 import { devicesIn4, devicesIn6, judgeSettings, type SettingsFacts } from '../../../src/cli/doctor/settings.js';
 import { EMPTY_TOPOLOGY } from '../../../src/model/index.js';
 

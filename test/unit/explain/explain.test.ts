@@ -83,7 +83,6 @@ describe('says what did not match', () => {
       'ICMP type 3 code 0 is not icmp type 3 code 4',
     ],
     ['prefix', { remote_ip_prefix: '192.0.2.0/24' }, ports(6, 80), 'source 10.0.0.1 is not in 192.0.2.0/24'],
-    ['ethertype', { ethertype: 'IPv6' }, ports(6, 80), 'the packet is IPv4, not IPv6'],
     [
       'unknown group',
       { remote_group_id: 'gone' },
@@ -103,7 +102,7 @@ describe('says what did not match', () => {
   });
 });
 
-it('names at most three rules, nearest first, and those of the other family last', () => {
+it('names at most three rules, nearest first, and none of the other family', () => {
   const rule = (id: string, fields: Fields): Fields => ({ id, direction: 'ingress', ...fields });
   const w = world({
     security_groups: [
@@ -113,12 +112,16 @@ it('names at most three rules, nearest first, and those of the other family last
         rule('b-two-off', { protocol: 'udp', remote_ip_prefix: '192.0.2.0/24' }),
         rule('c-one-off', { ...MYSQL, remote_group_id: null }),
         rule('d-one-off', { remote_ip_prefix: '192.0.2.0/24' }),
+        rule('e-two-off', { protocol: 'sctp', remote_ip_prefix: '192.0.2.0/24' }),
       ]),
+      groupFields('six', [rule('f-six', { ethertype: 'IPv6' })]),
     ],
-    ports: [portFields(1, ['web']), portFields(2, ['database'])],
+    ports: [portFields(1, ['web']), portFields(2, ['database']), portFields(3, ['six'])],
   });
-  const { nearest } = between(w, 1, 2, ports(6, 80)).halves[1];
-  expect(nearest.map(({ rule: { ruleId } }) => ruleId)).toEqual(['c-one-off', 'd-one-off', 'b-two-off']);
+  const nearestTo = (port: number): readonly string[] =>
+    between(w, 1, port, ports(6, 80)).halves[1].nearest.map(({ rule: { ruleId } }) => ruleId);
+  expect(nearestTo(2)).toEqual(['c-one-off', 'd-one-off', 'b-two-off']);
+  expect(nearestTo(3)).toEqual([]);
 });
 
 describe('hints', () => {
