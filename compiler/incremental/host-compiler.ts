@@ -624,7 +624,7 @@ export class HostCompiler {
     }
     const profile = profileOf(state.example, this.#groups);
     const names = new Map(state.example.securityGroupIds.map((id) => [id, this.#groupNames.get(id)]));
-    state.chains = DIRECTIONS.map((direction) => profileChain(profile, direction, names));
+    state.chains = DIRECTIONS.map((direction) => profileChain(profile, direction, names, this.options.datapath));
     for (const chain of state.chains) this.#setChain(chain);
   }
 

@@ -98,7 +98,9 @@ function mainTable(
     [
       ...policyChains(datapath, options),
       ...programs.map((program) => program.chain),
-      ...distinct.flatMap((profile) => DIRECTIONS.map((direction) => profileChain(profile, direction, names))),
+      ...distinct.flatMap((profile) =>
+        DIRECTIONS.map((direction) => profileChain(profile, direction, names, datapath)),
+      ),
       ...zones.chains,
       ...policyBaseChains(datapath, options),
     ],

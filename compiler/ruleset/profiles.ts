@@ -10,7 +10,7 @@ import { chain, dropped, is, jump, rule } from './build.js';
 import { ETHERTYPE } from './ethertype.js';
 import { groupChainName } from './group-chain.js';
 import { CHAINS } from './skeleton.js';
-import type { Chain, Rule } from './types.js';
+import { isBridged, type Chain, type Datapath, type Match, type Rule } from './types.js';
 
 export interface Profile {
   readonly name: string;
@@ -66,10 +66,15 @@ function familiesOf(port: Port): readonly Family[] {
 }
 
 /** The chain of a profile: the common prologue, then a jump per group; what nothing accepts is dropped. */
-export function profileChain(profile: Profile, direction: Direction, groupNames: ReadonlyMap<string, string>): Chain {
+export function profileChain(
+  profile: Profile,
+  direction: Direction,
+  groupNames: ReadonlyMap<string, string>,
+  datapath: Datapath,
+): Chain {
   const ids = profile.groups.map((group) => group.id).join(' ');
   return chain(profileChainName(profile, direction), `${direction} of ports in ${ids === '' ? 'no group' : ids}`, [
-    ...(direction === 'ingress' ? closedFamilies(profile) : []),
+    ...(direction === 'ingress' ? closedFamilies(profile, datapath) : []),
     rule([], jump(prologue(profile, direction)), 'checks that every port shares'),
     ...profile.groups.map((group) =>
       rule([], jump(groupChainName(groupNames.get(group.id) ?? group.id, direction)), group.name),
@@ -79,19 +84,24 @@ export function profileChain(profile: Profile, direction: Direction, groupNames:
   ]);
 }
 
-/** A family without an address is closed. Egress needs no rule for that: no source address is known. */
-function closedFamilies(profile: Profile): readonly Rule[] {
+/**
+ * A family without an address is closed. Egress needs no rule for that: no source address is known.
+ *
+ * On a bridge these rules are of untagged packets alone: what is tagged is for the checks that follow, though its protocol is the same.
+ */
+function closedFamilies(profile: Profile, datapath: Datapath): readonly Rule[] {
+  const isOf = (family: Family): Match => is(isBridged(datapath) ? 'ether type' : 'meta protocol', ETHERTYPE[family]);
   return [
     ...(profile.families.includes('IPv4')
       ? []
       : [
           // Who has no address yet may ask for one.
-          rule([is('meta protocol', ETHERTYPE.IPv4)], jump(SERVICES.ingress), 'answers of DHCP servers'),
-          ...dropped('ingress', [is('meta protocol', ETHERTYPE.IPv4)], 'the ports have no IPv4 address'),
+          rule([isOf('IPv4')], jump(SERVICES.ingress), 'answers of DHCP servers'),
+          ...dropped('ingress', [isOf('IPv4')], 'the ports have no IPv4 address'),
         ]),
     ...(profile.families.includes('IPv6')
       ? []
-      : [rule([is('meta protocol', ETHERTYPE.IPv6)], jump(CHAINS.linkLocalOnly), 'the ports have no IPv6 address')]),
+      : [rule([isOf('IPv6')], jump(CHAINS.linkLocalOnly), 'the ports have no IPv6 address')]),
   ];
 }
 

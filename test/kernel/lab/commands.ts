@@ -70,6 +70,6 @@ export class Commands {
       return;
     }
     this.#waiting.delete(id);
-    waiting.resolve({ exitCode, stdout: stdout.replace(/\n$/, ''), stderr: stderr.replace(/\n$/, '') });
+    waiting.resolve({ exitCode, stdout: stdout.replace(/\r?\n$/, ''), stderr: stderr.replace(/\r?\n$/, '') });
   }
 }

@@ -18,6 +18,7 @@ import {
   type Frame,
   type Port,
   type Prefix,
+  type Transport,
 } from '../../../src/model/index.js';
 import {
   arbitraryDocument,
@@ -110,6 +111,55 @@ function addressOf(text: string): Prefix {
   if (address === undefined) throw new Error(`${text} is no address`);
   return address;
 }
+
+it.each<Datapath>(['bridge', 'bridge-netfilter'])(
+  'what is tagged or in LLC/SNAP does not reach a port, whichever addresses it has, though it were service traffic (%s)',
+  (datapath) => {
+    const addresses = [[], ['10.0.0.1'], ['fd00::1'], ['10.0.0.1', 'fd00::1']];
+    const { topology } = parseTopology([
+      {
+        file: 'tagged',
+        content: {
+          security_groups: [{ id: 'g', security_group_rules: [] }],
+          ports: addresses.map((fixed, index) => ({
+            ...{ id: `p${index.toString()}`, network_id: 'n', mac_address: `fa:16:3e:00:00:0${index.toString()}` },
+            ...{ device: `tap${index.toString()}`, security_groups: index === 0 ? [] : ['g'] },
+            fixed_ips: fixed.map((ip_address) => ({ ip_address })),
+          })),
+        },
+      },
+    ]);
+    const options = { ...DEFAULT_OPTIONS, datapath };
+    const { ruleset } = compile(topology, () => true, options);
+    const packet = (source: string, destination: string, transport: Transport): Frame['payload'] => ({
+      kind: 'ip',
+      source: addressOf(source),
+      destination: addressOf(destination),
+      transport,
+    });
+    const packets = [
+      packet('10.0.0.9', '255.255.255.255', { kind: 'ports', protocol: 17, sourcePort: 67, destinationPort: 68 }),
+      packet('fe80::9', 'fe80::1', { kind: 'ports', protocol: 17, sourcePort: 547, destinationPort: 546 }),
+      packet('fe80::9', 'ff02::1', { kind: 'icmp', protocol: 58, type: 134, code: 0 }),
+    ];
+    for (const port of topology.ports.values()) {
+      for (const payload of packets) {
+        const plain: Frame = { sourceMac: 'fa:16:3e:00:00:99', vlanTags: [], snap: false, payload };
+        for (const state of ['new', 'established', 'related', 'invalid'] as const) {
+          const run = (frame: Frame): string =>
+            runIngress(ruleset, port.device, frame, state, { direction: 'original', options }).verdict;
+          for (const frame of [
+            { ...plain, vlanTags: [0] },
+            { ...plain, vlanTags: [7, 8] },
+            { ...plain, snap: true },
+          ]) {
+            expect([port.device, state, frame, run(frame)]).toEqual([port.device, state, frame, 'drop']);
+          }
+        }
+      }
+    }
+  },
+);
 
 it.each<Datapath>(['routed', 'bridge', 'bridge-netfilter'])(
   'a port that acts as a DHCP server is refused, whatever flow its answer is of (%s)',
