@@ -2,7 +2,6 @@
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
-import { fileURLToPath } from 'node:url';
 
 export interface Ended {
   /** -1 for a program that is not there, or was ended by a signal. */
@@ -25,7 +24,7 @@ export class Commands {
   #end: Error | undefined;
 
   constructor(namespace: string) {
-    const program = fileURLToPath(new URL('./commands.py', import.meta.url));
+    const program = 'test/kernel/lab/commands.py';
     this.#process = spawn('ip', ['netns', 'exec', namespace, 'python3', program], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });

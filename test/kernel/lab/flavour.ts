@@ -1,7 +1,7 @@
 /** Which packet filter a test is about, and how a process gets the `iptables` that is meant. */
 import { execaSync } from 'execa';
 import { mkdirSync, renameSync, symlinkSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { delimiter, join, resolve } from 'node:path';
 import type { BackendName } from '../../../agent/index.js';
 
 const BACKENDS = ['nftables', 'iptables-nft', 'iptables-legacy'] as const;
@@ -29,7 +29,7 @@ export function environment(backend: LabBackend): Readonly<Record<string, string
 
 /** A folder among what npm keeps; many processes may make it at once. */
 function linked(backend: 'iptables-nft' | 'iptables-legacy'): string {
-  const folder = join(import.meta.dirname, '../../../node_modules/.cache', backend);
+  const folder = resolve('node_modules', '.cache', backend);
   mkdirSync(folder, { recursive: true });
   const flavour = backend.slice('iptables-'.length);
   for (const name of ['iptables', 'ip6tables']) {

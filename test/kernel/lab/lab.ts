@@ -6,7 +6,6 @@ import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { createInterface, type Interface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
-import { fileURLToPath } from 'node:url';
 import { execa, execaSync } from 'execa';
 import {
   besideIptables,
@@ -337,7 +336,7 @@ export class Lab {
   async shootFromHost(device: string, frame: WireFrame['frame']): Promise<boolean> {
     const token = this.#nextToken();
     const packet = frameHex({ frame, destinationMac: frame.sourceMac, token }).slice(2 * ETHERNET_HEADER);
-    const program = fileURLToPath(new URL('./from_host.py', import.meta.url));
+    const program = 'test/kernel/lab/from_host.py';
     const { exitCode, stderr } = await this.exec('python3', [program, device, packet]);
     if (exitCode !== 0) throw new Error(`the host cannot send: ${stderr}`);
     return (await this.#transmit([])).get(token)?.has(device) ?? false;
@@ -483,7 +482,7 @@ export class Lab {
   }
 
   async #startWire(ends: readonly string[]): Promise<void> {
-    const program = fileURLToPath(new URL('./wire.py', import.meta.url));
+    const program = 'test/kernel/lab/wire.py';
     this.#wire = spawn('ip', ['netns', 'exec', this.#guests, 'python3', program, ...ends], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
