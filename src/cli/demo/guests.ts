@@ -22,7 +22,7 @@ export class Guests {
     private readonly listenOn: readonly number[],
     private readonly program = fileURLToPath(new URL('./guest.js', import.meta.url)),
   ) {
-    process.once('exit', () => this.end());
+    process.once('exit', this.end);
   }
 
   async start(portId: string, namespace: string): Promise<void> {
@@ -50,8 +50,9 @@ export class Guests {
     return JSON.parse(await answer) as readonly boolean[];
   }
 
-  end(): void {
+  readonly end = (): void => {
+    process.off('exit', this.end);
     for (const guest of this.#guests.values()) guest.process.kill('SIGKILL');
     this.#guests.clear();
-  }
+  };
 }

@@ -21,7 +21,7 @@ export class Network {
   ) {
     removeLeftovers(prefix);
     this.#name = `${prefix}${process.pid.toString()}`;
-    process.once('exit', () => this.remove());
+    process.once('exit', this.remove);
     if (where === 'here') return;
     this.#addNamespace('host');
     this.#inHost(
@@ -76,9 +76,10 @@ export class Network {
     this.#namespaces.splice(this.#namespaces.indexOf(name), 1);
   }
 
-  remove(): void {
+  readonly remove = (): void => {
+    process.off('exit', this.remove);
     for (const name of this.#namespaces.splice(0)) removeNamespace(name);
-  }
+  };
 
   #addNamespace(suffix: string): string {
     const name = `${this.#name}-${suffix}`;
