@@ -95,7 +95,7 @@ async function run(tier, options, slowness, memory) {
   return { tier, results, report };
 }
 
-/** Runs tiers, two more at a time than there are processors, four at most: each waits now and then, for a disk or for an instant. */
+/** Runs tiers, one more at a time than there are processors, three at most: each waits now and then, for a disk or for an instant. */
 async function runAll(tiers, options, slowness, memory) {
   const waiting = [...tiers];
   const done = [];
@@ -103,7 +103,7 @@ async function runAll(tiers, options, slowness, memory) {
     for (let tier = waiting.shift(); tier !== undefined; tier = waiting.shift())
       done.push(await run(tier, options, slowness, memory));
   };
-  await Promise.all(Array.from({ length: Math.min(4, availableParallelism() + 2) }, lane));
+  await Promise.all(Array.from({ length: Math.min(3, availableParallelism() + 1) }, lane));
   return done;
 }
 

@@ -46,6 +46,15 @@ export const TIERS = [
     ],
     slowness: EMULATION,
   },
+  { name: 'unit', setup: [], obstacle: () => undefined, command: asItIs, slowness: 1 },
+  {
+    name: 'client',
+    setup: ['--kernel', '--client'],
+    obstacle: (cache) =>
+      missingPrograms([...KERNEL_PROGRAMS, 'openstack']) ?? etcdObstacle(cache) ?? promtoolObstacle(cache),
+    command: asItIs,
+    slowness: 1,
+  },
   {
     name: 'container',
     setup: ['--container'],
@@ -58,15 +67,6 @@ export const TIERS = [
     ],
     slowness: 1,
   },
-  {
-    name: 'client',
-    setup: ['--kernel', '--client'],
-    obstacle: (cache) =>
-      missingPrograms([...KERNEL_PROGRAMS, 'openstack']) ?? etcdObstacle(cache) ?? promtoolObstacle(cache),
-    command: asItIs,
-    slowness: 1,
-  },
-  { name: 'unit', setup: [], obstacle: () => undefined, command: asItIs, slowness: 1 },
 ];
 
 /** The worked example with real packets, as `npm start` shows it: part of `--quick`. */
