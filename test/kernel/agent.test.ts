@@ -477,7 +477,7 @@ describe('faults', () => {
     // What it takes without the port waits until it is let.
     const script = `input=$(cat)
 case "$input" in *10.0.0.2*udp*|*"goto profile"*poison*|*sg_poison*) echo "Error: Could not process rule: Invalid argument" >&2; exit 1;; esac
-case "$*" in "-f -") until [ -e ${agent.folder}/go ]; do sleep 0.05; done;; esac
+case "$*" in "-f -") while [ -d ${agent.folder} ] && [ ! -e ${agent.folder}/go ]; do sleep 0.05; done;; esac
 printf '%s\\n' "$input" | exec ${REAL} "$@"`;
     const groups = (rules: readonly Rule[]): Readonly<Record<string, unknown>> => ({
       ...pairDocument(rules),
