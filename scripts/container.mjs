@@ -24,6 +24,7 @@ import { performance } from 'node:perf_hooks';
 import { createInterface } from 'node:readline';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout } from 'node:timers/promises';
+import { isMemoryPlenty } from './test/memory.mjs';
 import { note } from './test/progress.mjs';
 
 /**
@@ -93,9 +94,8 @@ function readNamespaces() {
   return spawnSync('ip', ['netns', 'list'], { encoding: 'utf8' }).stdout ?? '';
 }
 
-/** What a folder may keep in memory, and what must be available for that; in KiB. */
+/** What a folder may keep in memory; in KiB. */
 const TREE_KIB = 2 * 1024 * 1024;
-const ROOM_KIB = 6 * 1024 * 1024;
 
 const engineFolder = (pid) => join(tmpdir(), `portcullis-docker-${pid}`);
 
@@ -141,8 +141,7 @@ function descendantsOf(pids) {
  * Where there is room, in memory.
  */
 function keepInMemory(folder) {
-  const [, available = '0'] = /^MemAvailable:\s+(\d+) kB$/m.exec(readFileSync('/proc/meminfo', 'utf8')) ?? [];
-  if (Number(available) < ROOM_KIB) return;
+  if (!isMemoryPlenty()) return;
   const options = ['-t', 'tmpfs', '-o', `size=${TREE_KIB}k,mode=0700`, 'portcullis-test', folder];
   spawnSync('mount', options, { stdio: 'ignore' });
 }

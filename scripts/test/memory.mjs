@@ -15,16 +15,23 @@ import { join } from 'node:path';
 /** tmpfs(5); in a container often of 64 MiB. */
 const MEMORY = '/dev/shm';
 const NAME = 'portcullis-test-';
-/** What must be free there, and available of the machine's memory. */
-const ROOM = { there: 2 * 1024 ** 3, available: 6 * 1024 ** 3 };
+/** What must be free there; in bytes. */
+const ROOM_THERE = 2 * 1024 ** 3;
+/** What must be available of the machine's memory; in KiB, as proc(5) has it. */
+const AVAILABLE = 6 * 1024 * 1024;
+
+/** Whether what a disk is for may be kept in memory: some two gigabytes. */
+export function isMemoryPlenty() {
+  const [, available = '0'] = /^MemAvailable:\s+(\d+) kB$/m.exec(readFileSync('/proc/meminfo', 'utf8')) ?? [];
+  return Number(available) >= AVAILABLE;
+}
 
 /** @returns {string | undefined} undefined where there is no room, or where nothing can be executed: tests put programs there */
 export function makeMemoryFolder() {
   if (process.platform !== 'linux' || !existsSync(MEMORY)) return undefined;
   removeLeftovers();
   const { bavail, bsize } = statfsSync(MEMORY);
-  const [, available = '0'] = /^MemAvailable:\s+(\d+) kB$/m.exec(readFileSync('/proc/meminfo', 'utf8')) ?? [];
-  if (bavail * bsize < ROOM.there || Number(available) * 1024 < ROOM.available) return undefined;
+  if (bavail * bsize < ROOM_THERE || !isMemoryPlenty()) return undefined;
   let folder;
   try {
     folder = mkdtempSync(join(MEMORY, `${NAME}${process.pid}-`));

@@ -6,7 +6,7 @@ import { CommandError } from './errors.js';
 import { EXIT } from './exit-codes.js';
 import { sayError } from './output.js';
 import { suggestion } from './nearest.js';
-import { checkArguments, parserError, typedCommand, unknownCommand, usageError, withHelp } from './usage.js';
+import { checkArguments, kebab, parserError, typedCommand, unknownCommand, usageError, withHelp } from './usage.js';
 
 /** For an error to be read, in milliseconds. */
 const LAST_WORDS = 2000;
@@ -77,8 +77,7 @@ function commandNamed(args: readonly string[]): string | undefined {
 /** Of an option that is given twice the last one counts, unless all do: its value would be a list where nobody expects one. */
 function lastOfEach(args: Record<string, unknown>): void {
   for (const [key, value] of Object.entries(args)) {
-    const name = key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-    if (Array.isArray(value) && key !== '_' && !REPEATABLE.has(name)) args[key] = value.at(-1);
+    if (Array.isArray(value) && key !== '_' && !REPEATABLE.has(kebab(key))) args[key] = value.at(-1);
   }
 }
 

@@ -97,7 +97,7 @@ function refuseUnknown(
 }
 
 /** The parser gives each option with capitals, too. */
-function kebab(key: string): string {
+export function kebab(key: string): string {
   return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 

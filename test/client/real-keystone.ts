@@ -3,6 +3,7 @@ import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { mkdirSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { forgetFaketime } from '../support/faketime.js';
 import { lastLines, progressing, within } from '../support/waiting.js';
 
 /** Debian's: its packages are for no other interpreter. */
@@ -88,6 +89,7 @@ export class RealKeystone {
     const closed = new Promise((resolve) => child.once('close', resolve));
     process.kill(-child.pid, 'SIGKILL');
     await within('Keystone to end', closed, this.said);
+    forgetFaketime(child.pid);
   }
 
   /** What has to be done. @throws Error with the whole answer when it is refused */

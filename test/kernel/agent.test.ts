@@ -13,7 +13,8 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { execa } from 'execa';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { forgetFaketime } from '../support/faketime.js';
 import { eventually } from '../support/waiting.js';
 import type { Transport } from '../../src/model/index.js';
 import type { StatsReport } from '../../src/cli/stats/report.js';
@@ -541,7 +542,10 @@ exit $code`;
     };
     const library = (await execa('sh', ['-c', 'ls /usr/lib/*/faketime/libfaketimeMT.so.1'])).stdout;
     agent.start({ env, wrapper: ['env', `LD_PRELOAD=${library}`] });
-    await agent.until(({ enforced }) => enforced);
+    const { pid } = await agent.until(({ enforced }) => enforced);
+    onTestFinished(() => {
+      forgetFaketime(pid);
+    });
     const year = new Date().getFullYear();
     for (const [offset, shown, port] of [
       ['+400d', year + 1, 54],

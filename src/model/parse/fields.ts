@@ -4,6 +4,7 @@
  * One that nobody knows is not passed over where it could have been a limit: a rule with `remote_ip` in place of
  * `remote_ip_prefix` would open its port to the world. On networks and subnets nothing hangs on them.
  */
+import { editDistance } from '../edit-distance.js';
 import { quoteValue, type Severity } from '../problem.js';
 import type { Fields, Place } from './report.js';
 
@@ -187,20 +188,4 @@ function isPartOf(name: string, other: string): boolean {
   return (
     words.length >= 4 && (text.startsWith(words) || text.endsWith(words) || words.startsWith(text) || words === text)
   );
-}
-
-/** Levenshtein's: single characters that are put in, left out or another. */
-function editDistance(a: string, b: string): number {
-  // Names of users may be long; such a one is near to nothing.
-  if (a.length > 64) return a.length;
-  let row = Array.from({ length: b.length + 1 }, (_none, index) => index);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const replaced = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
 }
