@@ -148,6 +148,9 @@ export class Enforcer {
   #wasInForce = false;
   /** What was open was closed, since nothing can be loaded. */
   #isShut = false;
+  /** How often tables were closed, and how many of these closings a comparison that began later has taken back. */
+  #closings = 0;
+  #reopened = 0;
   #closeLater: NodeJS.Timeout | undefined;
   /** Devices that are closed when a table opens, as they were told last. */
   #closingFor: string | undefined;
@@ -267,6 +270,7 @@ export class Enforcer {
 
   tableChanged(change: TableChanged): void {
     const { pid, program, opened, isClosing } = change;
+    if (isClosing) this.#closings++;
     if (this.#commits.claims(change)) {
       if (isClosing) this.doubt('a change of ours was taken for somebody else’s');
       return;
@@ -309,11 +313,13 @@ export class Enforcer {
   /** The watching process closed tables, or could not. */
   tablesClosed(opened: readonly Opened[], error: string | undefined): void {
     if (error === undefined) {
+      // Counted with the change that it answers: this may be told later.
       this.listener.onClosed(opened);
       return;
     }
     this.listener.onNotClosed(opened, error);
     this.#closeAtOnce(opened);
+    this.doubt('the watching process could not close');
   }
 
   /** Compares everything at the next opportunity. */
@@ -325,9 +331,10 @@ export class Enforcer {
     this.#kick();
   }
 
-  /** True when the kernel holds the policy, as far as is known. */
+  /** True when the kernel holds the policy, as far as is known: what was closed meanwhile is more than that. */
   get isEnforced(): boolean {
-    return this.#isEnforced && !this.#isUnconfirmed && this.lateFor === undefined;
+    const isClosed = this.#closings > this.#reopened;
+    return this.#isEnforced && !isClosed && !this.#isUnconfirmed && this.lateFor === undefined;
   }
 
   /** For how long the oldest change has waited that is not in force, in milliseconds; undefined while none has waited for long. */
@@ -431,6 +438,8 @@ export class Enforcer {
     if (this.options.audit || this.#isStopped) return;
     const others = this.#toClose.filter(({ family }) => !opened.some((one) => one.family === family));
     this.#toClose = [...others, ...opened];
+    // Counted as it begins and as it ends: a comparison that began between may have read either.
+    this.#closings++;
     this.#closing ??= this.#close().finally(() => {
       this.#closing = undefined;
     });
@@ -453,6 +462,7 @@ export class Enforcer {
           continue;
         }
       }
+      this.#closings++;
       this.listener.onClosed(opened);
     }
   }
@@ -617,6 +627,7 @@ export class Enforcer {
   async #applyEverything(reason: string): Promise<boolean> {
     // Cleared first: a doubt that comes while we read counts.
     this.#doubt = undefined;
+    const closings = this.#closings;
     const wasChanged = this.#hasChanges;
     this.#hasChanges = false;
     const changedAt = this.#takeChangedAt();
@@ -641,6 +652,7 @@ export class Enforcer {
       }
       this.#overtaking = [];
       if (this.#isUnconfirmed) await this.#confirm(plan);
+      this.#reopened = closings;
       this.#report(plan, 'everything', reason, startedAt, changedAt);
       return true;
     } catch (error) {

@@ -1,4 +1,6 @@
 /** What closes without nft: over netlink, at once after a foreign flush, and for as long as nothing can be loaded. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { closingText } from '../../agent/closing.js';
@@ -179,6 +181,22 @@ describe('a starting agent that cannot load', () => {
     nft.off();
     await agent.until(({ settled }) => settled);
     expect([await reached(), await differs()]).toEqual([ENFORCED, false]);
+  });
+
+  it('that is late is closed meanwhile, and calls nothing enforced before that is taken back', async () => {
+    const nft = new WrappedNft(agent.folder, '"-f -"', 'while [ -e "${0%/*}/on" ]; do sleep 0.05; done');
+    const go = join(agent.folder, 'go');
+    nft.once(`while [ ! -e '${go}' ]; do sleep 0.05; done`);
+    agent.start({ env: nft.env });
+    await eventually(() => nft.isTaken && said(CLOSED_AT_ONCE) > 0);
+    // What it began before it closed comes in now; what takes the closing back waits.
+    nft.on();
+    writeFileSync(go, '');
+    await eventually(() => agent.log().some(({ id }) => id === 'applied'));
+    expect([(await agent.status()).enforced, await reached()]).toEqual([false, CLOSED]);
+    nft.off();
+    await agent.until(({ enforced }) => enforced);
+    expect(await reached()).toEqual(ENFORCED);
   });
 
   it('since there is no nft closes what the source names, says so in its one line, and ends', async () => {
