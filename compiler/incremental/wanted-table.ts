@@ -85,7 +85,7 @@ export class WantedTable {
       ...additions,
       ...chains.flatMap(({ key, before, after }): Change[] =>
         before !== undefined && after === undefined
-          ? [{ kind: 'delete-chain', chain: key, before: commentsOf(before) }]
+          ? [{ kind: 'delete-chain', chain: key, isBase: before.hook !== undefined, before: commentsOf(before) }]
           : [],
       ),
       ...sets.flatMap(({ key, before, after }): Change[] =>

@@ -31,7 +31,12 @@ export type Change =
   | { readonly kind: 'rewrite-chain'; readonly chain: Chain; readonly before: readonly string[] }
   | { readonly kind: 'delete-elements'; readonly set: string; readonly elements: readonly ElementChange[] }
   | { readonly kind: 'add-elements'; readonly set: string; readonly elements: readonly ElementChange[] }
-  | { readonly kind: 'delete-chain'; readonly chain: string; readonly before: readonly string[] }
+  | {
+      readonly kind: 'delete-chain';
+      readonly chain: string;
+      readonly isBase: boolean;
+      readonly before: readonly string[];
+    }
   | { readonly kind: 'delete-set'; readonly set: string; readonly setKind: 'set' | 'map'; readonly size: number };
 
 /** An element as nft text; `data` is '' in sets. */
@@ -129,7 +134,7 @@ function missingFrom(set: Pick<SetState, 'elements'>, elements: SetState['elemen
 function surplusChains(after: TableState, before: TableState): readonly Change[] {
   return [...before.chains]
     .filter(([name]) => !after.chains.has(name))
-    .map(([chain, { comments }]) => ({ kind: 'delete-chain', chain, before: comments }));
+    .map(([chain, { hook, comments }]) => ({ kind: 'delete-chain', chain, isBase: hook !== '', before: comments }));
 }
 
 function surplusSets(after: TableState, before: TableState): readonly Change[] {
@@ -139,24 +144,77 @@ function surplusSets(after: TableState, before: TableState): readonly Change[] {
 }
 
 /**
- * The transaction as texts for `nft -f`, to be applied one after the other: mostly one; before it one with the new sets of concatenated
- * intervals, where something goes at the same time. None when there is nothing to do.
+ * The transaction as texts for `nft -f`, to be applied one after the other: mostly one. None when there is nothing to do.
  *
- * The kernel lets the rules of a transaction count first and what is in such a set (nft_set_pipapo) last, after it has released all that
- * goes (nf_tables_commit and nft_set_commit_update, net/netfilter/nf_tables_api.c): for as long a packet that the former rules allow and
- * the new ones do is lost. Nothing asks these sets before the rules do, so that they may be there first; where nothing goes, nothing is lost.
+ * The kernel's commit is not one moment for a packet that is under way (nf_tables_commit, net/netfilter/nf_tables_api.c): it is judged by
+ * the rules that were in force when it came to our table, and finds in sets and maps what is in force when it asks them.
+ *
+ * - A map that leads to a new chain leads such a packet to a chain that has no rules yet, and it passes. So new chains come beforehand, with
+ *   all that is new; nothing leads there yet.
+ * - What is in a new set of concatenated intervals (nft_set_pipapo) counts last, after all that goes was released (nft_set_commit_update).
+ *   Where something goes at the same time, such sets come beforehand.
+ * - A map that goes is empty for such a packet. So base chains go first, and what they asked behind them.
  */
 export function printStages(transaction: Transaction): readonly string[] {
-  const first: TableChange[] = [];
-  const rest = transaction.map((change): TableChange => {
-    if (change.kind !== 'update' || !change.changes.some(isRemoval)) return change;
-    const late = new Set(change.changes.flatMap((step) => (isLateSet(step) ? [step.set.name] : [])));
-    if (late.size === 0) return change;
-    const isEarly = (step: Change): boolean => isLateSet(step) || (step.kind === 'add-elements' && late.has(step.set));
-    first.push({ ...change, changes: change.changes.filter(isEarly) });
-    return { ...change, changes: change.changes.filter((step) => !isEarly(step)) };
-  });
-  return [first, rest].map(printTransaction).filter((text) => text !== '');
+  const early: TableChange[] = [];
+  const rest: TableChange[] = [];
+  const late: TableChange[] = [];
+  for (const change of transaction) {
+    if (change.kind === 'delete') {
+      const { before } = change;
+      rest.push({ kind: 'update', family: before.family, name: before.name, changes: deletedBaseChains(before) });
+      late.push(change);
+    } else if (change.kind === 'update') {
+      const [isEarly, isLate] = [earlySteps(change.changes), lateSteps(change.changes)];
+      const take = (which: (step: Change) => boolean): TableChange => ({
+        ...change,
+        changes: change.changes.filter(which),
+      });
+      early.push(take(isEarly));
+      rest.push(take((step) => !isEarly(step) && !isLate(step)));
+      late.push(take(isLate));
+    } else rest.push(change);
+  }
+  return [early, rest, late].map(printTransaction).filter((text) => text !== '');
+}
+
+type Selection = (step: Change) => boolean;
+
+function earlySteps(changes: readonly Change[]): Selection {
+  const chains = new Set(changes.flatMap((step) => (isNewChain(step) ? [step.chain.name] : [])));
+  const leadsToNew = changes.some(
+    (step) =>
+      step.kind === 'add-elements' && chains.size > 0 && step.elements.some(({ data }) => chains.has(targetOf(data))),
+  );
+  const hasRemoval = changes.some(isRemoval);
+  const isEarlySet = (step: Change): step is AddSet =>
+    step.kind === 'add-set' && (leadsToNew || (hasRemoval && isLateInCommit(step.set)));
+  const sets = new Set(changes.flatMap((step) => (isEarlySet(step) ? [step.set.name] : [])));
+  return (step) =>
+    isEarlySet(step) || (step.kind === 'add-elements' && sets.has(step.set)) || (leadsToNew && isNewChain(step));
+}
+
+function lateSteps(changes: readonly Change[]): Selection {
+  if (!changes.some((step) => step.kind === 'delete-set' && step.setKind === 'map')) return () => false;
+  return (step) => step.kind === 'delete-set' || (step.kind === 'delete-chain' && !step.isBase);
+}
+
+function deletedBaseChains({ chains }: TableState): readonly Change[] {
+  return [...chains].flatMap(([chain, { hook, comments }]): readonly Change[] =>
+    hook === '' ? [] : [{ kind: 'delete-chain', chain, isBase: true, before: comments }],
+  );
+}
+
+type AddSet = Extract<Change, { kind: 'add-set' }>;
+
+/** A base chain is none: it judges from the moment when it is there. */
+function isNewChain(step: Change): step is Extract<Change, { kind: 'add-chain' }> {
+  return step.kind === 'add-chain' && step.chain.hook === undefined;
+}
+
+/** The chain that an element of a verdict map leads to, by its text (`goto CHAIN`). */
+function targetOf(data: string): string {
+  return data.slice(data.lastIndexOf(' ') + 1);
 }
 
 /** True of what may take an accept away. */
@@ -164,8 +222,8 @@ function isRemoval({ kind }: Change): boolean {
   return kind !== 'add-set' && kind !== 'add-chain' && kind !== 'add-elements';
 }
 
-function isLateSet(change: Change): change is Extract<Change, { kind: 'add-set' }> {
-  return change.kind === 'add-set' && change.set.interval && change.set.fields.length > 1;
+function isLateInCommit({ interval, fields }: NamedSet): boolean {
+  return interval && fields.length > 1;
 }
 
 /** The transaction as text for `nft -f`; '' when there is nothing to do. */

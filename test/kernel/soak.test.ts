@@ -202,7 +202,7 @@ it.skipIf(BACKEND !== 'nftables')(
         }
       },
       () => done >= FOREIGNERS.length,
-      // An nft that hangs leaves many changes to one transaction, and there a range that joins a set counts late (decisions/early-sets.md).
+      // An nft that hangs leaves many changes to one transaction, and there a range that joins a set counts late (decisions/stages.md).
       { isSteady: false, ports: APART },
     );
     const openings = Object.fromEntries(referee.disturbances.openings());

@@ -15,7 +15,7 @@ it('a chain counts since it was written, all of a table since that was made; of 
     update({ kind: 'rewrite-chain', chain: chain('a'), before: [] }, { kind: 'add-chain', chain: chain('b') }),
   ]);
   expect([chains(), counting.json().tables]).toEqual([['inet a', 'inet b'], {}]);
-  counting.wrote([update({ kind: 'delete-chain', chain: 'b', before: [] })]);
+  counting.wrote([update({ kind: 'delete-chain', chain: 'b', isBase: false, before: [] })]);
   expect(chains()).toEqual(['inet a']);
   counting.wrote([{ kind: 'create', table }]);
   expect([chains(), Object.keys(counting.json().tables)]).toEqual([[], ['inet']]);

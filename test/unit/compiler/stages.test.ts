@@ -1,4 +1,4 @@
-/** What goes in before the transaction: `nft_set_pipapo` counts late. The kernel's side is in kernel/agent-history.test.ts. */
+/** What goes in before the transaction, and what goes behind it. The kernel's side is in kernel/under-way.test.ts and kernel/agent-history.test.ts. */
 import { describe, expect, it } from 'vitest';
 import {
   compile,
@@ -16,7 +16,11 @@ interface Range {
   readonly last: number;
 }
 
-function tables(ranges: readonly Range[], members: readonly string[] = []): readonly Table[] {
+function tables(
+  ranges: readonly Range[],
+  members: readonly string[] = [],
+  groups: readonly string[] = ['g'],
+): readonly Table[] {
   const content = {
     ports: [
       {
@@ -25,11 +29,12 @@ function tables(ranges: readonly Range[], members: readonly string[] = []): read
         device: 'tapp',
         mac_address: '02:00:00:00:00:01',
         fixed_ips: [{ ip_address: '10.0.0.1' }],
-        security_groups: ['g'],
+        security_groups: groups,
       },
     ],
     address_groups: [{ id: 'a', addresses: members }],
     security_groups: [
+      { id: 'h', security_group_rules: [{ direction: 'ingress', ethertype: 'IPv4', protocol: 'sctp' }] },
       {
         id: 'g',
         security_group_rules: [
@@ -69,6 +74,47 @@ describe('stages of a transaction', () => {
     );
     expect(main).not.toContain('80-81');
     expect(main).toMatch(/^add rule .*_port_ranges/m);
+  });
+
+  it('what a map will lead to comes before it does, with what is new with it', () => {
+    const [early = '', main = '', ...more] = stages(tables([one]), tables([one], [], ['g', 'h']));
+    expect(more).toEqual([]);
+    expect(early).toMatch(
+      /^add chain inet portcullis profile_(\w+)_in [^]*^add rule inet portcullis profile_\1_in jump sg_h_in/m,
+    );
+    expect(early).not.toMatch(/^(?!add chain|add rule|$)/m);
+    expect(main).toMatch(/^add element inet portcullis to_port \{ "tapp" : goto profile_\w+_in \}/m);
+    expect(main).not.toMatch(/^add (chain|rule)/m);
+  });
+
+  it('whatever changes, no map that is asked leads to a chain of the same stage, and none goes with what asks it', () => {
+    const worlds = [[], tables([one]), tables(wide, ['10.1.0.0/16'], ['g', 'h']), tables(wide, [], ['h']), tables([])];
+    for (const before of worlds) {
+      for (const after of worlds) {
+        for (const text of stages(before, after)) {
+          const all = (pattern: RegExp): readonly string[] => [...text.matchAll(pattern)].map(([, name = '']) => name);
+          const [newChains, newMaps] = [all(/^add chain inet \S+ (\S+)/gm), all(/^add map inet \S+ (\S+)/gm)];
+          for (const [, map = '', elements = ''] of text.matchAll(/^add element inet \S+ (\S+) (.*)$/gm)) {
+            if (newMaps.includes(map)) continue;
+            const targets = [...elements.matchAll(/goto (\w+)/g)].map(([, chain]) => chain);
+            expect(newChains.filter((chain) => targets.includes(chain))).toEqual([]);
+          }
+          const gone = all(/^delete chain \S+ \S+ (\S+)/gm);
+          if (/^delete (map|table)/m.test(text))
+            expect(gone.filter((chain) => /^(egress|ingress)$/.test(chain))).toEqual([]);
+        }
+      }
+    }
+  });
+
+  it('base chains go before the maps that they ask, and before their table', () => {
+    const texts = printStages(planTransaction([], tables([one]).map(stateOf)));
+    expect(texts).toHaveLength(2);
+    expect(texts[0]).toMatch(/^flush chain inet portcullis egress$/m);
+    expect(texts[0]).not.toContain('delete table');
+    expect(texts[1]).toBe(
+      'delete table inet portcullis\ndelete table arp portcullis\ndelete table bridge portcullis\n',
+    );
   });
 
   it('nothing to do is no stage, and what only adds is one', () => {
