@@ -269,14 +269,16 @@ export class Enforcer {
   }
 
   tableChanged(change: TableChanged): void {
-    const { pid, program, opened, isClosing } = change;
+    const { pid, program, opened, isClosing, mayBeOurs } = change;
     if (isClosing) this.#closings++;
     if (this.#commits.claims(change)) {
       if (isClosing) this.doubt('a change of ours was taken for somebody else’s');
       return;
     }
-    this.listener.onForeignChange(pid, program);
-    if (opened.length > 0 && !isClosing) this.#closeAtOnce(opened);
+    if (!mayBeOurs) {
+      this.listener.onForeignChange(pid, program);
+      if (opened.length > 0 && !isClosing) this.#closeAtOnce(opened);
+    }
     this.#isDisturbed = true;
     this.doubt(`changed by ${program} (process ${pid.toString()})`);
   }

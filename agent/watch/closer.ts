@@ -13,6 +13,7 @@ import type { NfTablesEvent } from '../netlink/nf-tables.js';
 import { NetlinkSocket } from '../netlink/socket.js';
 import { OwnCommits, type OwnCommit } from '../own-commits.js';
 import type { WatchEvent, WatchOrder } from './events.js';
+import { WrapperWatch } from './wrapper.js';
 
 const FAMILIES: readonly TableFamily[] = ['inet', 'arp', 'bridge'];
 /** Without a rule of these chains devices may be open; what the others lack closes. */
@@ -31,11 +32,13 @@ interface Touching {
   /** What takes back what was added, as far as nothing was done about it yet. */
   added: (() => NfTablesMessage)[];
   isClosing: boolean;
+  mayBeOurs: boolean;
 }
 
 export class Closer {
   readonly #socket = new NetlinkSocket(NETLINK_NETFILTER);
   readonly #own = new OwnCommits();
+  readonly #wrapper = new WrapperWatch(this.#socket.portId);
   /** Our transactions come from the sockets that the agent told of. Not so where nft has a wrapper that does not become it. */
   #arePortsKnown = false;
   /** The last one that is over, and made something. */
@@ -56,6 +59,7 @@ export class Closer {
         this.#own.add({ before: order.before, after: undefined, portId: order.portId, awaited: 1 });
         return;
       case 'own-over': {
+        this.#wrapper.made(order);
         const commit = this.#own.find(order.portId, order.before);
         if (commit === undefined) return;
         commit.after = order.after;
@@ -67,6 +71,7 @@ export class Closer {
 
   /** Takes news of a table, or of the end of a transaction. */
   hear(event: NfTablesEvent): void {
+    if (event.kind === 'generation') this.#wrapper.heard({ generation: event.id, portId: event.portId });
     // What we closed ourselves is no news.
     if (event.portId === this.#socket.portId) return;
     if (event.kind === 'generation') this.#ended(event);
@@ -75,7 +80,15 @@ export class Closer {
 
   #touched(event: TableEvent): void {
     const { portId, generation16 } = event;
-    this.#touching ??= { portId, generation16, opened: new Map(), open: [], added: [], isClosing: false };
+    this.#touching ??= {
+      portId,
+      generation16,
+      opened: new Map(),
+      open: [],
+      added: [],
+      isClosing: false,
+      mayBeOurs: false,
+    };
     const touching = this.#touching;
     const isWaiting = touching.open.length + touching.added.length > 0;
     const family = FAMILIES.find((one) => one === event.family);
@@ -95,10 +108,13 @@ export class Closer {
     touching.open = [];
     touching.added = [];
     if (this.#closing === undefined || this.#own.covers(touching.portId, touching.generation16)) return;
-    touching.isClosing = true;
-    if (open.length > 0) await this.#close(this.#closing, open);
     // What may be ours is left to the comparison: rules of ours that are taken back would open.
     const mayBeOurs = !this.#arePortsKnown && this.#own.mayHaveMade(touching.generation16);
+    // And what mends would be closed for ever.
+    touching.mayBeOurs = mayBeOurs && this.#wrapper.isWrapped;
+    if (touching.mayBeOurs) return;
+    touching.isClosing = true;
+    if (open.length > 0) await this.#close(this.#closing, open);
     if (added.length > 0 && !mayBeOurs) {
       await this.#withdraw(added.map((message) => message()));
     }
@@ -140,8 +156,9 @@ export class Closer {
       if (this.#own.claims(portId, id)) this.#arePortsKnown = true;
       if (touching === undefined) return;
       const opened = [...touching.opened].map(([family, how]) => ({ family, how }));
-      const { isClosing } = touching;
-      this.tell({ kind: 'table-changed', change: { generation: id, portId, pid, program, opened, isClosing } });
+      const { isClosing, mayBeOurs } = touching;
+      const change = { generation: id, portId, pid, program, opened, isClosing, mayBeOurs };
+      this.tell({ kind: 'table-changed', change });
     });
   }
 }

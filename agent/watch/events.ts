@@ -19,6 +19,8 @@ export interface TableChanged extends Committed {
   readonly opened: readonly Opened[];
   /** The watching process took it for somebody else's and closes these tables: `closed` follows. */
   readonly isClosing: boolean;
+  /** A wrapper runs nft in a process of its own, and this came while one of ours was under way: it is compared, and not closed. */
+  readonly mayBeOurs: boolean;
 }
 
 /** One that touched rules of ours in iptables-nft, or put something before them. */

@@ -182,10 +182,16 @@ type Selection = (step: Change) => boolean;
 
 function earlySteps(changes: readonly Change[]): Selection {
   const chains = new Set(changes.flatMap((step) => (isNewChain(step) ? [step.chain.name] : [])));
-  const leadsToNew = changes.some(
-    (step) =>
-      step.kind === 'add-elements' && chains.size > 0 && step.elements.some(({ data }) => chains.has(targetOf(data))),
-  );
+  const newSets = new Set(changes.flatMap((step) => (step.kind === 'add-set' ? [step.set.name] : [])));
+  // Nobody asks a map that is new itself.
+  const leadsToNew =
+    chains.size > 0 &&
+    changes.some(
+      (step) =>
+        step.kind === 'add-elements' &&
+        !newSets.has(step.set) &&
+        step.elements.some(({ data }) => chains.has(targetOf(data))),
+    );
   const hasRemoval = changes.some(isRemoval);
   const isEarlySet = (step: Change): step is AddSet =>
     step.kind === 'add-set' && (leadsToNew || (hasRemoval && isLateInCommit(step.set)));

@@ -24,7 +24,7 @@ const asItIs = ({ command }) => command;
 
 /**
  * name; flags for scripts/setup.mjs; `obstacle` says why it cannot be run here, `command` what runs it, given vitest's command and where its
- * files are; `slowness` multiplies the machine's own. The longest ones stand first: they begin first.
+ * files are; `slowness` multiplies the machine's own. They begin in this order: the longest ones first, so that none is left over at the end.
  */
 export const TIERS = [
   {
@@ -46,15 +46,6 @@ export const TIERS = [
     ],
     slowness: EMULATION,
   },
-  { name: 'unit', setup: [], obstacle: () => undefined, command: asItIs, slowness: 1 },
-  {
-    name: 'client',
-    setup: ['--kernel', '--client'],
-    obstacle: (cache) =>
-      missingPrograms([...KERNEL_PROGRAMS, 'openstack']) ?? etcdObstacle(cache) ?? promtoolObstacle(cache),
-    command: asItIs,
-    slowness: 1,
-  },
   {
     name: 'container',
     setup: ['--container'],
@@ -65,6 +56,15 @@ export const TIERS = [
       ...[root, cache],
       ...command,
     ],
+    slowness: 1,
+  },
+  { name: 'unit', setup: [], obstacle: () => undefined, command: asItIs, slowness: 1 },
+  {
+    name: 'client',
+    setup: ['--kernel', '--client'],
+    obstacle: (cache) =>
+      missingPrograms([...KERNEL_PROGRAMS, 'openstack']) ?? etcdObstacle(cache) ?? promtoolObstacle(cache),
+    command: asItIs,
     slowness: 1,
   },
 ];

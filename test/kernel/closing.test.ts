@@ -270,6 +270,18 @@ describe('a foreign flush', () => {
     expect([await reached(), await differs()]).toEqual([ENFORCED, false]);
   });
 
+  it('is closed, and mended by an nft that a wrapper runs in a process of its own', async () => {
+    const nft = new WrappedNft(agent.folder, '*', '/usr/sbin/nft "$@"; exit $?');
+    nft.on();
+    await agent.run({ env: nft.env });
+    for (const command of ['flush ruleset', 'delete table inet portcullis']) {
+      await lab.load(command);
+      await lab.restoreProbe();
+      await agent.until(({ drift, settled }) => drift.foreign > 0 && settled);
+      expect([await reached(), await differs()]).toEqual([ENFORCED, false]);
+    }
+  });
+
   it('is closed once, and what the agent does to its own tables never', async () => {
     await lab.must(process.execPath, [MAIN, 'baseline']);
     await agent.run();
