@@ -91,12 +91,13 @@ async function each(milliseconds: number, isOver: () => boolean, act: () => Prom
 async function soak(
   meanwhile: (isOver: () => boolean) => Promise<void> = () => Promise.resolve(),
   isEnough: () => boolean = () => true,
-  { isSteady = true, ports = TOGGLED_PORTS }: { readonly isSteady?: boolean; readonly ports?: readonly number[] } = {},
+  { isSteady = true, ports = APART }: { readonly isSteady?: boolean; readonly ports?: readonly number[] } = {},
 ): Promise<void> {
   const policy = new RandomPolicy(GUESTS, randomFrom(seed), ports);
   await lab.begin(policy.document());
   await lab.beginTraffic();
   const { referee } = lab;
+  if (ports !== APART) referee.rangePorts = ports;
   const seconds = SECONDS / 2;
   const end = now() + 1000 * seconds;
   let isFailed = false;
@@ -174,6 +175,7 @@ it('killed again and again under traffic and changes: no verdict changes, no str
         if (random(4) > 0) await agent.until(({ lastTransaction }) => lastTransaction !== undefined);
       }),
     () => kills >= KILLS_AT_LEAST,
+    { ports: TOGGLED_PORTS },
   );
   process.stdout.write(`soak: killed ${kills.toString()} times\n`);
 });
@@ -202,8 +204,7 @@ it.skipIf(BACKEND !== 'nftables')(
         }
       },
       () => done >= FOREIGNERS.length,
-      // An nft that hangs leaves many changes to one transaction, and there a range that joins a set counts late (decisions/stages.md).
-      { isSteady: false, ports: APART },
+      { isSteady: false },
     );
     const openings = Object.fromEntries(referee.disturbances.openings());
     process.stdout.write(`soak: others did ${done.toString()} things; open for, in ms: ${JSON.stringify(openings)}\n`);

@@ -120,6 +120,9 @@ describe('the referee of the soak', () => {
     // Version 1 was written and not seen yet.
     expect(judged(both(false), sent(KIND, 1, 110)).toggled.undecided).toBe(1);
     expect(judged(both(true), sent(KIND, 1, 110)).lost).toHaveLength(1);
+    const ofRanges = both(true);
+    ofRanges.rangePorts = [5000];
+    expect(judged(ofRanges, sent(KIND, 1, 110)).toggled.undecided).toBe(1);
     expect(judged(both(false), sent(KIND, 1, 160)).lost).toHaveLength(1);
   });
 

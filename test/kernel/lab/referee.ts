@@ -64,6 +64,11 @@ export class Referee {
   readonly relapses: string[] = [];
   /** For how long the kernel was not seen to hold any version that was written after the one that it held; in milliseconds. */
   longestWait = 0;
+  /**
+   * Ports of rules that become ranges. One that joins a range that is there counts late in its transaction (docs/decisions/stages.md): what
+   * goes to such a port may be lost between two versions.
+   */
+  rangePorts: readonly number[] = [];
   readonly judged: Counts = { allowed: 0, forbidden: 0, undecided: 0 };
   /** Of these, those of kinds that the policy really changes. */
   readonly toggled: Counts = { allowed: 0, forbidden: 0, undecided: 0 };
@@ -146,7 +151,8 @@ export class Referee {
       this.#count(datagram, 'undecided');
       return true;
     }
-    const mayBeInPart = !this.options.isAtomic && versions.length > 1 && arrivedAt === undefined;
+    const isWhole = this.options.isAtomic && !this.rangePorts.includes(portOf(datagram.kind));
+    const mayBeInPart = !isWhole && versions.length > 1 && arrivedAt === undefined;
     if (verdicts.size !== 1 || (mayBeInPart && verdicts.has(true))) this.#count(datagram, 'undecided');
     else if (verdicts.has(true)) {
       this.#count(datagram, 'allowed');
