@@ -5,6 +5,7 @@ import { basename, join } from 'node:path';
 import { execa } from 'execa';
 import { Network, type StartedNetwork } from 'testcontainers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { StatsReport } from '../../src/cli/stats/report.js';
 import { until } from '../support/waiting.js';
 import { Machine } from './lab/machine.js';
 import { commandsOf } from './lab/manual.js';
@@ -16,6 +17,10 @@ const EXITS: readonly (readonly [string, number])[] = [
   // Something differs.
   ['portcullis diff ', 2],
 ];
+/** Counts what gets to a guest, by port. */
+const WITNESS =
+  'add table ip seen; add chain ip seen in { type filter hook input priority 0; }; ' +
+  'add rule ip seen in tcp dport 3306 counter; add rule ip seen in tcp dport 80 counter';
 /** A port of the example that README does not plug, as `examples/plug` wants it: name, id, MAC, address. */
 const OUTSIDER = 'outsider c3000001-4000-4000-8000-000000000001 fa:16:3e:00:00:63 10.0.0.99';
 const DOC = '/usr/share/doc/portcullis';
@@ -144,11 +149,37 @@ describe('the Debian package', { timeout: 0 }, () => {
     expect(FIRST_HOST[0]).toMatch(/^apt-get install /);
     expect(FIRST_HOST[1]).toMatch(/^portcullis doctor\b/);
     expect(FIRST_HOST.length).toBeLessThanOrEqual(10);
-    const said = new Map<string, string>();
-    for (const command of FIRST_HOST.slice(1)) said.set(command.replace(/ .*/, ''), await type(command));
-    const seconds = Math.round((performance.now() - beganAt) / 1000);
-    process.stdout.write(`the first host: ${FIRST_HOST.length.toString()} commands, ${seconds.toString()} s\n`);
-    process.stdout.write(JSON.stringify([...said], null, 1));
+    const [connect = ''] = FIRST_HOST.slice(-1);
+    // Nothing is wrong with a clean Debian, and what is said of it is so.
+    const doctor = await type(FIRST_HOST[1]);
+    expect(doctor).toContain('nothing stands in the way');
+    expect(doctor.match(/^(warning|failed|cannot tell) .*$/gm)).toBeNull();
+    const [node = '', nft = ''] = (await machine.run('node --version; nft --version')).split('\n');
+    expect(doctor).toContain(`Node ${node.slice(1)}\n`);
+    expect(doctor).toContain(`nft ${/v(\S+)/.exec(nft)?.[1] ?? '?'}, and it does what it says\n`);
+
+    for (const command of FIRST_HOST.slice(2, -1)) await type(command);
+    await machine.run(`ip netns exec guest-db nft '${WITNESS}'`);
+    expect(await type(connect)).toBe('let in\n');
+    const seconds = ((performance.now() - beganAt) / 1000).toFixed(1);
+    process.stdout.write(`the first host: ${FIRST_HOST.length.toString()} commands, ${seconds} s\n${doctor}`);
+
+    // What README says of another port. That it was judged is known by its being counted.
+    const elsewhere = connect.replace('/3306', '/80').replace('bash', 'timeout 1 bash');
+    expect((await machine.tell(elsewhere)).output).toBe('');
+    const stats = JSON.parse(await machine.run('portcullis stats --json')) as StatsReport;
+    expect(stats.drops).toContainEqual(
+      expect.objectContaining({
+        direction: 'ingress',
+        port: expect.objectContaining({ name: 'database-1' }) as unknown,
+      }),
+    );
+    const arrived = await machine.run('ip netns exec guest-db nft list table ip seen');
+    expect(arrived).toMatch(/dport 3306 counter packets [1-9]/);
+    expect(arrived).toMatch(/dport 80 counter packets 0/);
+  });
+
+  it('enforces, with its file of options alone', async () => {
     await machine.run(`${DOC}/examples/plug ${OUTSIDER}`);
     expect(await machine.run('portcullis status')).toMatch(/^enforced/);
     await until({
@@ -158,6 +189,18 @@ describe('the Debian package', { timeout: 0 }, () => {
       said: () => '',
     });
     expect(await isDropped()).toBe(true);
+    // What the doctor finds here is mended by what it says.
+    const { exit, output } = await machine.tell('systemctl stop portcullis-agent; portcullis doctor');
+    const [, mend] = /^warning +agent +no agent answers.*\n +to mend it: (.*)$/m.exec(output) ?? [];
+    expect([exit, mend]).toEqual([16, 'systemctl enable --now portcullis-agent']);
+    const { output: mended } = await machine.tell(`${mend ?? 'false'} && portcullis doctor`);
+    expect(mended).toMatch(/^ok +agent +version \S+, process \d+, enforced$/m);
+    // The other ports of the example.
+    expect(mended.match(/^(warning|failed|cannot tell) .*$/gm)).toEqual([
+      expect.stringMatching(
+        /^warning +devices +ports without a device: web-2 \(\S+\), web-3 \(\S+\), database-2 \(\S+\)$/,
+      ),
+    ]);
     // The API's modules are others than the agent's.
     await machine.run(
       `sed -i 's|# store: /|store: /|' /etc/portcullis/portcullis.yaml && systemctl start portcullis-api`,
