@@ -37,7 +37,7 @@ class Spoken {
     if (this.#isOfGroup(name)) return true;
     if (/^[sa]g_\w+_(addresses|prefixes)[46]$/.test(name)) return this.#hasGroups;
     // Own addresses of ports, and those of stateless ones.
-    return this.#ports.size > 0;
+    return /^(addresses|stateless)[46]$/.test(name) && this.#ports.size > 0;
   }
 
   isChain(change: ChainChange): boolean {
