@@ -10,7 +10,7 @@ export { countFlowsToCut } from './flows/would-cut.js';
 export { KernelError, type KernelErrorCode } from './kernel/errors.js';
 export { withFormerDevices } from './former.js';
 export { readLoadedDevices } from './kernel/loaded-devices.js';
-export { removeIptables } from './kernel/iptables.js';
+export { readLoadedIptables, removeIptables } from './kernel/iptables.js';
 export { isNoDifference, load, loadBaseline, planLoad, type Difference, type Wanted } from './kernel/load.js';
 export {
   applyText,

@@ -56,6 +56,57 @@ export function dispatchTree(
   return chains;
 }
 
+/** A rule that asks for a device, as {@link dispatchTree} is given them, or for the start of one. */
+const DEVICE_RULE = /^(?:-[io]|-m physdev --physdev-(?:in|out)) (\S+)(?: --physdev-is-bridged)? -([gj]) (\S+)$/;
+
+interface DeviceRule {
+  readonly device: string;
+  /** As in {@link Destination}. */
+  readonly target: string;
+  /** Where it goes to; undefined for a jump. */
+  readonly child: string | undefined;
+}
+
+/** The device that a rule asks for, and where it leads; undefined for any other rule. */
+export function readDeviceRule(rule: string): DeviceRule | undefined {
+  const [, quoted, how, target] = DEVICE_RULE.exec(rule) ?? [];
+  if (quoted === undefined || how === undefined || target === undefined) return undefined;
+  const device = quoted.replaceAll(/["\\]/g, '');
+  return { device, target: `-${how} ${target}`, child: how === 'g' ? target : undefined };
+}
+
+/**
+ * Where the rules of a direction lead, by device: those of the tree and, before it, those for names that are in no tree.
+ * @param chains rules by chain, as they are loaded.
+ * @param entry name of the chain that leads to the tree, `root` of the tree's first, both without our prefix.
+ */
+export function readDispatch(
+  chains: ReadonlyMap<string, readonly string[]>,
+  { entry, root }: { readonly entry: string; readonly root: string },
+): ReadonlyMap<string, string> {
+  const found = new Map<string, string>();
+  const rulesIn = (chain: string): readonly DeviceRule[] =>
+    (chains.get(chain) ?? []).flatMap((rule) => readDeviceRule(rule) ?? []);
+  const isTree = new Set<string>();
+  const walk = (chain: string): void => {
+    // The kernel takes no loops; whoever reads what somebody wrote ends all the same.
+    if (isTree.has(chain)) return;
+    isTree.add(chain);
+    for (const { device, target, child } of rulesIn(chain)) {
+      if (device.endsWith('+') && child !== undefined) walk(child);
+      else found.set(device, target);
+    }
+  };
+  walk(chainName(root));
+  const before = chains.get(chainName(entry)) ?? [];
+  const end = before.indexOf(`-j ${chainName(root)}`);
+  for (const rule of before.slice(0, Math.max(end, 0))) {
+    const wild = readDeviceRule(rule);
+    if (wild !== undefined) found.set(wild.device, wild.target);
+  }
+  return found;
+}
+
 function commonLength(some: readonly Destination[], start: number): number {
   const first = some[0]?.device ?? '';
   let length = start;

@@ -3,6 +3,7 @@ import {
   familyBits,
   ICMPV6,
   makePrefix,
+  parsePrefix,
   type Family,
   type Mac,
   type Port,
@@ -27,6 +28,32 @@ const NO_EXTENSIONS = '0x3&0xff=0x3a';
 
 export function fromPortName(device: string): string {
   return chainName(`from_${device}`);
+}
+
+/** Names of all chains that a port's egress may have. */
+export function portChainNames(device: string): readonly string[] {
+  return [fromPortName(device), ownName(device), targetsName(device)];
+}
+
+function ownName(device: string): string {
+  return chainName(`own_${device}`);
+}
+
+function targetsName(device: string): string {
+  return chainName(`nd_${device}`);
+}
+
+/**
+ * What a port may send from.
+ * @param rules of the chain that its packets come to first, as they are loaded.
+ */
+export function readSources(rules: readonly string[], family: Family): readonly string[] {
+  return rules.flatMap((rule) => {
+    const [isSource, text] = /^(?:-s (\S+) )?-m mac --mac-source \S+ -g /.exec(rule) ?? [];
+    if (isSource === undefined) return [];
+    if (text === undefined) return [makePrefix(family, 0n, 0).text];
+    return [parsePrefix(text)?.text ?? text];
+  });
 }
 
 /** Chains of a filtered port's egress, those that are led to first. `profile` is where what is its own goes on. */
@@ -76,8 +103,7 @@ const UNSPECIFIED = makePrefix('IPv6', 0n, 128);
 const LINK_MULTICAST = makePrefix('IPv6', 0xff02n << 112n, 16);
 
 function egress6(port: Port, profile: string): readonly IptablesChain[] {
-  const targets = chainName(`nd_${port.device}`);
-  const own = chainName(`own_${port.device}`);
+  const [targets, own] = [targetsName(port.device), ownName(port.device)];
   const sources = sourcesOf(port, 'IPv6');
   const distinct = [...new Map(sources.map(({ prefix }) => [prefix.text, prefix])).values()];
   const unspecified = (mac: Mac, type: number, target: string): string =>

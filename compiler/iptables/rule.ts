@@ -39,6 +39,12 @@ export function canonicalRule(listed: string): string {
   });
 }
 
+/** The number of a protocol as {@link ruleText} and {@link canonicalRule} write it; undefined for another word. */
+export function protocolOf(written: string): number | undefined {
+  if (/^\d+$/.test(written)) return Number(written);
+  return [...NAMES].find(([, name]) => name === written)?.[0];
+}
+
 /** Not listed where it is everything. */
 function prefixOption(option: string, prefix: Prefix | undefined): readonly string[] {
   if (prefix === undefined || prefix.length === 0) return [];

@@ -5,15 +5,24 @@ import { basename, join } from 'node:path';
 import { execa } from 'execa';
 import { Network, type StartedNetwork } from 'testcontainers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { StatsReport } from '../../src/cli/stats/report.js';
 import { until } from '../support/waiting.js';
 import { Machine } from './lab/machine.js';
+import { commandsOf } from './lab/manual.js';
 
-/** Ports of the example, as `examples/plug` wants them: name, id, MAC, address. */
-const GUESTS = [
-  'web-1 a1000001-4000-4000-8000-000000000001 fa:16:3e:00:00:0b 10.0.0.11',
-  'database-1 b2000001-4000-4000-8000-000000000001 fa:16:3e:00:00:15 10.0.0.21',
-  'outsider c3000001-4000-4000-8000-000000000001 fa:16:3e:00:00:63 10.0.0.99',
+/** What README has its reader type for a first host. */
+const FIRST_HOST = commandsOf('README.md', 'The first host, in five minutes');
+/** How those end that do not end with 0, by how they begin. */
+const EXITS: readonly (readonly [string, number])[] = [
+  // Something differs.
+  ['portcullis diff ', 2],
 ];
+/** Counts what gets to a guest, by port. */
+const WITNESS =
+  'add table ip seen; add chain ip seen in { type filter hook input priority 0; }; ' +
+  'add rule ip seen in tcp dport 3306 counter; add rule ip seen in tcp dport 80 counter';
+/** A port of the example that README does not plug, as `examples/plug` wants it: name, id, MAC, address. */
+const OUTSIDER = 'outsider c3000001-4000-4000-8000-000000000001 fa:16:3e:00:00:63 10.0.0.99';
 const DOC = '/usr/share/doc/portcullis';
 /** Without what packets write. */
 const RULES = `nft --stateless list table inet portcullis | sed '/set dropped_/,/^\t}/d' | sha256sum`;
@@ -23,6 +32,8 @@ const FORBIDDEN = connecting('outsider', '10.0.0.21/3306', 1);
 let folder: string;
 let network: StartedNetwork | undefined;
 let started: Machine | undefined;
+/** When the first of README's commands was typed; in milliseconds. */
+let beganAt = 0;
 
 const machine = {
   run: async (command: string): Promise<string> => theMachine().run(command),
@@ -52,7 +63,13 @@ beforeAll(async () => {
   // Whatever fails first, what is started is known by then.
   await Promise.allSettled([start, builds]);
   await start;
-  const packages = (await builds).map((source) => ({ source, target: `/root/${basename(source)}` }));
+  // README's reader has one package before him.
+  const [first, next, node] = await builds;
+  const packages = [
+    { source: first, target: `/root/${basename(first)}` },
+    { source: next, target: `/root/next/${basename(next)}` },
+    { source: node, target: '/root/nodejs/nodejs.deb' },
+  ];
   await theMachine().container.copyFilesToContainer(packages);
 }, 0);
 
@@ -74,7 +91,7 @@ async function build(revision: string, ...more: readonly string[]): Promise<stri
   return file;
 }
 
-/** The image has Node as a file: a package that says so. */
+/** The image has Node as a file, and there is no network to get another from: a package that says so. */
 async function nodeOfTheImage(): Promise<string> {
   const tree = join(folder, 'nodejs');
   mkdirSync(join(tree, 'DEBIAN'), { recursive: true });
@@ -89,13 +106,25 @@ async function install(...packages: readonly string[]): Promise<string> {
   return machine.run(`DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ${files}`);
 }
 
+/** As README's reader types it, in the folder of the package; fails where it does not end as it should. @returns what it printed */
+async function type(command: string | undefined): Promise<string> {
+  if (command === undefined) throw new Error('README has no such command');
+  const { exit, output } = await machine.tell(`cd /root; ${command}`);
+  const expected = EXITS.find(([begin]) => command.startsWith(begin))?.[1] ?? 0;
+  expect([command, exit, output]).toEqual([command, expected, output]);
+  return output;
+}
+
 async function isDropped(): Promise<boolean> {
   return (await machine.tell(FORBIDDEN)).exit !== 0;
 }
 
 describe('the Debian package', { timeout: 0 }, () => {
-  it('is installed without a network, and enables and starts nothing', async () => {
-    await install('nodejs', 'portcullis_*-1_*');
+  it('is installed without a network by what README says first, and enables and starts nothing', async () => {
+    // In place of what README asks for, a Debian whose Node is new enough.
+    await install('nodejs/nodejs');
+    beganAt = performance.now();
+    await type(FIRST_HOST[0]);
     expect(await machine.run('portcullis --version')).toMatch(/^\d+\.\d+\.\d+/);
     const units = 'portcullis-baseline portcullis-agent portcullis-api';
     expect(await machine.run(`systemctl is-enabled ${units} || true`)).toBe('disabled\n'.repeat(3));
@@ -116,13 +145,43 @@ describe('the Debian package', { timeout: 0 }, () => {
     expect(await machine.run('dpkg --verify portcullis')).toBe('');
   });
 
+  it('is a first host that enforces by the ten commands of README, of which the doctor is one', async () => {
+    expect(FIRST_HOST[0]).toMatch(/^apt-get install /);
+    expect(FIRST_HOST[1]).toMatch(/^portcullis doctor\b/);
+    expect(FIRST_HOST.length).toBeLessThanOrEqual(10);
+    const [connect = ''] = FIRST_HOST.slice(-1);
+    // Nothing is wrong with a clean Debian, and what is said of it is so.
+    const doctor = await type(FIRST_HOST[1]);
+    expect(doctor).toContain('nothing stands in the way');
+    expect(doctor.match(/^(warning|failed|cannot tell) .*$/gm)).toBeNull();
+    const [node = '', nft = ''] = (await machine.run('node --version; nft --version')).split('\n');
+    expect(doctor).toContain(`Node ${node.slice(1)}\n`);
+    expect(doctor).toContain(`nft ${/v(\S+)/.exec(nft)?.[1] ?? '?'}, and it does what it says\n`);
+
+    for (const command of FIRST_HOST.slice(2, -1)) await type(command);
+    await machine.run(`ip netns exec guest-db nft '${WITNESS}'`);
+    expect(await type(connect)).toBe('let in\n');
+    const seconds = ((performance.now() - beganAt) / 1000).toFixed(1);
+    process.stdout.write(`the first host: ${FIRST_HOST.length.toString()} commands, ${seconds} s\n${doctor}`);
+
+    // What README says of another port. That it was judged is known by its being counted.
+    const elsewhere = connect.replace('/3306', '/80').replace('bash', 'timeout 1 bash');
+    await until({
+      what: 'what no rule allows to be counted as dropped',
+      probe: async () => machine.tell(`${elsewhere}; portcullis stats --json`),
+      check: ({ output }) => {
+        const { drops } = JSON.parse(output) as StatsReport;
+        expect(drops.map(({ direction, port }) => `${direction} ${port?.name ?? ''}`)).toContain('ingress database-1');
+      },
+      said: () => '',
+    });
+    const arrived = await machine.run('ip netns exec guest-db nft list table ip seen');
+    expect(arrived).toMatch(/dport 3306 counter packets [1-9]/);
+    expect(arrived).toMatch(/dport 80 counter packets 0/);
+  });
+
   it('enforces, with its file of options alone', async () => {
-    await machine.run(`sed -i 's|# source: file:|source: file:|' /etc/portcullis/portcullis.yaml`);
-    await machine.run(
-      `mkdir /etc/portcullis/topology && cp ${DOC}/examples/web-and-database.yaml /etc/portcullis/topology/`,
-    );
-    await machine.run('systemctl enable --now portcullis-baseline portcullis-agent');
-    for (const guest of GUESTS) await machine.run(`${DOC}/examples/plug ${guest}`);
+    await machine.run(`${DOC}/examples/plug ${OUTSIDER}`);
     expect(await machine.run('portcullis status')).toMatch(/^enforced/);
     await until({
       what: 'what policy allows to connect',
@@ -131,6 +190,18 @@ describe('the Debian package', { timeout: 0 }, () => {
       said: () => '',
     });
     expect(await isDropped()).toBe(true);
+    // What the doctor finds here is mended by what it says.
+    const { exit, output } = await machine.tell('systemctl stop portcullis-agent; portcullis doctor');
+    const [, mend] = /^warning +agent +no agent answers.*\n +to mend it: (.*)$/m.exec(output) ?? [];
+    expect([exit, mend]).toEqual([16, 'systemctl enable --now portcullis-agent']);
+    const { output: mended } = await machine.tell(`${mend ?? 'false'} && portcullis doctor`);
+    expect(mended).toMatch(/^ok +agent +version \S+, process \d+, enforced$/m);
+    // The other ports of the example.
+    expect(mended.match(/^(warning|failed|cannot tell) .*$/gm)).toEqual([
+      expect.stringMatching(
+        /^warning +devices +ports without a device: web-2 \(\S+\), web-3 \(\S+\), database-2 \(\S+\)$/,
+      ),
+    ]);
     // The API's modules are others than the agent's.
     await machine.run(
       `sed -i 's|# store: /|store: /|' /etc/portcullis/portcullis.yaml && systemctl start portcullis-api`,
@@ -144,7 +215,7 @@ describe('the Debian package', { timeout: 0 }, () => {
     const traffic = `until [ -e /root/end ]; do if ${ALLOWED}; then echo passed; else echo lost; fi; if ${FORBIDDEN}; then echo leaked; fi; done > /root/seen`;
     await theMachine().container.copyContentToContainer([{ content: traffic, target: '/root/traffic' }]);
     await machine.run('systemd-run --quiet --unit=traffic bash /root/traffic');
-    await install('portcullis_*-2+node*');
+    await install('next/portcullis_*-2+node*');
     await until({
       what: 'another agent to enforce, and traffic to have gone on',
       probe: async () => machine.tell(`${pid}; portcullis status --health; [ $(grep -c passed /root/seen) -gt 5 ]`),
@@ -190,7 +261,7 @@ describe('the Debian package', { timeout: 0 }, () => {
 
   it('purged by somebody who asks for it in so many words, it takes the rules along; with a Node of its own it needs no other', async () => {
     await machine.run('apt-get purge -y nodejs && rm /usr/bin/node');
-    await install('portcullis_*-2+node*');
+    await install('next/portcullis_*-2+node*');
     expect(await machine.run('portcullis --version')).toMatch(/^\d/);
     const purged = await machine.run('PORTCULLIS_PURGE_RULES=yes apt-get purge -y portcullis');
     expect(purged).not.toMatch(/rules stay loaded/);

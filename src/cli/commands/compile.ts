@@ -154,7 +154,7 @@ async function loadOnce(args: CompileArguments, topology: Topology, intent: Inte
     say(`live flows cannot be taken over: ${error instanceof Error ? error.message : String(error)}`);
   }
   const wanted = wantedBy(backend, compiled, options);
-  const isPlanShown = process.stdout.isTTY && !args.raw && backend === 'nftables';
+  const isPlanShown = process.stdout.isTTY && !args.raw;
   if (isPlanShown) await showPlan(wanted, intent);
   const report = isPlanShown ? sayLoaded : reportLoaded;
   if (confirm === undefined) {
@@ -181,7 +181,9 @@ async function loadOnce(args: CompileArguments, topology: Topology, intent: Inte
 async function showPlan(wanted: Wanted, intent: Intent): Promise<void> {
   const { planLoad } = await import('../../../agent/index.js');
   const { planOf } = await import('../plan/read.js');
-  for (const line of renderPlan(await planOf(await planLoad(wanted), intent), colours)) printLine(line);
+  const plan = await planOf(await planLoad(wanted), wanted, intent);
+  for (const line of renderPlan(plan, colours)) printLine(line);
+  if (plan.unsaid !== undefined) say(`notice: ${plan.unsaid}`);
 }
 
 function reportLoaded(difference: Difference): void {

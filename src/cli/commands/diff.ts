@@ -1,6 +1,6 @@
 /** What `portcullis diff` does: what would loading change in this kernel? */
 import pico from 'picocolors';
-import type { Difference } from '../../../agent/index.js';
+import type { Difference, Wanted } from '../../../agent/index.js';
 import { compile } from '../../../compiler/index.js';
 import { EXIT } from '../exit-codes.js';
 import { colours, printLine, say } from '../output.js';
@@ -37,9 +37,10 @@ export async function diffOnce(args: DiffArguments): Promise<void> {
   const local = withFormerDevices(topology, portsOfHost(topology, args.host), loaded, options);
   sayCompiling(topology);
   const compiled = compile(local.topology, local.isLocal, options);
-  const difference = await planLoad(wantedBy(args.backend, compiled, options));
+  const wanted = wantedBy(args.backend, compiled, options);
+  const difference = await planLoad(wanted);
   const isNothing = isNoDifference(difference);
-  const plan = isNothing ? NO_PLAN : await planFor(args, difference, { ...local, options, compiled });
+  const plan = isNothing ? NO_PLAN : await planFor(args, difference, wanted, { ...local, options, compiled });
   if (args.json) {
     const raw = renderDifference(difference, pico.createColors(false));
     printLine(
@@ -48,16 +49,22 @@ export async function diffOnce(args: DiffArguments): Promise<void> {
   } else {
     const lines = plan === undefined ? renderDifference(difference, colours) : renderPlan(plan, colours);
     for (const line of lines) printLine(line);
+    if (plan?.unsaid !== undefined) say(`notice: ${plan.unsaid}`);
     if (isNothing) say('what is loaded is what the topology says');
   }
   if (!isNothing) process.exitCode = EXIT.differs;
 }
 
-const NO_PLAN: Plan = { lines: [], cut: 0 };
+const NO_PLAN: Plan = { lines: [], cut: 0, unsaid: undefined };
 
-/** Undefined where it is told in the kernel's own words alone, as what iptables holds always is. */
-async function planFor(args: DiffArguments, difference: Difference, intent: Intent): Promise<Plan | undefined> {
-  if (args.backend === 'iptables' || (args.raw && !args.json)) return undefined;
+/** Undefined where it is told in the kernel's own words alone. */
+async function planFor(
+  args: DiffArguments,
+  difference: Difference,
+  wanted: Wanted,
+  intent: Intent,
+): Promise<Plan | undefined> {
+  if (args.raw && !args.json) return undefined;
   const { planOf } = await import('../plan/read.js');
-  return planOf(difference, intent);
+  return planOf(difference, wanted, intent);
 }

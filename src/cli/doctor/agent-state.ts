@@ -41,7 +41,8 @@ export interface Surroundings {
   readonly taps: readonly string[];
 }
 
-const START = 'systemctl enable --now portcullis-agent';
+/** What mends it that no agent is at work. */
+export const START = 'systemctl enable --now portcullis-agent';
 const RESTART = 'systemctl restart portcullis-agent';
 
 export function judgeAgent(facts: AgentFacts, { socket, version, isLoaded, taps }: Surroundings): readonly Finding[] {

@@ -1,7 +1,7 @@
 /** Devices of guests against ports: who is closed since nobody knows it, who is not filtered at all, which port has no device. */
 import { LinkTable, type Link } from '../../../agent/index.js';
 import { isManagedDevice, type CompileOptions } from '../../../compiler/index.js';
-import type { AgentFacts } from './agent-state.js';
+import { START, type AgentFacts } from './agent-state.js';
 import { named, ok, unknown, warning, type Finding } from './finding.js';
 
 export function judgeDevices(links: readonly Link[], agent: AgentFacts, options: CompileOptions): readonly Finding[] {
@@ -27,7 +27,7 @@ export function judgeDevices(links: readonly Link[], agent: AgentFacts, options:
     );
   }
   if (status === undefined && managed.length > 0) {
-    findings.push(unknown(`whether ports cover ${named(managed)}: no agent answers`, 'start the agent'));
+    findings.push(unknown(`whether ports cover ${named(managed)}: no agent answers`, START));
   } else if (closed.length > 0) {
     findings.push(
       warning(

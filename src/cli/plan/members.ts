@@ -1,18 +1,18 @@
 /** Members of remote groups and address groups. */
-import { counted, membersIn } from './groups.js';
+import { counted } from './groups.js';
 import type { PlanLine, Side } from './line.js';
-import type { Names } from './names.js';
+import { membersIn, type Names } from './names.js';
 
 /** Of groups that are named both before and after; whose set comes or goes with a rule is said there. */
 export function memberLines(before: Side, after: Side, names: Names): readonly PlanLine[] {
   const counts = new Map<string, { subject: string; more: number; fewer: number }>();
-  for (const [set, { elements }] of after.state.sets) {
+  for (const [set, members] of after.members) {
     const whose = membersIn(set, names);
-    const old = before.state.sets.get(set);
+    const old = before.members.get(set);
     if (whose === undefined || old === undefined) continue;
     const count = counts.get(whose) ?? { subject: set.replace(/_(addresses|prefixes)[46]$/, ''), more: 0, fewer: 0 };
-    for (const key of elements.keys()) if (!old.elements.has(key)) count.more++;
-    for (const key of old.elements.keys()) if (!elements.has(key)) count.fewer++;
+    for (const key of members.keys()) if (!old.has(key)) count.more++;
+    for (const key of old.keys()) if (!members.has(key)) count.fewer++;
     counts.set(whose, count);
   }
   return [...counts]

@@ -1,7 +1,7 @@
 /** Whose the short names of kernel objects are (compiler/names.ts), as far as the topology knows them. */
 import { harmless } from '../../../compiler/index.js';
 import { shortNames } from '../../../compiler/names.js';
-import type { Topology } from '../../model/index.js';
+import type { Direction, Topology } from '../../model/index.js';
 
 interface Named {
   readonly id: string;
@@ -36,6 +36,12 @@ export class Names {
     return group === undefined ? undefined : `group ${this.#nameOf(group)}`;
   }
 
+  /** "web", as what is loaded has it in comments; undefined as for {@link idOf}. */
+  plainName(short: string): string | undefined {
+    const group = only(this.#groups, short);
+    return group === undefined ? undefined : shownName(group);
+  }
+
   /** "address group office" */
   addressGroup(short: string): string | undefined {
     const group = only(this.#addressGroups, short);
@@ -67,4 +73,37 @@ function byShortName<T extends Named>(all: Iterable<T>): ReadonlyMap<string, rea
 function only(named: ReadonlyMap<string, readonly Named[]>, short: string): Named | undefined {
   const [one, ...others] = named.get(short) ?? [];
   return others.length === 0 ? one : undefined;
+}
+
+/** Stands behind how the id of a group begins whose name is not known. */
+export const UNNAMED = '…';
+
+/** How names of what is a group's begin; that of a group is enough to tell it from others. */
+export function subjectOfGroup(short: string): string {
+  return `sg_${short}`;
+}
+
+/** Name of a group's chain, as nftables has it. */
+export function groupChain(short: string, direction: Direction): string {
+  return `${subjectOfGroup(short)}_${direction === 'ingress' ? 'in' : 'out'}`;
+}
+
+/** Of a group's two chains, the one that stands for the group says whose it is. */
+export function shortOfChain(chain: string): string | undefined {
+  return /^sg_(.+)_in$/.exec(chain)?.[1];
+}
+
+const MEMBERS = /^(sg|ag)_(.+)_(?:addresses|prefixes)[46]$/;
+
+/** Whose members a set holds; undefined for a set of something else. */
+export function membersIn(set: string, names: Names): string | undefined {
+  const [, kind, short = ''] = MEMBERS.exec(set) ?? [];
+  switch (kind) {
+    case 'sg':
+      return names.group(short) ?? `a group whose id begins with ${short}`;
+    case 'ag':
+      return names.addressGroup(short) ?? `an address group whose id begins with ${short}`;
+    default:
+      return undefined;
+  }
 }

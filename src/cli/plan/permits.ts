@@ -23,6 +23,8 @@ export interface Sets {
   readonly members: (set: string) => string | undefined;
 }
 
+export const ANYWHERE = 'anywhere';
+
 interface Draft {
   family?: 'IPv4' | 'IPv6';
   protocol?: number;
@@ -96,7 +98,7 @@ function narrowed(before: Draft, fields: readonly Field[], key: readonly string[
   return draft;
 }
 
-function permitOf({ family, protocol, ports, type, code, remote = 'anywhere' }: Draft, rules: string): Permit {
+function permitOf({ family, protocol, ports, type, code, remote = ANYWHERE }: Draft, rules: string): Permit {
   const icmp = type === undefined ? '' : `type ${type}${code === undefined ? '' : ` code ${code}`}`;
   return { family, protocol, ports: ports ?? icmp, remote, rules };
 }
@@ -112,7 +114,8 @@ export function permitChanges(
   after: readonly Permit[],
   direction: Direction,
 ): readonly PermitChange[] {
-  const [gone, come] = [without(before, after, direction), without(after, before, direction)];
+  const gone = inOrder(without(before, after, direction), direction);
+  const come = inOrder(without(after, before, direction), direction);
   const changes: PermitChange[] = [];
   const paired = new Set<Permit>();
   for (const permit of gone) {
@@ -152,6 +155,20 @@ function without(these: readonly Permit[], others: readonly Permit[], direction:
           ports: part.first === part.last ? part.first.toString() : `${part.first.toString()}-${part.last.toString()}`,
         }));
     });
+}
+
+/** One of each, in an order that does not hang on how a packet filter lists them. */
+function inOrder(permits: readonly Permit[], direction: Direction): readonly Permit[] {
+  const distinct = [...new Map(permits.map((permit) => [textOf(permit, direction), permit])).values()];
+  const key = (permit: Permit): readonly (string | number)[] => {
+    const { remote, family = '', protocol = -1, ports } = permit;
+    return [remote === ANYWHERE ? '' : remote, family, protocol, rangeOf(permit)?.first ?? -1, ports];
+  };
+  return distinct.sort((one, other) => {
+    const [left, right] = [key(one), key(other)];
+    const at = left.findIndex((part, index) => part !== right[index]);
+    return (left[at] ?? '') < (right[at] ?? '') ? -1 : 1;
+  });
 }
 
 interface Range {

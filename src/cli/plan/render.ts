@@ -8,7 +8,10 @@ type Colours = Pick<typeof colours, 'red' | 'green' | 'yellow' | 'bold'>;
 const MOST_LINES = 50;
 
 /** One line per change, and a summary; empty when nothing changes. */
-export function renderPlan({ lines, cut }: Plan, { red, green, yellow, bold }: Colours): readonly string[] {
+export function renderPlan(
+  { lines, cut }: Pick<Plan, 'lines' | 'cut'>,
+  { red, green, yellow, bold }: Colours,
+): readonly string[] {
   if (lines.length === 0) return [];
   const paint = { '-': red, '+': green, '~': yellow };
   const kinds = [...new Set(lines.map(({ kind }) => kind))];

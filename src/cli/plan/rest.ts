@@ -7,7 +7,6 @@ const MOST = 5;
 
 /** @param lines those that were said already. */
 export function restLines(transaction: Transaction, lines: readonly PlanLine[]): readonly PlanLine[] {
-  const line = (sign: PlanLine['sign'], text: string): PlanLine => ({ sign, kind: 'rest', subject: '', text });
   return transaction.flatMap((change): readonly PlanLine[] => {
     switch (change.kind) {
       case 'create':
@@ -20,13 +19,23 @@ export function restLines(transaction: Transaction, lines: readonly PlanLine[]):
       }
       case 'update': {
         const unspoken = change.changes.filter((part) => !isSpokenOf(part, lines));
-        const names = [...new Set(unspoken.map(nameOf))];
-        if (names.length === 0) return [];
-        const more = names.length > MOST ? ` and ${(names.length - MOST).toString()} more` : '';
-        return [line('~', `table ${change.family} ${change.name}: ${names.slice(0, MOST).join(', ')}${more}`)];
+        return namedLine(`table ${change.family} ${change.name}`, unspoken.map(nameOf));
       }
     }
   });
+}
+
+/** A line of what is no group's and no port's. */
+export function line(sign: PlanLine['sign'], text: string): PlanLine {
+  return { sign, kind: 'rest', subject: '', text };
+}
+
+/** What changes in one place, by its names; nothing where there are none. */
+export function namedLine(place: string, names: readonly string[]): readonly PlanLine[] {
+  const distinct = [...new Set(names)];
+  if (distinct.length === 0) return [];
+  const more = distinct.length > MOST ? ` and ${(distinct.length - MOST).toString()} more` : '';
+  return [line('~', `${place}: ${distinct.slice(0, MOST).join(', ')}${more}`)];
 }
 
 const MEMBERS = /^[sa]g_\w+_(addresses|prefixes)[46]$/;

@@ -12,8 +12,7 @@ import {
   type Table,
 } from '../../../compiler/index.js';
 import { conditionsOf, readListing, readRules, type Condition } from '../../../compiler/listing.js';
-import { membersIn } from '../../../src/cli/plan/groups.js';
-import { Names } from '../../../src/cli/plan/names.js';
+import { membersIn, Names } from '../../../src/cli/plan/names.js';
 import { permitsOf, textOf } from '../../../src/cli/plan/permits.js';
 import { EMPTY_TOPOLOGY } from '../../../src/model/index.js';
 import { goldenText, namedRuleset } from '../../support/golden.js';

@@ -1,69 +1,31 @@
-/** A difference in the words of the topology. That rules read back from a kernel are told alike: kernel/lab/golden-suite.ts. */
+/** A difference in the words of the topology. That rules read back from a kernel are told alike: kernel/plan.test.ts, lab/golden-suite.ts. */
 import pico from 'picocolors';
 import { expect, it } from 'vitest';
-import {
-  compile,
-  DEFAULT_OPTIONS,
-  planTransaction,
-  stateOf,
-  type Compiled,
-  type Datapath,
-} from '../../../compiler/index.js';
+import { EMPTY_PROGRAM, planIptables, stateOf, type Compiled, type IptablesChain } from '../../../compiler/index.js';
 import { conditionsOf } from '../../../compiler/listing.js';
 import type { PlanLine } from '../../../src/cli/plan/line.js';
-import { planLines, type Loaded } from '../../../src/cli/plan/plan.js';
+import { planLines, sidesOf, unsaidOf, type Judging, type LoadedTable } from '../../../src/cli/plan/plan.js';
 import { renderPlan } from '../../../src/cli/plan/render.js';
-import { parseTopology, type Topology } from '../../../src/model/index.js';
 import { NAMED_TOPOLOGIES } from '../../support/named-topologies.js';
-
-type Fields = Readonly<Record<string, unknown>>;
-
-const port = (name: string, number: number, groups: readonly string[], fields: Fields = {}): Fields => ({
-  id: `${name}-id`,
-  name,
-  device: `tap${name}`,
-  network_id: 'network',
-  mac_address: `fa:16:3e:00:00:0${number.toString()}`,
-  fixed_ips: [{ ip_address: `10.0.0.${number.toString()}` }],
-  security_groups: groups,
-  ...fields,
-});
-const tcp = (id: string, number: number, fields: Fields = {}): Fields => ({
-  ...{ id, direction: 'ingress', protocol: 'tcp', port_range_min: number, port_range_max: number },
-  ...fields,
-});
-const group = (id: string, rules: readonly Fields[]): Fields => ({
-  id: `${id}-1234-5678`,
-  name: id,
-  security_group_rules: rules,
-});
-
-const WEB = [tcp('rule-443', 443)];
-const DB = [tcp('rule-3306', 3306, { remote_group_id: 'web-1234-5678' })];
-const BEFORE = {
-  security_groups: [group('web', WEB), group('database', DB)],
-  ports: [port('web-1', 1, ['web']), port('web-2', 2, ['web']), port('db-1', 3, ['database'])],
-};
-type Document = typeof BEFORE;
-
-function parsed(document: Fields): Topology {
-  const { topology, problems } = parseTopology([{ file: 'test', content: document }]);
-  expect(problems.filter(({ severity }) => severity === 'error')).toEqual([]);
-  return topology;
-}
-
-interface Policy {
-  readonly topology: Topology;
-  readonly compiled: Compiled;
-}
-
-function policyOf(document: Fields, datapath: Datapath = 'routed'): Policy {
-  const topology = parsed(document);
-  return { topology, compiled: compile(topology, () => true, { ...DEFAULT_OPTIONS, datapath }) };
-}
+import {
+  BEFORE,
+  CHANGES,
+  DB,
+  differenceBetween,
+  group,
+  planBetween,
+  policyOf,
+  port,
+  shown,
+  tcp,
+  WEB,
+  withoutIdsOfGone,
+  type Fields,
+  type Policy,
+} from '../../support/plan-changes.js';
 
 /** As it is read back from the kernel. */
-function loadedAs({ ruleset }: Compiled): Loaded | undefined {
+function loadedAs({ ruleset }: Compiled): LoadedTable | undefined {
   const table = ruleset.tables.find(({ family }) => family === (ruleset.datapath === 'routed' ? 'inet' : 'bridge'));
   if (table === undefined) return undefined;
   const state = stateOf(table);
@@ -77,143 +39,162 @@ function loadedAs({ ruleset }: Compiled): Loaded | undefined {
   return { table: state, rules: new Map(rules) };
 }
 
-/** What changes from one policy, which is loaded, to another; undefined for nothing at all. */
-function planBetween(before: Policy | undefined, { topology, compiled }: Policy): readonly string[] | undefined {
-  const old = before?.compiled;
-  const transaction = planTransaction(compiled.ruleset.tables, (old?.ruleset.tables ?? []).map(stateOf));
-  if (transaction.length === 0) return undefined;
-  const loaded = old === undefined ? undefined : loadedAs(old);
-  return planLines(transaction, topology, compiled, loaded).map(({ sign, text }) => `${sign} ${text}`);
+/** As if that were loaded. */
+const judging = {
+  nftables: (before: Policy | undefined): Judging => ({
+    backend: 'nftables',
+    loaded: before === undefined ? undefined : loadedAs(before.compiled),
+  }),
+  iptables: (before: Policy | undefined, after: Policy): Judging => ({
+    backend: 'iptables',
+    loaded: before?.program ?? EMPTY_PROGRAM,
+    wanted: after.program,
+  }),
+};
+
+/** What nftables says of a change. */
+function planOf(before: Policy | undefined, after: Policy): readonly string[] {
+  return planBetween(before, after, judging.nftables(before)).map(shown);
 }
 
-it.each<[string, Partial<Document>, readonly string[] | undefined]>([
-  ['nothing', {}, undefined],
-  [
-    'another port in a rule',
-    { security_groups: [group('web', [tcp('rule-443', 8443)]), group('database', DB)] },
-    ['~ group web: rule rule-443 tcp 443 → 8443 from anywhere (IPv4) (2 ports)'],
-  ],
-  [
-    'a rule that comes',
-    { security_groups: [group('web', [...WEB, tcp('rule-80', 80)]), group('database', DB)] },
-    ['~ group web: + tcp 80 from anywhere (IPv4) (2 ports)'],
-  ],
-  [
-    'a rule for one port more',
-    { security_groups: [group('web', [tcp('rule-443', 443, { port_range_max: 444 })]), group('database', DB)] },
-    ['~ group web: + rule rule-443 tcp 444 from anywhere (IPv4) (2 ports)'],
-  ],
-  [
-    'a rule whose ports are neighbours of others, with which they are merged',
-    {
-      security_groups: [
-        group('web', [...WEB, tcp('rule-442', 442), tcp('range', 444, { port_range_max: 450 })]),
-        group('database', DB),
-      ],
-    },
-    [
-      '~ group web: + tcp 442 from anywhere (IPv4) (2 ports)',
-      '~ group web: + tcp 444-450 from anywhere (IPv4) (2 ports)',
-    ],
-  ],
-  [
-    'rules that come and go in both directions',
-    {
-      security_groups: [
-        group('web', [
-          tcp('r', 22, { remote_ip_prefix: '10.0.0.0/8' }),
-          { id: 'e', direction: 'egress', ethertype: 'IPv6' },
-        ]),
-        group('database', DB),
-      ],
-    },
-    [
-      '~ group web: - rule rule-443 tcp 443 from anywhere (IPv4) (2 ports)',
-      '~ group web: + rule r tcp 22 from 10.0.0.0/8 (2 ports)',
-      '~ group web: + rule e anything to anywhere (IPv6) (2 ports)',
-    ],
-  ],
-  [
-    'a rule for another group',
-    {
-      security_groups: [
-        group('web', WEB),
-        group('database', [tcp('rule-3306', 3306, { remote_group_id: 'database-1234-5678' })]),
-      ],
-    },
-    [
-      '~ group database: - rule rule-3306 tcp 3306 from group web (IPv4) (1 port)',
-      '~ group database: + rule rule-3306 tcp 3306 from group database (IPv4) (1 port)',
-    ],
-  ],
-  [
-    'a port that comes',
-    { ports: [...BEFORE.ports, port('web-4', 4, ['web'])] },
-    ['~ group web: 1 member more', '+ port web-4 (tapweb-4): group web'],
-  ],
-  [
-    'a port that goes, and one more',
-    { ports: [port('web-2', 2, ['web']), port('db-1', 3, ['database']), port('web-5', 5, ['web'])] },
-    [
-      '~ group web: 1 member more, 1 fewer',
-      '- device tapweb-1: its device is none of ours any more',
-      '+ port web-5 (tapweb-5): group web',
-    ],
-  ],
-  [
-    'the groups and the state of ports',
-    {
-      ports: [
-        port('web-1', 1, ['web', 'database']),
-        port('web-2', 2, ['web'], { admin_state_up: false }),
-        port('db-1', 3, ['database']),
-      ],
-    },
-    ['~ port web-1 (tapweb-1): group web → groups database, web', '~ port web-2 (tapweb-2): group web → closed'],
-  ],
-  [
-    'the addresses of a port',
-    { ports: [port('web-1', 1, ['web'], { fixed_ips: [{ ip_address: '10.0.0.9' }] }), ...BEFORE.ports.slice(1)] },
-    ['~ group web: 1 member more, 1 fewer', '~ port web-1 (tapweb-1): may send from: - 10.0.0.1, + 10.0.0.9'],
-  ],
-])('%s', (_what, change, lines) => {
-  for (const datapath of ['routed', 'bridge'] as const) {
-    expect(planBetween(policyOf(BEFORE, datapath), policyOf({ ...BEFORE, ...change }, datapath))).toEqual(lines);
+/** What iptables says of it. */
+function planOfIptables(before: Policy | undefined, after: Policy): readonly string[] {
+  return planBetween(before, after, judging.iptables(before, after)).map(shown);
+}
+
+it.each(CHANGES)('%s: the same words with nftables and with iptables', (_what, change, lines) => {
+  for (const datapath of ['routed', 'bridge', 'bridge-netfilter'] as const) {
+    const [before, after] = [policyOf(BEFORE, datapath), policyOf({ ...BEFORE, ...change }, datapath)];
+    expect(planOf(before, after), datapath).toEqual(lines);
+    if (datapath !== 'bridge') expect(planOfIptables(before, after), datapath).toEqual(lines.map(withoutIdsOfGone));
   }
 });
 
 it('a group that has gone is named by what comments say, what comes first by all that it brings', () => {
   const without = { security_groups: [group('web', WEB)], ports: BEFORE.ports.slice(0, 2) };
-  expect(planBetween(policyOf(BEFORE), policyOf(without))).toEqual([
+  expect(planOf(policyOf(BEFORE), policyOf(without))).toEqual([
     '- group database: no port here has it any more',
     '- device tapdb-1: its device is none of ours any more',
   ]);
-  expect(planBetween(undefined, policyOf(without))).toEqual([
+  const first = [
     '+ group web: 1 rule (2 ports)',
     '+ port web-1 (tapweb-1): group web',
     '+ port web-2 (tapweb-2): group web',
-    '+ table inet portcullis',
-    '+ table arp portcullis',
-    '+ table bridge portcullis',
-  ]);
+  ];
+  const tables = ['inet', 'arp', 'bridge'].map((family) => `+ table ${family} portcullis`);
+  expect(planOf(undefined, policyOf(without))).toEqual([...first, ...tables]);
+  expect(planOfIptables(undefined, policyOf(without))).toEqual([...first, '+ rules of ours in iptables', ...tables]);
 });
 
-it('whatever changes is said, of any topology that follows another', () => {
+it('what iptables does not know of what goes is said once, and only where something goes', () => {
+  const [before, without] = [
+    policyOf(BEFORE),
+    policyOf({ security_groups: [group('web', WEB)], ports: BEFORE.ports.slice(0, 2) }),
+  ];
+  expect(planOfIptables(before, without)).toEqual([
+    '- a group whose id begins with database: no port here has it any more',
+    '- device tapdb-1: its device is none of ours any more',
+  ]);
+  const moved = policyOf({
+    security_groups: [group('web', WEB)],
+    ports: [...BEFORE.ports.slice(0, 2), port('db-1', 3, ['web'])],
+  });
+  expect(planOfIptables(before, moved)).toContain('~ port db-1 (tapdb-1): group database… → group web');
+  const unsaid = (after: Policy, backend: keyof typeof judging): string | undefined => {
+    const judged = judging[backend](before, after);
+    return unsaidOf(judged, planBetween(before, after, judged));
+  };
+  const more = policyOf({
+    ...BEFORE,
+    security_groups: [group('web', [...WEB, tcp('more', 80)]), group('database', DB)],
+  });
+  expect([unsaid(without, 'iptables'), unsaid(moved, 'iptables')]).toEqual(
+    Array(2).fill(expect.stringContaining('iptables holds no ids of rules')),
+  );
+  expect([unsaid(more, 'iptables'), unsaid(without, 'nftables')]).toEqual([undefined, undefined]);
+});
+
+it('whatever changes is said, of any topology that follows another, with either backend', () => {
   const policies = Object.values(NAMED_TOPOLOGIES).map(({ document }) => policyOf(document));
-  const plans = policies.map((policy, index) => planBetween(policies[index - 1], policy));
-  expect(plans.filter((plan) => plan !== undefined).length).toBeGreaterThan(20);
-  expect(plans.findIndex((plan) => plan?.length === 0)).toBe(-1);
+  let changes = 0;
+  for (const [index, after] of policies.entries()) {
+    const before = policies[index - 1];
+    for (const backend of ['nftables', 'iptables'] as const) {
+      const { transaction, iptables } = differenceBetween(backend, before, after);
+      const plan = planBetween(before, after, judging[backend](before, after));
+      if (transaction.length + iptables.length > 0) expect(plan, Object.keys(NAMED_TOPOLOGIES)[index]).not.toEqual([]);
+      changes += plan.length;
+    }
+  }
+  expect(changes).toBeGreaterThan(100);
+});
+
+it('of any topology that follows another the same is said with iptables, less names and ids of what goes', () => {
+  const policies = Object.values(NAMED_TOPOLOGIES).map(({ document }) => policyOf(document));
+  // Of a group that the topology does not have any more the name is not known.
+  const nameless = ({ sign, kind, subject, text }: PlanLine, gone: readonly string[]): string => {
+    const said =
+      kind === 'port'
+        ? gone.reduce((all, name) => all.replaceAll(`group ${name} →`, `group ${name.slice(0, 3)}… →`), text)
+        : text.replace(/^.*?: /, '').replace(/^- rule \S+ /, '- ');
+    return [sign, kind, subject, said.replace(/group (\w{3})\w*… →/, 'group $1… →')].join(' ');
+  };
+  let compared = 0;
+  for (const [index, after] of policies.entries()) {
+    const before = policies[index - 1];
+    const groups = [...(before?.topology.securityGroups.values() ?? [])];
+    const next = after.topology.securityGroups;
+    // Another name of a group is nothing to iptables.
+    if (groups.some(({ id, name }) => next.has(id) && next.get(id)?.name !== name)) continue;
+    const gone = groups.filter(({ id }) => !next.has(id)).map(({ name }) => name);
+    compared++;
+    const [one, other] = (['nftables', 'iptables'] as const).map((backend) =>
+      planBetween(before, after, judging[backend](before, after))
+        .filter(({ kind }) => kind !== 'rest')
+        .map((line) => nameless(line, gone)),
+    );
+    expect(other, Object.keys(NAMED_TOPOLOGIES)[index]).toEqual(one);
+  }
+  expect(compared).toBeGreaterThan(20);
 });
 
 it('a group of another name, and what no line explains, which is named as the kernel names it', () => {
   const ports = [port('web-1', 1, ['web-1234-5678']), port('db-1', 3, ['database'])];
   const named = (name: string): Policy =>
     policyOf({ security_groups: [{ ...group('web', WEB), name }, group('database', DB)], ports });
-  expect(planBetween(named('web'), named('shop'))).toEqual([
+  expect(planOf(named('web'), named('shop'))).toEqual([
     '~ group shop: ingress rules are written anew, and permit the same (1 port)',
     '~ port web-1 (tapweb-1): group web → group shop',
     expect.stringMatching(/^~ table inet portcullis: chain profile_\w+_out, chain profile_\w+_in$/),
   ]);
+});
+
+it('what somebody did to rules in iptables is named where no line explains it', () => {
+  const after = policyOf(BEFORE);
+  const { sets, families } = after.program;
+  const rewritten = (name: string, rules: readonly string[]): readonly IptablesChain[] =>
+    families.IPv4.mangle.map((chain) => (chain.name === name ? { name, rules } : chain));
+  const planWith = (mangle: readonly IptablesChain[]): readonly string[] => {
+    const loaded = { sets, families: { ...families, IPv4: { ...families.IPv4, mangle } } };
+    const { changes } = planIptables(loaded, after.program);
+    const judged: Judging = { backend: 'iptables', loaded, wanted: after.program };
+    const sides = sidesOf(judged, after.topology, after.compiled);
+    return planLines({ transaction: [], iptables: changes }, judged, sides, after).map(shown);
+  };
+  const tree = families.IPv4.mangle.find(({ name }) => name === 'pc-from')?.rules ?? [];
+  expect(tree).toHaveLength(3);
+  expect(planWith(rewritten('pc-from', tree.slice(1)))).toEqual([
+    expect.stringMatching(/^~ port \S+ \(tap\S+\): may send from: \+ 10\.0\.0\.\d$/),
+  ]);
+  expect(planWith(rewritten('pc-state_in', ['-j ACCEPT']))).toEqual(['~ iptables: chain pc-state_in']);
+  expect(planWith(rewritten('pc-sg_web_1234_in', ['-p tcp -m tcp --dport 22 -j ACCEPT']))).toEqual([
+    '~ group web: + rule rule-443 tcp 443 from anywhere (IPv4) (2 ports)',
+    '~ group web: - ingress rules that are not of ours (2 ports)',
+  ]);
+  const overtaken = families.IPv4.mangle.map((chain) =>
+    chain.name === 'PREROUTING' ? { ...chain, overtaking: [{ text: '-j ACCEPT', isTerminal: true }] } : chain,
+  );
+  expect(planWith(overtaken)).toEqual(['~ iptables: chain PREROUTING']);
 });
 
 it('groups of one name are told apart, and a name does nothing to a terminal', () => {
@@ -225,7 +206,7 @@ it('groups of one name are told apart, and a name does nothing to a terminal', (
       ],
       ports: [port('web-1', 1, ['web-1234-5678'])],
     });
-  expect(planBetween(named('de\u001b[31mfault'), named('de\u001b[31mfault', ...WEB))).toEqual([
+  expect(planOf(named('de\u001b[31mfault'), named('de\u001b[31mfault', ...WEB))).toEqual([
     '~ group de?[31mfault (web-1234-5678): + rule rule-443 tcp 443 from anywhere (IPv4) (1 port)',
   ]);
 });
@@ -238,8 +219,8 @@ it('many lines of a kind are counted, and the summary says what becomes of live 
     ),
     { sign: '~', kind: 'group', subject: '', text: 'group web: x' },
   ];
-  const shown = renderPlan({ lines, cut: 4 }, pico.createColors(false));
-  expect(shown.slice(49)).toEqual([
+  const printed = renderPlan({ lines, cut: 4 }, pico.createColors(false));
+  expect(printed.slice(49)).toEqual([
     '+ port 49',
     '  ... and 10 more of that kind',
     '~ group web: x',

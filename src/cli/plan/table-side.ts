@@ -1,0 +1,121 @@
+/** What a table of nftables holds, as a plan speaks of it. Comments of its rules know names of groups and ids of rules. */
+import type { TableState } from '../../../compiler/index.js';
+import type { ReadRule } from '../../../compiler/listing.js';
+import type { Direction } from '../../model/index.js';
+import {
+  CLOSED,
+  isOfEveryPort,
+  stateOfGroups,
+  UNFILTERED,
+  type Side,
+  type SideGroup,
+  type SidePort,
+  type SideRules,
+} from './line.js';
+import { groupChain, membersIn, shortOfChain, type Names } from './names.js';
+import { permitsOf } from './permits.js';
+
+/** @param rulesOf the rules of a chain. */
+export function tableSide(state: TableState, rulesOf: (chain: string) => readonly ReadRule[], names: Names): Side {
+  const shorts = [...state.chains.keys()].flatMap((chain) => shortOfChain(chain) ?? []);
+  return {
+    groups: new Map(shorts.map((short) => [short, groupOf(state, rulesOf, short, names)])),
+    members: new Map(
+      [...state.sets].flatMap(([set, { elements }]) =>
+        membersIn(set, names) === undefined ? [] : [[set, elements] as const],
+      ),
+    ),
+    ports: portsOf(state),
+  };
+}
+
+function groupOf(
+  state: TableState,
+  rulesOf: (chain: string) => readonly ReadRule[],
+  short: string,
+  names: Names,
+): SideGroup {
+  const [chainIn, chainOut] = [groupChain(short, 'ingress'), groupChain(short, 'egress')];
+  const sideRules = (chain: string): SideRules => rulesIn(state, chain, rulesOf(chain), names);
+  return {
+    name: nameInComments([...rulesOf(chainIn), ...rulesOf(chainOut)]),
+    rules: { ingress: sideRules(chainIn), egress: sideRules(chainOut) } satisfies Record<Direction, SideRules>,
+  };
+}
+
+/** Comments of a group's rules begin with its name. */
+function nameInComments(rules: readonly ReadRule[]): string | undefined {
+  for (const { comment } of rules) {
+    const name = /^\S* (.+): rules? /.exec(comment)?.[1];
+    if (name !== undefined) return name;
+  }
+  return undefined;
+}
+
+function rulesIn(state: TableState, chain: string, rules: readonly ReadRule[], names: Names): SideRules {
+  const sets = {
+    keys: (set: string): readonly (readonly string[])[] =>
+      [...(state.sets.get(set)?.elements.keys() ?? [])].map((key) => key.split(' . ')),
+    members: (set: string): string | undefined => membersIn(set, names),
+  };
+  const read = rules.map(({ comment, conditions }) =>
+    conditions === undefined ? undefined : permitsOf(conditions, sets, ruleIn(comment)),
+  );
+  return {
+    permits: read.flatMap((permits) => permits ?? []),
+    areAllKnown: !read.includes(undefined),
+    text: state.chains.get(chain)?.comments.join('\n') ?? '',
+  };
+}
+
+/** One rule is named; a lookup that stands for several does not say which of them. */
+function ruleIn(comment: string): string {
+  const id = /: rule (\S+)$/.exec(comment)?.[1];
+  return id === undefined ? '' : `rule ${id} `;
+}
+
+/** Rules of a profile that no group has. */
+const OF_EVERY_PORT =
+  /^(checks that every port shares|service traffic|not let through|no rule allows it|answers of DHCP servers|the ports have no IPv[46] address)$/;
+
+const PROFILE = /^(?:goto|jump) (profile_\w+)$/;
+
+function portsOf(state: TableState): ReadonlyMap<string, SidePort> {
+  const addresses = addressesIn(state);
+  /** What becomes of what a device sends. */
+  const verdicts = state.sets.get('from_port')?.elements ?? new Map<string, string>();
+  return new Map(
+    [...verdicts].map(([key, verdict]): [string, SidePort] => {
+      const device = unquoted(key);
+      const profile = PROFILE.exec(verdict)?.[1];
+      const own = { isFiltered: profile !== undefined, addresses: addresses.get(device) ?? new Set<string>() };
+      if (profile !== undefined) return [device, { ...own, state: stateOfGroups(groupsIn(state, profile)) }];
+      return [device, { ...own, state: verdict === 'drop' ? CLOSED : UNFILTERED }];
+    }),
+  );
+}
+
+function groupsIn(state: TableState, profile: string): readonly string[] {
+  const labels = (state.chains.get(profile)?.comments ?? []).map((comment) => comment.replace(/^[0-9a-f]{8} /, ''));
+  return labels.filter((label) => !OF_EVERY_PORT.test(label));
+}
+
+const SOURCES = ['sources4', 'sources6', 'source_prefixes4', 'source_prefixes6'];
+
+/** By device. */
+function addressesIn({ sets }: TableState): ReadonlyMap<string, ReadonlySet<string>> {
+  const addresses = new Map<string, Set<string>>();
+  for (const set of SOURCES) {
+    for (const key of sets.get(set)?.elements.keys() ?? []) {
+      const [device = '', , address = ''] = key.split(' . ');
+      if (isOfEveryPort(address)) continue;
+      const name = unquoted(device);
+      addresses.set(name, (addresses.get(name) ?? new Set()).add(address));
+    }
+  }
+  return addresses;
+}
+
+function unquoted(device: string): string {
+  return device.replaceAll('"', '');
+}
