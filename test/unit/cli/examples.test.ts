@@ -108,6 +108,26 @@ it('every command and every option of ours that the pages name is there', async 
   expect([...new Set(others)].sort()).toEqual(Object.keys(IN_PROSE).sort());
 });
 
+it('every option of a command stands on its page, and no other', async () => {
+  const specs = await specsOf((parser) => registerCommands(parser, undefined));
+  for (const { path, text } of manualPages()) {
+    // A page may be that of two commands.
+    const [title = ''] = text.split('\n');
+    const own = specs.filter(({ name }) => title.includes(`portcullis-${name}(`));
+    const options = own
+      .flatMap((spec) => [spec, ...spec.subcommands])
+      .flatMap((spec) => [...spec.options].filter(([, { hidden }]) => hidden !== true).map(([name]) => name));
+    const optionsIn = (words: string): readonly string[] =>
+      [...words.matchAll(/--([a-z][a-z-]*)/g)].map(([, name = '']) => name);
+    expect([path, options.filter((name) => !optionsIn(text).includes(name))]).toEqual([path, []]);
+    const [, synopsis = ''] = /^## SYNOPSIS\n(.*?)^## /ms.exec(text) ?? [];
+    // What a term in front of a definition names.
+    const terms = [...text.matchAll(/^`--.*(?:\n`--.*)*\n(?=: )/gm)].map(([term]) => term);
+    const named = own.length === 0 ? [] : optionsIn([synopsis, ...terms].join('\n'));
+    expect([path, named.filter((name) => !options.includes(name))]).toEqual([path, []]);
+  }
+});
+
 /** Why words behind `portcullis` mean nothing; undefined where they do. */
 function whyNone(specs: readonly CommandSpec[], words: string): string | undefined {
   const [name = '', ...more] = words.split(/[\s\\]+/).filter((word) => word !== '');
