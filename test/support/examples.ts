@@ -132,19 +132,23 @@ export const OUTPUTS: Readonly<Record<string, { readonly words: string; readonly
   'error: ': { words: 'error: /etc/portcullis/portcullis.yaml', test: 'test/unit/cli/configuration.test.ts' },
 };
 
-/** Words of the manual's prose that are no command of ours and could be taken for one: why nobody runs them. */
-export const IN_PROSE: Readonly<Record<string, string>> = {
-  'cannot tell': 'a word of the doctor',
-  'ip link set dev X alias port:ID': 'X and ID stand for something',
-  'ip6tables-restore --noflush': 'the name of what reads a text',
-  'ipset restore': 'the name of what reads a text',
-  'iptables-restore --noflush': 'the name of what reads a text',
-  'nft -f -': 'the name of what reads a text',
-  'nft --check': 'the name of what the doctor does',
-  'etcdctl user delete HOST': 'HOST stands for something; test/container/deploy.test.ts does it',
-  'journalctl -u portcullis-agent -p warning': 'a journal',
-  [`journalctl -u portcullis-agent -o cat | jq 'select(.id == "foreign-change")'`]: 'a journal',
-  'systemctl stop portcullis-agent': 'systemd; test/container/hosts.test.ts has it',
-  'systemd-analyze security': 'systemd',
-  'systemctl restart portcullis-agent': 'systemd; test/container/package.test.ts does it',
+const READER: Elsewhere = { why: 'the name of what reads a text' };
+
+/** Words of the manual's prose that are no command of ours and could be taken for one. */
+export const IN_PROSE: Readonly<Record<string, Elsewhere>> = {
+  'cannot tell': { why: 'a word of the doctor' },
+  'ip link set dev X alias port:ID': { why: 'X and ID stand for something' },
+  'ip6tables-restore --noflush': READER,
+  'ipset restore': READER,
+  'iptables-restore --noflush': READER,
+  'nft -f -': READER,
+  'nft --check': { why: 'the name of what the doctor does' },
+  'etcdctl user delete HOST': { why: 'HOST stands for something; test/container/deploy.test.ts does it' },
+  'journalctl -u portcullis-agent -p warning': { why: 'there is no journal without systemd' },
+  [`journalctl -u portcullis-agent -o cat | jq 'select(.id == "foreign-change")'`]: {
+    why: 'there is no journal without systemd',
+  },
+  'systemd-analyze security': { why: 'there is no systemd' },
+  'systemctl restart portcullis-agent': { stands: 'test/container/package.test.ts' },
+  'systemctl stop portcullis-agent': { stands: 'test/container/hosts.test.ts' },
 };

@@ -1,5 +1,5 @@
 /** What README.md and the manual have their readers type: nothing of it is unknown here, and what needs no rights is run. */
-import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
@@ -22,6 +22,10 @@ function scratch(): string {
   return folder;
 }
 
+function filesBelow(folder: string): readonly string[] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((name) => join(folder, name));
+}
+
 const commands = documentedCommands();
 const shown = (kind: Shown['kind']): readonly Shown[] =>
   manualPages()
@@ -35,7 +39,7 @@ it('every command that a reader is to type is run by one test, or is named with 
 });
 
 it('what is said to stand in another test stands there', () => {
-  for (const [text, where] of Object.entries(ELSEWHERE)) {
+  for (const [text, where] of Object.entries({ ...ELSEWHERE, ...IN_PROSE })) {
     if ('stands' in where) expect(readFileSync(where.stands, 'utf8')).toContain(text);
     else for (const [path] of where.why.matchAll(/test\/\S+\.ts/g)) readFileSync(path);
   }
@@ -78,6 +82,18 @@ it('every document that a page shows is taken by what reads it', () => {
     read(text);
   }
   expect(documents.length).toBeGreaterThan(2);
+});
+
+it('every script of npm that a page names is there', () => {
+  const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as { readonly scripts: object };
+  const pages = readdirSync('.')
+    .concat(['docs', 'bench'].flatMap((folder) => filesBelow(folder)))
+    .filter((path) => path.endsWith('.md'));
+  for (const path of pages) {
+    for (const [, name = ''] of readFileSync(path, 'utf8').matchAll(/\bnpm run ([a-z:]+)/g)) {
+      expect(Object.keys(scripts), path).toContain(name);
+    }
+  }
 });
 
 it('README.md has blocks for a shell, and the one picture', () => {
