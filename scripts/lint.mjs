@@ -1,6 +1,6 @@
-// `npm run lint`: format, lint, types, layers, and the lock file. Each failure is shown; exit 1 on any.
+// `npm run lint`: format, lint, types, layers, the lock file, and lines of the docs. Each failure is shown; exit 1 on any.
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -35,4 +35,20 @@ const failures = CHECKS.filter(([name, command]) => {
 const lock = readFileSync(join(ROOT, 'package-lock.json'), 'utf8');
 const hasAddresses = lock.includes('"resolved"');
 process.stdout.write(`lock file: ${hasAddresses ? 'FAILED: it records download addresses' : 'ok'}\n`);
-process.exit(failures.length > 0 || hasAddresses ? 1 : 0);
+
+// Docs are read beside code and in terminals, too, where nobody folds them. What has no second word cannot be folded.
+const WIDEST = 110;
+const pages = ['.', 'bench', 'docs'].flatMap((folder) =>
+  readdirSync(join(ROOT, folder), { recursive: folder === 'docs' })
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => join(folder, name)),
+);
+const wide = pages.flatMap((page) =>
+  readFileSync(join(ROOT, page), 'utf8')
+    .split('\n')
+    .map((line, index) => ({ line, place: `${page}:${index + 1}`, width: [...line].length }))
+    .filter(({ line, width }) => width > WIDEST && /\S\s+\S/.test(line.replace(/^\s*([-*>:]|\d+\.) /, ''))),
+);
+for (const { place, width } of wide) process.stdout.write(`${place}: ${width} characters; ${WIDEST} are the most\n`);
+process.stdout.write(`lines of the docs: ${wide.length === 0 ? 'ok' : 'FAILED'}\n`);
+process.exit(failures.length > 0 || hasAddresses || wide.length > 0 ? 1 : 0);

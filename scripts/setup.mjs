@@ -26,6 +26,7 @@ const PROGRAMS = {
     openstack: 'python3-openstackclient',
     'keystone-manage': 'python3-keystone',
     openssl: 'openssl',
+    jq: 'jq',
     zsh: 'zsh',
     fish: 'fish',
   },

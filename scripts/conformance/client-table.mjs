@@ -1,4 +1,4 @@
-// The table of docs/api.md: which client drove what, and how it ended.
+// The list in docs/api.md: which client drove what, and how it ended.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { versionOf } from './debian.mjs';
@@ -19,8 +19,7 @@ const CLIENTS = {
   },
   'openstack, as typed': {
     packages: ['python3-openstackclient', 'python3-keystone'],
-    driven:
-      'commands recorded with a real Neutron, the user guide’s example with packets, every way to log in at a Keystone',
+    driven: 'commands recorded with a real Neutron, the user guide’s example, each way to log in at a Keystone',
   },
   'import from Neutron': {
     packages: ['neutron-common', 'python3-keystone'],
@@ -31,20 +30,21 @@ const CLIENTS = {
 const BEGIN = '<!-- npm run conformance -- --write -->';
 const END = '<!-- end -->';
 
-/** A suite that did not run keeps the line that it had. */
+/** A suite that did not run keeps the lines that it had. */
 export function writeClients(root, rows) {
   const path = join(root, 'docs', 'api.md');
   const text = readFileSync(path, 'utf8');
   const [from, to] = [text.indexOf(BEGIN), text.indexOf(END)];
-  if (from < 0 || to < from) throw new Error(`${path}: no place for the table: ${BEGIN} ... ${END}`);
-  const before = text.slice(from, to).split('\n');
-  const lines = Object.entries(CLIENTS).flatMap(([suite, { packages, driven }]) => {
+  if (from < 0 || to < from) throw new Error(`${path}: no place for the list: ${BEGIN} ... ${END}`);
+  const before = text.slice(from + BEGIN.length, to).split(/^(?=- )/m);
+  const items = Object.entries(CLIENTS).map(([suite, { packages, driven }]) => {
     const row = rows.find((one) => one.suite === suite && one.passed + one.failed + one.skipped > 0);
-    if (row === undefined) return before.filter((line) => line.startsWith(`| ${suite} |`));
+    if (row === undefined) return before.find((item) => item.startsWith(`- ${suite}\n`))?.trimEnd() ?? '';
     const versions = packages.map((name) => `${name} ${versionOf(name)}`).join(', ');
     const skipped = row.skipped > 0 ? `, ${row.skipped} skipped` : '';
-    return [`| ${suite} | ${versions} | ${driven} | ${row.passed} passed, ${row.failed} failed${skipped} |`];
+    const result = `${row.passed} passed, ${row.failed} failed${skipped}`;
+    return `- ${suite}\n  - version: ${versions}\n  - driven: ${driven}\n  - result: ${result}`;
   });
-  const table = ['', '', '| client | version | driven | result |', '| --- | --- | --- | --- |', ...lines, '', ''];
-  writeFileSync(path, `${text.slice(0, from)}${BEGIN}${table.join('\n')}${text.slice(to)}`);
+  const list = items.filter((item) => item !== '').join('\n');
+  writeFileSync(path, `${text.slice(0, from)}${BEGIN}\n\n${list}\n\n${text.slice(to)}`);
 }

@@ -63,7 +63,7 @@ export const TIERS = [
     name: 'client',
     setup: ['--kernel', '--client'],
     obstacle: (cache) =>
-      missingPrograms([...KERNEL_PROGRAMS, 'openstack']) ?? etcdObstacle(cache) ?? promtoolObstacle(cache),
+      missingPrograms([...KERNEL_PROGRAMS, 'openstack', 'jq']) ?? etcdObstacle(cache) ?? promtoolObstacle(cache),
     command: asItIs,
     slowness: 1,
   },

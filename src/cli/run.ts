@@ -30,7 +30,7 @@ export async function run(args: readonly string[]): Promise<void> {
 export async function parse(args: readonly string[]): Promise<void> {
   const name = commandNamed(args);
   const specs = name === undefined ? [] : await specsOf((parser) => registerCommands(parser, name));
-  const parser = yargs([...args])
+  const parser = yargs([...withStandardInput(args)])
     .scriptName('portcullis')
     // `--no-device-prefix` would be one that is named "false".
     .parserConfiguration({ 'boolean-negation': false })
@@ -72,6 +72,13 @@ function commandNamed(args: readonly string[]): string | undefined {
   const later = args.find((word) => COMMAND_NAMES.includes(word));
   if (later !== undefined || OF_ALL.includes(first)) return later;
   throw usageError(`there is no option ${first}${suggestion(first, OF_ALL)}`, '');
+}
+
+/** yargs loses a `-` among arguments of which there may be many. Those of ours are topologies, which an option names, too. */
+function withStandardInput(args: readonly string[]): readonly string[] {
+  if (args[0] !== 'check') return args;
+  const isValue = (index: number): boolean => ['-t', '--topology'].includes(args[index - 1] ?? '');
+  return args.map((word, index) => (word === '-' && !isValue(index) ? '--topology=-' : word));
 }
 
 /** Of an option that is given twice the last one counts, unless all do: its value would be a list where nobody expects one. */

@@ -6,12 +6,10 @@ import { execa } from 'execa';
 import { Network, type StartedNetwork } from 'testcontainers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { StatsReport } from '../../src/cli/stats/report.js';
+import { FIRST_HOST } from '../support/first-host.js';
 import { until } from '../support/waiting.js';
 import { Machine } from './lab/machine.js';
-import { commandsOf } from './lab/manual.js';
 
-/** What README has its reader type for a first host. */
-const FIRST_HOST = commandsOf('README.md', 'The first host, in five minutes');
 /** How those end that do not end with 0, by how they begin. */
 const EXITS: readonly (readonly [string, number])[] = [
   // Something differs.

@@ -177,26 +177,32 @@ async function realReach(demo: Demo, ports: readonly Port[]): Promise<Reached> {
 /** Prints who reaches whom; returns how many cells differ from the policy. */
 function printMatrix(ports: readonly Port[], policy: Reached, real: Reached | undefined): number {
   let wrong = 0;
-  const width = Math.max(...ports.map((port) => port.name.length)) + 2;
-  const cellWidth = SERVICES.reduce((sum, { name }) => sum + name.length + 1, 0) + 2;
+  const names = ports.map(({ name }) => name);
   for (const family of FAMILIES) {
+    const rows = ports.map((from) =>
+      ports.map((to) => {
+        if (to === from) return '-';
+        const words = SERVICES.flatMap(({ name, port }) => {
+          const expected = policy(from, to, port, family);
+          const actual = real === undefined ? expected : real(from, to, port, family);
+          if (actual === expected) return actual ? [name] : [];
+          wrong++;
+          return [actual ? `${name}!` : `no ${name}!`];
+        });
+        return words.length === 0 ? '.' : words.join(' ');
+      }),
+    );
+    const width = Math.max(...[...names, ...rows.flat()].map(({ length }) => length)) + 2;
+    const line = (cells: readonly string[], paint: (cell: string) => string): string =>
+      cells.map((cell, column) => paint(column === cells.length - 1 ? cell : cell.padEnd(width))).join('');
     printLine(
       `\n${colours.bold(family)}: services that ${real === undefined ? 'the policy lets' : 'really got'} through, from (row) to (column)${real === undefined ? '' : '; "!" marks a difference from the policy'}`,
     );
-    printLine(' '.repeat(width) + ports.map((port) => port.name.padEnd(cellWidth)).join(''));
-    for (const from of ports) {
-      const cells = ports.map((to) => {
-        if (to === from) return '-'.padEnd(cellWidth);
-        const words = SERVICES.map(({ name, port }) => {
-          const expected = policy(from, to, port, family);
-          const actual = real === undefined ? expected : real(from, to, port, family);
-          if (actual !== expected) wrong++;
-          return `${actual ? name : '.'.padEnd(name.length)}${actual === expected ? '' : '!'}`;
-        });
-        const text = words.join(' ').padEnd(cellWidth);
-        return words.some((word) => word.includes('!')) ? colours.red(text) : colours.green(text);
-      });
-      printLine(from.name.padEnd(width) + cells.join(''));
+    printLine(line(['', ...names], (cell) => cell));
+    for (const [index, cells] of rows.entries()) {
+      printLine(
+        line([names[index] ?? '', ...cells], (cell) => (cell.includes('!') ? colours.red(cell) : colours.green(cell))),
+      );
     }
   }
   return wrong;

@@ -4,11 +4,11 @@ import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { request } from 'node:http';
 import type { AgentStatus } from '../../../agent/index.js';
 import { atExit } from '../../support/at-exit.js';
 import { patience } from '../../support/patience.js';
 import { addWitness, step } from '../../support/progress.js';
+import { agentStatus, askSocket, type UnixAnswer } from '../../support/unix-http.js';
 import { HOST } from './pair.js';
 
 const MAIN = 'dist/bin/portcullis.js';
@@ -139,22 +139,12 @@ export class TestAgent {
     return this.output.split('\n').filter((line) => line !== '' && !line.startsWith('{'));
   }
 
-  async ask(path: string): Promise<{ readonly code: number | undefined; readonly body: string }> {
-    return new Promise((resolve, reject) => {
-      const asked = request({ socketPath: this.socket, path }, (response) => {
-        let body = '';
-        response.setEncoding('utf8').on('data', (chunk: string) => (body += chunk));
-        response.on('end', () => {
-          resolve({ code: response.statusCode, body });
-        });
-      });
-      asked.on('error', reject);
-      asked.end();
-    });
+  async ask(path: string): Promise<UnixAnswer> {
+    return askSocket(this.socket, path);
   }
 
   async status(): Promise<AgentStatus> {
-    return JSON.parse((await this.ask('/status')).body) as AgentStatus;
+    return agentStatus(this.socket);
   }
 
   /** Waits for a state; fails, with what is there instead, when the agent has had nothing new to say for long. */

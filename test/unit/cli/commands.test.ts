@@ -158,6 +158,14 @@ it('a host that no port is bound to is refused: a mistyped name must not close e
   ]);
 });
 
+it('check reads standard input for a - among its paths', async () => {
+  const { stderr } = await execa(process.execPath, ['dist/bin/portcullis.js', 'check', EXAMPLE, '-'], {
+    reject: false,
+    input: '{"security_groups": [{"id": 7}]}',
+  });
+  expect(stderr).toMatch(/^error: standard input:1:23: security_groups\[0\]\.id: /m);
+});
+
 it('check passes the example and a dump of Neutron, by option and as arguments', async () => {
   expect((await portcullis('check', '-t', EXAMPLE)).exitCode).toBe(0);
   const { exitCode, stderr } = await portcullis('check', EXAMPLE, 'examples/neutron-dump');

@@ -5,13 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parse } from 'yaml';
 import { agentOptions } from '../../../src/cli/agent-options.js';
 import { configured } from '../../../src/cli/configuration/configured.js';
 import { parseConfiguration, readConfiguration, SECTIONS } from '../../../src/cli/configuration/read.js';
 import type { OptionTable } from '../../../src/cli/configuration/schema.js';
 import { CommandError } from '../../../src/cli/errors.js';
-import { parseTopology } from '../../../src/model/index.js';
+import { shownIn } from '../../support/manual-pages.js';
 
 const EXAMPLE = 'examples/portcullis.yaml';
 
@@ -118,30 +117,12 @@ it.each([
   expect(refused(content)).toEqual(typeof said === 'string' ? said : expect.stringMatching(said));
 });
 
-describe('the manual', () => {
-  /** What stands indented in a section of a page. */
-  const shown = (page: string, section: string): string => {
-    const [, text = ''] = readFileSync(`docs/man/${page}`, 'utf8').split(`\n## ${section}\n`);
-    const [own = ''] = text.split('\n## ');
-    return [...own.matchAll(/^ {4}(.*)$|^$/gm)].map(([, line = '']) => `${line}\n`).join('');
-  };
-
-  it('shows a file that is taken', () => {
-    const { sections } = parseConfiguration('example', shown('portcullis.yaml.5.md', 'EXAMPLES'));
-    expect([sections.agent['device-prefix'], sections.api['listen']]).toEqual([['tap', 'vnet'], '0.0.0.0:9696']);
-  });
-
-  it('shows what is said of one that is not', () => {
-    expect(
-      refused('# A comment.\nagent:\n  sorce: x\n').replace('64 p.yaml', 'error: /etc/portcullis/portcullis.yaml'),
-    ).toBe(shown('portcullis.yaml.5.md', 'ERRORS').trim());
-  });
-
-  it('shows a topology without a fault', () => {
-    const content = parse(shown('portcullis-topology.5.md', 'EXAMPLES')) as unknown;
-    const { topology, problems } = parseTopology([{ file: 'example', content }]);
-    expect([problems, [...topology.ports.values()].map(({ device }) => device)]).toEqual([[], ['tapa1000001-40']]);
-  });
+it('the manual shows what is said of a file that is not taken', () => {
+  const path = 'docs/man/portcullis.yaml.5.md';
+  const shown = shownIn(path, readFileSync(path, 'utf8')).find(({ kind }) => kind === 'output');
+  expect(
+    refused('# A comment.\nagent:\n  sorce: x\n').replace('64 p.yaml', 'error: /etc/portcullis/portcullis.yaml'),
+  ).toBe(shown?.text.trim());
 });
 
 describe('where a value comes from', () => {
