@@ -66,6 +66,16 @@ export function setSignature(kind: string, types: readonly string[], data: strin
   return `${kind} ${types.join('.')} ${data}${interval ? ' interval' : ''}`;
 }
 
+/** Sets whose changes count at the end of a commit (nft_set_pipapo, nft_set_commit_update): see stages.ts. */
+export function countsLate({ interval, fields }: Pick<NamedSet, 'interval' | 'fields'>): boolean {
+  return interval && fields.length > 1;
+}
+
+/** The same, by what {@link setSignature} made of them. */
+export function countsLateBySignature(signature: string): boolean {
+  return /^\w+ \S+\.\S+ .*interval$/.test(signature);
+}
+
 /** Of sets that packets fill: what they hold is nobody's wish. nft 1.0.6 lists their flag `timeout`, and not `dynamic`. */
 export function tallySignature(signature: string, { keys, seconds }: Room): string {
   return `${signature} tally of ${keys.toString()} for ${seconds.toString()} s`;

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import {
   compile,
   DEFAULT_OPTIONS,
+  planReplacement,
   planTransaction,
   printStages,
   printTransaction,
@@ -20,6 +21,7 @@ function tables(
   ranges: readonly Range[],
   members: readonly string[] = [],
   groups: readonly string[] = ['g'],
+  others: readonly string[] = [],
 ): readonly Table[] {
   const content = {
     ports: [
@@ -31,6 +33,14 @@ function tables(
         fixed_ips: [{ ip_address: '10.0.0.1' }],
         security_groups: groups,
       },
+      ...others.map((id, index) => ({
+        id,
+        network_id: 'n',
+        device: `tap${id}`,
+        mac_address: `02:00:00:00:01:0${index.toString()}`,
+        fixed_ips: [{ ip_address: `10.0.1.${index.toString()}` }],
+        security_groups: ['g'],
+      })),
     ],
     address_groups: [{ id: 'a', addresses: members }],
     security_groups: [
@@ -107,6 +117,33 @@ describe('stages of a transaction', () => {
     }
   });
 
+  it.each([
+    ['a range', [...wide, { first: 100, last: 101 }], wide, /delete element \S+ \S+ \S+_port_ranges .*100-101/],
+    ['a range, and another comes', wide, [...wide.slice(1), { first: 100, last: 101 }], /delete element .*80-81/],
+    ['a rule', [one], [], /flush chain \S+ \S+ sg_g_in/],
+  ])('a member comes behind %s that goes, which would let it through', (_what, from, to, goes) => {
+    const [main = '', late, ...more] = stages(tables(from, ['10.9.0.1']), tables(to, ['10.9.0.1', '10.9.0.2']));
+    expect(more).toEqual([]);
+    expect(main).toMatch(goes);
+    expect(late).toBe('add element inet portcullis ag_a_addresses4 { 10.9.0.2 }\n');
+  });
+
+  it('a port comes to a group behind the range that goes, unless another one comes to the same set', () => {
+    const change = (from: readonly Range[], to: readonly Range[]): readonly string[] =>
+      stages(tables(from, [], ['h'], ['q']), tables(to, [], ['g'], ['q']));
+    const third = { first: 100, last: 101 };
+    const [early = '', main = '', ...more] = change([...wide, third], wide);
+    expect(more).toEqual([]);
+    expect(early).toMatch(/^delete element inet portcullis sg_g_in_port_ranges .*100-101 \}$/m);
+    expect(main).toMatch(/^add element inet portcullis to_port /m);
+    expect(main).not.toContain('100-101');
+    expect(change(wide, [...wide.slice(1), third])).toHaveLength(1);
+  });
+
+  it('members that a rule was for alone, and others, change places in one transaction', () => {
+    expect(stages(tables([], ['10.9.0.0/16']), tables([], ['10.9.0.1']))).toHaveLength(1);
+  });
+
   it('base chains go before the maps that they ask, and before their table', () => {
     const texts = printStages(planTransaction([], tables([one]).map(stateOf)));
     expect(texts).toHaveLength(2);
@@ -115,6 +152,25 @@ describe('stages of a transaction', () => {
     expect(texts[1]).toBe(
       'delete table inet portcullis\ndelete table arp portcullis\ndelete table bridge portcullis\n',
     );
+  });
+
+  it('all tables made anew are there at the end, and a device that their map leads on is closed before it goes', () => {
+    const former = tables([one]);
+    const [early = '', main = '', ...more] = printStages(planReplacement(former, former.map(stateOf)));
+    expect(more).toEqual([]);
+    expect(main.match(/^(delete )?table \w+ portcullis/gm)).toEqual(
+      ['inet', 'arp', 'bridge'].flatMap((family) => [
+        `delete table ${family} portcullis`,
+        `table ${family} portcullis`,
+      ]),
+    );
+    expect(early.match(/^add element .*$/gm)).toEqual(
+      ['inet', 'arp'].map((family) => `add element ${family} portcullis closed_devices { "tapp" }`),
+    );
+    expect(early.match(/^add rule inet .* drop/gm)).toEqual([
+      'add rule inet portcullis egress iifname @closed_devices counter drop',
+      'add rule inet portcullis ingress oifname @closed_devices counter drop',
+    ]);
   });
 
   it('nothing to do is no stage, and what only adds is one', () => {
