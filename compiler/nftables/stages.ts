@@ -14,9 +14,9 @@ import { printTransaction, type Change, type TableChange, type Transaction } fro
  *
  * - A map that leads to a new chain leads such a packet to a chain that has no rules yet, and it passes. So new chains come beforehand, with
  *   all that is new; nothing leads there yet.
- * - What comes into a set of concatenated intervals (nft_set_pipapo), or goes from it, counts last, after all that goes was released
- *   (nft_set_commit_update). Where something goes at the same time, new sets of that kind come beforehand. Where a port comes to a group, such
- *   a set of the group loses beforehand.
+ * - What comes into a set of intervals, or goes from it, counts last, after all that goes was released (nft_set_commit_update). Where something
+ *   goes at the same time, new sets of that kind come beforehand. Where ports come to a group, such sets of groups lose beforehand; where
+ *   rules come, those of members do.
  * - A member that comes where a range or a rule of a group goes would be let through by it. So it comes behind.
  * - A map that goes is empty for such a packet. So base chains go first, and what they asked behind them. Where the whole table is replaced
  *   they cannot: there what the map does not know is closed beforehand.
@@ -82,21 +82,29 @@ function earlySteps(changes: readonly Change[]): Selection {
   const isEarlySet = (step: Change): step is AddSet =>
     step.kind === 'add-set' && (leadsToNew || (hasRemoval && countsLate(step.set)));
   const sets = new Set(changes.flatMap((step) => (isEarlySet(step) ? [step.set.name] : [])));
-  const leads = changes.some((step) => step.kind === 'add-elements' && step.elements.some(({ data }) => data !== ''));
   const gaining = new Set(changes.flatMap((step) => (step.kind === 'add-elements' ? [step.set] : [])));
+  const comesPort = changes.some(
+    (step) => step.kind === 'add-elements' && step.elements.some(({ data }) => data !== ''),
+  );
+  const comesRule = changes.some(gainsRules);
+  // What gains too would lose what both policies allow.
+  const losesFirst = (step: Change): boolean =>
+    losesIntervals(step) && !gaining.has(step.set) && (comesPort || (comesRule && MEMBERS.test(step.set)));
   return (step) =>
     isEarlySet(step) ||
     (step.kind === 'add-elements' && sets.has(step.set)) ||
     (leadsToNew && isNewChain(step)) ||
-    // What gains too would lose what both policies allow.
-    (leads && losesRanges(step) && !gaining.has(step.set));
+    losesFirst(step);
 }
 
 function lateSteps(changes: readonly Change[], isEarly: Selection): Selection {
   const losesMap = changes.some((step) => step.kind === 'delete-set' && step.setKind === 'map');
   // A rule that goes with the members that it was for lets none of the others through.
   const losesMembers = changes.some((step) => step.kind === 'delete-set' && MEMBERS.test(step.set));
-  const narrows = changes.some((step) => (losesRanges(step) && !isEarly(step)) || (!losesMembers && losesRules(step)));
+  const narrows = changes.some(
+    (step) =>
+      (losesIntervals(step) && !MEMBERS.test(step.set) && !isEarly(step)) || (!losesMembers && losesRules(step)),
+  );
   return (step) =>
     (losesMap && (step.kind === 'delete-set' || (step.kind === 'delete-chain' && !step.isBase))) ||
     (narrows && step.kind === 'add-elements' && MEMBERS.test(step.set));
@@ -105,12 +113,17 @@ function lateSteps(changes: readonly Change[], isEarly: Selection): Selection {
 /** Sets of members of remote groups and address groups (`memberSetNames`); other names that begin so are a group's own. */
 const MEMBERS = /^[sa]g_.*_(addresses|prefixes)[46]$/;
 const OF_GROUP = 'sg_';
+const OF_GROUPS = /^[sa]g_/;
 
-/** A group's set of port ranges, or of prefixes with services, loses some. */
-function losesRanges(step: Change): step is Extract<Change, { kind: 'delete-elements' }> {
-  return (
-    step.kind === 'delete-elements' && step.isLate === true && step.set.startsWith(OF_GROUP) && !MEMBERS.test(step.set)
-  );
+/** A set of intervals that a group's rules ask loses some: port ranges, prefixes, members. */
+function losesIntervals(step: Change): step is Extract<Change, { kind: 'delete-elements' }> {
+  return step.kind === 'delete-elements' && step.isLate === true && OF_GROUPS.test(step.set);
+}
+
+/** A group's rules let through something else, or more. */
+function gainsRules(step: Change): boolean {
+  if (step.kind === 'rewrite-chain') return step.chain.name.startsWith(OF_GROUP);
+  return step.kind === 'add-elements' && step.set.startsWith(OF_GROUP) && !MEMBERS.test(step.set);
 }
 
 /** A group's chain loses a rule. */

@@ -66,14 +66,14 @@ export function setSignature(kind: string, types: readonly string[], data: strin
   return `${kind} ${types.join('.')} ${data}${interval ? ' interval' : ''}`;
 }
 
-/** Sets whose changes count at the end of a commit (nft_set_pipapo, nft_set_commit_update): see stages.ts. */
-export function countsLate({ interval, fields }: Pick<NamedSet, 'interval' | 'fields'>): boolean {
-  return interval && fields.length > 1;
+/** Sets of intervals: what comes into them or goes counts at the end of a commit (nft_set_commit_update): see stages.ts. */
+export function countsLate({ interval }: Pick<NamedSet, 'interval'>): boolean {
+  return interval;
 }
 
 /** The same, by what {@link setSignature} made of them. */
 export function countsLateBySignature(signature: string): boolean {
-  return /^\w+ \S+\.\S+ .*interval$/.test(signature);
+  return signature.endsWith(' interval');
 }
 
 /** Of sets that packets fill: what they hold is nobody's wish. nft 1.0.6 lists their flag `timeout`, and not `dynamic`. */

@@ -33,7 +33,7 @@ export type Change =
       readonly kind: 'delete-elements';
       readonly set: string;
       readonly elements: readonly ElementChange[];
-      /** Of concatenated intervals: see `countsLate`. */
+      /** Of intervals: see `countsLate`. */
       readonly isLate?: true;
     }
   | { readonly kind: 'add-elements'; readonly set: string; readonly elements: readonly ElementChange[] }

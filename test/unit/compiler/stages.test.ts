@@ -86,6 +86,14 @@ describe('stages of a transaction', () => {
     expect(main).toMatch(/^add rule .*_port_ranges/m);
   });
 
+  it('so does a new set of prefixes where something goes', () => {
+    const of = (...prefixes: readonly string[]): readonly Table[] => tables([one], prefixes);
+    const [early = '', main = '', ...more] = stages(of('10.9.0.1', '10.9.0.2'), of('10.9.0.1', '10.10.0.0/16'));
+    expect(more).toEqual([]);
+    expect(early).toMatch(/^add element inet portcullis ag_a_prefixes4 /m);
+    expect(main).toMatch(/^delete element inet portcullis ag_a_addresses4 /m);
+  });
+
   it('what a map will lead to comes before it does, with what is new with it', () => {
     const [early = '', main = '', ...more] = stages(tables([one]), tables([one], [], ['g', 'h']));
     expect(more).toEqual([]);
@@ -138,6 +146,15 @@ describe('stages of a transaction', () => {
     expect(main).toMatch(/^add element inet portcullis to_port /m);
     expect(main).not.toContain('100-101');
     expect(change(wide, [...wide.slice(1), third])).toHaveLength(1);
+  });
+
+  it('a prefix of members goes before a rule for them comes', () => {
+    const members = ['10.9.0.0/16', '10.10.0.0/16'];
+    const [early, main = '', ...more] = stages(tables([one], members), tables([one, ...wide], members.slice(0, 1)));
+    expect(more).toEqual([]);
+    expect(early).toMatch(/^delete element inet portcullis ag_a_prefixes4 \{ 10\.10\.0\.0\/16 \}$/m);
+    expect(main).not.toContain('ag_a_prefixes4 {');
+    expect(stages(tables([one], members), tables([one], members.slice(0, 1)))).toHaveLength(1);
   });
 
   it('members that a rule was for alone, and others, change places in one transaction', () => {
