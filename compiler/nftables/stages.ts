@@ -101,13 +101,13 @@ function lateSteps(changes: readonly Change[], isEarly: Selection): Selection {
   const losesMap = changes.some((step) => step.kind === 'delete-set' && step.setKind === 'map');
   // A rule that goes with the members that it was for lets none of the others through.
   const losesMembers = changes.some((step) => step.kind === 'delete-set' && MEMBERS.test(step.set));
-  const narrows = changes.some(
-    (step) =>
-      (losesIntervals(step) && !MEMBERS.test(step.set) && !isEarly(step)) || (!losesMembers && losesRules(step)),
-  );
+  const losesRule = !losesMembers && changes.some(losesRules);
+  const losesRange = changes.some((step) => losesIntervals(step) && !MEMBERS.test(step.set) && !isEarly(step));
+  // What is new is asked by no rule that goes; but its rules may share ranges with others.
+  const fresh = new Set(changes.flatMap((step) => (step.kind === 'add-set' ? [step.set.name] : [])));
   return (step) =>
     (losesMap && (step.kind === 'delete-set' || (step.kind === 'delete-chain' && !step.isBase))) ||
-    (narrows && step.kind === 'add-elements' && MEMBERS.test(step.set));
+    (step.kind === 'add-elements' && MEMBERS.test(step.set) && (losesRange || (losesRule && !fresh.has(step.set))));
 }
 
 /** Sets of members of remote groups and address groups (`memberSetNames`); other names that begin so are a group's own. */

@@ -69,6 +69,13 @@ function stages(before: readonly Table[], after: readonly Table[]): readonly str
   return printStages(planTransaction(after, before.map(stateOf)));
 }
 
+function sortedLines(text: string): readonly string[] {
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .sort();
+}
+
 const one: Range = { first: 80, last: 80 };
 const wide: readonly Range[] = [
   { first: 80, last: 81 },
@@ -106,10 +113,23 @@ describe('stages of a transaction', () => {
   });
 
   it('whatever changes, no map that is asked leads to a chain of the same stage, and none goes with what asks it', () => {
-    const worlds = [[], tables([one]), tables(wide, ['10.1.0.0/16'], ['g', 'h']), tables(wide, [], ['h']), tables([])];
+    const worlds = [
+      [],
+      tables([one]),
+      tables(wide, ['10.1.0.0/16'], ['g', 'h']),
+      tables(wide, [], ['h']),
+      tables([]),
+      tables([...wide, one], ['10.1.0.0/16', '10.9.0.1'], ['h'], ['q']),
+      tables(wide.slice(1), ['10.9.0.1', '10.9.0.2'], ['g'], ['q']),
+    ];
     for (const before of worlds) {
       for (const after of worlds) {
-        for (const text of stages(before, after)) {
+        const texts = stages(before, after);
+        if (before.length > 0 && after.length > 0) {
+          const whole = printTransaction(planTransaction(after, before.map(stateOf)));
+          expect(sortedLines(texts.join(''))).toEqual(sortedLines(whole));
+        }
+        for (const text of texts) {
           const all = (pattern: RegExp): readonly string[] => [...text.matchAll(pattern)].map(([, name = '']) => name);
           const [newChains, newMaps] = [all(/^add chain inet \S+ (\S+)/gm), all(/^add map inet \S+ (\S+)/gm)];
           for (const [, map = '', elements = ''] of text.matchAll(/^add element inet \S+ (\S+) (.*)$/gm)) {
@@ -155,6 +175,16 @@ describe('stages of a transaction', () => {
     expect(early).toMatch(/^delete element inet portcullis ag_a_prefixes4 \{ 10\.10\.0\.0\/16 \}$/m);
     expect(main).not.toContain('ag_a_prefixes4 {');
     expect(stages(tables([one], members), tables([one], members.slice(0, 1)))).toHaveLength(1);
+  });
+
+  it('what is in a new set of members is there when a rule asks it, though another rule goes', () => {
+    const [early = '', main = '', ...more] = stages(
+      tables([one], ['10.9.0.1']),
+      tables([], ['10.9.0.1', '10.10.0.0/16']),
+    );
+    expect(more).toEqual([]);
+    expect(early).toMatch(/^add element inet portcullis ag_a_prefixes4 /m);
+    expect(main).toMatch(/^flush chain inet portcullis sg_g_in$/m);
   });
 
   it('members that a rule was for alone, and others, change places in one transaction', () => {
@@ -203,11 +233,6 @@ describe('stages of a transaction', () => {
 
   it('both stages are the transaction, with nothing twice and nothing missing', () => {
     const transaction = planTransaction(tables(wide, ['10.1.0.0/16']), tables([one], ['10.3.0.0/16']).map(stateOf));
-    const lines = (text: string): readonly string[] =>
-      text
-        .split('\n')
-        .filter((line) => line !== '')
-        .sort();
-    expect(lines(printStages(transaction).join(''))).toEqual(lines(printTransaction(transaction)));
+    expect(sortedLines(printStages(transaction).join(''))).toEqual(sortedLines(printTransaction(transaction)));
   });
 });
