@@ -4,11 +4,13 @@
  */
 import {
   baselineTables,
+  CLOSED_DEVICES,
+  closedDevices,
+  closedRule,
   GUARDED,
   printTable,
   type Chain,
   type CompileOptions,
-  type Rule,
   type Table,
   type TableFamily,
 } from '../compiler/index.js';
@@ -18,9 +20,8 @@ import { NetlinkError } from './netlink/socket.js';
 /** EBUSY, EEXIST, EINVAL, EOPNOTSUPP: something of that name is there, and is another thing. */
 const IN_THE_WAY = new Set([16, 17, 22, 95]);
 
-const SET = 'closed_devices';
 /** What holds names of devices: the dispatch of a full table, the guard of rules in iptables, and what closes. */
-export const SETS_OF_DEVICES: readonly string[] = ['from_port', GUARDED, SET];
+export const SETS_OF_DEVICES: readonly string[] = ['from_port', GUARDED, CLOSED_DEVICES];
 
 /** The kernel has no longer name (IFNAMSIZ, with the zero behind it): such a device is nowhere. In bytes. */
 const LONGEST_NAME = 15;
@@ -98,22 +99,8 @@ function closing(table: Table, devices: readonly string[]): Table {
   if (devices.length === 0) return table;
   const chains = [...table.chains].map(([name, chain]): [string, Chain] => [
     name,
-    { ...chain, rules: [...chain.rules, ...ruleOf(chain)] },
+    name === 'egress' || name === 'ingress' ? { ...chain, rules: [...chain.rules, closedRule(name)] } : chain,
   ]);
-  const content = { data: 'none', elements: devices.map((device) => [device]) } as const;
-  const set = { name: SET, fields: ['iifname'] as const, interval: false, content };
-  return { ...table, sets: new Map([...table.sets, [SET, set]]), chains: new Map(chains) };
-}
-
-function ruleOf({ name }: Chain): readonly Rule[] {
-  const field = name === 'egress' ? 'iifname' : name === 'ingress' ? 'oifname' : undefined;
-  if (field === undefined) return [];
-  return [
-    {
-      matches: [{ kind: 'set', fields: [field], set: SET }],
-      action: { kind: 'verdict', verdict: { kind: 'drop' } },
-      counter: true,
-      comment: 'closed until what is loaded is known',
-    },
-  ];
+  const set = closedDevices(devices);
+  return { ...table, sets: new Map([...table.sets, [set.name, set]]), chains: new Map(chains) };
 }

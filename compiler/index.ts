@@ -10,7 +10,7 @@ export { hostPolicy, type HostPolicy, type MemberSet } from './host-policy.js';
 export { baselineTables } from './baseline.js';
 export { summarise, type Summary } from './summary.js';
 export { besideIptables, compileRuleset, tableFamilies } from './ruleset/compile.js';
-export { TABLE_NAME } from './ruleset/closed.js';
+export { CLOSED_DEVICES, closedDevices, closedRule, TABLE_NAME } from './ruleset/closed.js';
 export { AUDIT, AUDIT_PASSED, auditTallySetName, placeOfFlows } from './ruleset/audit.js';
 export { tallySetName } from './ruleset/build.js';
 export { NOISE } from './ruleset/skeleton.js';
@@ -42,10 +42,11 @@ export { readIpsets, readIptables } from './iptables/listing.js';
 export { EMPTY_PROGRAM, planIptables, type IptablesPlan, type IptablesStep } from './iptables/plan.js';
 export { printIpsets, printIptables } from './iptables/text.js';
 export type * from './iptables/types.js';
+export { printBeforeReplacing, printStages } from './nftables/stages.js';
 export { stateOf, type TableState } from './nftables/state.js';
 export {
+  planReplacement,
   planTransaction,
-  printStages,
   printTransaction,
   type Change,
   type TableChange,

@@ -3,12 +3,12 @@ import {
   compile,
   holdsAdmission,
   iptablesHoldsAdmission,
+  planReplacement,
   planTransaction,
   printStages,
   printTables,
   type CompileOptions,
   type HostCompiler,
-  type Table,
   type TableState,
   type Transaction,
 } from '../../compiler/index.js';
@@ -40,7 +40,7 @@ export class NftablesBackend implements Backend {
       !foreign.some((table) => table.family === family);
     const [own, wanted] = [loaded.filter(isOurs), tables.filter(isOurs)];
     const judged = await judgeBodies(own, wanted);
-    const plan = this.change(anew ? replacement(wanted, own) : planTransaction(wanted, judged.tables));
+    const plan = this.change(anew ? planReplacement(wanted, own) : planTransaction(wanted, judged.tables));
     return {
       changes: plan.changes,
       areBodiesKnown: judged.areBodiesKnown,
@@ -103,10 +103,6 @@ async function isInIptables(): Promise<boolean> {
     if (error instanceof KernelError && error.code === 'not-permitted') return false;
     throw error;
   }
-}
-
-function replacement(tables: readonly Table[], loaded: readonly TableState[]): Transaction {
-  return [...loaded.map((before) => ({ kind: 'delete', before }) as const), ...planTransaction(tables, [])];
 }
 
 export function countChanges(transaction: Transaction): number {

@@ -1,9 +1,9 @@
 /** Everything of ours that is loaded, so that it can come back. */
 import { setTimeout } from 'node:timers/promises';
 import { z } from 'zod';
-import { EMPTY_PROGRAM, planIptables, type IptablesProgram } from '../../compiler/index.js';
+import { EMPTY_PROGRAM, planIptables, printBeforeReplacing, type IptablesProgram } from '../../compiler/index.js';
 import { carryOut, leftIptables, readLoadedIptables, removeIptables, type Flavour } from './iptables.js';
-import { applyText, deletionOfLoadedTables, saveLoadedTables } from './nft.js';
+import { applyText, deletionOfLoadedTables, readLoadedTables, saveLoadedTables } from './nft.js';
 
 const CHAINS = z.array(z.object({ name: z.string(), rules: z.array(z.string()) }));
 const TABLES = z.object({ raw: CHAINS, mangle: CHAINS });
@@ -64,6 +64,7 @@ async function restoreSaved({ tables, iptables }: Saved): Promise<void> {
     await carryOut(planIptables(await readLoadedIptables(flavour), program), { flavour });
   }
   const text = `${await deletionOfLoadedTables()}${tables}`;
+  if (tables !== '') await closeBeforeReplacing();
   if (text !== '') await applyText(text);
   if (iptables.length === 0) {
     await removeIptables();
@@ -72,5 +73,15 @@ async function restoreSaved({ tables, iptables }: Saved): Promise<void> {
   const kept = new Set(iptables.map(([flavour]) => flavour));
   for (const [flavour, { families }] of await leftIptables()) {
     if (!kept.has(flavour)) await carryOut(planIptables({ sets: [], families }, EMPTY_PROGRAM), { flavour });
+  }
+}
+
+/** What cannot be read or closed so is replaced all the same: that the former rules come back is what counts. */
+async function closeBeforeReplacing(): Promise<void> {
+  try {
+    const text = (await readLoadedTables()).map(printBeforeReplacing).join('');
+    if (text !== '') await applyText(text);
+  } catch {
+    return;
   }
 }

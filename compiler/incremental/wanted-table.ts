@@ -1,8 +1,8 @@
 /** One table as it is wanted, changed piece by piece; its changes are steps of a transaction. */
 import { ruleComment } from '../nftables/comment.js';
-import { elementsOf } from '../nftables/state.js';
+import { countsLate, elementsOf } from '../nftables/state.js';
 import { keyText, ruleText, setKind, verdictText } from '../nftables/text.js';
-import type { Change, ElementChange } from '../nftables/transaction.js';
+import { deletion, type Change, type ElementChange } from '../nftables/transaction.js';
 import type { Chain, Key, NamedSet, TableFamily, Verdict } from '../ruleset/types.js';
 import { Tracker } from './tracker.js';
 
@@ -61,14 +61,15 @@ export class WantedTable {
     const sizes = new Map<string, number>();
     for (const name of this.#touched) {
       const differences = this.#tracker(name).take();
-      if (this.#sets.get(name) === undefined) {
+      const set = this.#sets.get(name);
+      if (set === undefined) {
         sizes.set(name, differences.length);
         this.#elements.delete(name);
         continue;
       }
       const gone = changesOf(differences.map(({ key, before }) => ({ key, data: before })));
       const fresh = changesOf(differences.map(({ key, after }) => ({ key, data: after })));
-      if (gone.length > 0) deletions.push({ kind: 'delete-elements', set: name, elements: gone });
+      if (gone.length > 0) deletions.push(deletion(name, gone, countsLate(set)));
       if (fresh.length > 0) additions.push({ kind: 'add-elements', set: name, elements: fresh });
     }
     this.#touched.clear();

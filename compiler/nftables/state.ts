@@ -66,6 +66,16 @@ export function setSignature(kind: string, types: readonly string[], data: strin
   return `${kind} ${types.join('.')} ${data}${interval ? ' interval' : ''}`;
 }
 
+/** Sets of intervals: what comes into them or goes counts at the end of a commit (nft_set_commit_update): see stages.ts. */
+export function countsLate({ interval }: Pick<NamedSet, 'interval'>): boolean {
+  return interval;
+}
+
+/** The same, by what {@link setSignature} made of them. */
+export function countsLateBySignature(signature: string): boolean {
+  return signature.endsWith(' interval');
+}
+
 /** Of sets that packets fill: what they hold is nobody's wish. nft 1.0.6 lists their flag `timeout`, and not `dynamic`. */
 export function tallySignature(signature: string, { keys, seconds }: Room): string {
   return `${signature} tally of ${keys.toString()} for ${seconds.toString()} s`;

@@ -7,7 +7,7 @@
  */
 import type { Chain, NamedSet, Table, TableFamily } from '../ruleset/types.js';
 import { harmless } from './comment.js';
-import { stateOf, type ChainState, type SetState, type TableState } from './state.js';
+import { countsLateBySignature, stateOf, type ChainState, type SetState, type TableState } from './state.js';
 import { fullRuleText, hookText, printTable, setDeclaration, setKind } from './text.js';
 
 /** Changes to our tables, in order. Empty when what is wanted is loaded. */
@@ -29,7 +29,13 @@ export type Change =
   | { readonly kind: 'add-set'; readonly set: NamedSet }
   | { readonly kind: 'add-chain'; readonly chain: Chain }
   | { readonly kind: 'rewrite-chain'; readonly chain: Chain; readonly before: readonly string[] }
-  | { readonly kind: 'delete-elements'; readonly set: string; readonly elements: readonly ElementChange[] }
+  | {
+      readonly kind: 'delete-elements';
+      readonly set: string;
+      readonly elements: readonly ElementChange[];
+      /** Of intervals: see `countsLate`. */
+      readonly isLate?: true;
+    }
   | { readonly kind: 'add-elements'; readonly set: string; readonly elements: readonly ElementChange[] }
   | {
       readonly kind: 'delete-chain';
@@ -47,14 +53,27 @@ export interface ElementChange {
 
 /** What makes `loaded` equal to `wanted`. Tables of ours that are loaded and not wanted are deleted. */
 export function planTransaction(wanted: readonly Table[], loaded: readonly TableState[]): Transaction {
+  return planTables(wanted, loaded, changeTable);
+}
+
+function planTables(
+  wanted: readonly Table[],
+  loaded: readonly TableState[],
+  change: (table: Table, before: TableState) => readonly TableChange[],
+): Transaction {
   const isSame = (table: { family: string; name: string }, other: { family: string; name: string }): boolean =>
     table.family === other.family && table.name === other.name;
   const changes = wanted.flatMap((table): readonly TableChange[] => {
     const before = loaded.find((state) => isSame(state, table));
-    return before === undefined ? [{ kind: 'create', table }] : changeTable(table, before);
+    return before === undefined ? [{ kind: 'create', table }] : change(table, before);
   });
   const surplus = loaded.filter((state) => !wanted.some((table) => isSame(state, table)));
   return [...changes, ...surplus.map((before): TableChange => ({ kind: 'delete', before }))];
+}
+
+/** As {@link planTransaction}, with every table of ours made anew, whatever it holds. */
+export function planReplacement(wanted: readonly Table[], loaded: readonly TableState[]): Transaction {
+  return planTables(wanted, loaded, (table, before) => [{ kind: 'replace', table, before, why: 'what is in doubt' }]);
 }
 
 function changeTable(table: Table, before: TableState): readonly TableChange[] {
@@ -116,10 +135,15 @@ function elementChanges(after: TableState, before: TableState): readonly Change[
     const old = before.sets.get(name)?.elements ?? NO_ELEMENTS;
     const gone = missingFrom(set, old);
     const fresh = missingFrom({ elements: old }, set.elements);
-    if (gone.length > 0) deletions.push({ kind: 'delete-elements', set: name, elements: gone });
+    if (gone.length > 0) deletions.push(deletion(name, gone, countsLateBySignature(set.signature)));
     if (fresh.length > 0) additions.push({ kind: 'add-elements', set: name, elements: fresh });
   }
   return [...deletions, ...additions];
+}
+
+/** @param isLate whether the set's changes count at the end of a commit. */
+export function deletion(set: string, elements: readonly ElementChange[], isLate: boolean): Change {
+  return { kind: 'delete-elements', set, elements, ...(isLate ? { isLate } : {}) };
 }
 
 const NO_ELEMENTS: SetState['elements'] = new Map();
@@ -141,95 +165,6 @@ function surplusSets(after: TableState, before: TableState): readonly Change[] {
   return [...before.sets]
     .filter(([name]) => !after.sets.has(name))
     .map(([set, { kind, elements }]) => ({ kind: 'delete-set', set, setKind: kind, size: elements.size }));
-}
-
-/**
- * The transaction as texts for `nft -f`, to be applied one after the other: mostly one. None when there is nothing to do.
- *
- * The kernel's commit is not one moment for a packet that is under way (nf_tables_commit, net/netfilter/nf_tables_api.c): it is judged by
- * the rules that were in force when it came to our table, and finds in sets and maps what is in force when it asks them.
- *
- * - A map that leads to a new chain leads such a packet to a chain that has no rules yet, and it passes. So new chains come beforehand, with
- *   all that is new; nothing leads there yet.
- * - What is in a new set of concatenated intervals (nft_set_pipapo) counts last, after all that goes was released (nft_set_commit_update).
- *   Where something goes at the same time, such sets come beforehand.
- * - A map that goes is empty for such a packet. So base chains go first, and what they asked behind them.
- */
-export function printStages(transaction: Transaction): readonly string[] {
-  const early: TableChange[] = [];
-  const rest: TableChange[] = [];
-  const late: TableChange[] = [];
-  for (const change of transaction) {
-    if (change.kind === 'delete') {
-      const { before } = change;
-      rest.push({ kind: 'update', family: before.family, name: before.name, changes: deletedBaseChains(before) });
-      late.push(change);
-    } else if (change.kind === 'update') {
-      const [isEarly, isLate] = [earlySteps(change.changes), lateSteps(change.changes)];
-      const take = (which: (step: Change) => boolean): TableChange => ({
-        ...change,
-        changes: change.changes.filter(which),
-      });
-      early.push(take(isEarly));
-      rest.push(take((step) => !isEarly(step) && !isLate(step)));
-      late.push(take(isLate));
-    } else rest.push(change);
-  }
-  return [early, rest, late].map(printTransaction).filter((text) => text !== '');
-}
-
-type Selection = (step: Change) => boolean;
-
-function earlySteps(changes: readonly Change[]): Selection {
-  const chains = new Set(changes.flatMap((step) => (isNewChain(step) ? [step.chain.name] : [])));
-  const newSets = new Set(changes.flatMap((step) => (step.kind === 'add-set' ? [step.set.name] : [])));
-  // Nobody asks a map that is new itself.
-  const leadsToNew =
-    chains.size > 0 &&
-    changes.some(
-      (step) =>
-        step.kind === 'add-elements' &&
-        !newSets.has(step.set) &&
-        step.elements.some(({ data }) => chains.has(targetOf(data))),
-    );
-  const hasRemoval = changes.some(isRemoval);
-  const isEarlySet = (step: Change): step is AddSet =>
-    step.kind === 'add-set' && (leadsToNew || (hasRemoval && isLateInCommit(step.set)));
-  const sets = new Set(changes.flatMap((step) => (isEarlySet(step) ? [step.set.name] : [])));
-  return (step) =>
-    isEarlySet(step) || (step.kind === 'add-elements' && sets.has(step.set)) || (leadsToNew && isNewChain(step));
-}
-
-function lateSteps(changes: readonly Change[]): Selection {
-  if (!changes.some((step) => step.kind === 'delete-set' && step.setKind === 'map')) return () => false;
-  return (step) => step.kind === 'delete-set' || (step.kind === 'delete-chain' && !step.isBase);
-}
-
-function deletedBaseChains({ chains }: TableState): readonly Change[] {
-  return [...chains].flatMap(([chain, { hook, comments }]): readonly Change[] =>
-    hook === '' ? [] : [{ kind: 'delete-chain', chain, isBase: true, before: comments }],
-  );
-}
-
-type AddSet = Extract<Change, { kind: 'add-set' }>;
-
-/** A base chain is none: it judges from the moment when it is there. */
-function isNewChain(step: Change): step is Extract<Change, { kind: 'add-chain' }> {
-  return step.kind === 'add-chain' && step.chain.hook === undefined;
-}
-
-/** The chain that an element of a verdict map leads to, by its text (`goto CHAIN`). */
-function targetOf(data: string): string {
-  return data.slice(data.lastIndexOf(' ') + 1);
-}
-
-/** True of what may take an accept away. */
-function isRemoval({ kind }: Change): boolean {
-  return kind !== 'add-set' && kind !== 'add-chain' && kind !== 'add-elements';
-}
-
-function isLateInCommit({ interval, fields }: NamedSet): boolean {
-  return interval && fields.length > 1;
 }
 
 /** The transaction as text for `nft -f`; '' when there is nothing to do. */

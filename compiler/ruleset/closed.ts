@@ -1,9 +1,9 @@
 /** A table that closes every device of the managed prefixes: the baseline, and what guards a datapath that is not in use. */
 import type { Direction } from '../../src/model/index.js';
 import type { CompileOptions } from '../options.js';
-import { tallySet } from './build.js';
+import { counted, DROP, inSet, plainSet, tallySet } from './build.js';
 import { arpBaseChain, baseChains } from './skeleton.js';
-import type { Chain, Table, TableFamily } from './types.js';
+import type { Chain, NamedSet, Rule, Table, TableFamily } from './types.js';
 
 /** The name of each of our tables. */
 export const TABLE_NAME = 'portcullis';
@@ -35,4 +35,22 @@ function closedParts(
     case 'arp':
       return { chains: [arpBaseChain(options)], directions: ['egress'] };
   }
+}
+
+/** Devices that are closed by name, beside those of the managed prefixes. */
+export const CLOSED_DEVICES = 'closed_devices';
+
+/** The set of them. */
+export function closedDevices(devices: readonly string[]): NamedSet {
+  return plainSet(
+    CLOSED_DEVICES,
+    ['iifname'],
+    devices.map((device) => [device]),
+  );
+}
+
+/** The rule that closes them, at the end of the base chain of either direction. */
+export function closedRule(direction: Direction): Rule {
+  const field = direction === 'egress' ? 'iifname' : 'oifname';
+  return counted([inSet([field], CLOSED_DEVICES)], DROP, 'closed until what is loaded is known');
 }

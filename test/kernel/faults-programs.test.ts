@@ -87,15 +87,17 @@ describe('nft', () => {
     expect(await isOpen()).toBe(false);
   });
 
-  it('that is killed, or cannot be started for want of descriptors, is tried again', async () => {
+  it('that is killed is tried again; after three times our tables are made anew, and stand', async () => {
     const nft = new WrappedNft(agent.folder, '"-f -"', 'kill -9 $$');
     await agent.run({ env: nft.env });
     nft.on();
     agent.write(CLOSED);
     await agent.until(({ enforced, lastError }) => !enforced && lastError?.includes('SIGKILL') === true);
+    await eventually(() => agent.log().filter(({ id }) => id === 'not-applied').length > 3);
     nft.off();
     await agent.until(({ settled }) => settled);
     expect(await isOpen()).toBe(false);
+    expect((await lab.exec('nft', ['list', 'tables'])).stdout.match(/\w+ portcullis/g)).toHaveLength(3);
   });
 });
 

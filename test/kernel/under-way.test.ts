@@ -140,6 +140,57 @@ it.each(BETWEEN)('while %s change, nothing passes that none of them lets pass', 
   expect(await counted(sender)).toBeGreaterThan(CHANGES);
 });
 
+const range = (first: number, last: number, fields: Rule = {}): Rule => ({
+  ...allow('udp', first, fields),
+  port_range_max: last,
+});
+/** A group without 54-55 and with it, as its sets of ranges have it: two are left. */
+const ranges = (has54: boolean, fields: Rule = {}): Rule => ({
+  id: 'ranges',
+  security_group_rules: [...(has54 ? [range(54, 55, fields)] : []), range(60, 61, fields), range(70, 71, fields)],
+});
+const FOURTH = { device: 'tapfourth00-00', mac: 'fa:16:3e:00:00:08', v4: '10.0.0.8', v6: 'fd00::8' };
+const THIRD = { device: 'tapthird000-00', mac: 'fa:16:3e:00:00:09', v4: '10.0.0.9', v6: 'fd00::9' };
+/** Addresses that go with the range: what counts at the end of a commit counts the later, the more there is in it. */
+const MANY = Array.from({ length: 4000 }, (_, index) => `10.8.${(index >> 8).toString()}.${(index & 255).toString()}`);
+const BULK = { id: 'bulk', security_group_rules: [{ direction: 'ingress', remote_address_group_id: 'bulk' }] };
+/** Where the group has the range, nobody is there whom it would let 54 through to or from, and the other way round. */
+const comings = (isThere: boolean, server: string, fields: Rule = {}): Rule => ({
+  // Each datagram is judged, not the first one alone.
+  security_groups: [...GROUPS, BULK, ranges(!isThere, fields)].map((group) => ({ ...group, stateful: false })),
+  address_groups: [
+    { id: 'friends', addresses: ['10.9.0.1', ...(isThere ? [CLIENT.v4] : [])] },
+    { id: 'bulk', addresses: isThere ? ['10.9.0.1'] : MANY },
+  ],
+  ports: [
+    portFields(CLIENT, ['sending']),
+    portFields(SERVER, [server]),
+    portFields(THIRD, ['ranges']),
+    portFields(FOURTH, ['bulk']),
+  ],
+});
+const COMING: readonly (readonly [string, (isThere: boolean) => Rule])[] = [
+  [
+    'a member comes to an address group',
+    (isThere) => comings(isThere, 'ranges', { remote_address_group_id: 'friends' }),
+  ],
+  ['a port comes to a group', (isThere) => comings(isThere, isThere ? 'ranges' : 'silent')],
+];
+/** Before members came behind, and ranges went before ports came, some hundred datagrams passed in each. */
+const COMINGS = 6;
+
+it.each(COMING)('while %s and a range of ports goes, nothing passes by that range', async (_what, documentFor) => {
+  const [sender, receiver] = [plug(CLIENT), plug(SERVER)];
+  await countAt(sender, 'output');
+  await countAt(receiver, 'prerouting');
+  const policies = [false, true].map((isThere) => tablesOf(documentFor(isThere)));
+  await alternate([[], policies[0] ?? []], 1);
+  await flood(sender, SERVER.v4, 54);
+  await alternate(policies, 2 * COMINGS);
+  expect(await counted(receiver)).toBe(0);
+  expect(await counted(sender)).toBeGreaterThan(COMINGS);
+});
+
 it('while all tables go and come again, nothing is lost that they let pass', async () => {
   const [sender, receiver] = [plug(CLIENT), plug(SERVER)];
   await countAt(sender, 'output');
