@@ -1,14 +1,21 @@
 /** The agent: a source, the links, the reconcile loop and the flows, put together. */
 import type { Server } from 'node:http';
 import { flowBits, isManagedDevice, legendOf, type CompileOptions } from '../compiler/index.js';
-import { formatProblem, isOnHost, printTopology, type Isolation, type Port, type Problem } from '../src/model/index.js';
-import type { HostReport } from '../src/sources/host-report.js';
-import type { Source, SourceEvent } from '../src/sources/source.js';
-import type { Log } from '../src/system/log.js';
+import {
+  formatProblem,
+  isOnHost,
+  printTopology,
+  type Isolation,
+  type Port,
+  type Problem,
+} from '../compiler/model/index.js';
+import type { HostReport } from '../compiler/model/index.js';
+import type { Source, SourceEvent } from '../compiler/model/index.js';
+import type { Log } from './log.js';
 import { DropCounter } from './drop-totals.js';
 import { SourceGate, type Obeyed, type Passage } from './gate.js';
 import { IsolatedObjects } from './isolated-objects.js';
-import type { BackendName } from './backends/backend.js';
+import type { BackendName } from './kernel/backend-name.js';
 import { Enforcer, VERIFICATION, type AppliedTransaction } from './enforcer.js';
 import { Sweeper, type SweepResult } from './flows/sweeper.js';
 import { Reporter } from './reporter.js';

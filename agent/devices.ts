@@ -2,7 +2,7 @@
  * Which device a port has on this host: the one of its own name, or else the one whose alias is `port:<id>`. Rules match
  * devices by name, so a port whose device is not there yet is ready for it.
  */
-import type { Port } from '../src/model/index.js';
+import type { Port } from '../compiler/model/index.js';
 import type { Link } from './netlink/links.js';
 import type { LinkEvent } from './watch/events.js';
 

@@ -3,8 +3,8 @@
  * for, and go with their table; rules of iptables count from zero when they are written. What was counted before this process began is left out: its totals begin at zero.
  */
 import { auditTallySetName, TABLE_NAME, tallySetName, type TableFamily } from '../compiler/index.js';
-import type { Direction } from '../src/model/index.js';
-import type { BackendName } from './backends/backend.js';
+import type { Direction } from '../compiler/model/index.js';
+import type { BackendName } from './kernel/backend-name.js';
 import { KernelError } from './kernel/errors.js';
 import { readIptablesCounters } from './kernel/iptables-counters.js';
 import { NetlinkError } from './netlink/socket.js';

@@ -18,8 +18,9 @@ import {
   type SecurityGroup,
   type Topology,
   type TopologyChanges,
-} from '../src/model/index.js';
-import type { Backend, BackendName, BackendParts, Comparison, Overtaking, Plan } from './backends/backend.js';
+} from '../compiler/model/index.js';
+import type { Backend, BackendParts, Comparison, Overtaking, Plan } from './backends/backend.js';
+import type { BackendName } from './kernel/backend-name.js';
 import { IptablesBackend } from './backends/iptables.js';
 import { NftablesBackend } from './backends/nftables.js';
 import { closeTables, closingMessages, closingText, type Closing, type Opened } from './closing.js';

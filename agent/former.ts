@@ -3,7 +3,7 @@
  * that leaves the topology must not open its device. To the compiler each is a port that is down.
  */
 import { isManagedDevice, type CompileOptions } from '../compiler/index.js';
-import { closedPort, type Port, type Topology } from '../src/model/index.js';
+import { closedPort, type Port, type Topology } from '../compiler/model/index.js';
 
 /** No id of a topology has a colon. */
 const ID = 'closed:';

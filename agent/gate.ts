@@ -9,7 +9,7 @@ import {
   type SecurityGroup,
   type Topology,
   type TopologyChanges,
-} from '../src/model/index.js';
+} from '../compiler/model/index.js';
 
 /** So many ports must be known for their going by half to be suspect; fewer only when all are gone. */
 const MANY = 10;

@@ -1,5 +1,5 @@
 /** The agent: what touches the kernel. */
-export type { BackendName } from './backends/backend.js';
+export type { BackendName } from './kernel/backend-name.js';
 export { Agent, type AgentSettings } from './agent.js';
 export { countersIn, readCounters, type AuditedFlow, type Counters, type PortDrops } from './kernel/counters.js';
 export type { Count, RuleCounter } from './kernel/rule-counter.js';

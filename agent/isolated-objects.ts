@@ -7,8 +7,8 @@ import {
   isolationKey,
   type Isolation,
   type Port,
-} from '../src/model/index.js';
-import type { Log } from '../src/system/log.js';
+} from '../compiler/model/index.js';
+import type { Log } from './log.js';
 import type { IsolatedStatus } from './status.js';
 
 /** More at a time are counted. */

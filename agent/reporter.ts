@@ -1,5 +1,5 @@
 /** Tells whoever the source follows what this host says of itself: when it differs, once a second at most, and now and then. */
-import type { HostReport } from '../src/sources/host-report.js';
+import type { HostReport } from '../compiler/model/index.js';
 
 /** Between two looks, and between two reports that say the same; in milliseconds. */
 const LOOK_EVERY = 1000;

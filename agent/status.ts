@@ -1,7 +1,7 @@
 /** What an agent says of itself: the JSON of `portcullis status --json` and of its socket. */
 
 import type { Legend } from '../compiler/index.js';
-import type { BackendName } from './backends/backend.js';
+import type { BackendName } from './kernel/backend-name.js';
 import type { CountingSinceJson } from './counting-since.js';
 
 export type PortState =

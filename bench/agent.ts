@@ -32,7 +32,7 @@ import {
   parseTopology,
   type Port,
   type Topology,
-} from '../src/model/index.js';
+} from '../compiler/model/index.js';
 import { document, median, type Fields } from './document.js';
 
 const SIZES: Readonly<Record<BackendName, readonly number[]>> = {

@@ -12,7 +12,7 @@ import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { programPath } from '../agent/programs.js';
 import { Network } from '../src/cli/demo/network.js';
-import { parseTopology, type Port } from '../src/model/index.js';
+import { parseTopology, type Port } from '../compiler/model/index.js';
 import { median } from './document.js';
 
 const JSON_BODY = { 'content-type': 'application/json' };

@@ -3,7 +3,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { compile, DEFAULT_OPTIONS, printRuleset } from '../compiler/index.js';
-import { parseTopology } from '../src/model/index.js';
+import { parseTopology } from '../compiler/model/index.js';
 import { document, median } from './document.js';
 
 const RUNS = 5;

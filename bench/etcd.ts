@@ -16,7 +16,7 @@ import { EtcdStore } from '../src/api/store/etcd.js';
 import { parseEtcdAddress } from '../src/etcd/address.js';
 import { EtcdClient } from '../src/etcd/client.js';
 import type { Compare, Operation } from '../src/etcd/messages.js';
-import { EMPTY_TOPOLOGY } from '../src/model/index.js';
+import { EMPTY_TOPOLOGY } from '../compiler/model/index.js';
 import { EtcdSource } from '../src/sources/etcd/index.js';
 import { writeReport } from '../src/sources/etcd/reports.js';
 import { CutProxy } from '../test/support/cut-proxy.js';

@@ -14,7 +14,7 @@ import {
   type Prefix,
   type SecurityGroup,
   type Topology,
-} from '../src/model/index.js';
+} from './model/index.js';
 import type { CompileOptions } from './options.js';
 import { aggregatePrefixes } from './prefixes.js';
 import { assignZones, type ZoneAssignment } from './zones.js';

@@ -1,10 +1,12 @@
 /** The compiler: topology -> host policy -> ruleset -> nftables. Pure; a library of its own. */
-import type { Port, Topology } from '../src/model/index.js';
+import type { Port, Topology } from './model/index.js';
 import { hostPolicy, type HostPolicy } from './host-policy.js';
 import type { CompileOptions } from './options.js';
 import { compileRuleset } from './ruleset/compile.js';
 import type { Ruleset } from './ruleset/types.js';
 
+export * from './datapath.js';
+export type { NumberRange } from './number-range.js';
 export * from './options.js';
 export { hostPolicy, type HostPolicy, type MemberSet } from './host-policy.js';
 export { baselineTables } from './baseline.js';

@@ -1,5 +1,5 @@
 /** Sets of numbers as sorted, disjoint, non-adjacent ranges. */
-import type { NumberRange } from './ruleset/types.js';
+import type { NumberRange } from './number-range.js';
 
 /** Joins overlapping and adjacent ranges. */
 export function mergeRanges(ranges: readonly NumberRange[]): readonly NumberRange[] {

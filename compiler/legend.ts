@@ -1,5 +1,5 @@
 /** What the counters of a host's rules are of: rules of security groups by what is loaded of them, ports by device and address. */
-import type { Port } from '../src/model/index.js';
+import type { Port } from './model/index.js';
 import { ruleInWords } from './explain/index.js';
 import type { HostCompiler } from './incremental/host-compiler.js';
 import { ruleComment } from './nftables/comment.js';

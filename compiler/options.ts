@@ -1,6 +1,6 @@
 /** What an operator may choose about compilation. */
-import type { Family } from '../src/model/index.js';
-import type { Datapath } from './ruleset/types.js';
+import type { Family } from './model/index.js';
+import type { Datapath } from './datapath.js';
 
 export interface CompileOptions {
   readonly datapath: Datapath;

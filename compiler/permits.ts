@@ -5,10 +5,10 @@
  * overlapping and adjacent ranges are joined, neighbouring prefixes too, and a box inside another is dropped. Nothing is
  * ever widened: property tests compare with the unmerged rules.
  */
-import { type Direction, type Family, type Prefix, type SecurityGroupRule, type Service } from '../src/model/index.js';
+import { type Direction, type Family, type Prefix, type SecurityGroupRule, type Service } from './model/index.js';
 import { mergeRanges, rangeCovers } from './intervals.js';
 import { aggregatePrefixes } from './prefixes.js';
-import type { NumberRange } from './ruleset/types.js';
+import type { NumberRange } from './number-range.js';
 
 export interface Permits {
   /** From (ingress) or to (egress) any address of the family. */

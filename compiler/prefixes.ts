@@ -1,5 +1,5 @@
 /** Sets of prefixes: the smallest list of disjoint prefixes that covers the same addresses. */
-import { comparePrefixes, covers, makePrefix, type Prefix } from '../src/model/index.js';
+import { comparePrefixes, covers, makePrefix, type Prefix } from './model/index.js';
 
 /**
  * Aggregates prefixes: drops those inside others and joins neighbours, over and over. The result is sorted, disjoint and

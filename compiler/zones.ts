@@ -10,9 +10,9 @@
  * - On a bridge that networks share, each whose VLAN is known, by the port's device and by the VLAN of what comes from
  *   elsewhere. See docs/decisions/zones.md.
  */
-import { covers, isExact, type Port, type Prefix } from '../src/model/index.js';
+import { covers, isExact, type Port, type Prefix } from './model/index.js';
 import { digest } from './names.js';
-import { isBridged, type Datapath } from './ruleset/types.js';
+import { isBridged, type Datapath } from './datapath.js';
 
 export interface ZoneAssignment {
   /** Zone by bridge name (bridge datapath) or by device name (routed datapath), sorted by name. */

@@ -1,9 +1,7 @@
 /** What the reconcile loop asks of a packet filter. */
 import type { Touched, Transaction } from '../../compiler/index.js';
-import type { Port } from '../../src/model/index.js';
+import type { Port } from '../../compiler/model/index.js';
 import type { CommitRules } from '../kernel/iptables.js';
-
-export type BackendName = 'nftables' | 'iptables';
 
 export interface Backend {
   /** What of another packet filter's rules of ours could not be removed, and why; it is tried again. They only take away. */

@@ -30,7 +30,7 @@ import {
   type Touched,
   type Transaction,
 } from '../../compiler/index.js';
-import { FAMILIES, type Port } from '../../src/model/index.js';
+import { FAMILIES, type Port } from '../../compiler/model/index.js';
 import {
   carryOut,
   defaultFlavour,

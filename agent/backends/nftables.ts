@@ -12,7 +12,7 @@ import {
   type TableState,
   type Transaction,
 } from '../../compiler/index.js';
-import type { Port } from '../../src/model/index.js';
+import type { Port } from '../../compiler/model/index.js';
 import { removeIptables, leftIptables } from '../kernel/iptables.js';
 import { KernelError } from '../kernel/errors.js';
 import { judgeBodies, readLoadedTables, wouldApply } from '../kernel/nft.js';

@@ -3,7 +3,7 @@
  * port that began it, ingress of the local port that it was for. Whether an end is a port of this host at all is what the
  * bits of the flow's mark say: an address alone says nothing, since ports have address pairs that cover anybody's.
  */
-import { groupsOf, judgeEgress, judgeIngress, macFor, type JudgeContext } from '../../compiler/explain/index.js';
+import { groupsOf, judgeEgress, judgeIngress, macFor, type JudgeContext } from '../../compiler/semantics/index.js';
 import type { FlowBits, HostCompiler } from '../../compiler/index.js';
 import {
   covers,
@@ -13,7 +13,7 @@ import {
   type Port,
   type Prefix,
   type Transport,
-} from '../../src/model/index.js';
+} from '../../compiler/model/index.js';
 import type { Flow, FlowTuple } from '../netlink/conntrack.js';
 
 /** `elsewhere`: no end of it is a port of this host that let it in. */

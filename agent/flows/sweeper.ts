@@ -8,8 +8,8 @@
 import { setTimeout as startTimer } from 'node:timers';
 import { setImmediate, setTimeout } from 'node:timers/promises';
 import type { FlowBits, HostCompiler, Touched } from '../../compiler/index.js';
-import type { JudgeContext } from '../../compiler/explain/index.js';
-import { covers, isExact, type Port, type Prefix } from '../../src/model/index.js';
+import type { JudgeContext } from '../../compiler/semantics/index.js';
+import { covers, isExact, type Port, type Prefix } from '../../compiler/model/index.js';
 import { addressKey, type AddressKey, type Conntrack, type Flow } from '../netlink/conntrack.js';
 import { AdmissionCheck, type Admission } from './admission.js';
 

@@ -6,7 +6,7 @@ import {
   iptablesHoldsAdmission,
   type CompileOptions,
 } from '../../compiler/index.js';
-import { diffTopologies, EMPTY_TOPOLOGY, type Port, type Topology } from '../../src/model/index.js';
+import { diffTopologies, EMPTY_TOPOLOGY, type Port, type Topology } from '../../compiler/model/index.js';
 import { leftIptables } from '../kernel/iptables.js';
 import { readLoadedTables } from '../kernel/nft.js';
 import { Conntrack } from '../netlink/conntrack.js';

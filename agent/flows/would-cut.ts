@@ -1,6 +1,6 @@
 /** How many live flows a topology would cut, by the judgement that the sweeper cuts by. Nothing is marked. */
 import { flowBits, HostCompiler, type CompileOptions } from '../../compiler/index.js';
-import { diffTopologies, EMPTY_TOPOLOGY, type Port, type Prefix, type Topology } from '../../src/model/index.js';
+import { diffTopologies, EMPTY_TOPOLOGY, type Port, type Prefix, type Topology } from '../../compiler/model/index.js';
 import { Conntrack } from '../netlink/conntrack.js';
 import { flowsToCut } from './sweeper.js';
 

@@ -1,6 +1,6 @@
 /** Closes a host on which nothing can be loaded, without nft: for who has no agent at work yet. */
 import type { CompileOptions } from '../../compiler/index.js';
-import type { BackendName } from '../backends/backend.js';
+import type { BackendName } from './backend-name.js';
 import { closingMessages, closeTables } from '../closing.js';
 import { applyMessages } from './netlink-load.js';
 import { tablesToClose, whatIsOpen } from './open.js';

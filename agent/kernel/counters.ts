@@ -1,7 +1,7 @@
 /** What the counters of the loaded rules say. */
 import { z } from 'zod';
 import { AUDIT, AUDIT_PASSED, auditTallySetName, NOISE, placeOfFlows, tallySetName } from '../../compiler/index.js';
-import type { Direction } from '../../src/model/index.js';
+import type { Direction } from '../../compiler/model/index.js';
 import { readIptablesCounters } from './iptables-counters.js';
 import { listWithCounters } from './nft.js';
 import type { Count, RuleCounter } from './rule-counter.js';

@@ -1,6 +1,6 @@
 /** What rules of ours in iptables have counted. They have no comments: what one is for is known by its chain. */
 import { ADMIT_CHAINS } from '../../compiler/index.js';
-import type { Family } from '../../src/model/index.js';
+import type { Family } from '../../compiler/model/index.js';
 import { KernelError } from './errors.js';
 import { holdsTables, listCountedRules } from './iptables.js';
 import type { RuleCounter } from './rule-counter.js';

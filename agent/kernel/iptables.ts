@@ -16,7 +16,7 @@ import {
   type IptablesProgram,
   type IptablesStep,
 } from '../../compiler/index.js';
-import type { Family } from '../../src/model/index.js';
+import type { Family } from '../../compiler/model/index.js';
 import { listTables } from '../netlink/tables.js';
 import { KernelError } from './errors.js';
 import { runProgram } from './program.js';

@@ -1,6 +1,6 @@
 /** Devices that what is loaded knows as ports': what an agent that starts knows of the time before it. */
 import { EMPTY_PROGRAM, type IptablesProgram } from '../../compiler/index.js';
-import type { BackendName } from '../backends/backend.js';
+import type { BackendName } from './backend-name.js';
 import { readLoadedIptables } from './iptables.js';
 import { loadedFamilies } from './nft.js';
 import { devicesOf } from './open.js';

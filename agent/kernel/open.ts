@@ -1,6 +1,6 @@
 /** What of our tables closes nothing, asked over netlink: for the time when nft cannot be asked. */
 import { isBridged, TABLE_NAME, type Datapath, type TableFamily } from '../../compiler/index.js';
-import type { BackendName } from '../backends/backend.js';
+import type { BackendName } from './backend-name.js';
 import { SETS_OF_DEVICES, type Opened } from '../closing.js';
 import { NFT_TABLE_F_DORMANT } from '../netlink/nf-tables-header.js';
 import { chainsWithRules, devicesInSet, listTables } from '../netlink/tables.js';

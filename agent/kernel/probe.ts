@@ -1,7 +1,7 @@
 /** What the running kernel can do, asked before anything is loaded. */
 import { access } from 'node:fs/promises';
 import { isManagedDevice, type CompileOptions, type Datapath } from '../../compiler/index.js';
-import type { BackendName } from '../backends/backend.js';
+import type { BackendName } from './backend-name.js';
 import { listLinks } from '../netlink/links.js';
 import { readBridgeCalls } from './bridge-calls.js';
 import { KernelError } from './errors.js';

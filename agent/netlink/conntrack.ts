@@ -1,5 +1,5 @@
 /** Connection tracking over netlink (linux/netfilter/nfnetlink_conntrack.h): flows are listed, and marked. */
-import { makePrefix, type Family, type Prefix } from '../../src/model/index.js';
+import { makePrefix, type Family, type Prefix } from '../../compiler/model/index.js';
 import { attribute } from './message.js';
 import { NetlinkError, NetlinkSocket } from './socket.js';
 

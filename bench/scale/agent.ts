@@ -6,7 +6,7 @@ import { DEFAULT_OPTIONS, HostCompiler } from '../../compiler/index.js';
 import { Reporter } from '../../agent/reporter.js';
 import { SourceGate } from '../../agent/gate.js';
 import { parseEtcdAddress } from '../../src/etcd/address.js';
-import { diffTopologies, isOnHost, type Port } from '../../src/model/index.js';
+import { diffTopologies, isOnHost, type Port } from '../../compiler/model/index.js';
 import { EtcdSource } from '../../src/sources/etcd/index.js';
 import { countSockets, memory, type AgentAnswer, type AgentQuestion } from './processes.js';
 

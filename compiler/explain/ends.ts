@@ -8,7 +8,7 @@ import {
   type Port,
   type Prefix,
   type Topology,
-} from '../../src/model/index.js';
+} from '../model/index.js';
 import type { End } from './explain.js';
 import { classesOf, type Range, type Ranges } from './partition.js';
 

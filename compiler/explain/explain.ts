@@ -9,7 +9,7 @@ import {
   type Port,
   type Prefix,
   type Transport,
-} from '../../src/model/index.js';
+} from '../model/index.js';
 import {
   groupsOf,
   judgeEgress,
@@ -18,7 +18,7 @@ import {
   ruleMismatches,
   type JudgeContext,
   type ReasonKind,
-} from './judge.js';
+} from '../semantics/index.js';
 import { becauseOf, mismatchText, reference, type RuleReference } from './texts.js';
 
 /** One end of a packet: a port, or an address that no port has. */

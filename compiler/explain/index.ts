@@ -10,7 +10,6 @@ export {
   type Explanation,
   type Half,
 } from './explain.js';
-export { groupsOf, judgeEgress, judgeIngress, macFor, type JudgeContext, type Judgement } from './judge.js';
 export { union, type Ranges } from './partition.js';
 export { rangeTexts, renderExplanation, renderSet, serviceTexts, type Asked, type Paint } from './render.js';
 export { between, type ServiceSet } from './services.js';

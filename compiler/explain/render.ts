@@ -1,5 +1,5 @@
 /** Explanations as lines of text. */
-import { formatAddress, familyBits, makePrefix, protocolName, quoteValue, type Family } from '../../src/model/index.js';
+import { formatAddress, familyBits, makePrefix, protocolName, quoteValue, type Family } from '../model/index.js';
 import { EPHEMERAL_PORT, type Explanation } from './explain.js';
 import type { Range, Ranges } from './partition.js';
 import type { ServiceSet } from './services.js';

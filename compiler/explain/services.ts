@@ -1,5 +1,5 @@
 /** Sets of what packets carry, cut where a verdict can change. */
-import type { PortProtocol, SecurityGroupRule, Transport } from '../../src/model/index.js';
+import type { PortProtocol, SecurityGroupRule, Transport } from '../model/index.js';
 import { classesOf, union, type Ranges } from './partition.js';
 
 export type ServiceSet =

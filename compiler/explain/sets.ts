@@ -10,10 +10,10 @@ import {
   type Remote,
   type SecurityGroupRule,
   type Transport,
-} from '../../src/model/index.js';
+} from '../model/index.js';
 import { endClasses, familyOfEnds, portsOfEnds, rangeOf, type EndClass, type Ends } from './ends.js';
 import { frameFrom, half, type End, type Half } from './explain.js';
-import { groupsOf, judgeEgress, judgeIngress, members, type JudgeContext } from './judge.js';
+import { groupsOf, judgeEgress, judgeIngress, members, type JudgeContext } from '../semantics/index.js';
 import { holds, union, type Ranges } from './partition.js';
 import { joined, serviceClasses, type ServiceClass, type ServiceSet } from './services.js';
 

@@ -7,8 +7,8 @@ import {
   type SecurityGroup,
   type SecurityGroupRule,
   type Topology,
-} from '../../src/model/index.js';
-import { members, type JudgeContext, type Judgement, type Mismatch } from './judge.js';
+} from '../model/index.js';
+import { members, type JudgeContext, type Judgement, type Mismatch } from '../semantics/index.js';
 
 export interface RuleReference {
   readonly groupId: string;

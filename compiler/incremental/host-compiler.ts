@@ -16,7 +16,7 @@ import {
   type SecurityGroup,
   type Topology,
   type TopologyChanges,
-} from '../../src/model/index.js';
+} from '../model/index.js';
 import { compareText, hostPolicy, memberKey, type HostPolicy, type MemberSet } from '../host-policy.js';
 import { ShortNames } from '../names.js';
 import type { TableChange, Transaction } from '../nftables/transaction.js';
@@ -41,7 +41,8 @@ import { groupProgram, type GroupProgram, type MemberSetNames } from '../ruleset
 import { ownKeys, ownSets, type OwnKeys, type OwnSet } from '../ruleset/own-sets.js';
 import { profileChain, profileChainName, profileContent, profileOf } from '../ruleset/profiles.js';
 import { CHAINS, SETS } from '../ruleset/skeleton.js';
-import { isBridged, type Chain, type Ruleset, type Verdict } from '../ruleset/types.js';
+import type { Chain, Ruleset, Verdict } from '../ruleset/types.js';
+import { isBridged } from '../datapath.js';
 import { overlapText, zoneOfPort, type ZoneAssignment } from '../zones.js';
 import { ZoneTracker } from './zone-tracker.js';
 import { elementText, WantedTable, type ObjectCount } from './wanted-table.js';

@@ -3,8 +3,8 @@
  * while one is; while a port has a wide address pair and there are several networks; when a bridge comes or goes, and with every
  * port of a bridge that networks share.
  */
-import { isExact, type Port } from '../../src/model/index.js';
-import { isBridged, type Datapath } from '../ruleset/types.js';
+import { isExact, type Port } from '../model/index.js';
+import { isBridged, type Datapath } from '../datapath.js';
 import { assignZones, exactAddresses, type ZoneAssignment } from '../zones.js';
 
 export class ZoneTracker {

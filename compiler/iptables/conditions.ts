@@ -1,5 +1,5 @@
 /** What a rule of a group asks of a packet, from its text: in the form in which nftables/conditions.ts says it. */
-import { parsePrefix, type Family } from '../../src/model/index.js';
+import { parsePrefix, type Family } from '../model/index.js';
 import type { Condition } from '../nftables/conditions.js';
 import type { Field } from '../ruleset/types.js';
 import { ADMIT_CHAIN } from './names.js';

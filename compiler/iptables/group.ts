@@ -1,7 +1,7 @@
 /** A group's chain of one direction and family, from its merged rules. */
-import { ICMP, ICMPV6, type Direction, type Family, type Prefix } from '../../src/model/index.js';
+import { ICMP, ICMPV6, type Direction, type Family, type Prefix } from '../model/index.js';
 import { memberKey } from '../host-policy.js';
-import type { NumberRange } from '../ruleset/types.js';
+import type { NumberRange } from '../number-range.js';
 import type { IcmpRange, Permits, PortRange, PrefixPermits, Services } from '../permits.js';
 import { digest } from '../names.js';
 import { ADMIT_CHAIN, setName } from './names.js';

@@ -1,5 +1,5 @@
 /** What is loaded, from the listings of iptables-save(8) and `ipset save`: our chains, the jumps to them, our sets. */
-import { parseAddress, parsePrefix, type Family } from '../../src/model/index.js';
+import { parseAddress, parsePrefix, type Family } from '../model/index.js';
 import { OF_THE_KERNEL, OURS } from './names.js';
 import { canonicalRule } from './rule.js';
 import type { FamilyTables, IpSet, IptablesChain } from './types.js';

@@ -1,6 +1,6 @@
 /** Changes of member sets, from the steps that the incremental compiler gives for nftables: names and contents are the same. */
-import type { Family } from '../../src/model/index.js';
-import { parsePrefix } from '../../src/model/index.js';
+import type { Family } from '../model/index.js';
+import { parsePrefix } from '../model/index.js';
 import type { Change, Transaction } from '../nftables/transaction.js';
 import { netEntries } from './group.js';
 import { setName } from './names.js';

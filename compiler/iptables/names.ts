@@ -1,5 +1,5 @@
 /** Names within iptables' and ipset's limits, and text that cannot break out of its place. */
-import { FAMILIES, type Family } from '../../src/model/index.js';
+import { FAMILIES, type Family } from '../model/index.js';
 import { digest } from '../names.js';
 
 /** XT_EXTENSION_MAXNAMELEN less its end (linux/netfilter/x_tables.h). */

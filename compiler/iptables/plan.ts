@@ -5,7 +5,7 @@
  * passes only if the old policy or the new one lets it: sets lose what goes, then the rules change, then sets get what comes. A
  * zone is there before the rules that need it, and goes after them.
  */
-import { FAMILIES, type Family } from '../../src/model/index.js';
+import { FAMILIES, type Family } from '../model/index.js';
 import { compareText } from '../host-policy.js';
 import { RAW_ENTRY, rawChains } from './program.js';
 import { printRules, printSetChanges, type TableChange } from './text.js';

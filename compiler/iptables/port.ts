@@ -8,7 +8,7 @@ import {
   type Mac,
   type Port,
   type Prefix,
-} from '../../src/model/index.js';
+} from '../model/index.js';
 import { linkLocalAddress, ownAddresses, ownMacs } from '../host-policy.js';
 import { chainName, PASS } from './names.js';
 import { ruleText } from './rule.js';

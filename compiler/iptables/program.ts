@@ -16,7 +16,7 @@ import {
   type Port,
   type Prefix,
   type SecurityGroup,
-} from '../../src/model/index.js';
+} from '../model/index.js';
 import { compareText, memberKey, ownAddresses, type HostPolicy, type MemberSet } from '../host-policy.js';
 import { shortNames } from '../names.js';
 import type { CompileOptions } from '../options.js';
@@ -27,7 +27,7 @@ import { groupChainName, type MemberSetNames } from '../ruleset/group-chain.js';
 import type { ZoneAssignment } from '../zones.js';
 import { profileChainName, profilesOf, type Profile } from '../ruleset/profiles.js';
 import { owedBits } from '../ruleset/guard.js';
-import { isBridged } from '../ruleset/types.js';
+import { isBridged } from '../datapath.js';
 import { dispatchTree } from './dispatch.js';
 import { groupRules, netEntries, type MemberNames } from './group.js';
 import { ADMIT_CHAIN, chainName, ownAddressesName, PASS, setName, word } from './names.js';

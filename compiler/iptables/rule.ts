@@ -2,7 +2,7 @@
  * Rules as iptables-save(8) lists them, so that what is loaded can be compared with what is wanted: addresses, devices and
  * protocol before matches, protocols by the names that iptables knows of itself.
  */
-import type { Prefix } from '../../src/model/index.js';
+import type { Prefix } from '../model/index.js';
 import { word } from './names.js';
 
 export interface RuleParts {

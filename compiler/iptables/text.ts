@@ -1,5 +1,5 @@
 /** The program as text for `ipset restore`, `iptables-restore --noflush` and `ip6tables-restore --noflush`. */
-import type { Family } from '../../src/model/index.js';
+import type { Family } from '../model/index.js';
 import { CLOSING_SETS, OURS, setName } from './names.js';
 import { SET_CAPACITY, type ChainChange, type IpSet, type IptablesProgram, type SetChange } from './types.js';
 

@@ -1,5 +1,5 @@
 /** The same policy for iptables and ipset: chains of a family's mangle and raw tables, the sets that they ask; changes of both. */
-import type { Family } from '../../src/model/index.js';
+import type { Family } from '../model/index.js';
 
 export interface IptablesProgram {
   /** Of both families, in order of creation. */

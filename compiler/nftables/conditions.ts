@@ -3,7 +3,7 @@
  * words of permissions.
  */
 import { z } from 'zod';
-import { PROTOCOL_NUMBERS } from '../../src/model/index.js';
+import { PROTOCOL_NUMBERS } from '../model/index.js';
 import { ADMIT } from '../ruleset/admission.js';
 import type { Field, Rule } from '../ruleset/types.js';
 import { FIELD_SYNTAX } from './fields.js';

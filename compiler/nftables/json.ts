@@ -2,7 +2,7 @@
  * Stage 4, for tools: ruleset -> libnftables-json(5). Same objects as the text, to be read rather than loaded: sets keyed
  * by raw payload (targets of neighbour discovery) need `typeof`, which the JSON of nft 1.0.6 cannot say. The text can.
  */
-import { familyBits, isExact, lastAddress, type Prefix } from '../../src/model/index.js';
+import { familyBits, isExact, lastAddress, type Prefix } from '../model/index.js';
 import type {
   Action,
   Chain,

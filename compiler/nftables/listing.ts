@@ -6,7 +6,7 @@
  * ethertypes in the wrong byte order.
  */
 import { z } from 'zod';
-import { makePrefix, parseAddress, parsePrefix } from '../../src/model/index.js';
+import { makePrefix, parseAddress, parsePrefix } from '../model/index.js';
 import { ETHERTYPE, ETHERTYPE_ARP } from '../ruleset/ethertype.js';
 import type { TableFamily } from '../ruleset/types.js';
 import {

@@ -1,5 +1,5 @@
 /** Stage 4: ruleset -> nftables text, as nft(8) reads and an administrator would write it. */
-import { familyBits, isExact, lastAddress, type Prefix } from '../../src/model/index.js';
+import { familyBits, isExact, lastAddress, type Prefix } from '../model/index.js';
 import { ETHERTYPE, ETHERTYPE_ARP } from '../ruleset/ethertype.js';
 import type {
   Action,
@@ -9,12 +9,12 @@ import type {
   Key,
   Match,
   NamedSet,
-  NumberRange,
   Rule,
   Ruleset,
   Table,
   Verdict,
 } from '../ruleset/types.js';
+import type { NumberRange } from '../number-range.js';
 import { harmless, ruleComment } from './comment.js';
 import { FIELD_SYNTAX } from './fields.js';
 

@@ -4,7 +4,7 @@
  * permission was taken away. A packet of a flow passes a port by the bit of that port's end alone. That connection tracking
  * calls it established says nothing: anybody can make an entry with anybody's address. docs/decisions/admission.md.
  */
-import type { Direction } from '../../src/model/index.js';
+import type { Direction } from '../model/index.js';
 import type { CompileOptions } from '../options.js';
 import { ACCEPT, act, chain, ctState, dropped, goTo, inSet, is, isNot, jump, RETURN, rule } from './build.js';
 import { ETHERTYPE } from './ethertype.js';

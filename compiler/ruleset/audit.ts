@@ -4,7 +4,7 @@
  *
  * Nothing that audit counts has the name of something that enforcement counts, so that a change from one to the other begins at zero.
  */
-import { FAMILIES, PORT_PROTOCOLS, type Direction, type Family } from '../../src/model/index.js';
+import { FAMILIES, PORT_PROTOCOLS, type Direction, type Family } from '../model/index.js';
 import { ACCEPT, chain, counted, filledSet, goTo, is, isNot, jump, rule, tallySetName } from './build.js';
 import { ETHERTYPE } from './ethertype.js';
 import { CHAINS } from './skeleton.js';

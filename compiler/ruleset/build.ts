@@ -1,5 +1,5 @@
 /** Short words for building rules, so that the program below reads like one. Pure; no knowledge of security groups. */
-import type { Direction } from '../../src/model/index.js';
+import type { Direction } from '../model/index.js';
 import type {
   Action,
   Chain,

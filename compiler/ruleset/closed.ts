@@ -1,5 +1,5 @@
 /** A table that closes every device of the managed prefixes: the baseline, and what guards a datapath that is not in use. */
-import type { Direction } from '../../src/model/index.js';
+import type { Direction } from '../model/index.js';
 import type { CompileOptions } from '../options.js';
 import { counted, DROP, inSet, plainSet, tallySet } from './build.js';
 import { arpBaseChain, baseChains } from './skeleton.js';

@@ -1,5 +1,5 @@
 /** Stage 3: host policy -> ruleset. Puts the fixed part, the group chains, the profiles and the ports together. */
-import type { Direction, Family, Port, Prefix } from '../../src/model/index.js';
+import type { Direction, Family, Port, Prefix } from '../model/index.js';
 import type { HostPolicy, MemberSet } from '../host-policy.js';
 import { shortNames } from '../names.js';
 import { isManagedDevice, type CompileOptions } from '../options.js';
@@ -25,19 +25,8 @@ import {
   SETS,
   zonePrograms,
 } from './skeleton.js';
-import {
-  isBridged,
-  type Chain,
-  type Datapath,
-  type Field,
-  type Key,
-  type MapElement,
-  type NamedSet,
-  type Ruleset,
-  type Table,
-  type TableFamily,
-  type Verdict,
-} from './types.js';
+import type { Chain, Field, Key, MapElement, NamedSet, Ruleset, Table, TableFamily, Verdict } from './types.js';
+import { isBridged, type Datapath } from '../datapath.js';
 
 const DIRECTIONS: readonly Direction[] = ['egress', 'ingress'];
 

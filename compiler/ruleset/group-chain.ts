@@ -14,7 +14,7 @@ import {
   type Remote,
   type SecurityGroup,
   type Service,
-} from '../../src/model/index.js';
+} from '../model/index.js';
 import { memberKey, type MemberSet } from '../host-policy.js';
 import { rangesOverlap } from '../intervals.js';
 import {
@@ -29,7 +29,8 @@ import {
 import { ADMIT } from './admission.js';
 import { chain, counted, goTo, inSet, intervalSet, is, plainSet } from './build.js';
 import { ETHERTYPE } from './ethertype.js';
-import type { Chain, Component, Field, Key, Match, NamedSet, NumberRange, Rule } from './types.js';
+import type { Chain, Component, Field, Key, Match, NamedSet, Rule } from './types.js';
+import type { NumberRange } from '../number-range.js';
 
 /** A group's chain of one direction and the sets that only this chain uses. */
 export interface GroupProgram {

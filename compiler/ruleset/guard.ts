@@ -5,7 +5,7 @@
  *
  * It is a debt and no permit, so that whoever writes whole marks in between (`meta mark set ct mark`) costs no packet its way.
  */
-import type { Direction } from '../../src/model/index.js';
+import type { Direction } from '../model/index.js';
 import type { CompileOptions } from '../options.js';
 import { ACCEPT, act, chain, counted, DROP, dropped, inSet, rule } from './build.js';
 import type { Chain, Hook, Match, Rule } from './types.js';

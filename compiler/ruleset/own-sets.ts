@@ -1,10 +1,11 @@
 /** The sets of own addresses: what anti-spoofing lets each filtered port send from. */
-import { FAMILIES, isExact, type Family, type Mac, type Port, type Prefix } from '../../src/model/index.js';
+import { FAMILIES, isExact, type Family, type Mac, type Port, type Prefix } from '../model/index.js';
 import { hasFamily, linkLocalAddress, ownAddresses, ownMacs } from '../host-policy.js';
 import { aggregatePrefixes } from '../prefixes.js';
 import { ETHERTYPE } from './ethertype.js';
 import { MAC_FIELDS, ND_TARGET_FIELDS, SETS, SOURCE4_FIELDS, SOURCE6_FIELDS } from './skeleton.js';
-import type { Datapath, Field, Key } from './types.js';
+import type { Field, Key } from './types.js';
+import type { Datapath } from '../datapath.js';
 
 export interface OwnSet {
   readonly name: string;

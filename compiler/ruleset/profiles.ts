@@ -2,7 +2,7 @@
  * Stage 3c: profiles. Ports with the same groups (and the same families) share one chain per direction, so that a port
  * costs a map element and no rule.
  */
-import { FAMILIES, type Direction, type Family, type Port, type SecurityGroup } from '../../src/model/index.js';
+import { FAMILIES, type Direction, type Family, type Port, type SecurityGroup } from '../model/index.js';
 import { hasFamily } from '../host-policy.js';
 import { digest } from '../names.js';
 import { SERVICES } from './admission.js';
@@ -10,7 +10,8 @@ import { chain, dropped, is, jump, rule } from './build.js';
 import { ETHERTYPE } from './ethertype.js';
 import { groupChainName } from './group-chain.js';
 import { CHAINS } from './skeleton.js';
-import { isBridged, type Chain, type Datapath, type Match, type Rule } from './types.js';
+import type { Chain, Match, Rule } from './types.js';
+import { isBridged, type Datapath } from '../datapath.js';
 
 export interface Profile {
   readonly name: string;

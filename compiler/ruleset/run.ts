@@ -2,27 +2,27 @@
  * Runs a packet through a ruleset, without a kernel: the same hooks, lookups and verdicts. For tests, and for tools that
  * ask where a packet ends up.
  */
-import { covers, isExact, type Direction, type FlowState, type Frame, type Prefix } from '../../src/model/index.js';
+import { covers, isExact, type Direction, type FlowState, type Frame, type Prefix } from '../model/index.js';
 import { DEFAULT_OPTIONS, type CompileOptions } from '../options.js';
 import { flowBits } from './admission.js';
 import { ETHERTYPE, ETHERTYPE_ARP, ETHERTYPE_RARP } from './ethertype.js';
-import {
-  isBridged,
-  type Action,
-  type Chain,
-  type Component,
-  type CtState,
-  type Field,
-  type FlowDirection,
-  type Hook,
-  type Key,
-  type Match,
-  type NamedSet,
-  type Rule,
-  type Ruleset,
-  type Table,
-  type Verdict,
+import type {
+  Action,
+  Chain,
+  Component,
+  CtState,
+  Field,
+  FlowDirection,
+  Hook,
+  Key,
+  Match,
+  NamedSet,
+  Rule,
+  Ruleset,
+  Table,
+  Verdict,
 } from './types.js';
+import { isBridged } from '../datapath.js';
 
 export interface Passage {
   /** `unseen`: no hook of the ruleset sees such a frame (ARP to a port and frames that are not IP, when routed). */

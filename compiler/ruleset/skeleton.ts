@@ -8,7 +8,7 @@
  * Source checks are written as "known: go on; else: drop". The other way round a packet whose header the kernel cannot
  * read would fall through.
  */
-import { parsePrefix, type Direction, type Family, type Prefix } from '../../src/model/index.js';
+import { parsePrefix, type Direction, type Family, type Prefix } from '../model/index.js';
 import type { CompileOptions } from '../options.js';
 import { admitChains, connectionState, fastPath, SERVICES, tellingChains, type OwnLookup } from './admission.js';
 import {
@@ -29,19 +29,8 @@ import {
 } from './build.js';
 import { owes } from './guard.js';
 import { ETHERTYPE, ETHERTYPE_ARP, ETHERTYPE_RARP } from './ethertype.js';
-import {
-  isBridged,
-  type Chain,
-  type Datapath,
-  type Field,
-  type Hook,
-  type Key,
-  type MapElement,
-  type Match,
-  type Rule,
-  type TableFamily,
-  type Verdict,
-} from './types.js';
+import type { Chain, Field, Hook, Key, MapElement, Match, Rule, TableFamily, Verdict } from './types.js';
+import { isBridged, type Datapath } from '../datapath.js';
 
 /** Sets and maps of the fixed part. What each holds is said where it is filled, in compile.ts. */
 export const SETS = {

@@ -4,19 +4,9 @@
  * Tables hold named sets and chains; a chain holds rules; a rule is a list of matches and one action. The words are
  * nftables' own, because they are the field's best; nothing here is nftables text.
  */
-import type { Prefix } from '../../src/model/index.js';
-
-/**
- * How ports reach the host: routed taps (table inet, and arp beside it), or taps on a Linux bridge (table bridge, and inet
- * beside it). On a bridge connections are tracked by the bridge family itself, or by br_netfilter.
- */
-export const DATAPATHS = ['routed', 'bridge', 'bridge-netfilter'] as const;
-export type Datapath = (typeof DATAPATHS)[number];
-
-/** True when ports are plugged into Linux bridges. */
-export function isBridged(datapath: Datapath): boolean {
-  return datapath !== 'routed';
-}
+import type { Datapath } from '../datapath.js';
+import type { Prefix } from '../model/index.js';
+import type { NumberRange } from '../number-range.js';
 
 export type TableFamily = 'inet' | 'arp' | 'bridge';
 
@@ -64,12 +54,6 @@ export type Field =
   | 'icmpv6 code'
   /** Target of a neighbour solicitation or advertisement: 128 bits behind 64 bits of ICMPv6 header (RFC 4861, 4.3). */
   | 'nd target';
-
-/** A range of numbers, both ends included. */
-export interface NumberRange {
-  readonly first: number;
-  readonly last: number;
-}
 
 /** A value of one field: a name or MAC, a number, an address or prefix, a range of numbers. */
 export type Component = string | number | Prefix | NumberRange;

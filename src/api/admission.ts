@@ -4,7 +4,7 @@
  */
 import rateLimit from '@fastify/rate-limit';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import type { Log } from '../system/log.js';
+import type { Log } from '../../agent/log.js';
 import type { Caller } from './caller.js';
 import { ApiError } from './errors.js';
 

@@ -3,7 +3,7 @@ import { lstatSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
-import type { Log } from '../system/log.js';
+import type { Log } from '../../agent/log.js';
 import type { Authenticator } from './auth/authenticator.js';
 import type { Tokens } from './auth/tokens.js';
 import type { Caller } from './caller.js';

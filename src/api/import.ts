@@ -1,6 +1,12 @@
 /** A topology in Neutron's shapes -> records: for a store that begins with what another one has. */
 import { z } from 'zod';
-import { parsePrefix, parseTopology, type Isolation, type ProblemCode, type SourceDocument } from '../model/index.js';
+import {
+  parsePrefix,
+  parseTopology,
+  type Isolation,
+  type ProblemCode,
+  type SourceDocument,
+} from '../../compiler/model/index.js';
 import { ApiError } from './errors.js';
 import { isObject, shown, type Fields } from './neutron/attributes.js';
 import { timestamp } from './neutron/resource.js';

@@ -3,7 +3,7 @@
  * the topology that they are by the compiler's own parser. For what comes back from a backup, which anybody may have edited.
  */
 import { z } from 'zod';
-import { formatProblem, parseTopology } from '../model/index.js';
+import { formatProblem, parseTopology } from '../../compiler/model/index.js';
 import { ApiError } from './errors.js';
 import { addressGroups } from './neutron/address-groups.js';
 import type { Fields, Spec } from './neutron/attributes.js';

@@ -3,7 +3,7 @@
  *
  * The store's keys are `KIND/ID`. Records are never changed in place. Whoever changes a shape here raises SCHEMA (store/schema.ts).
  */
-import type { Family } from '../model/index.js';
+import type { Family } from '../../compiler/model/index.js';
 
 /** What Neutron calls standard attributes. */
 export interface Standard {

@@ -4,7 +4,7 @@ import { createServer as createPlain } from 'node:http';
 import { createServer } from 'node:https';
 import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
-import type { Log } from '../system/log.js';
+import type { Log } from '../../agent/log.js';
 import { admission, type Admission } from './admission.js';
 import { agentAuthenticator } from './auth/agent.js';
 import type { Authenticator } from './auth/authenticator.js';

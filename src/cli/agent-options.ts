@@ -1,6 +1,6 @@
 /** Options of `agent`, and so the keys of its section in the configuration file. */
 import type { Options } from 'yargs';
-import { DATAPATHS, type Datapath } from '../../compiler/ruleset/types.js';
+import { DATAPATHS, type Datapath } from '../../compiler/datapath.js';
 import { apiOptions, type ApiArguments } from './api-options.js';
 import { logLevelOption, type LogLevel } from './logger.js';
 import { neutronOptions, type NeutronArguments } from './neutron-options.js';

@@ -1,6 +1,6 @@
 /** What may stand next on a command line. */
 import type { Options } from 'yargs';
-import type { Port } from '../model/index.js';
+import type { Port } from '../../compiler/model/index.js';
 import { aliasesOf, specsOf, type CommandSpec } from './command-spec.js';
 import { COMMAND_NAMES, registerCommands } from './commands/index.js';
 
@@ -96,7 +96,7 @@ async function valuesOf(name: string, { choices }: Options, before: readonly str
     case 'source':
       return plain(['file:', 'api:', 'etcd:', 'neutron:']);
     case 'protocol':
-      return plain([...(await import('../model/protocol.js')).PROTOCOL_NUMBERS.keys(), 'any']);
+      return plain([...(await import('../../compiler/model/protocol.js')).PROTOCOL_NUMBERS.keys(), 'any']);
     case 'dst-port':
     case 'src-port':
       return plain([...(await import('./service-names.js')).SERVICE_NAMES.keys(), 'any']);

@@ -11,7 +11,7 @@ import {
   type Port,
   type Prefix,
   type Topology,
-} from '../model/index.js';
+} from '../../compiler/model/index.js';
 import { CommandError } from './errors.js';
 import { EXIT } from './exit-codes.js';
 import { ANY } from './explain-services.js';

@@ -8,7 +8,7 @@ import {
   type Family,
   type PortProtocol,
   type Transport,
-} from '../model/index.js';
+} from '../../compiler/model/index.js';
 import { CommandError } from './errors.js';
 import { EXIT } from './exit-codes.js';
 import { suggestion } from './nearest.js';

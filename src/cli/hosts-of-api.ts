@@ -1,6 +1,6 @@
 /** Asks a running API which revision each host's kernel holds. */
 import { z } from 'zod';
-import { HOST_REPORT } from '../sources/host-report.js';
+import { HOST_REPORT } from '../../compiler/model/index.js';
 import type { ApiUrlArguments } from './api-url-options.js';
 import { CommandError } from './errors.js';
 import { EXIT } from './exit-codes.js';

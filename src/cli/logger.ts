@@ -3,7 +3,7 @@ import { Writable } from 'node:stream';
 import { fstatSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import type { Logger } from 'pino';
-import { priorityOf } from '../system/log.js';
+import { priorityOf } from '../../agent/log.js';
 import { say } from './output.js';
 
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;

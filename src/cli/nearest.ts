@@ -1,5 +1,5 @@
 /** What somebody meant who mistyped a word. */
-import { editDistance } from '../model/edit-distance.js';
+import { editDistance } from '../../compiler/model/edit-distance.js';
 
 /** The word that is nearest, where one is near: a third of its letters may be wrong, and two of a short one. */
 export function nearest(typed: string, words: Iterable<string>): string | undefined {

@@ -1,7 +1,7 @@
 /** Options of an agent that follows a Neutron. */
 import { readFileSync } from 'node:fs';
 import type { HintGiver } from '../sources/neutron/hints.js';
-import type { Source } from '../sources/source.js';
+import type { Source } from '../../compiler/model/index.js';
 import { CommandError } from './errors.js';
 import { EXIT } from './exit-codes.js';
 

@@ -3,7 +3,13 @@ import { isatty } from 'node:tty';
 import pico from 'picocolors';
 import { writeToTerminal } from '../system/terminal.js';
 import { print } from './lost-output.js';
-import { consequenceOf, formatProblem, isolatedName, type Isolation, type Problem } from '../model/index.js';
+import {
+  consequenceOf,
+  formatProblem,
+  isolatedName,
+  type Isolation,
+  type Problem,
+} from '../../compiler/model/index.js';
 
 /** Colours for standard output, or none when it is not a terminal (or NO_COLOR is set). */
 export const colours = pico.createColors(isForPeople(1));

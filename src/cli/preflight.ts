@@ -5,9 +5,9 @@
 import { setTimeout } from 'node:timers';
 import { isManagedDevice, type CompileOptions } from '../../compiler/index.js';
 import type { BackendName, KernelErrorCode } from '../../agent/index.js';
-import { EMPTY_TOPOLOGY, isOnHost, type Port } from '../model/index.js';
-import type { Source } from '../sources/source.js';
-import type { Log } from '../system/log.js';
+import { EMPTY_TOPOLOGY, isOnHost, type Port } from '../../compiler/model/index.js';
+import type { Source } from '../../compiler/model/index.js';
+import type { Log } from '../../agent/log.js';
 import { CommandError } from './errors.js';
 import { EXIT } from './exit-codes.js';
 

@@ -2,8 +2,8 @@
 import type { Options } from 'yargs';
 import type { BackendName } from '../../agent/index.js';
 import { DEFAULT_OPTIONS, type CompileOptions } from '../../compiler/options.js';
-import { DATAPATHS, type Datapath } from '../../compiler/ruleset/types.js';
-import { isOnHost, type ParsedTopology, type Port, type Topology } from '../model/index.js';
+import { DATAPATHS, type Datapath } from '../../compiler/datapath.js';
+import { isOnHost, type ParsedTopology, type Port, type Topology } from '../../compiler/model/index.js';
 import { CommandError } from './errors.js';
 import { EXIT } from './exit-codes.js';
 import { sayIsolations, sayProblems, sayProgress } from './output.js';

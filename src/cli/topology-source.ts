@@ -1,6 +1,6 @@
 /** Where `explain` and others get a topology: files, a running API, or what an agent has in force. */
 import type { Options } from 'yargs';
-import type { Topology } from '../model/index.js';
+import type { Topology } from '../../compiler/model/index.js';
 import { CommandError } from './errors.js';
 import { EXIT } from './exit-codes.js';
 import { askAgent, socketOption } from './socket.js';
@@ -34,7 +34,7 @@ export async function topologyOf(args: TopologySourceArguments): Promise<Topolog
   if (tokenFile !== undefined && api === undefined) throw new CommandError(EXIT.usage, '--token-file: only with --api');
   if (paths !== undefined) return readTopology(paths, args['skip-invalid']);
   const [name, content] = api === undefined ? await ofAgent(socket) : [api, await ofApi(api, tokenFile)];
-  const { parseTopology } = await import('../model/parse/parse.js');
+  const { parseTopology } = await import('../../compiler/model/parse/index.js');
   return usableTopology(parseTopology([{ file: name, content }]), name, args['skip-invalid']);
 }
 

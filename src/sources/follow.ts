@@ -2,7 +2,7 @@
  * What every remote source does: one session after another for as long as it is wanted, with the same pauses between them, the
  * same watch over silence, and one word for each distinct trouble.
  */
-import { BACKOFF } from './source.js';
+import { BACKOFF } from './backoff.js';
 
 /** Where who is followed says something every 10 s, or is asked: a session in which nothing is heard for as long is ended. In milliseconds. */
 const SILENCE = 30_000;

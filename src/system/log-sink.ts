@@ -4,7 +4,7 @@
  */
 import { fstatSync, writeSync, type Stats } from 'node:fs';
 import { Socket } from 'node:net';
-import type { LogId } from './log.js';
+import type { LogId } from '../../agent/log.js';
 import { openedAnew } from './terminal.js';
 
 /** Kept while nobody reads; in bytes. */

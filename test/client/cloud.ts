@@ -8,7 +8,7 @@ import { execa } from 'execa';
 import { expect } from 'vitest';
 import { Guests } from '../../src/cli/demo/guests.js';
 import { Network } from '../../src/cli/demo/network.js';
-import { parseTopology, type Port } from '../../src/model/index.js';
+import { parseTopology, type Port } from '../../compiler/model/index.js';
 import { lastLines, until, within, type Waiting } from '../support/waiting.js';
 import { WarmClient, type Answer } from './warm-client.js';
 

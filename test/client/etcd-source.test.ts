@@ -10,7 +10,7 @@ import { EtcdClient, EtcdError, endOf, type EtcdCredentials } from '../../src/et
 import { Database } from '../../src/api/database.js';
 import { EtcdStore } from '../../src/api/store/etcd.js';
 import { EtcdSource } from '../../src/sources/etcd/index.js';
-import type { SourceEvent } from '../../src/sources/source.js';
+import type { SourceEvent } from '../../compiler/model/index.js';
 import { Followed } from '../support/followed.js';
 import { HOSTS, NOBODY, port, putWorld, randomChange, randomNumbers, rulesOf, rulesOfAll } from '../support/policy.js';
 import { step } from '../support/progress.js';

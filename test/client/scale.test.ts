@@ -8,7 +8,7 @@ import type { Line } from '../../bench/scale/report.js';
 import { Database } from '../../src/api/database.js';
 import { EtcdStore } from '../../src/api/store/etcd.js';
 import { parseEtcdAddress } from '../../src/etcd/address.js';
-import { diffTopologies, isOnHost, type Port, type TopologyChanges } from '../../src/model/index.js';
+import { diffTopologies, isOnHost, type Port, type TopologyChanges } from '../../compiler/model/index.js';
 import { EtcdSource } from '../../src/sources/etcd/index.js';
 import { step } from '../support/progress.js';
 import { eventually } from '../support/waiting.js';

@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { Port } from '../../src/model/index.js';
+import type { Port } from '../../compiler/model/index.js';
 import { cells, Cloud, DEMO, USERS } from './cloud.js';
 
 let cloud: Cloud;

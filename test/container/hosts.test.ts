@@ -6,7 +6,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { reachability } from '../../compiler/explain/index.js';
 import { DEFAULT_OPTIONS } from '../../compiler/index.js';
-import { FAMILIES, parseTopology, type Port, type Topology } from '../../src/model/index.js';
+import { FAMILIES, parseTopology, type Port, type Topology } from '../../compiler/model/index.js';
 import { patience } from '../support/patience.js';
 import { until } from '../support/waiting.js';
 import { TestHost } from './lab/host.js';

@@ -16,7 +16,7 @@ import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { forgetFaketime } from '../support/faketime.js';
 import { eventually } from '../support/waiting.js';
-import type { Transport } from '../../src/model/index.js';
+import type { Transport } from '../../compiler/model/index.js';
 import type { StatsReport } from '../../src/cli/stats/report.js';
 import { Lab } from './lab/lab.js';
 import {

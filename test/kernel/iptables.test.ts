@@ -11,7 +11,7 @@ import {
   type IptablesProgram,
 } from '../../compiler/index.js';
 import type { StatsReport } from '../../src/cli/stats/report.js';
-import { parseTopology } from '../../src/model/index.js';
+import { parseTopology } from '../../compiler/model/index.js';
 import { agentOptions, agentSuite, differs, lifeSuite } from './lab/agent-suite.js';
 import { environment, type LabBackend } from './lab/flavour.js';
 import { flowsSuite } from './lab/flows-suite.js';

@@ -13,7 +13,7 @@ import {
   printRuleset,
   printTables,
 } from '../../compiler/index.js';
-import { parseTopology } from '../../src/model/index.js';
+import { parseTopology } from '../../compiler/model/index.js';
 import { allow, CLIENT, EGRESS, PAIR_BRIDGE, portFields, SERVER, type Ends, type Rule } from './lab/pair.js';
 
 const OPTIONS = { ...DEFAULT_OPTIONS, datapath: 'bridge-netfilter' } as const;

@@ -8,7 +8,7 @@ import { execa } from 'execa';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { compile, DEFAULT_OPTIONS, planTransaction, printStages, stateOf, type Table } from '../../compiler/index.js';
 import { Network } from '../../src/cli/demo/network.js';
-import { parseTopology } from '../../src/model/index.js';
+import { parseTopology } from '../../compiler/model/index.js';
 import { step } from '../support/progress.js';
 import { address, allow, CLIENT, EGRESS, NAMED, portFields, SERVER, type Rule } from './lab/pair.js';
 

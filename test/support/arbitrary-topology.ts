@@ -10,7 +10,7 @@ import {
   type Prefix,
   type Topology,
   type Transport,
-} from '../../src/model/index.js';
+} from '../../compiler/model/index.js';
 
 const NETWORKS = ['11111111-0000-4000-8000-000000000001', '22222222-0000-4000-8000-000000000002'];
 const PROJECT = 'project';

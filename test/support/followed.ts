@@ -8,8 +8,8 @@ import {
   type SecurityGroup,
   type Topology,
   type TopologyChanges,
-} from '../../src/model/index.js';
-import type { SourceEvent } from '../../src/sources/source.js';
+} from '../../compiler/model/index.js';
+import type { SourceEvent } from '../../compiler/model/index.js';
 
 /** What a host has of a feed. */
 export class Followed {

@@ -8,7 +8,7 @@ import {
   type Datapath,
   type Ruleset,
 } from '../../compiler/index.js';
-import { parseTopology } from '../../src/model/index.js';
+import { parseTopology } from '../../compiler/model/index.js';
 import { NAMED_TOPOLOGIES } from './named-topologies.js';
 
 /** @param datapath another one than the topology's own. */

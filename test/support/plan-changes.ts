@@ -16,7 +16,7 @@ import {
 } from '../../compiler/index.js';
 import type { PlanLine } from '../../src/cli/plan/line.js';
 import { planLines, sidesOf, type Judging } from '../../src/cli/plan/plan.js';
-import { parseTopology, type Topology } from '../../src/model/index.js';
+import { parseTopology, type Topology } from '../../compiler/model/index.js';
 
 export type Fields = Readonly<Record<string, unknown>>;
 

@@ -4,7 +4,7 @@ import { compile, DEFAULT_OPTIONS, printRuleset } from '../../compiler/index.js'
 import type { Database, Writer } from '../../src/api/database.js';
 import type { PortRecord, RuleRecord } from '../../src/api/records.js';
 import { topologyDocument } from '../../src/api/topology/lines.js';
-import { isOnHost, parseTopology, type Topology } from '../../src/model/index.js';
+import { isOnHost, parseTopology, type Topology } from '../../compiler/model/index.js';
 import { samples } from './seed.js';
 
 export const NOBODY = { userId: '', userName: '', projectId: '', roles: [] };

@@ -1,6 +1,6 @@
 /** Carries out the texts for `ipset restore` and `iptables-restore --noflush`, as strictly as the programs and the kernel do. */
 import type { FamilyTables, IptablesProgram, IptablesStep } from '../../compiler/index.js';
-import { FAMILIES, type Family } from '../../src/model/index.js';
+import { FAMILIES, type Family } from '../../compiler/model/index.js';
 
 type Chains = Map<string, readonly string[]>;
 type TableName = keyof FamilyTables;

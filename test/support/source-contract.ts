@@ -1,8 +1,8 @@
-/** The contract of sources (src/sources/source.ts), as one suite that each of them passes. */
+/** The contract of sources (compiler/model/source.ts), as one suite that each of them passes. */
 import { setTimeout } from 'node:timers/promises';
 import { expect, it, onTestFinished } from 'vitest';
 import type { Database } from '../../src/api/database.js';
-import type { Source, SourceEvent } from '../../src/sources/source.js';
+import type { Source, SourceEvent } from '../../compiler/model/index.js';
 import { Followed } from './followed.js';
 import {
   deleteRule,

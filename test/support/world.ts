@@ -3,7 +3,7 @@
  * rulesets of both datapaths must agree with it.
  */
 import { expect } from 'vitest';
-import { judgeEgress, judgeIngress, type Judgement } from '../../compiler/explain/index.js';
+import { judgeEgress, judgeIngress, type Judgement } from '../../compiler/semantics/index.js';
 import { compile, DATAPATHS, DEFAULT_OPTIONS, runEgress, runIngress } from '../../compiler/index.js';
 import {
   parseAddress,
@@ -16,7 +16,7 @@ import {
   type Problem,
   type Topology,
   type Transport,
-} from '../../src/model/index.js';
+} from '../../compiler/model/index.js';
 
 export type Fields = Readonly<Record<string, unknown>>;
 

@@ -1,7 +1,7 @@
 /** What a file that holds a secret must be. */
 import { realpathSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { quoteValue } from '../../model/index.js';
+import { quoteValue } from '../../../compiler/model/index.js';
 
 /** @returns why a file is no place for a secret; undefined when it is one. @throws when there is no such file */
 export function whyNotPrivate(path: string): string | undefined {

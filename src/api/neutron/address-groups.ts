@@ -1,6 +1,6 @@
 /** Address groups. */
 import { randomUUID } from 'node:crypto';
-import { parsePrefix } from '../../model/index.js';
+import { parsePrefix } from '../../../compiler/model/index.js';
 import type { Writer } from '../database.js';
 import { badRequest, conflict, invalidInput, notFound, type ApiError } from '../errors.js';
 import type { AddressGroupRecord } from '../records.js';

@@ -9,7 +9,7 @@ import {
   parsePortMac,
   parsePrefix,
   type Prefix,
-} from '../../model/index.js';
+} from '../../../compiler/model/index.js';
 import { ApiError, badRequest, conflict } from '../errors.js';
 import type { FixedIp, NetworkRecord, SubnetRecord } from '../records.js';
 import type { View } from '../state.js';

@@ -2,7 +2,7 @@
  * Whatever the API takes, the compiler takes: an object is read by the compiler's own parser before it is stored
  * (CVE-2019-9735: a rule that the API took and the firewall refused froze whole hosts).
  */
-import { parseTopology } from '../../model/index.js';
+import { parseTopology } from '../../../compiler/model/index.js';
 import { badRequest } from '../errors.js';
 
 /** @param document with the object and what it refers to. @throws ApiError (400) with the parser's own words */

@@ -1,6 +1,6 @@
 /** Ports. */
 import { randomUUID } from 'node:crypto';
-import { parseMac, parsePortMac, parsePrefix } from '../../model/index.js';
+import { parseMac, parsePortMac, parsePrefix } from '../../../compiler/model/index.js';
 import { isAdmin, isOwn, type Caller } from '../caller.js';
 import { badRequest, conflict, forbidden, invalidInput, notFound, type ApiError } from '../errors.js';
 import type { AddressPair, DhcpOption, FixedIp, NetworkRecord, PortRecord } from '../records.js';

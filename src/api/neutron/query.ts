@@ -1,5 +1,5 @@
 /** The query of a list: filters, fields, order and pages. */
-import { parsePortMac } from '../../model/index.js';
+import { parsePortMac } from '../../../compiler/model/index.js';
 import { badRequest } from '../errors.js';
 import { asTruth, shown, type Fields } from './attributes.js';
 

@@ -7,8 +7,8 @@ import {
   parsePrefix,
   PORT_PROTOCOLS,
   PROTOCOL_NUMBERS,
-} from '../../model/index.js';
-import type { Family } from '../../model/index.js';
+} from '../../../compiler/model/index.js';
+import type { Family } from '../../../compiler/model/index.js';
 import { badRequest, invalidInput } from '../errors.js';
 import type { RuleContent, RuleDirection } from '../records.js';
 import { defaulted, fixed, oneOf, required, shown, text, type Created, type Parser } from './attributes.js';

@@ -8,7 +8,7 @@ import {
   parseAddress,
   parsePrefix,
   type Prefix,
-} from '../../model/index.js';
+} from '../../../compiler/model/index.js';
 import { isAdmin, isOwn } from '../caller.js';
 import { badRequest, conflict, forbidden, invalidInput, notFound, type ApiError } from '../errors.js';
 import type { AllocationPool, SubnetRecord } from '../records.js';

@@ -15,7 +15,7 @@
  * when the head has its revision. Who finds one that was left halfway carries it out to its end.
  */
 import { z } from 'zod';
-import { jsonOf } from '../../model/json-text.js';
+import { jsonOf } from '../../../compiler/model/json-text.js';
 import { VIEW, VIEW_VERSION } from '../../sources/etcd/layout.js';
 import type { ViewChanges } from '../topology/host-view.js';
 import type { Changes, Json } from './store.js';

@@ -2,7 +2,7 @@
 import { EtcdError, endOf, type EtcdClient } from '../../etcd/client.js';
 import type { KeyValue } from '../../etcd/messages.js';
 import { Follow } from '../../sources/follow.js';
-import { HOST_NAME, HOST_REPORT, type HostReport } from '../../sources/host-report.js';
+import { HOST_NAME, HOST_REPORT, type HostReport } from '../../../compiler/model/index.js';
 import { ASKED, REPORTS, reportKey, VIEW } from '../../sources/etcd/layout.js';
 import { writeReport } from '../../sources/etcd/reports.js';
 import { StoreError, type Reports } from './store.js';

@@ -5,7 +5,7 @@
  * several processes may commit, and each hears of every commit, its own too, in order.
  */
 
-import type { HostReport } from '../../sources/host-report.js';
+import type { HostReport } from '../../../compiler/model/index.js';
 import type { ViewChanges } from '../topology/host-view.js';
 
 /** Anything that JSON can say. */

@@ -1,6 +1,6 @@
 /** `/portcullis/v1/hosts`: what hosts say of themselves. */
 import type { FastifyInstance } from 'fastify';
-import { HOST_NAME, HOST_REPORT } from '../../sources/host-report.js';
+import { HOST_NAME, HOST_REPORT } from '../../../compiler/model/index.js';
 import { isAdmin, isAgent } from '../caller.js';
 import { ApiError, badRequest, forbidden } from '../errors.js';
 import { callerOf, empty, parameter, type Service } from '../service.js';

@@ -3,7 +3,7 @@
  * serve a store, what one of them is told goes through the store to all.
  */
 import type { Reports } from '../store/store.js';
-import type { HostReport } from '../../sources/host-report.js';
+import type { HostReport } from '../../../compiler/model/index.js';
 
 /** A host that says nothing for as long is not counted as alive; it speaks every 10 s. In milliseconds. */
 const ALIVE = 30_000;

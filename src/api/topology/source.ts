@@ -1,9 +1,10 @@
 /** A source for an agent in the API's own process: the state, and each change as it is made. */
-import { EMPTY_TOPOLOGY, type Topology } from '../../model/index.js';
+import { EMPTY_TOPOLOGY, type Topology } from '../../../compiler/model/index.js';
 import { TopologyFeed } from '../../sources/feed/feed.js';
-import { BACKOFF, stale, type Source, type SourceEvent } from '../../sources/source.js';
+import { stale, type Source, type SourceEvent } from '../../../compiler/model/index.js';
+import { BACKOFF } from '../../sources/backoff.js';
 import type { AppliedChange, Database } from '../database.js';
-import type { HostReport } from '../../sources/host-report.js';
+import type { HostReport } from '../../../compiler/model/index.js';
 import type { Hosts } from './hosts.js';
 import { changeLine, wholeLine } from './lines.js';
 

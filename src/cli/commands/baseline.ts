@@ -27,7 +27,7 @@ export const baselineCommand: CommandModule<object, BaselineArguments> = {
     if (!args['dry-run']) await close(devicePrefixes);
     if (trouble !== undefined) throw trouble;
     if (args['dry-run']) {
-      const { printTables } = await import('../../../compiler/nftables/text.js');
+      const { printTables } = await import('../../../compiler/text.js');
       printLine(printTables(await tablesOf(devicePrefixes)).trimEnd());
     }
   },

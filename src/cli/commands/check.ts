@@ -1,6 +1,6 @@
 /** What `portcullis check` does: is a topology valid? */
 import { overlapsByHost, overlapText } from '../../../compiler/index.js';
-import { formatProblem } from '../../model/index.js';
+import { formatProblem } from '../../../compiler/model/index.js';
 import { CommandError } from '../errors.js';
 import { EXIT } from '../exit-codes.js';
 import { printLine, say, sayProblems } from '../output.js';

@@ -14,7 +14,7 @@ import {
   type Compiled,
 } from '../../../compiler/index.js';
 import type { Difference, Wanted } from '../../../agent/index.js';
-import type { Port, Topology } from '../../model/index.js';
+import type { Port, Topology } from '../../../compiler/model/index.js';
 import { refuseBesideAgent } from '../agent-lock.js';
 import { CommandError } from '../errors.js';
 import { EXIT } from '../exit-codes.js';

@@ -1,6 +1,6 @@
 /** `portcullis doctor`: what it takes. What it does is loaded when it is done. */
 import type { CommandModule } from 'yargs';
-import { DATAPATHS } from '../../../compiler/ruleset/types.js';
+import { DATAPATHS } from '../../../compiler/datapath.js';
 import { socketOption } from '../socket.js';
 import { etcdOptions } from '../store-options.js';
 import { datapathOption } from '../topology-options.js';

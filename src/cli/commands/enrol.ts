@@ -41,7 +41,7 @@ export const enrolCommand: CommandModule<object, Arguments> = {
         '',
       ),
   handler: async (args) => {
-    const { HOST_NAME } = await import('../../sources/host-report.js');
+    const { HOST_NAME } = await import('../../../compiler/model/host-report.js');
     if (!HOST_NAME.test(args.host)) {
       throw new CommandError(
         EXIT.usage,

@@ -1,6 +1,6 @@
 /** `portcullis explain`: what it takes. What it does is loaded when it is done. */
 import type { CommandModule } from 'yargs';
-import type { Family } from '../../model/index.js';
+import type { Family } from '../../../compiler/model/index.js';
 import { skipInvalidOption } from '../topology-options.js';
 import { topologySourceOptions } from '../topology-source.js';
 import type { ExplainArguments } from './explain.js';

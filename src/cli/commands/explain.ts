@@ -10,13 +10,13 @@ import {
   TooManyCases,
   type Ends,
   type Explanation,
-  type JudgeContext,
   type ServiceSet,
   type SetExplanation,
 } from '../../../compiler/explain/index.js';
+import type { JudgeContext } from '../../../compiler/semantics/index.js';
 import { overlapsByHost, overlapText } from '../../../compiler/index.js';
 import { DEFAULT_OPTIONS } from '../../../compiler/options.js';
-import { FAMILIES, type Family, type FlowState, type Topology } from '../../model/index.js';
+import { FAMILIES, type Family, type FlowState, type Topology } from '../../../compiler/model/index.js';
 import { CommandError } from '../errors.js';
 import { EXIT } from '../exit-codes.js';
 import { endNamed, familiesOf, type Named } from '../explain-ends.js';

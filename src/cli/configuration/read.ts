@@ -1,8 +1,8 @@
 /** Reads the configuration file: YAML, a section for each daemon. Nothing of a file is taken that is not right as a whole. */
 import { isMap, isNode, isScalar, LineCounter, parseDocument, type Document } from 'yaml';
 import { z } from 'zod';
-import { formatProblem, quoteValue } from '../../model/index.js';
-import { didYouMean } from '../../model/parse/fields.js';
+import { formatProblem, quoteValue } from '../../../compiler/model/index.js';
+import { didYouMean } from '../../../compiler/model/edit-distance.js';
 import { readDocument } from '../../sources/file/open.js';
 import { agentOptions } from '../agent-options.js';
 import { apiCommandOptions } from '../api-options.js';

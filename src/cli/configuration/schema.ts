@@ -1,8 +1,8 @@
 /** What may stand in the configuration file: the options of the daemons themselves, so that the two cannot differ. */
 import type { Options } from 'yargs';
 import { z } from 'zod';
-import { quoteValue } from '../../model/index.js';
-import { didYouMean } from '../../model/parse/fields.js';
+import { quoteValue } from '../../../compiler/model/index.js';
+import { didYouMean } from '../../../compiler/model/edit-distance.js';
 
 /** Options by their long names. */
 export type OptionTable = Readonly<Record<string, Options>>;

@@ -8,7 +8,7 @@ import { parseDocument } from 'yaml';
 import { programPath } from '../../../agent/programs.js';
 import { reachability } from '../../../compiler/explain/index.js';
 import { DEFAULT_OPTIONS } from '../../../compiler/index.js';
-import { FAMILIES, type Family, type Port, type Topology } from '../../model/index.js';
+import { FAMILIES, type Family, type Port, type Topology } from '../../../compiler/model/index.js';
 import { loadTopology } from '../../sources/file/index.js';
 import { colours, printLine, sayError, sayProblems } from '../output.js';
 import { Guests } from './guests.js';

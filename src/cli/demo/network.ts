@@ -1,7 +1,7 @@
 /** A throw-away network: a host that routes to guests, each in a namespace of its own. */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
-import type { Port } from '../../model/index.js';
+import type { Port } from '../../../compiler/model/index.js';
 
 /** Every guest's router: link-local addresses that the host's devices share. */
 const GATEWAY = { IPv4: '169.254.1.1', IPv6: 'fe80::1' };

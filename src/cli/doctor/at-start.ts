@@ -1,7 +1,7 @@
 /** What an agent says of its host as it begins: the parts of `portcullis doctor` that are had at once. */
 import { listLinks } from '../../../agent/index.js';
 import type { CompileOptions } from '../../../compiler/index.js';
-import type { Log } from '../../system/log.js';
+import type { Log } from '../../../agent/log.js';
 import { quickChecksOf } from './checks.js';
 import { runChecks } from './run-checks.js';
 

@@ -18,7 +18,7 @@ import {
 } from '../../../agent/index.js';
 import { compile, flowBits, isManagedDevice, type CompileOptions } from '../../../compiler/index.js';
 import { whyNotReachable } from '../../api/auth/secret-file.js';
-import { EMPTY_TOPOLOGY } from '../../model/index.js';
+import { EMPTY_TOPOLOGY } from '../../../compiler/model/index.js';
 import { judgeAgent, type AgentFacts } from './agent-state.js';
 import { judgeClock, type ClockFacts } from './clock.js';
 import { judgeDevices } from './devices.js';

@@ -1,7 +1,7 @@
 /** What the kernel can do, by trying it: each as nft text that is checked and never loaded. */
 import { BRIDGE_TRACKING, wouldApply } from '../../../agent/index.js';
 import { compile, printTable, type CompileOptions, type Datapath } from '../../../compiler/index.js';
-import { EMPTY_TOPOLOGY } from '../../model/index.js';
+import { EMPTY_TOPOLOGY } from '../../../compiler/model/index.js';
 import { failed, named, ok, type Finding } from './finding.js';
 
 export interface Feature {

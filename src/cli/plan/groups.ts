@@ -1,6 +1,6 @@
 /** Groups, and what their rules permit. */
 import type { HostPolicy } from '../../../compiler/index.js';
-import type { Direction } from '../../model/index.js';
+import type { Direction } from '../../../compiler/model/index.js';
 import type { PlanLine, Side, SideRules } from './line.js';
 import { subjectOfGroup, type Names } from './names.js';
 import { permitChanges } from './permits.js';

@@ -12,7 +12,7 @@ import {
   setName,
   type Condition,
 } from '../../../compiler/listing.js';
-import { FAMILIES, type Direction, type Family } from '../../model/index.js';
+import { FAMILIES, type Direction, type Family } from '../../../compiler/model/index.js';
 import {
   CLOSED,
   isOfEveryPort,

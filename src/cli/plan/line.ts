@@ -1,5 +1,5 @@
 /** What a plan is made of, and of what it is made. */
-import type { Direction } from '../../model/index.js';
+import type { Direction } from '../../../compiler/model/index.js';
 import type { Permit } from './permits.js';
 
 export interface PlanLine {

@@ -1,7 +1,7 @@
 /** Whose the short names of kernel objects are (compiler/names.ts), as far as the topology knows them. */
 import { harmless } from '../../../compiler/index.js';
 import { shortNames } from '../../../compiler/names.js';
-import type { Direction, Topology } from '../../model/index.js';
+import type { Direction, Topology } from '../../../compiler/model/index.js';
 
 interface Named {
   readonly id: string;

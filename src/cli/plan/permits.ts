@@ -1,7 +1,7 @@
 /** What the chain of a group permits, as lines: from its rules and the sets that they ask. */
 import type { Condition } from '../../../compiler/listing.js';
 import type { Field } from '../../../compiler/index.js';
-import { protocolName, type Direction } from '../../model/index.js';
+import { protocolName, type Direction } from '../../../compiler/model/index.js';
 
 /** One thing that is permitted. */
 export interface Permit {

@@ -15,7 +15,7 @@ import {
   type TableState,
 } from '../../../compiler/index.js';
 import { conditionsOf, type ReadRule } from '../../../compiler/listing.js';
-import type { Topology } from '../../model/index.js';
+import type { Topology } from '../../../compiler/model/index.js';
 import { groupLines } from './groups.js';
 import { iptablesRest } from './iptables-rest.js';
 import { iptablesSide, LongNames, rulesOfSide } from './iptables-side.js';

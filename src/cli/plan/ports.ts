@@ -1,6 +1,6 @@
 /** Ports: by their devices, which is what the kernel knows of them. */
 import type { HostPolicy } from '../../../compiler/index.js';
-import type { Port, Topology } from '../../model/index.js';
+import type { Port, Topology } from '../../../compiler/model/index.js';
 import type { PlanLine, Side } from './line.js';
 import { shownName } from './names.js';
 

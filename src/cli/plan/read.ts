@@ -2,7 +2,7 @@
 import { countFlowsToCut, listLoaded, readLoadedIptables, type Difference, type Wanted } from '../../../agent/index.js';
 import { isBridged, TABLE_NAME, type Compiled, type CompileOptions } from '../../../compiler/index.js';
 import { readListing, readRules } from '../../../compiler/listing.js';
-import { parsePrefix, type Port, type Topology } from '../../model/index.js';
+import { parsePrefix, type Port, type Topology } from '../../../compiler/model/index.js';
 import type { Plan } from './line.js';
 import { planLines, sidesOf, unsaidOf, type Judging } from './plan.js';
 import { addressesGone } from './ports.js';

@@ -1,6 +1,6 @@
 /** What the rules and ports of a topology are called. Loaded when one is given: it brings the compiler along. */
 import { DEFAULT_OPTIONS, HostCompiler, legendOf } from '../../../compiler/index.js';
-import { diffTopologies, EMPTY_TOPOLOGY } from '../../model/index.js';
+import { diffTopologies, EMPTY_TOPOLOGY } from '../../../compiler/model/index.js';
 import { portsOfHost, readTopology } from '../topology-options.js';
 import type { Known } from './report.js';
 

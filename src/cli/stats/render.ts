@@ -1,5 +1,5 @@
 /** Counters for people: what matters first, one line each; what is zero is one line for all. */
-import { ICMP, ICMPV6, PORT_PROTOCOLS, protocolName } from '../../model/index.js';
+import { ICMP, ICMPV6, PORT_PROTOCOLS, protocolName } from '../../../compiler/model/index.js';
 import type { Count } from '../../../agent/index.js';
 import { OF_IPTABLES } from './report.js';
 import type { NamedPort, ReportedDrops, ReportedFlow, ReportedRule, StatsReport } from './report.js';

@@ -2,11 +2,11 @@
  * The API source: follows the control API's feed (`GET /portcullis/v1/topology?watch`) over HTTP, and comes back to where it was
  * when the connection is lost.
  */
-import { EMPTY_TOPOLOGY, type Topology } from '../../model/index.js';
+import { EMPTY_TOPOLOGY, type Topology } from '../../../compiler/model/index.js';
 import { parseFeedLine, TopologyFeed } from '../feed/feed.js';
 import { Follow, Postponed } from '../follow.js';
-import type { HostReport } from '../host-report.js';
-import { stale, type Source, type SourceEvent } from '../source.js';
+import type { HostReport } from '../../../compiler/model/index.js';
+import { stale, type Source, type SourceEvent } from '../../../compiler/model/index.js';
 
 /** For a report to be taken; in milliseconds. */
 const REPORT = 5000;

@@ -9,13 +9,13 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { etcdName, type EtcdAddress } from '../../etcd/address.js';
 import { EtcdClient, EtcdError, endOf, type EtcdCredentials, type WatchStream } from '../../etcd/client.js';
 import type { Compare, KeyValue, WatchResponse } from '../../etcd/messages.js';
-import { EMPTY_TOPOLOGY, type Topology } from '../../model/index.js';
+import { EMPTY_TOPOLOGY, type Topology } from '../../../compiler/model/index.js';
 import { TopologyFeed } from '../feed/feed.js';
 import { HostView } from '../feed/host-view.js';
 import type { Scope } from '../feed/scopes.js';
 import { Follow } from '../follow.js';
-import type { HostReport } from '../host-report.js';
-import { stale, type Source, type SourceEvent } from '../source.js';
+import type { HostReport } from '../../../compiler/model/index.js';
+import { stale, type Source, type SourceEvent } from '../../../compiler/model/index.js';
 import { writeReport } from './reports.js';
 import { ASKED, readViewHead, VIEW, type ViewHead } from './layout.js';
 

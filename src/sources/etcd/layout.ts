@@ -19,7 +19,7 @@
  * {@link VIEW_VERSION}: then a reader of before keeps what it has, and says who is to be upgraded.
  */
 import { z } from 'zod';
-import { jsonOf } from '../../model/json-text.js';
+import { jsonOf } from '../../../compiler/model/json-text.js';
 import { newer } from '../feed/feed.js';
 
 /** Of what is below {@link VIEW}; raised together with the store's schema, so that no API of before goes on writing. */

@@ -1,6 +1,6 @@
 /** What a host says of itself, as it lies in etcd. */
 import type { EtcdClient } from '../../etcd/client.js';
-import type { HostReport } from '../host-report.js';
+import type { HostReport } from '../../../compiler/model/index.js';
 import { reportKey } from './layout.js';
 
 /** For how long it is believed, in seconds; it is said again every 10 s. */

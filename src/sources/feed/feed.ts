@@ -4,7 +4,7 @@
  * An object is read by the same parser as a whole topology, in a small document with what it refers to.
  */
 import { z } from 'zod';
-import { flawOfJson } from '../../model/json-text.js';
+import { flawOfJson } from '../../../compiler/model/json-text.js';
 import {
   applyTo,
   deviceKey,
@@ -22,8 +22,8 @@ import {
   type Port,
   type SecurityGroup,
   type Topology,
-} from '../../model/index.js';
-import type { SourceEvent } from '../source.js';
+} from '../../../compiler/model/index.js';
+import type { SourceEvent } from '../../../compiler/model/index.js';
 
 export const COLLECTIONS = ['networks', 'subnets', 'address_groups', 'security_groups', 'ports'] as const;
 export type Collection = (typeof COLLECTIONS)[number];

@@ -11,7 +11,7 @@
  * | `address-groups/ID/` | `group`, `address/PREFIX` |
  */
 import { z } from 'zod';
-import { jsonOf } from '../../model/json-text.js';
+import { jsonOf } from '../../../compiler/model/json-text.js';
 
 /** Ends with a slash: no scope begins as another one. `asked/` is etcd's alone (etcd/layout.ts). */
 export type Scope = `${'hosts' | 'networks' | 'groups' | 'members' | 'address-groups'}/${string}/` | 'asked/';

@@ -1,5 +1,5 @@
 /** A topology from files, once. */
-import { parseTopology, type ParsedTopology, type ParseOptions } from '../../model/index.js';
+import { parseTopology, type ParsedTopology, type ParseOptions } from '../../../compiler/model/index.js';
 import { readTopologyPath, type ReadResult } from './read.js';
 
 /** Reads and parses a topology, of several paths as of one folder; problems of files stand before those of their contents. */

@@ -8,8 +8,8 @@ import {
   type ProblemCode,
   type SourceDocument,
   type TextPosition,
-} from '../../model/index.js';
-import { flawOfJson, locateInJson, MOST_NESTED, positionAt, stepsOf } from '../../model/json-text.js';
+} from '../../../compiler/model/index.js';
+import { flawOfJson, locateInJson, MOST_NESTED, positionAt, stepsOf } from '../../../compiler/model/json-text.js';
 import { NotADocument, readDocument } from './open.js';
 
 export interface ReadResult {

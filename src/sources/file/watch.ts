@@ -8,8 +8,14 @@
 import { watch, type FSWatcher } from 'node:fs';
 import { realpath } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { EMPTY_TOPOLOGY, formatProblem, parseTopology, type Problem, type Topology } from '../../model/index.js';
-import { unreadable, type Source, type SourceEvent } from '../source.js';
+import {
+  EMPTY_TOPOLOGY,
+  formatProblem,
+  parseTopology,
+  type Problem,
+  type Topology,
+} from '../../../compiler/model/index.js';
+import { unreadable, type Source, type SourceEvent } from '../../../compiler/model/index.js';
 import { fingerprint, readSettled, type Snapshot } from './snapshot.js';
 
 /** How long files must stay the same while they are read: a writer may be at work. In milliseconds. */

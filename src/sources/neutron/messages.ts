@@ -8,7 +8,7 @@
  * What is not understood says nothing: it was not for us.
  */
 import { z } from 'zod';
-import { jsonOf } from '../../model/json-text.js';
+import { jsonOf } from '../../../compiler/model/json-text.js';
 import type { Hint } from './hints.js';
 
 const ENVELOPE = z.object({ 'oslo.message': z.string() });

@@ -3,7 +3,7 @@ import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { createInterface, type Interface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import type { StartedNetwork, StartedTestContainer } from 'testcontainers';
-import type { Port } from '../../../src/model/index.js';
+import type { Port } from '../../../compiler/model/index.js';
 import { lastLines, within } from '../../support/waiting.js';
 import type { Attempt, Command } from './inside.js';
 import { startMachine } from './systemd.js';

@@ -2,7 +2,7 @@
 import { createInterface } from 'node:readline';
 import { Guests, type Target } from '../../../src/cli/demo/guests.js';
 import { Network, run } from '../../../src/cli/demo/network.js';
-import { parseAddress } from '../../../src/model/index.js';
+import { parseAddress } from '../../../compiler/model/index.js';
 
 export type Command =
   | {

@@ -1,7 +1,7 @@
 /** Senders that lie: whoever makes an entry with a port's address, it opens that port to nobody. */
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { DEFAULT_OPTIONS, hostPolicy, isBridged, type Datapath } from '../../../compiler/index.js';
-import { parseTopology, type Transport } from '../../../src/model/index.js';
+import { parseTopology, type Transport } from '../../../compiler/model/index.js';
 import type { LabBackend } from './flavour.js';
 import { Lab, UPLINK, type Shot } from './lab.js';
 import {

@@ -1,7 +1,7 @@
 /** What only bridges have: networks that overlap, flooding, the host's own address among the stations. */
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { compile, DEFAULT_OPTIONS, printRuleset, type Datapath } from '../../../compiler/index.js';
-import { parseTopology } from '../../../src/model/index.js';
+import { parseTopology } from '../../../compiler/model/index.js';
 import { Lab, type LabPort, type Shot } from './lab.js';
 import {
   allow,

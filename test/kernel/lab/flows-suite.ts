@@ -13,7 +13,7 @@ import {
 } from '../../../compiler/index.js';
 import { readListing } from '../../../compiler/listing.js';
 import type { Counters } from '../../../agent/index.js';
-import { parseTopology, type Frame, type Transport } from '../../../src/model/index.js';
+import { parseTopology, type Frame, type Transport } from '../../../compiler/model/index.js';
 import type { LabBackend } from './flavour.js';
 import { TCP } from './frame-bytes.js';
 import { Lab, type Shot } from './lab.js';

@@ -1,6 +1,6 @@
 /** Frames as bytes, with the checksums that connection tracking looks at. */
 import { crc32c } from './crc32c.js';
-import type { Frame, IpPacket, Prefix, Transport } from '../../../src/model/index.js';
+import type { Frame, IpPacket, Prefix, Transport } from '../../../compiler/model/index.js';
 
 export interface WireFrame {
   readonly frame: Frame;

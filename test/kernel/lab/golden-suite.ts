@@ -14,7 +14,7 @@ import {
 import { conditionsOf, readListing, readRules, type Condition } from '../../../compiler/listing.js';
 import { membersIn, Names } from '../../../src/cli/plan/names.js';
 import { permitsOf, textOf } from '../../../src/cli/plan/permits.js';
-import { EMPTY_TOPOLOGY } from '../../../src/model/index.js';
+import { EMPTY_TOPOLOGY } from '../../../compiler/model/index.js';
 import { goldenText, namedRuleset } from '../../support/golden.js';
 import { Lab } from './lab.js';
 

@@ -6,8 +6,8 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { DEFAULT_OPTIONS, hostPolicy, isBridged, type Datapath } from '../../../compiler/index.js';
-import { judgeEgress, judgeIngress } from '../../../compiler/explain/index.js';
-import type { Frame, Topology } from '../../../src/model/index.js';
+import { judgeEgress, judgeIngress } from '../../../compiler/semantics/index.js';
+import type { Frame, Topology } from '../../../compiler/model/index.js';
 import { arbitraryDocument } from '../../support/arbitrary-topology.js';
 import { samples, seed, take } from '../../support/seed.js';
 import type { LabBackend } from './flavour.js';

@@ -1,5 +1,5 @@
 /** Two ports on one host, and packets between them. */
-import { parseAddress, type Frame, type Prefix, type Transport } from '../../../src/model/index.js';
+import { parseAddress, type Frame, type Prefix, type Transport } from '../../../compiler/model/index.js';
 import { TCP } from './frame-bytes.js';
 import type { Lab, LabPort, Shot } from './lab.js';
 

@@ -15,8 +15,8 @@ import {
   type IptablesProgram,
   type Table,
 } from '../../../compiler/index.js';
-import { judgeEgress, judgeIngress, type JudgeContext } from '../../../compiler/explain/index.js';
-import { type FlowState, type Frame, type IpPacket, type Port, type Topology } from '../../../src/model/index.js';
+import { judgeEgress, judgeIngress, type JudgeContext } from '../../../compiler/semantics/index.js';
+import { type FlowState, type Frame, type IpPacket, type Port, type Topology } from '../../../compiler/model/index.js';
 import { arbitraryDocument, arbitraryFrame, frameOf } from '../../support/arbitrary-topology.js';
 import { samples, seed, take } from '../../support/seed.js';
 import type { LabBackend } from './flavour.js';

@@ -1,7 +1,7 @@
 /** The random topologies of the kernel tier, and the devices on which they are played. */
 import { DEFAULT_OPTIONS, isBridged, type Datapath } from '../../../compiler/index.js';
-import type { JudgeContext } from '../../../compiler/explain/index.js';
-import { parseTopology, type Port, type Topology } from '../../../src/model/index.js';
+import type { JudgeContext } from '../../../compiler/semantics/index.js';
+import { parseTopology, type Port, type Topology } from '../../../compiler/model/index.js';
 import type { LabPort } from './lab.js';
 
 /** Ports of the random topologies that are on host-1, with addresses of their own each. */

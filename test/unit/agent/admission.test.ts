@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { AdmissionCheck, type Admission } from '../../../agent/flows/admission.js';
 import type { Flow, FlowTuple } from '../../../agent/netlink/conntrack.js';
 import { DEFAULT_OPTIONS, flowBits, HostCompiler } from '../../../compiler/index.js';
-import { diffTopologies, EMPTY_TOPOLOGY, parseTopology } from '../../../src/model/index.js';
+import { diffTopologies, EMPTY_TOPOLOGY, parseTopology } from '../../../compiler/model/index.js';
 import { exact, groupFields, portFields } from '../../support/world.js';
 
 const BITS = flowBits(DEFAULT_OPTIONS);

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { deviceOf, LinkTable } from '../../../agent/devices.js';
 import type { Link } from '../../../agent/netlink/links.js';
-import { parseTopology, type Port } from '../../../src/model/index.js';
+import { parseTopology, type Port } from '../../../compiler/model/index.js';
 
 const link = (index: number, name: string, alias = ''): Link => ({
   index,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { SourceGate } from '../../../agent/gate.js';
-import { EMPTY_TOPOLOGY, parseTopology, type Port, type Topology } from '../../../src/model/index.js';
+import { EMPTY_TOPOLOGY, parseTopology, type Port, type Topology } from '../../../compiler/model/index.js';
 
 const isLocal = (port: Port): boolean => port.host === 'here';
 

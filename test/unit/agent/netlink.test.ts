@@ -5,7 +5,7 @@ import { addressKey } from '../../../agent/netlink/conntrack.js';
 import { readLink } from '../../../agent/netlink/links.js';
 import { attribute, eachAttribute, messageBytes, messagesOf, nested, textOf } from '../../../agent/netlink/message.js';
 import { readNfTablesEvent } from '../../../agent/netlink/nf-tables.js';
-import { parseAddress } from '../../../src/model/index.js';
+import { parseAddress } from '../../../compiler/model/index.js';
 
 describe('messages', () => {
   it('are read as they were written, several in one datagram', () => {

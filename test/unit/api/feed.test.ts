@@ -9,10 +9,10 @@ import {
   parseTopology,
   type Isolation,
   type Topology,
-} from '../../../src/model/index.js';
+} from '../../../compiler/model/index.js';
 import { parseFeedLine, TopologyFeed } from '../../../src/sources/feed/feed.js';
 import { ApiSource } from '../../../src/sources/api/index.js';
-import type { SourceEvent } from '../../../src/sources/source.js';
+import type { SourceEvent } from '../../../compiler/model/index.js';
 import { DatabaseSource } from '../../../src/api/topology/source.js';
 import { topologyDocument } from '../../../src/api/topology/lines.js';
 import { arbitraryDocument } from '../../support/arbitrary-topology.js';

@@ -1,7 +1,7 @@
 /** Whatever a client sends: never an internal error, and nothing changes unless the answer says so. */
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { parseTopology } from '../../../src/model/index.js';
+import { parseTopology } from '../../../compiler/model/index.js';
 import { topologyDocument } from '../../../src/api/topology/lines.js';
 import { idOf, MEMBER, objects, OTHER, READER, TestApi, type As } from '../../support/api.js';
 

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { compile, DEFAULT_OPTIONS, printRuleset } from '../../../compiler/index.js';
-import { EMPTY_TOPOLOGY, isOnHost, parseTopology, type Topology } from '../../../src/model/index.js';
+import { EMPTY_TOPOLOGY, isOnHost, parseTopology, type Topology } from '../../../compiler/model/index.js';
 import type { Kind, RecordChange, Records } from '../../../src/api/records.js';
 import { State } from '../../../src/api/state.js';
 import { usableRecordsOf } from '../../../src/api/import.js';

@@ -1,7 +1,7 @@
 /** What hosts say of themselves, and who is told. */
 import { describe, expect, it } from 'vitest';
 import { Hosts } from '../../../src/api/topology/hosts.js';
-import type { HostReport } from '../../../src/sources/host-report.js';
+import type { HostReport } from '../../../compiler/model/index.js';
 import { TestApi } from '../../support/api.js';
 
 const REPORT: HostReport = {

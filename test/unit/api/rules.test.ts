@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { recordsOf } from '../../../src/api/import.js';
 import { topologyDocument } from '../../../src/api/topology/lines.js';
-import { parseTopology } from '../../../src/model/index.js';
+import { parseTopology } from '../../../compiler/model/index.js';
 import { errorOf, idOf, MEMBER, objects, OTHER, TestApi, type Answer } from '../../support/api.js';
 
 const NO_GROUP = '00000000-0000-4000-8000-000000000000';

@@ -10,7 +10,7 @@ import { State } from '../../../src/api/state.js';
 import { topologyDocument } from '../../../src/api/topology/lines.js';
 import { LmdbStore } from '../../../src/api/store/lmdb.js';
 import { importRecords, neutronDocument, storeDocument } from '../../../src/api/transfer.js';
-import { parseTopology } from '../../../src/model/index.js';
+import { parseTopology } from '../../../compiler/model/index.js';
 import { readTopologyPath } from '../../../src/sources/file/index.js';
 import { idOf, MEMBER, TestApi } from '../../support/api.js';
 

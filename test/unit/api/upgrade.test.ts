@@ -21,7 +21,7 @@ import { HostView } from '../../../src/sources/feed/host-view.js';
 import type { Scope } from '../../../src/sources/feed/scopes.js';
 import { readViewHead } from '../../../src/sources/etcd/layout.js';
 import { COLLECTIONS, FEED_VERSION, parseFeedLine, TopologyFeed } from '../../../src/sources/feed/feed.js';
-import type { SourceEvent } from '../../../src/sources/source.js';
+import type { SourceEvent } from '../../../compiler/model/index.js';
 import { TestApi } from '../../support/api.js';
 import { Followed } from '../../support/followed.js';
 import { rulesOf } from '../../support/policy.js';

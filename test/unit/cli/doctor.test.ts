@@ -17,7 +17,7 @@ import { judgeNft, judgeNode, LEAST_NODE } from '../../../src/cli/doctor/program
 import { capabilitiesIn, judgeRights, secretsIn } from '../../../src/cli/doctor/rights.js';
 import { runChecks } from '../../../src/cli/doctor/run-checks.js';
 import { devicesIn4, devicesIn6, judgeSettings, type SettingsFacts } from '../../../src/cli/doctor/settings.js';
-import { EMPTY_TOPOLOGY } from '../../../src/model/index.js';
+import { EMPTY_TOPOLOGY } from '../../../compiler/model/index.js';
 
 const results = (findings: readonly Finding[]): readonly string[] => findings.map(({ result }) => result);
 const optionsOf = (datapath: Datapath): typeof DEFAULT_OPTIONS => ({ ...DEFAULT_OPTIONS, datapath });

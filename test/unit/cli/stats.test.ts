@@ -12,7 +12,7 @@ import {
   type Legend,
   type Rule,
 } from '../../../compiler/index.js';
-import { diffTopologies, EMPTY_TOPOLOGY, parseTopology } from '../../../src/model/index.js';
+import { diffTopologies, EMPTY_TOPOLOGY, parseTopology } from '../../../compiler/model/index.js';
 import { renderStats } from '../../../src/cli/stats/render.js';
 import { reportOf, type StatsReport } from '../../../src/cli/stats/report.js';
 

@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest';
 import { compile, DATAPATHS, DEFAULT_OPTIONS, printRuleset, type Table } from '../../../compiler/index.js';
 import { NAMED_TOPOLOGIES } from '../../support/named-topologies.js';
-import { parseTopology } from '../../../src/model/index.js';
+import { parseTopology } from '../../../compiler/model/index.js';
 
 function tables(datapath: (typeof DATAPATHS)[number], audit: boolean, name: string): readonly Table[] {
   const content = NAMED_TOPOLOGIES[name]?.document;

@@ -10,7 +10,7 @@ import {
   stateOf,
   type Ruleset,
 } from '../../../compiler/index.js';
-import { parseTopology, PORT_PROTOCOLS, protocolName } from '../../../src/model/index.js';
+import { parseTopology, PORT_PROTOCOLS, protocolName } from '../../../compiler/model/index.js';
 import {
   exact,
   groupFields,

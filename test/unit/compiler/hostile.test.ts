@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { compile, DEFAULT_OPTIONS, printRuleset } from '../../../compiler/index.js';
-import { parseTopology } from '../../../src/model/index.js';
+import { parseTopology } from '../../../compiler/model/index.js';
 
 type Fields = Readonly<Record<string, unknown>>;
 

@@ -15,7 +15,13 @@ import {
   type Datapath,
   type Transaction,
 } from '../../../compiler/index.js';
-import { diffTopologies, EMPTY_TOPOLOGY, parseTopology, type Port, type Topology } from '../../../src/model/index.js';
+import {
+  diffTopologies,
+  EMPTY_TOPOLOGY,
+  parseTopology,
+  type Port,
+  type Topology,
+} from '../../../compiler/model/index.js';
 import { arbitraryDocument } from '../../support/arbitrary-topology.js';
 import { iptablesStateOf, SimulatedIptables } from '../../support/simulated-iptables.js';
 import { SimulatedTables, sortedStates } from '../../support/simulated-table.js';

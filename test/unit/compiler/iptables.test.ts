@@ -13,7 +13,7 @@ import {
   type IptablesChain,
   type IptablesProgram,
 } from '../../../compiler/index.js';
-import { FAMILIES, parseTopology } from '../../../src/model/index.js';
+import { FAMILIES, parseTopology } from '../../../compiler/model/index.js';
 import { arbitraryDocument } from '../../support/arbitrary-topology.js';
 import { namedCompilation } from '../../support/golden.js';
 

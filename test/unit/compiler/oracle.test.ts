@@ -10,7 +10,7 @@ import {
   type Datapath,
   type FlowDirection,
 } from '../../../compiler/index.js';
-import { judgeEgress, judgeIngress } from '../../../compiler/explain/index.js';
+import { judgeEgress, judgeIngress } from '../../../compiler/semantics/index.js';
 import {
   parseAddress,
   parseTopology,
@@ -19,7 +19,7 @@ import {
   type Port,
   type Prefix,
   type Transport,
-} from '../../../src/model/index.js';
+} from '../../../compiler/model/index.js';
 import {
   arbitraryDocument,
   arbitraryFrame,

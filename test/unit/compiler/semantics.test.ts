@@ -1,6 +1,6 @@
 /** The semantics by hand: for each, a packet that passes and its neighbour that does not, and why. */
 import { describe, expect, it } from 'vitest';
-import type { ArpPacket, Frame } from '../../../src/model/index.js';
+import type { ArpPacket, Frame } from '../../../compiler/model/index.js';
 import { exact, groupFields, icmp, icmpv6, macOf, packet, portFields, ports, world } from '../../support/world.js';
 
 const ANY_EGRESS = [{ direction: 'egress' }, { direction: 'egress', ethertype: 'IPv6' }];

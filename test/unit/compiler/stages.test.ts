@@ -10,7 +10,7 @@ import {
   stateOf,
   type Table,
 } from '../../../compiler/index.js';
-import { parseTopology } from '../../../src/model/index.js';
+import { parseTopology } from '../../../compiler/model/index.js';
 
 interface Range {
   readonly first: number;

@@ -1,7 +1,7 @@
 /** Networks that use one address: which are kept apart, and what is said where they are not. */
 import { describe, expect, it } from 'vitest';
 import { assignZones, type ZoneAssignment } from '../../../compiler/zones.js';
-import { parseTopology } from '../../../src/model/index.js';
+import { parseTopology } from '../../../compiler/model/index.js';
 import type { Datapath } from '../../../compiler/index.js';
 
 /** Two ports with one address in networks `a` and `b`, on the bridges and VLANs that are given. */

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { explain, renderExplanation, type End, type Explanation } from '../../../compiler/explain/index.js';
 import { DEFAULT_OPTIONS } from '../../../compiler/options.js';
-import type { FlowState, Transport } from '../../../src/model/index.js';
+import type { FlowState, Transport } from '../../../compiler/model/index.js';
 import { exact, groupFields, icmp, portFields, ports, world, type Fields, type World } from '../../support/world.js';
 
 const EGRESS = { id: 'out', direction: 'egress', protocol: 'tcp' };

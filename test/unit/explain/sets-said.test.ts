@@ -12,7 +12,7 @@ import {
   type ServiceSet,
 } from '../../../compiler/explain/index.js';
 import { DEFAULT_OPTIONS } from '../../../compiler/options.js';
-import { lastAddress, makePrefix, parsePrefix, type Family, type Prefix } from '../../../src/model/index.js';
+import { lastAddress, makePrefix, parsePrefix, type Family, type Prefix } from '../../../compiler/model/index.js';
 import { exact, groupFields, portFields, world } from '../../support/world.js';
 
 const { widestPairLength } = DEFAULT_OPTIONS;

@@ -7,10 +7,10 @@ import {
   explainSet,
   type End,
   type Ends,
-  type JudgeContext,
   type ServiceSet,
   type SetExplanation,
 } from '../../../compiler/explain/index.js';
+import type { JudgeContext } from '../../../compiler/semantics/index.js';
 import { holds } from '../../../compiler/explain/partition.js';
 import { DEFAULT_OPTIONS } from '../../../compiler/options.js';
 import {
@@ -20,7 +20,7 @@ import {
   type Prefix,
   type Topology,
   type Transport,
-} from '../../../src/model/index.js';
+} from '../../../compiler/model/index.js';
 import { arbitraryState, arbitraryTopology } from '../../support/arbitrary-topology.js';
 import { exact } from '../../support/world.js';
 

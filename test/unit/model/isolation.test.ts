@@ -12,7 +12,7 @@ import {
   type ParsedTopology,
   type Port,
   type Topology,
-} from '../../../src/model/index.js';
+} from '../../../compiler/model/index.js';
 import { arbitraryDocument } from '../../support/arbitrary-topology.js';
 import { arbitraryBreakages, broken, listOf, type Document } from '../../support/broken-topology.js';
 

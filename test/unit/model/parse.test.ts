@@ -8,7 +8,7 @@ import {
   type Port,
   type Problem,
   type Topology,
-} from '../../../src/model/index.js';
+} from '../../../compiler/model/index.js';
 
 type Fields = Readonly<Record<string, unknown>>;
 

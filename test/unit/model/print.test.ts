@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { parseTopology, printTopology } from '../../../src/model/index.js';
+import { parseTopology, printTopology } from '../../../compiler/model/index.js';
 import { arbitraryTopology } from '../../support/arbitrary-topology.js';
 
 it('a printed topology parses to an equal one', () => {

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { EMPTY_TOPOLOGY } from '../../../src/model/index.js';
+import { EMPTY_TOPOLOGY } from '../../../compiler/model/index.js';
 import { parseFeedLine, TopologyFeed } from '../../../src/sources/feed/feed.js';
 
 const whole = { reset: true, ports: [], security_groups: [] };

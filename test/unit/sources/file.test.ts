@@ -14,9 +14,9 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { eventually } from '../../support/waiting.js';
-import { EMPTY_TOPOLOGY, type Topology } from '../../../src/model/index.js';
+import { EMPTY_TOPOLOGY, type Topology } from '../../../compiler/model/index.js';
 import { FileSource } from '../../../src/sources/file/index.js';
-import type { SourceEvent } from '../../../src/sources/source.js';
+import type { SourceEvent } from '../../../compiler/model/index.js';
 
 let folder: string;
 let path: string;

@@ -1,7 +1,7 @@
 /** The loop that every remote source is followed by: pauses, silence, what is said of trouble. */
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { Follow, Postponed } from '../../../src/sources/follow.js';
-import { BACKOFF } from '../../../src/sources/source.js';
+import { BACKOFF } from '../../../src/sources/backoff.js';
 
 /** Until the signal says so. */
 const untilEnded = async (signal: AbortSignal): Promise<void> =>

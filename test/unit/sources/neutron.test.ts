@@ -1,10 +1,10 @@
 /** What a real Neutron cannot be made to do to who follows it. All else: `npm run conformance -- --suite source`. */
 import { expect, it, onTestFinished } from 'vitest';
 import { SourceGate } from '../../../agent/gate.js';
-import { isOnHost } from '../../../src/model/index.js';
+import { isOnHost } from '../../../compiler/model/index.js';
 import type { Hint, HintGiver, HintListener } from '../../../src/sources/neutron/hints.js';
 import { NeutronSource } from '../../../src/sources/neutron/index.js';
-import type { SourceEvent } from '../../../src/sources/source.js';
+import type { SourceEvent } from '../../../compiler/model/index.js';
 import { answer, StandIn, type Thing } from '../../support/neutron.js';
 import { eventually } from '../../support/waiting.js';
 

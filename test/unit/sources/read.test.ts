@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { formatProblem } from '../../../src/model/index.js';
+import { formatProblem } from '../../../compiler/model/index.js';
 import { loadTopology } from '../../../src/sources/file/index.js';
 
 let folder: string;

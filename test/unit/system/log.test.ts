@@ -3,7 +3,7 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, statSync } from
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
-import { LOG_IDS, priorityOf } from '../../../src/system/log.js';
+import { LOG_IDS, priorityOf } from '../../../agent/log.js';
 
 // That no line is without an id the types say: `Log` takes none.
 it('the manual lists every kind of line, with what it says', () => {

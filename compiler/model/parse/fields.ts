@@ -4,7 +4,7 @@
  * One that nobody knows is not passed over where it could have been a limit: a rule with `remote_ip` in place of
  * `remote_ip_prefix` would open its port to the world. On networks and subnets nothing hangs on them.
  */
-import { editDistance } from '../edit-distance.js';
+import { didYouMean } from '../edit-distance.js';
 import { quoteValue, type Severity } from '../problem.js';
 import type { Fields, Place } from './report.js';
 
@@ -167,25 +167,4 @@ export function reportUnknownFields(of: keyof typeof KINDS, fields: Fields, plac
 /** A key from outside, as part of a path on one line. */
 export function quoteKey(name: string): string {
   return /^[\w:.-]{1,64}$/.test(name) ? name : quoteValue(name);
-}
-
-/** The known name that is nearest, where one is near; '' for none. */
-export function didYouMean(name: string, known: Iterable<string>): string {
-  let nearest: { readonly name: string; readonly distance: number } | undefined;
-  for (const other of known) {
-    const distance = isPartOf(name, other) ? 1 : editDistance(name.toLowerCase(), other);
-    if (distance <= Math.max(2, other.length / 4) && (nearest === undefined || distance < nearest.distance)) {
-      nearest = { name: other, distance };
-    }
-  }
-  return nearest === undefined ? '' : `: did you mean ${nearest.name}?`;
-}
-
-/** `remote_ip` of `remote_ip_prefix`, `port_range` of `port_range_min`: what somebody cut short; and `host_id` of `binding:host_id`. */
-function isPartOf(name: string, other: string): boolean {
-  const words = name.toLowerCase().replaceAll(/[_:-]+/g, '_');
-  const text = other.replaceAll(/[_:-]+/g, '_');
-  return (
-    words.length >= 4 && (text.startsWith(words) || text.endsWith(words) || words.startsWith(text) || words === text)
-  );
 }

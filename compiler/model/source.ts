@@ -13,8 +13,11 @@
  *
  * A Neutron is asked object by object, and has no commits: of that source states are whole only when nothing changes meanwhile.
  */
+import type { TopologyChanges } from './changes.js';
 import type { HostReport } from './host-report.js';
-import type { Isolation, Problem, Topology, TopologyChanges } from '../model/index.js';
+import type { Isolation } from './isolation.js';
+import type { Problem } from './problem.js';
+import type { Topology } from './topology.js';
 
 export type SourceEvent =
   /** The topology as it is now. The first one, and every one that differs in what it was read from. */
@@ -41,12 +44,6 @@ export type SourceEvent =
     }
   /** What is there cannot be used: the last good topology stays. Told once for each distinct reason. */
   | { readonly kind: 'stale'; readonly problems: readonly Problem[] };
-
-/**
- * Between tries, in milliseconds: doubled each time. Who says nothing at all has no work with being asked, and is found soon when he is
- * back: `mostUnheard`.
- */
-export const BACKOFF = { first: 250, most: 5000, mostUnheard: 800 };
 
 /** The one problem of a source that cannot be read at all. */
 export function unreadable(file: string, message: string): Problem {

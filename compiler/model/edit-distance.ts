@@ -27,3 +27,24 @@ export function editDistance(a: string, b: string): number {
   }
   return last[b.length] ?? 0;
 }
+
+/** The known name that is nearest, where one is near; '' for none. */
+export function didYouMean(name: string, known: Iterable<string>): string {
+  let nearest: { readonly name: string; readonly distance: number } | undefined;
+  for (const other of known) {
+    const distance = isPartOf(name, other) ? 1 : editDistance(name.toLowerCase(), other);
+    if (distance <= Math.max(2, other.length / 4) && (nearest === undefined || distance < nearest.distance)) {
+      nearest = { name: other, distance };
+    }
+  }
+  return nearest === undefined ? '' : `: did you mean ${nearest.name}?`;
+}
+
+/** `remote_ip` of `remote_ip_prefix`, `port_range` of `port_range_min`: what somebody cut short; and `host_id` of `binding:host_id`. */
+function isPartOf(name: string, other: string): boolean {
+  const words = name.toLowerCase().replaceAll(/[_:-]+/g, '_');
+  const text = other.replaceAll(/[_:-]+/g, '_');
+  return (
+    words.length >= 4 && (text.startsWith(words) || text.endsWith(words) || words.startsWith(text) || words === text)
+  );
+}

@@ -21,7 +21,7 @@ import {
   type SecurityGroup,
   type SecurityGroupRule,
   type Topology,
-} from '../../src/model/index.js';
+} from '../model/index.js';
 
 export interface JudgeContext {
   readonly topology: Topology;
