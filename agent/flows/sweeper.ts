@@ -118,8 +118,9 @@ export class Sweeper {
       const scope = this.#next;
       this.#next = NOTHING;
       try {
-        await this.#sweep(scope);
-        if (!scope.isSecondLook) this.#lookAgain(scope);
+        const revoked = await this.#sweep(scope);
+        // A packet that was under way may have written the mark as it had read it: what was revoked again is looked at again.
+        if (!scope.isSecondLook || revoked > 0) this.#lookAgain(scope);
       } catch (error) {
         this.#report(error);
         this.#next = merged(this.#next, scope);
@@ -148,7 +149,8 @@ export class Sweeper {
     }, SECOND_LOOK);
   }
 
-  async #sweep(scope: Scope): Promise<void> {
+  /** @returns how many flows it revoked. */
+  async #sweep(scope: Scope): Promise<number> {
     const { conntrack, compiler, bits, widestPairLength, onResult } = this.options;
     const { revoked: revokedMark } = bits;
     if (scope.filtered.length > 0) await seedFlows(this.options, scope.filtered);
@@ -175,6 +177,7 @@ export class Sweeper {
     if (scope.isAll) this.#mayBeMarked = marked > 0;
     else if (revoked > 0) this.#mayBeMarked = true;
     onResult({ revoked, restored, looked: flows.length, milliseconds: performance.now() - startedAt });
+    return revoked;
   }
 }
 
