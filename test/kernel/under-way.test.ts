@@ -13,7 +13,7 @@ import { step } from '../support/progress.js';
 import { address, allow, CLIENT, EGRESS, NAMED, portFields, SERVER, type Rule } from './lab/pair.js';
 
 /** Before new chains were loaded beforehand, a quiet machine let some three datagrams through in as many changes. */
-const CHANGES = 120;
+const CHANGES = 60;
 
 let network: Network;
 let children: ChildProcess[];
