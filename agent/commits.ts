@@ -69,9 +69,9 @@ export class Commits {
     const order = (what: CommitOrder): void => {
       if (isTold) this.listener.onOrder(what);
     };
-    const over = (after: number): void => {
+    const over = (after: number, isMade: boolean): void => {
       const { portId, before } = commit;
-      if (portId !== undefined) order({ kind: 'own-over', portId, before, after });
+      if (portId !== undefined) order({ kind: 'own-over', portId, before, after, isMade });
     };
     this.#expected.add(commit);
     try {
@@ -84,10 +84,10 @@ export class Commits {
       // Whatever was made of it all the same is compared, as if it were somebody else's; the watching process must not take it back.
       this.#expected.delete(commit);
       // Where even that cannot be asked, it made the next generation or none: its port id must not be ours for ever.
-      over(await readGeneration().catch(() => (commit.before + 1) >>> 0));
+      over(await readGeneration().catch(() => (commit.before + 1) >>> 0), false);
       throw error;
     }
-    over(commit.after);
+    over(commit.after, true);
     if (commit.after === commit.before) {
       this.#expected.delete(commit);
       throw new KernelError(
@@ -96,8 +96,10 @@ export class Commits {
       );
     }
     const timer = setTimeout(() => {
-      // A program may make fewer than it could.
-      if (this.#expected.delete(commit) && commit.awaited === most) this.listener.onSilence();
+      if (!this.#expected.has(commit)) return;
+      // A notice that comes later is of ours all the same: taken for somebody else's, it would close. A program may make fewer than it could.
+      if (commit.awaited === most) this.listener.onSilence();
+      else this.#expected.delete(commit);
     }, NOTICE_WITHIN);
     timer.unref();
   }

@@ -59,7 +59,7 @@ export class Closer {
         this.#own.add({ before: order.before, after: undefined, portId: order.portId, awaited: 1 });
         return;
       case 'own-over': {
-        this.#wrapper.made(order);
+        if (order.isMade) this.#wrapper.made(order);
         const commit = this.#own.find(order.portId, order.before);
         if (commit === undefined) return;
         commit.after = order.after;

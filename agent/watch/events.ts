@@ -46,7 +46,14 @@ export type WatchEvent =
 /** A transaction of the agent's own, told before it can be made and when it is over: whatever it opens is meant. */
 export type CommitOrder =
   | { readonly kind: 'own-begins'; readonly portId: number; readonly before: number }
-  | { readonly kind: 'own-over'; readonly portId: number; readonly before: number; readonly after: number };
+  | {
+      readonly kind: 'own-over';
+      readonly portId: number;
+      readonly before: number;
+      readonly after: number;
+      /** False when it failed, as far as is known. */
+      readonly isMade: boolean;
+    };
 
 export type WatchOrder =
   /** What to load where a table is opened; undefined for nothing. */

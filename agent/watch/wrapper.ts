@@ -14,12 +14,16 @@ interface Made {
 /** Transactions that are remembered: of one of ours that others surrounded with as many nothing can be said. */
 const MOST = 64;
 
+/** One may be an nft that lies, and somebody who changed our tables just then. */
+const ENOUGH = 2;
+
 /**
  * Finds out whether nft is run by something that does not become it, a script say: then the sockets of our transactions are none that
  * the agent could tell of. Where the kernel made one transaction alone while one of ours was under way, that was ours.
  */
 export class WrapperWatch {
-  #isWrapped = false;
+  /** Transactions in a row that another socket made. */
+  #foreign = 0;
   #heard: Heard[] = [];
   #made: Made[] = [];
 
@@ -28,7 +32,7 @@ export class WrapperWatch {
 
   /** As far as is known. */
   get isWrapped(): boolean {
-    return this.#isWrapped;
+    return this.#foreign >= ENOUGH;
   }
 
   /** Takes news of every transaction, in their order. */
@@ -57,7 +61,7 @@ export class WrapperWatch {
         return place >= 1 && place <= count && by !== this.closer;
       });
       const [only] = others;
-      if (only !== undefined && others.length === 1) this.#isWrapped = only.portId !== portId;
+      if (only !== undefined && others.length === 1) this.#foreign = only.portId === portId ? 0 : this.#foreign + 1;
       return false;
     });
   }

@@ -297,6 +297,26 @@ describe('a foreign flush', () => {
     }
   });
 
+  it('is closed once also where the notice of what mended it comes late: it is ours all the same', async () => {
+    const nft = new WrappedNft(agent.folder, '"-f -"');
+    const go = join(agent.folder, 'go');
+    await agent.run({ env: nft.env });
+    const before = said(CLOSED_AT_ONCE);
+    nft.once(`while [ ! -e '${go}' ]; do sleep 0.05; done`);
+    await lab.load('flush ruleset');
+    await eventually(() => nft.isTaken);
+    const watcher = agent.watcher();
+    process.kill(watcher, 'SIGSTOP');
+    writeFileSync(go, '');
+    await agent.until(({ lastTransaction }) => lastTransaction?.reason === 'no notice of our own transaction came');
+    process.kill(watcher, 'SIGCONT');
+    await lab.restoreProbe();
+    // What it had to say comes before what it says of these.
+    await agent.settled(TWO);
+    await agent.settled(ALL);
+    expect([said(CLOSED_AT_ONCE) - before, await reached(), await differs()]).toEqual([1, ENFORCED, false]);
+  });
+
   it('is closed once, and what the agent does to its own tables never', async () => {
     await lab.must(process.execPath, [MAIN, 'baseline']);
     await agent.run();

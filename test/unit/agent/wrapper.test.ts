@@ -8,6 +8,10 @@ const NEWEST = 0xffff_ffff;
 /** @param heard generations in order, and whose they are. */
 function after(...steps: readonly (readonly ['heard' | 'made', number, number])[]): boolean {
   const watch = new WrapperWatch(CLOSER);
+  // One is not enough.
+  watch.heard({ generation: 2, portId: INNER });
+  watch.made({ portId: OURS, before: 1, after: 2 });
+  expect(watch.isWrapped).toBe(false);
   for (const [what, first, second] of steps) {
     if (what === 'heard') watch.heard({ generation: first, portId: second });
     else watch.made({ portId: OURS, before: first, after: second });
