@@ -4,4 +4,5 @@ export { conditionsOf, readRules, type Condition, type ReadRule } from './nftabl
 export { groupConditions } from './iptables/conditions.js';
 export { readDeviceRule, readDispatch } from './iptables/dispatch.js';
 export { chainName, setName } from './iptables/names.js';
+export { readMemberSetName } from './ruleset/member-set-names.js';
 export { fromPortName, portChainNames, readSources } from './iptables/port.js';

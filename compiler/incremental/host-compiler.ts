@@ -27,7 +27,6 @@ import { goTo, intervalSet } from '../ruleset/build.js';
 import {
   compileRuleset,
   memberField,
-  memberSetNames,
   namedMemberSets,
   portMapField,
   portMapName,
@@ -38,6 +37,7 @@ import {
 } from '../ruleset/compile.js';
 import { TABLE_NAME } from '../ruleset/closed.js';
 import { groupProgram, type GroupProgram, type MemberSetNames } from '../ruleset/group-chain.js';
+import { memberSetNames } from '../ruleset/member-set-names.js';
 import { ownKeys, ownSets, type OwnKeys, type OwnSet } from '../ruleset/own-sets.js';
 import { profileChain, profileChainName, profileContent, profileOf } from '../ruleset/profiles.js';
 import { CHAINS, SETS } from '../ruleset/skeleton.js';

@@ -1,13 +1,10 @@
 /** Changes of member sets, from the steps that the incremental compiler gives for nftables: names and contents are the same. */
-import type { Family } from '../model/index.js';
 import { parsePrefix } from '../model/index.js';
 import type { Change, Transaction } from '../nftables/transaction.js';
+import { readMemberSetName } from '../ruleset/member-set-names.js';
 import { netEntries } from './group.js';
 import { setName } from './names.js';
 import type { IpSet, SetChange } from './types.js';
-
-/** `sg_<id>_addresses4`, `ag_<id>_prefixes6`: see `memberSetNames`. */
-const MEMBER_SET = /^[sa]g_.*_(addresses|prefixes)([46])$/;
 
 export interface MemberChanges {
   readonly sets: readonly SetChange[];
@@ -26,18 +23,18 @@ export function memberChanges(transaction: Transaction, isLocal: boolean): Membe
   let isMore = isLocal;
   for (const change of transaction.flatMap((table) => (table.kind === 'update' ? table.changes : []))) {
     const name = setOf(change);
-    const [, kind, digit] = MEMBER_SET.exec(name ?? '') ?? [];
-    if (name === undefined || kind === undefined) {
+    const members = name === undefined ? undefined : readMemberSetName(name);
+    if (name === undefined || members === undefined) {
       isMore = true;
       continue;
     }
-    const family: Family = digit === '4' ? 'IPv4' : 'IPv6';
+    const { family, holds } = members;
     const entries = (elements: readonly { readonly key: string }[]): readonly string[] =>
-      elements.flatMap(({ key }) => (kind === 'addresses' ? [key] : netEntriesOf(key)));
+      elements.flatMap(({ key }) => (holds === 'addresses' ? [key] : netEntriesOf(key)));
     const known = changed.get(name) ?? { added: [], removed: [] };
     switch (change.kind) {
       case 'add-set':
-        made.set(name, { name: setName(name), type: kind === 'addresses' ? 'hash:ip' : 'hash:net', family });
+        made.set(name, { name: setName(name), type: holds === 'addresses' ? 'hash:ip' : 'hash:net', family });
         isMore = true;
         break;
       case 'delete-set':

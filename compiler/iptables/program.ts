@@ -22,7 +22,7 @@ import { shortNames } from '../names.js';
 import type { CompileOptions } from '../options.js';
 import { mergeRules } from '../permits.js';
 import { flowBits, type FlowBits } from '../ruleset/admission.js';
-import { memberSetNames } from '../ruleset/compile.js';
+import { memberSetNames } from '../ruleset/member-set-names.js';
 import { groupChainName, type MemberSetNames } from '../ruleset/group-chain.js';
 import type { ZoneAssignment } from '../zones.js';
 import { profileChainName, profilesOf, type Profile } from '../ruleset/profiles.js';

@@ -1,5 +1,6 @@
 /** Stage 5b: a transaction as texts that are applied one after the other, for packets that are under way meanwhile. docs/decisions/stages.md. */
 import { CLOSED_DEVICES, closedDevices, closedRule } from '../ruleset/closed.js';
+import { readMemberSetName } from '../ruleset/member-set-names.js';
 import { CHAINS, SETS } from '../ruleset/skeleton.js';
 import { countsLate, type TableState } from './state.js';
 import { fullRuleText, setDeclaration } from './text.js';
@@ -29,8 +30,9 @@ export function printStages(transaction: Transaction): readonly string[] {
       rest.push({ kind: 'update', family: before.family, name: before.name, changes: deletedBaseChains(before) });
       late.push(change);
     } else if (change.kind === 'update') {
-      const isEarlyOrLate = earlySteps(change.changes);
-      const isLate = lateSteps(change.changes, isEarlyOrLate);
+      const isLong = isLongToWalk(change.changes);
+      const isEarlyOrLate = earlySteps(change.changes, isLong);
+      const isLate = lateSteps(change.changes, isLong, isEarlyOrLate);
       const isEarly = (step: Change): boolean => isEarlyOrLate(step) && !isLate(step);
       const take = (which: (step: Change) => boolean): TableChange => ({
         ...change,
@@ -70,7 +72,7 @@ const DIRECTIONS = ['egress', 'ingress'] as const;
 
 type Selection = (step: Change) => boolean;
 
-function earlySteps(changes: readonly Change[]): Selection {
+function earlySteps(changes: readonly Change[], isLong: boolean): Selection {
   const chains = new Set(changes.flatMap((step) => (isNewChain(step) ? [step.chain.name] : [])));
   const fresh = new Set(changes.flatMap((step) => (step.kind === 'add-set' ? [step.set.name] : [])));
   // Nobody asks a map that is new itself.
@@ -86,7 +88,7 @@ function earlySteps(changes: readonly Change[]): Selection {
   const isEarlySet = (step: Change): step is AddSet =>
     step.kind === 'add-set' && (leadsToNew || (hasRemoval && countsLate(step.set)));
   const sets = new Set(changes.flatMap((step) => (isEarlySet(step) ? [step.set.name] : [])));
-  const losesFirst = isLong(changes) ? intervalsToLoseFirst(changes) : NONE;
+  const losesFirst = isLong ? intervalsToLoseFirst(changes) : NONE;
   return (step) =>
     isEarlySet(step) ||
     (step.kind === 'add-elements' && sets.has(step.set)) ||
@@ -103,16 +105,15 @@ function intervalsToLoseFirst(changes: readonly Change[]): Selection {
   const comesRule = changes.some(gainsRules);
   // What gains too would lose what both policies allow.
   return (step) =>
-    losesIntervals(step) && !gaining.has(step.set) && (comesPort || (comesRule && MEMBERS.test(step.set)));
+    losesIntervals(step) && !gaining.has(step.set) && (comesPort || (comesRule && isOfMembers(step.set)));
 }
 
-function lateSteps(changes: readonly Change[], isEarly: Selection): Selection {
+function lateSteps(changes: readonly Change[], isLong: boolean, isEarly: Selection): Selection {
   const losesMap = changes.some((step) => step.kind === 'delete-set' && step.setKind === 'map');
-  const losesRange =
-    isLong(changes) && changes.some((step) => losesIntervals(step) && !MEMBERS.test(step.set) && !isEarly(step));
+  const losesRange = isLong && changes.some((step) => losesIntervals(step) && !isOfMembers(step.set) && !isEarly(step));
   return (step) =>
     (losesMap && (step.kind === 'delete-set' || (step.kind === 'delete-chain' && !step.isBase))) ||
-    (losesRange && step.kind === 'add-elements' && MEMBERS.test(step.set));
+    (losesRange && step.kind === 'add-elements' && isOfMembers(step.set));
 }
 
 const NONE: Selection = () => false;
@@ -123,7 +124,7 @@ const NONE: Selection = () => false;
  */
 const LONG = 1000;
 
-function isLong(changes: readonly Change[]): boolean {
+function isLongToWalk(changes: readonly Change[]): boolean {
   let count = 0;
   for (const step of changes) {
     if (step.kind === 'add-elements' || step.kind === 'delete-elements') count += step.elements.length;
@@ -132,10 +133,12 @@ function isLong(changes: readonly Change[]): boolean {
   return false;
 }
 
-/** Sets of members of remote groups and address groups (`memberSetNames`); other names that begin so are a group's own. */
-const MEMBERS = /^[sa]g_.*_(addresses|prefixes)[46]$/;
 const OF_GROUP = 'sg_';
 const OF_GROUPS = /^[sa]g_/;
+
+function isOfMembers(set: string): boolean {
+  return readMemberSetName(set) !== undefined;
+}
 
 /** A set of intervals that a group's rules ask loses some: port ranges, prefixes, members. */
 function losesIntervals(step: Change): step is Extract<Change, { kind: 'delete-elements' }> {
@@ -145,7 +148,7 @@ function losesIntervals(step: Change): step is Extract<Change, { kind: 'delete-e
 /** A group's rules let through something else, or more. */
 function gainsRules(step: Change): boolean {
   if (step.kind === 'rewrite-chain') return step.chain.name.startsWith(OF_GROUP);
-  return step.kind === 'add-elements' && step.set.startsWith(OF_GROUP) && !MEMBERS.test(step.set);
+  return step.kind === 'add-elements' && step.set.startsWith(OF_GROUP) && !isOfMembers(step.set);
 }
 
 function deletedBaseChains({ chains }: TableState): readonly Change[] {

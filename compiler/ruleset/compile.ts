@@ -10,6 +10,7 @@ import { closedTable, TABLE_NAME } from './closed.js';
 import { ETHERTYPE } from './ethertype.js';
 import { bridgeGuard, GUARDED, owedToBridge, routedGuard } from './guard.js';
 import { groupProgram, type GroupProgram, type MemberSetNames } from './group-chain.js';
+import { memberSetNames } from './member-set-names.js';
 import { distinctKeys, ownKeys, ownSets } from './own-sets.js';
 import { profileChain, profileChainName, profilesOf, type Profile } from './profiles.js';
 import {
@@ -279,20 +280,6 @@ function memberNames(policy: HostPolicy): ReadonlyMap<string, MemberSetNames> {
       memberSetNames(set, short.get(set.id) ?? set.id, set.prefixes.length > 0),
     ]),
   );
-}
-
-/** Names of the sets of a member set; `short` is the name of its group. */
-export function memberSetNames(
-  { kind, family }: Pick<MemberSet, 'kind' | 'family'>,
-  short: string,
-  hasPrefixes: boolean,
-): MemberSetNames {
-  const prefix = `${kind === 'security-group' ? 'sg' : 'ag'}_${short}`;
-  const digit = family === 'IPv4' ? '4' : '6';
-  return {
-    addresses: `${prefix}_addresses${digit}`,
-    prefixes: hasPrefixes ? `${prefix}_prefixes${digit}` : undefined,
-  };
 }
 
 function remoteNames(policy: HostPolicy): ReadonlyMap<string, string> {

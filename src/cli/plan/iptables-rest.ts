@@ -1,6 +1,6 @@
 /** What no line of a group, of members or of a port speaks of, of what changes in iptables and ipset. */
 import { IPTABLES_HOOKS, type ChainChange, type IptablesChange, type SetChange } from '../../../compiler/index.js';
-import { portChainNames, readDeviceRule } from '../../../compiler/listing.js';
+import { portChainNames, readDeviceRule, readMemberSetName } from '../../../compiler/listing.js';
 import type { LongNames } from './iptables-side.js';
 import type { PlanLine } from './line.js';
 import { namedLine } from './rest.js';
@@ -35,7 +35,7 @@ class Spoken {
   isSet(change: SetChange): boolean {
     const name = this.long.of('set' in change ? change.set.name : change.name);
     if (this.#isOfGroup(name)) return true;
-    if (/^[sa]g_\w+_(addresses|prefixes)[46]$/.test(name)) return this.#hasGroups;
+    if (readMemberSetName(name) !== undefined) return this.#hasGroups;
     // Own addresses of ports, and those of stateless ones.
     return /^(addresses|stateless)[46]$/.test(name) && this.#ports.size > 0;
   }

@@ -1,5 +1,6 @@
 /** Whose the short names of kernel objects are (compiler/names.ts), as far as the topology knows them. */
 import { harmless } from '../../../compiler/index.js';
+import { readMemberSetName } from '../../../compiler/listing.js';
 import { shortNames } from '../../../compiler/names.js';
 import type { Direction, Topology } from '../../../compiler/model/index.js';
 
@@ -93,17 +94,15 @@ export function shortOfChain(chain: string): string | undefined {
   return /^sg_(.+)_in$/.exec(chain)?.[1];
 }
 
-const MEMBERS = /^(sg|ag)_(.+)_(?:addresses|prefixes)[46]$/;
-
 /** Whose members a set holds; undefined for a set of something else. */
 export function membersIn(set: string, names: Names): string | undefined {
-  const [, kind, short = ''] = MEMBERS.exec(set) ?? [];
-  switch (kind) {
-    case 'sg':
-      return names.group(short) ?? `a group whose id begins with ${short}`;
-    case 'ag':
-      return names.addressGroup(short) ?? `an address group whose id begins with ${short}`;
-    default:
+  const members = readMemberSetName(set);
+  switch (members?.kind) {
+    case 'security-group':
+      return names.group(members.short) ?? `a group whose id begins with ${members.short}`;
+    case 'address-group':
+      return names.addressGroup(members.short) ?? `an address group whose id begins with ${members.short}`;
+    case undefined:
       return undefined;
   }
 }
