@@ -21,5 +21,10 @@ export function pastesOf(block: string): readonly string[] {
 
 /** The blocks of a page that are for a shell, as they stand between lines of three backquotes. */
 export function shellBlocks(page: string): readonly string[] {
-  return [...page.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, text = '']) => text);
+  return codeBlocks(page, 'sh');
+}
+
+/** The blocks of a page in one language, as they stand between lines of three backquotes and its name. */
+export function codeBlocks(page: string, language: 'sh' | 'js'): readonly string[] {
+  return [...page.matchAll(/^```(\w+)\n(.*?)^```$/gms)].flatMap(([, of, text = '']) => (of === language ? [text] : []));
 }

@@ -1,14 +1,42 @@
 /** What `npm pack` ships. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { execa } from 'execa';
 import { expect, it } from 'vitest';
+import { codeBlocks } from '../support/pasted.js';
 
 interface Manifest {
   readonly dependencies: Readonly<Record<string, string>>;
   readonly bundleDependencies: readonly string[];
+  readonly bin: Readonly<Record<string, string>>;
+  readonly exports: Readonly<Record<string, string>>;
+  readonly files: readonly string[];
 }
 
+function manifest(): Manifest {
+  return JSON.parse(readFileSync('package.json', 'utf8')) as Manifest;
+}
+
+it('what package.json names is there', () => {
+  const { bin, exports, files } = manifest();
+  const named = [...Object.values(bin), ...Object.values(exports), ...files];
+  expect(named.length).toBeGreaterThan(8);
+  expect(named.filter((path) => !existsSync(path))).toEqual([]);
+});
+
+it('the compiler can be imported by its name, as docs/library.md does it', async () => {
+  const [code = ''] = codeBlocks(readFileSync('docs/library.md', 'utf8'), 'js');
+  const { stdout, stderr } = await execa('node', ['--input-type=module', '--eval', code]);
+  expect(stderr).toBe('');
+  const { stdout: compiled } = await execa('node', [
+    ...['dist/bin/portcullis.js', 'compile', '--dry-run', '-t', 'examples/web-and-database.yaml'],
+    ...['--host', 'compute-1'],
+  ]);
+  expect(stdout).toMatch(/^table \w+ portcullis \{$/m);
+  expect(compiled).toContain(stdout);
+});
+
 it('everything that the program needs is in its file: where it is unpacked nothing is downloaded', () => {
-  const { dependencies, bundleDependencies } = JSON.parse(readFileSync('package.json', 'utf8')) as Manifest;
+  const { dependencies, bundleDependencies } = manifest();
   expect([...bundleDependencies].sort()).toEqual(Object.keys(dependencies).sort());
 });
 
