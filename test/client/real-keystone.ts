@@ -4,10 +4,9 @@ import { mkdirSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { forgetFaketime } from '../support/faketime.js';
+import { PYTHON } from '../support/python.js';
 import { lastLines, progressing, within } from '../support/waiting.js';
 
-/** Debian's: its packages are for no other interpreter. */
-const PYTHON = '/usr/bin/python3';
 const PROGRAM = 'test/conformance/real-keystone.py';
 
 /** Why no Keystone can run here; undefined when one can. */

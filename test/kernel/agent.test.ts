@@ -37,6 +37,7 @@ import {
   SERVER,
 } from './lab/pair.js';
 import { TestAgent } from './lab/test-agent.js';
+import { PYTHON } from '../support/python.js';
 
 const OPEN = pairDocument([allow('udp', 53), allow('tcp', 80)]);
 
@@ -174,7 +175,7 @@ describe('life', () => {
   it('says READY to systemd when the rules are in, and lives on its watchdog', async () => {
     const path = join(agent.folder, 'notify.sock');
     const listen = `import socket,sys\ns=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM);s.bind(sys.argv[1]);print('bound',flush=True)\nwhile True: print(s.recv(4096).decode().replace(chr(10),' '),flush=True)`;
-    const listener = execa('python3', ['-c', listen, path], { reject: false, buffer: false });
+    const listener = execa(PYTHON, ['-c', listen, path], { reject: false, buffer: false });
     let heard = '';
     listener.stdout.on('data', (chunk: Buffer) => (heard += chunk.toString()));
     await eventually(() => heard.includes('bound'));

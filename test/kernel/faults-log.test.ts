@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { Lab } from './lab/lab.js';
 import { allow, forth, PAIR, pairDocument, reachIn, SERVER } from './lab/pair.js';
 import { TestAgent } from './lab/test-agent.js';
+import { PYTHON } from '../support/python.js';
 
 /** Makes standard error something that is full and has a reader who does not read, and becomes the program. */
 const FULL = `
@@ -56,7 +57,7 @@ const open = async (): Promise<readonly boolean[]> =>
 
 describe.each(['pipe', 'stream', 'packets', 'datagrams', 'terminal'])('%s', (kind) => {
   it('that is full', async () => {
-    const options = { wrapper: ['python3', full, kind], args: ['--log-level', 'debug'] };
+    const options = { wrapper: [PYTHON, full, kind], args: ['--log-level', 'debug'] };
     agent.write(pairDocument([allow('udp', 53)]));
     await agent.run(options);
     expect(await open()).toEqual([true, false]);

@@ -8,6 +8,7 @@ import { eventually } from '../support/waiting.js';
 import { Lab } from './lab/lab.js';
 import { allow, back, CLIENT, forth, PAIR, pairDocument, reachIn, SERVER } from './lab/pair.js';
 import { TestAgent } from './lab/test-agent.js';
+import { PYTHON } from '../support/python.js';
 
 const DEAFEN = fileURLToPath(new URL('./lab/deafen.py', import.meta.url));
 const [ROUTE, NETFILTER] = [0, 12];
@@ -33,7 +34,7 @@ function socketsOf(pid: number, protocol: number): readonly string[] {
 
 function deafen(pid: number, inodes: readonly string[]): void {
   expect(inodes).not.toEqual([]);
-  execFileSync('python3', [DEAFEN, pid.toString(), ...inodes]);
+  execFileSync(PYTHON, [DEAFEN, pid.toString(), ...inodes]);
 }
 
 describe('a socket that hears nothing', () => {

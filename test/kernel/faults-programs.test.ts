@@ -8,6 +8,7 @@ import { Lab } from './lab/lab.js';
 import { allow, forth, PAIR, pairDocument, reachIn, SERVER } from './lab/pair.js';
 import { TestAgent } from './lab/test-agent.js';
 import { WrappedNft } from './lab/wrapped-nft.js';
+import { PYTHON } from '../support/python.js';
 
 const OPEN = pairDocument([allow('udp', 53)]);
 const CLOSED = pairDocument([]);
@@ -198,7 +199,7 @@ it('a lock that nobody but root can take: a name that somebody took before us ke
       'netns',
       'exec',
       lab.host,
-      'python3',
+      PYTHON,
       '-c',
       'import socket,time\ns=socket.socket(socket.AF_UNIX)\ns.bind("\\0portcullis-agent")\ns.listen()\nprint(1,flush=True)\ntime.sleep(1000)',
     ],

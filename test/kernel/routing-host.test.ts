@@ -15,6 +15,7 @@ import {
 } from '../../compiler/index.js';
 import { parseTopology } from '../../compiler/model/index.js';
 import { allow, CLIENT, EGRESS, PAIR_BRIDGE, portFields, SERVER, type Ends, type Rule } from './lab/pair.js';
+import { PYTHON } from '../support/python.js';
 
 const OPTIONS = { ...DEFAULT_OPTIONS, datapath: 'bridge-netfilter' } as const;
 const FAMILIES: readonly Ends[] = ['v4', 'v6'];
@@ -56,7 +57,7 @@ async function inside(namespace: string, command: string, input = ''): Promise<v
 }
 
 async function serve(namespace: string, port: number): Promise<void> {
-  const child = spawn('ip', ['netns', 'exec', namespace, 'python3', '-c', SERVE, port.toString()], {
+  const child = spawn('ip', ['netns', 'exec', namespace, PYTHON, '-c', SERVE, port.toString()], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   servers.push(child);
@@ -64,7 +65,7 @@ async function serve(namespace: string, port: number): Promise<void> {
 }
 
 async function reaches(from: string, to: string, port: number, patience: string): Promise<boolean> {
-  const args = ['netns', 'exec', from, 'python3', '-c', ASK, to, port.toString(), patience];
+  const args = ['netns', 'exec', from, PYTHON, '-c', ASK, to, port.toString(), patience];
   return (await execa('ip', args, { reject: false })).exitCode === 0;
 }
 

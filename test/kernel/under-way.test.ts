@@ -11,6 +11,7 @@ import { Network } from '../../src/cli/demo/network.js';
 import { parseTopology } from '../../compiler/model/index.js';
 import { step } from '../support/progress.js';
 import { address, allow, CLIENT, EGRESS, NAMED, portFields, SERVER, type Rule } from './lab/pair.js';
+import { PYTHON } from '../support/python.js';
 
 /** Before new chains were loaded beforehand, a quiet machine let some three datagrams through in as many changes. */
 const CHANGES = 60;
@@ -43,7 +44,7 @@ function plug({ device, mac, v4, v6 }: typeof CLIENT): string {
 }
 
 async function flood(namespace: string, to: string, port: number): Promise<void> {
-  const command = ['netns', 'exec', namespace, 'python3', 'test/kernel/lab/flood.py', to, port.toString()];
+  const command = ['netns', 'exec', namespace, PYTHON, 'test/kernel/lab/flood.py', to, port.toString()];
   const child = spawn('ip', command, { stdio: ['ignore', 'pipe', 'inherit'] });
   children.push(child);
   await once(child.stdout, 'data');

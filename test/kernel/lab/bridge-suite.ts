@@ -19,6 +19,7 @@ import {
   SERVER,
   type Rule,
 } from './pair.js';
+import { PYTHON } from '../../support/python.js';
 
 /** The same addresses as the pair, in another network. */
 const TWINS = [
@@ -117,7 +118,7 @@ table bridge pctest_answers {
 chain out { type filter hook postrouting priority 50; oifname "${CLIENT.device}" ip saddr ${GATEWAY} udp sport 53 counter; }
 }`);
     const answer = `import socket;s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM);s.bind(("${GATEWAY}",53));s.settimeout(10);s.sendto(*s.recvfrom(99))`;
-    const answered = lab.exec('python3', ['-c', answer]);
+    const answered = lab.exec(PYTHON, ['-c', answer]);
     await lab.must('sh', ['-c', 'until ss -Hlun | grep -q :53; do sleep 0.05; done']);
     const { stdout: mac } = await lab.exec('cat', [`/sys/class/net/${PAIR_BRIDGE}/address`]);
     const question: Shot = {
@@ -192,7 +193,7 @@ chain out { type filter hook postrouting priority 50; ip saddr ${GATEWAY} udp sp
     await lab.load(rules([allow('udp', 99)]));
     const passed = async (port: number): Promise<number> => {
       const send = `import socket;s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM);s.bind(("${GATEWAY}",53));s.sendto(b"x",("${SERVER.v4}",${port}))`;
-      await lab.must('python3', ['-c', send]);
+      await lab.must(PYTHON, ['-c', send]);
       const { stdout } = await lab.exec('nft', ['list', 'chain', 'bridge', 'pctest_host', 'out']);
       return Number(/packets (\d+)/.exec(stdout)?.[1] ?? -1);
     };

@@ -2,6 +2,7 @@
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
+import { PYTHON } from '../../support/python.js';
 
 export interface Ended {
   /** -1 for a program that is not there, or was ended by a signal. */
@@ -25,7 +26,7 @@ export class Commands {
 
   constructor(namespace: string) {
     const program = 'test/kernel/lab/commands.py';
-    this.#process = spawn('ip', ['netns', 'exec', namespace, 'python3', program], {
+    this.#process = spawn('ip', ['netns', 'exec', namespace, PYTHON, program], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     createInterface({ input: this.#process.stdout }).on('line', (line) => {

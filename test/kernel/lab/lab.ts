@@ -24,6 +24,7 @@ import { addWitness, step } from '../../support/progress.js';
 import { Commands, type Ended } from './commands.js';
 import { environment, type LabBackend } from './flavour.js';
 import { frameHex, frameHexes, type WireFrame } from './frame-bytes.js';
+import { PYTHON } from '../../support/python.js';
 
 export interface LabPort {
   readonly device: string;
@@ -337,7 +338,7 @@ export class Lab {
     const token = this.#nextToken();
     const packet = frameHex({ frame, destinationMac: frame.sourceMac, token }).slice(2 * ETHERNET_HEADER);
     const program = 'test/kernel/lab/from_host.py';
-    const { exitCode, stderr } = await this.exec('python3', [program, device, packet]);
+    const { exitCode, stderr } = await this.exec(PYTHON, [program, device, packet]);
     if (exitCode !== 0) throw new Error(`the host cannot send: ${stderr}`);
     return (await this.#transmit([])).get(token)?.has(device) ?? false;
   }
@@ -483,7 +484,7 @@ export class Lab {
 
   async #startWire(ends: readonly string[]): Promise<void> {
     const program = 'test/kernel/lab/wire.py';
-    this.#wire = spawn('ip', ['netns', 'exec', this.#guests, 'python3', program, ...ends], {
+    this.#wire = spawn('ip', ['netns', 'exec', this.#guests, PYTHON, program, ...ends], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     const lines = createInterface({ input: this.#wire.stdout });
