@@ -4,21 +4,15 @@ import { defineConfig } from 'vitest/config';
 /** Files at once. Where files wait more than they compute, a second worker pays on two processors, where one is the default; a third in the kernel tier. */
 const TWO = Math.max(2, availableParallelism() - 1);
 
-/** Tiers, and how many files of each run at once. */
-const WORKERS: Readonly<Record<string, number>> = { unit: TWO, kernel: TWO + 1, client: TWO, container: 1, vm: TWO };
-
-/**
- * Under emulation what vite does to each module takes as long as the tests of a file: there the tier is run as the compiler wrote it, with
- * what it imports loaded by Node itself.
- */
-const COMPILED = { include: ['dist/test/vm/**/*.test.js'], server: { deps: { external: [/\/dist\/(?!test\/vm\/)/] } } };
+/** Tiers, and how many files of each run at once. That of the virtual machine has a configuration of its own: scripts/test/vm.config.mjs. */
+const WORKERS: Readonly<Record<string, number>> = { unit: TWO, kernel: TWO + 1, client: TWO, container: 1 };
 
 /** A tier is a mode: `vitest run --mode kernel`; without one it is the unit tier. */
 export default defineConfig(({ mode }) => {
   const tier = mode in WORKERS ? mode : 'unit';
   return {
     test: {
-      ...(tier === 'vm' ? { ...COMPILED, exclude: [] } : { include: [`test/${tier}/**/*.test.ts`] }),
+      include: [`test/${tier}/**/*.test.ts`],
       globalSetup: ['test/support/built.ts'],
       setupFiles: ['test/support/seed.ts'],
       // Limits are on what does not move (test/support/runner.ts), never on the whole of a test.

@@ -43,6 +43,7 @@ export const TIERS = [
       join(scripts, 'test', 'in-vm.mjs'),
       ...[root, cache, share, NAMES.join(',')],
       ...command,
+      ...[`--config=${join(scripts, 'test', 'vm.config.mjs')}`, '--configLoader=native', `--root=${root}`],
     ],
     slowness: EMULATION,
   },

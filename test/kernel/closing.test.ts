@@ -78,6 +78,7 @@ async function differs(): Promise<boolean> {
 
 const said = (text: string): number => agent.log().filter(({ msg }) => msg.includes(text)).length;
 const CLOSED_AT_ONCE = 'closed until what is loaded is known';
+const NOT_APPLIED = 'not applied, the former rules stand';
 
 describe('closing over netlink', () => {
   const close = async (devices: readonly string[]): Promise<string> =>
@@ -324,6 +325,7 @@ describe('a foreign flush', () => {
     await agent.settled(ALL);
     // Where the start takes long it is closed meanwhile.
     const before = said(CLOSED_AT_ONCE);
+    const failed = said(NOT_APPLIED);
     for (let round = 1; round <= 3; round++) {
       await lab.load('flush ruleset');
       await agent.until(({ drift, settled }) => drift.foreign === round && settled);
@@ -332,7 +334,11 @@ describe('a foreign flush', () => {
     // A table that was made for nothing, and goes again in the agent's own transaction.
     await lab.load('table inet portcullis {\nchain egress_more {\n}\n}');
     await agent.until(({ drift, settled }) => drift.foreign === 4 && settled);
-    expect([said(CLOSED_AT_ONCE) - before, (await agent.status()).drift.found]).toEqual([3, 0]);
+    // A comparison that the flush itself made fail closes once more, with the devices that are known then.
+    const closings = said(CLOSED_AT_ONCE) - before;
+    expect(closings).toBeGreaterThanOrEqual(3);
+    expect(closings).toBeLessThanOrEqual(3 + said(NOT_APPLIED) - failed);
+    expect((await agent.status()).drift.found).toBe(0);
   });
 
   it('that nobody heard, since the watching process died of it, is closed before anything is compared', async () => {
