@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { parsePrefix } from '../../../compiler/model/index.js';
 import type { Writer } from '../database.js';
-import { badRequest, conflict, invalidInput, notFound, type ApiError } from '../errors.js';
+import { ApiError, badRequest, invalidInput } from '../errors.js';
 import type { AddressGroupRecord } from '../records.js';
 import { isAny, type View } from '../state.js';
 import { defaulted, fixed, isObject, list, shown, text, type Parser } from './attributes.js';
@@ -40,7 +40,7 @@ const SPEC = {
 };
 
 export function addressGroupNotFound(id: string): ApiError {
-  return notFound('AddressGroupNotFound', `Address group ${id} could not be found.`);
+  return new ApiError('AddressGroupNotFound', `Address group ${id} could not be found.`);
 }
 
 export const addressGroups: Resource<'address_group', typeof SPEC> = {
@@ -78,7 +78,7 @@ export const addressGroups: Resource<'address_group', typeof SPEC> = {
       revision_number: 1,
     };
     if (writer.view.countOf('address_group', projectId) >= MOST_GROUPS) {
-      throw conflict('OverQuota', "Quota exceeded for resources: ['address_group'].");
+      throw new ApiError('OverQuota', "Quota exceeded for resources: ['address_group'].");
     }
     reserveAddresses(writer.view, projectId, group.addresses.length);
     checkCompilable({ address_groups: [group] });
@@ -92,7 +92,10 @@ export const addressGroups: Resource<'address_group', typeof SPEC> = {
   },
   remove: (writer, group) => {
     if (isAny(writer.view.rulesNaming(group.id))) {
-      throw conflict('AddressGroupInUse', `Address group ${group.id} is in use on one or more security group rules.`);
+      throw new ApiError(
+        'AddressGroupInUse',
+        `Address group ${group.id} is in use on one or more security group rules.`,
+      );
     }
     for (const policy of [...writer.view.policiesOf(group.id)]) writer.delete('rbac_policy', policy.id);
     writer.delete('address_group', group.id);
@@ -105,7 +108,7 @@ function reserveAddresses(view: View, projectId: string, more: number): void {
     if (project === projectId) sum += addresses.length;
   }
   if (sum > MOST_ADDRESSES) {
-    throw conflict('OverQuota', `Quota exceeded for addresses of address groups: ${MOST_ADDRESSES.toString()}.`);
+    throw new ApiError('OverQuota', `Quota exceeded for addresses of address groups: ${MOST_ADDRESSES.toString()}.`);
   }
 }
 
@@ -125,9 +128,9 @@ export function addAddresses(
   const known = new Set(group.addresses);
   const present = addresses.filter((address) => known.has(address));
   if (present.length > 0) {
-    throw badRequest(
-      `Addresses ${present.slice(0, MOST_NAMED).join(', ')} already exist in the address group ${group.id}.`,
+    throw new ApiError(
       'AddressesAlreadyExist',
+      `Addresses ${present.slice(0, MOST_NAMED).join(', ')} already exist in the address group ${group.id}.`,
     );
   }
   reserveAddresses(writer.view, group.project_id, addresses.length);
@@ -146,7 +149,7 @@ export function removeAddresses(
   const known = new Set(group.addresses);
   const absent = addresses.filter((address) => !known.has(address));
   if (absent.length > 0) {
-    throw notFound(
+    throw new ApiError(
       'AddressesNotFound',
       `Addresses ${absent.slice(0, MOST_NAMED).join(', ')} not found in the address group ${group.id}.`,
     );

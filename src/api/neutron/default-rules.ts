@@ -1,7 +1,7 @@
 /** Templates: the rules that a new group begins with. */
 import { randomUUID } from 'node:crypto';
 import { isAdmin, isReader } from '../caller.js';
-import { conflict, notFound } from '../errors.js';
+import { ApiError } from '../errors.js';
 import type { DefaultRuleRecord } from '../records.js';
 import { defaulted, fixed, truth } from './attributes.js';
 import { addressGroupNotFound } from './address-groups.js';
@@ -25,7 +25,8 @@ export const defaultRules: Resource<'default_security_group_rule', typeof SPEC> 
   spec: SPEC,
   readOnly: ['id'],
   isOwned: false,
-  notFound: (id) => notFound('DefaultSecurityGroupRuleNotFound', `Default Security Group rule ${id} does not exist`),
+  notFound: (id) =>
+    new ApiError('DefaultSecurityGroupRuleNotFound', `Default Security Group rule ${id} does not exist`),
   canSee: (_rule, _view, caller) => isReader(caller),
   canChange: (_rule, _view, caller) => isAdmin(caller),
   canCreate: isAdmin,
@@ -49,7 +50,7 @@ export const defaultRules: Resource<'default_security_group_rule', typeof SPEC> 
         (other.used_in_default_sg && rule.used_in_default_sg) ||
         (other.used_in_non_default_sg && rule.used_in_non_default_sg);
       if (isTogether && duplicateKey(other) === duplicateKey(rule)) {
-        throw conflict(
+        throw new ApiError(
           'DefaultSecurityGroupRuleExists',
           `Default Security group rule already exists. Rule id is ${other.id}.`,
         );

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { isAdmin, type Caller } from '../caller.js';
 import type { Writer } from '../database.js';
-import { badRequest, conflict, forbidden, notFound, type ApiError } from '../errors.js';
+import { ApiError, forbidden } from '../errors.js';
 import type { NetworkRecord } from '../records.js';
 import { isAny, type View } from '../state.js';
 import { defaulted, fixed, integer, nullable, oneOf, text, truth } from './attributes.js';
@@ -39,7 +39,7 @@ const ADMIN_ONLY = [
 ];
 
 export function networkNotFound(id: string): ApiError {
-  return notFound('NetworkNotFound', `Network ${id} could not be found.`);
+  return new ApiError('NetworkNotFound', `Network ${id} could not be found.`);
 }
 
 export function canSeeNetwork(network: NetworkRecord, view: View, caller: Caller): boolean {
@@ -138,7 +138,7 @@ export const networks: Resource<'network', typeof SPEC> = {
   },
   remove: (writer, network) => {
     if (isAny(writer.view.portsOf(network.id))) {
-      throw conflict(
+      throw new ApiError(
         'NetworkInUse',
         `Unable to complete operation on network ${network.id}. There are one or more ports still in use on the network.`,
       );
@@ -154,9 +154,9 @@ const MOST_MTU = 1500;
 
 function refuseLargeMtu(mtu: number): void {
   if (mtu <= MOST_MTU) return;
-  throw badRequest(
-    `Invalid input for operation: Requested MTU is too big, maximum is ${MOST_MTU.toString()}.`,
+  throw new ApiError(
     'InvalidInput',
+    `Invalid input for operation: Requested MTU is too big, maximum is ${MOST_MTU.toString()}.`,
   );
 }
 

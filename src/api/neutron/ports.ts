@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { parseMac, parsePortMac, parsePrefix } from '../../../compiler/model/index.js';
 import { isAdmin, isOwn, type Caller } from '../caller.js';
-import { badRequest, conflict, forbidden, invalidInput, notFound, type ApiError } from '../errors.js';
+import { ApiError, badRequest, forbidden, invalidInput } from '../errors.js';
 import type { AddressPair, DhcpOption, FixedIp, NetworkRecord, PortRecord } from '../records.js';
 import type { View } from '../state.js';
 import { allocate, generateMac, type WantedIp } from './allocation.js';
@@ -72,7 +72,7 @@ const pair: Parser<{ readonly ip_address: string; readonly mac_address: string |
   }
   const address = value['ip_address'];
   if (address === undefined)
-    throw badRequest('AllowedAddressPair must contain ip_address', 'AllowedAddressPairsMissingIP');
+    throw new ApiError('AllowedAddressPairsMissingIP', 'AllowedAddressPair must contain ip_address');
   if (typeof address !== 'string' || parsePrefix(address) === undefined) {
     throw invalidInput(name, `'${shown(address)}' is not a valid IP address or subnet`);
   }
@@ -83,9 +83,9 @@ const pair: Parser<{ readonly ip_address: string; readonly mac_address: string |
 const pairs: Parser<readonly ReturnType<typeof pair>[]> = (value, name) => {
   const given = list(pair)(value, name);
   if (given.length > MOST_PAIRS) {
-    throw badRequest(
-      `The number of allowed address pair exceeds the maximum ${MOST_PAIRS.toString()}.`,
+    throw new ApiError(
       'AllowedAddressPairExhausted',
+      `The number of allowed address pair exceeds the maximum ${MOST_PAIRS.toString()}.`,
     );
   }
   return given;
@@ -115,7 +115,7 @@ const dhcpOption: Parser<DhcpOption> = (value, name) => {
 };
 
 function invalidOption(reason: string): ApiError {
-  return badRequest(`Invalid input for extra_dhcp_opts. Reason: ${reason}.`, 'InvalidInput');
+  return new ApiError('InvalidInput', `Invalid input for extra_dhcp_opts. Reason: ${reason}.`);
 }
 
 /** Neutron's. */
@@ -139,7 +139,7 @@ const MOST_PROFILE = 4095;
 const profile: Parser<PortRecord['binding:profile']> = (value, name) => {
   const given = value === null ? {} : object(value, name);
   if (JSON.stringify(given).length > MOST_PROFILE) {
-    throw badRequest(`Invalid input for operation: ${name} value too large.`, 'InvalidInput');
+    throw new ApiError('InvalidInput', `Invalid input for operation: ${name} value too large.`);
   }
   return given;
 };
@@ -295,7 +295,7 @@ export const ports: Resource<'port', typeof SPEC> = {
 };
 
 function portNotFound(id: string): ApiError {
-  return notFound('PortNotFound', `Port ${id} could not be found.`);
+  return new ApiError('PortNotFound', `Port ${id} could not be found.`);
 }
 
 export function portView(port: PortRecord): Readonly<Record<string, unknown>> {
@@ -363,7 +363,7 @@ function freeMac(view: View, networkId: string, wanted: string | null | undefine
   if (wanted === undefined || wanted === null) return generateMac(view, networkId);
   const owner = view.portWithMac(networkId, wanted);
   if (owner !== undefined && owner.id !== portId) {
-    throw conflict(
+    throw new ApiError(
       'MacAddressInUse',
       `Unable to complete operation for network ${networkId}. The mac address ${wanted} is in use.`,
     );
@@ -400,9 +400,9 @@ function completed(given: readonly ReturnType<typeof pair>[], mac: string): read
   for (const { mac_address: one, ip_address: address } of complete) {
     const key = `${one} ${address}`;
     if (seen.has(key)) {
-      throw badRequest(
-        `Request contains duplicate address pair: mac_address ${one} ip_address ${address}.`,
+      throw new ApiError(
         'DuplicateAddressPairInRequest',
+        `Request contains duplicate address pair: mac_address ${one} ip_address ${address}.`,
       );
     }
     seen.add(key);
@@ -420,9 +420,9 @@ function optionsAfter(before: readonly DhcpOption[], wanted: readonly DhcpOption
 }
 
 function securityRequired(): ApiError {
-  return badRequest(
-    'Port security must be enabled and port must have an IP address in order to use security groups.',
+  return new ApiError(
     'PortSecurityAndIPRequiredForSecurityGroups',
+    'Port security must be enabled and port must have an IP address in order to use security groups.',
   );
 }
 
@@ -430,7 +430,7 @@ function securityRequired(): ApiError {
 function securedAfter(before: PortRecord, after: PortRecord, named: ReadonlySet<string>): PortRecord {
   if (!after.port_security_enabled && before.port_security_enabled && after.security_groups.length > 0) {
     if (named.has('security_groups')) throw securityRequired();
-    throw conflict(
+    throw new ApiError(
       'PortSecurityPortHasSecurityGroup',
       'Port has security group associated. Cannot disable port security or IP address until security group is removed.',
     );
@@ -442,7 +442,7 @@ function securedAfter(before: PortRecord, after: PortRecord, named: ReadonlySet<
 function checkPort(view: View, port: PortRecord, caller: Caller, before?: PortRecord): void {
   if (!port.port_security_enabled && port.security_groups.length > 0) throw securityRequired();
   if (!port.port_security_enabled && port.allowed_address_pairs.length > 0) {
-    throw conflict(
+    throw new ApiError(
       'AddressPairAndPortSecurityRequired',
       'Port Security must be enabled in order to have allowed address pairs on a port.',
     );
@@ -454,7 +454,7 @@ function checkPort(view: View, port: PortRecord, caller: Caller, before?: PortRe
     return group;
   });
   if (new Set(groups.map(({ stateful }) => stateful)).size > 1) {
-    throw conflict(
+    throw new ApiError(
       'SecurityGroupConflict',
       'Error Cannot apply both stateful and stateless security groups on the same port at the same time while attempting the operation.',
     );

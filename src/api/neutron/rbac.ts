@@ -1,7 +1,7 @@
 /** RBAC policies: groups and address groups that other projects may use. */
 import { randomUUID } from 'node:crypto';
 import { isAdmin, isOwn } from '../caller.js';
-import { badRequest, conflict, forbidden, notFound } from '../errors.js';
+import { ApiError, badRequest, forbidden } from '../errors.js';
 import { SHARED_TYPES, type RbacRecord } from '../records.js';
 import type { View } from '../state.js';
 import { addressGroupNotFound } from './address-groups.js';
@@ -28,7 +28,7 @@ export const rbacPolicies: Resource<'rbac_policy', typeof SPEC> = {
   spec: SPEC,
   readOnly: ['id'],
   isOwned: true,
-  notFound: (id) => notFound('RbacPolicyNotFound', `RBAC policy of type rbac_policy with ID ${id} not found`),
+  notFound: (id) => new ApiError('RbacPolicyNotFound', `RBAC policy of type rbac_policy with ID ${id} not found`),
   canSee: (policy, _view, caller) => isOwn(caller, policy),
   show: (policy) => ({
     id: policy.id,
@@ -49,9 +49,9 @@ export const rbacPolicies: Resource<'rbac_policy', typeof SPEC> = {
       (isAdmin(caller) || isOwn(caller, record) || isSharedWith(view, object, caller.projectId));
     if (!isVisible) throw NOT_FOUND[type](object);
     if (!isAdmin(caller) && !isOwn(caller, record)) {
-      throw badRequest(
-        `Invalid input for operation: Only admins can manipulate policies on objects they do not own.`,
+      throw new ApiError(
         'InvalidInput',
+        `Invalid input for operation: Only admins can manipulate policies on objects they do not own.`,
       );
     }
     if (target === '*' && !isAdmin(caller)) throw forbidden('rule:create_rbac_policy:target_tenant');
@@ -104,7 +104,7 @@ function targetOf(values: {
 function refuseDuplicate(view: View, object: string, target: string): void {
   for (const other of view.policiesOf(object)) {
     if (other.target_tenant === target) {
-      throw conflict('DuplicateRbacPolicy', 'An RBAC policy already exists with those values.');
+      throw new ApiError('DuplicateRbacPolicy', 'An RBAC policy already exists with those values.');
     }
   }
 }
@@ -117,7 +117,7 @@ function refuseInUse(view: View, { object_type: type, object_id: object }: RbacR
     (project) => project !== record?.project_id && !isSharedWith(view, object, project),
   );
   if (left !== undefined) {
-    throw conflict(
+    throw new ApiError(
       'RbacPolicyInUse',
       `RBAC policy on object ${object} cannot be removed because other objects depend on it.\nDetails: in use by project ${left}`,
     );

@@ -230,7 +230,7 @@ export function updateOne<K extends Kind, S extends Spec>(
 ): Records[K] {
   const record = changeable(resource, writer.view, request.caller, id, 'update');
   if (resource.update === undefined)
-    throw new ApiError(405, 'HTTPMethodNotAllowed', 'The method PUT is not allowed for this resource');
+    throw new ApiError('HTTPMethodNotAllowed', 'The method PUT is not allowed for this resource');
   checkRevision(resource, record, request.ifMatch);
   return resource.update(writer, record, { ...request, values: readUpdate(resource.spec, resource.readOnly, body) });
 }
@@ -247,7 +247,6 @@ export function checkRevision<K extends Kind, S extends Spec>(
   if (wanted === undefined || current === undefined) throw notUnderstood('If-Match', ifMatch);
   if (Number(wanted) !== current) {
     throw new ApiError(
-      412,
       'RevisionNumberConstraintFailed',
       `Constrained to ${wanted}, but current revision of ${singular} ${record.id} is ${String(current)}`,
     );

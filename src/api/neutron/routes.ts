@@ -1,7 +1,7 @@
 /** Neutron's `v2.0`, as far as it touches security groups. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { isAdmin, isReader, type Caller } from '../caller.js';
-import { forbidden, notFound, type ApiError } from '../errors.js';
+import { ApiError, forbidden } from '../errors.js';
 import type { Kind } from '../records.js';
 import type { View } from '../state.js';
 import { baseUrl, callerOf, empty, parameter, parametersOf, type Service } from '../service.js';
@@ -76,7 +76,7 @@ export function registerNeutron(app: FastifyInstance, service: Service, prefix: 
   app.get('/extensions/:alias', (request) => {
     const known = extension(parameter(request, 'alias'));
     if (known === undefined) {
-      throw notFound('ExtensionNotFound', `Extension with alias ${parameter(request, 'alias')} does not exist`);
+      throw new ApiError('ExtensionNotFound', `Extension with alias ${parameter(request, 'alias')} does not exist`);
     }
     return { extension: known };
   });
@@ -109,7 +109,7 @@ function markerOf<K extends Kind, S extends Spec>(
   if (id === '') return undefined;
   const [marker] = visible(resource, view, caller, new Map([['id', [id]]]));
   if (marker === undefined) {
-    throw notFound('MarkerNotFound', `marker ${id.slice(0, 80)} is no object of ${resource.plural}`);
+    throw new ApiError('MarkerNotFound', `marker ${id.slice(0, 80)} is no object of ${resource.plural}`);
   }
   return marker;
 }
@@ -188,7 +188,7 @@ function registerResource<K extends Kind, S extends Spec>(
   });
 
   app.delete(`/${path}`, () => {
-    throw notFound('HTTPNotFound', 'The resource could not be found.');
+    throw new ApiError('HTTPNotFound', 'The resource could not be found.');
   });
 
   if (isTagged(kind)) registerTags(app, { database }, resource, kind);

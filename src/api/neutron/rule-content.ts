@@ -9,7 +9,7 @@ import {
   PROTOCOL_NUMBERS,
 } from '../../../compiler/model/index.js';
 import type { Family } from '../../../compiler/model/index.js';
-import { badRequest, invalidInput } from '../errors.js';
+import { ApiError, invalidInput } from '../errors.js';
 import type { RuleContent, RuleDirection } from '../records.js';
 import { defaulted, fixed, oneOf, required, shown, text, type Created, type Parser } from './attributes.js';
 
@@ -17,9 +17,9 @@ const ethertype: Parser<Family> = (value) => {
   const known = typeof value === 'string' ? value.toLowerCase() : '';
   if (known === 'ipv4') return 'IPv4';
   if (known === 'ipv6') return 'IPv6';
-  throw badRequest(
-    `Security group rule for ethertype '${shown(value)}' not supported. Allowed values are ['IPv4', 'IPv6'].`,
+  throw new ApiError(
     'SecurityGroupRuleInvalidEtherType',
+    `Security group rule for ethertype '${shown(value)}' not supported. Allowed values are ['IPv4', 'IPv6'].`,
   );
 };
 
@@ -33,9 +33,9 @@ export const protocol: Parser<string | null> = (value) => {
   const isNumber = /^\d{1,3}$/.test(name) && Number(name) <= 255;
   if (isNumber) return Number(name).toString();
   if (NUMBERS.has(name)) return name;
-  throw badRequest(
-    `Security group rule protocol ${shown(value)} not supported. Only protocol values [${[...NUMBERS.keys()].sort().join(', ')}] and integer representations [0 to 255] are supported.`,
+  throw new ApiError(
     'SecurityGroupRuleInvalidProtocol',
+    `Security group rule protocol ${shown(value)} not supported. Only protocol values [${[...NUMBERS.keys()].sort().join(', ')}] and integer representations [0 to 255] are supported.`,
   );
 };
 
@@ -43,7 +43,7 @@ export const port: Parser<number | null> = (value) => {
   if (value === null) return null;
   const number = typeof value === 'string' && /^-?\d{1,9}$/.test(value) ? Number(value) : value;
   if (typeof number !== 'number' || !Number.isInteger(number) || number < 0 || number > 65535) {
-    throw badRequest(`Invalid value for port ${shown(value)}`, 'SecurityGroupInvalidPortValue');
+    throw new ApiError('SecurityGroupInvalidPortValue', `Invalid value for port ${shown(value)}`);
   }
   return number;
 };
@@ -51,7 +51,7 @@ export const port: Parser<number | null> = (value) => {
 const remotePrefix: Parser<string | null> = (value) => {
   if (value === null || value === '') return null;
   const cidr = typeof value === 'string' ? cidrOf(value) : undefined;
-  if (cidr === undefined) throw badRequest(`Invalid CIDR ${shown(value)} given as IP prefix.`, 'InvalidCIDR');
+  if (cidr === undefined) throw new ApiError('InvalidCIDR', `Invalid CIDR ${shown(value)} given as IP prefix.`);
   return cidr;
 };
 
@@ -112,9 +112,9 @@ export function ruleContent(values: Values): RuleContent {
   checkFamily(content, number);
   const remotes = [content.remote_ip_prefix, content.remote_group_id, content.remote_address_group_id];
   if (remotes.filter((remote) => remote !== null).length > 1) {
-    throw badRequest(
-      'Only remote_ip_prefix or remote_group_id or remote_address_group_id may be provided.',
+    throw new ApiError(
       'SecurityGroupMultipleRemoteEntites',
+      'Only remote_ip_prefix or remote_group_id or remote_address_group_id may be provided.',
     );
   }
   return content;
@@ -168,23 +168,23 @@ function checkRange(
 ): void {
   if (min === null && max === null) return;
   if (name === null || number === undefined) {
-    throw badRequest('Must also specify protocol if port range is given.', 'SecurityGroupProtocolRequiredWithPorts');
+    throw new ApiError('SecurityGroupProtocolRequiredWithPorts', 'Must also specify protocol if port range is given.');
   }
   if (isPortProtocol(number)) {
-    if (min === 0 || max === 0) throw badRequest('Invalid value for port 0', 'SecurityGroupInvalidPortValue');
+    if (min === 0 || max === 0) throw new ApiError('SecurityGroupInvalidPortValue', 'Invalid value for port 0');
     if (min === null || max === null || min > max) {
-      throw badRequest(
-        'For TCP/UDP protocols, port_range_min must be <= port_range_max',
+      throw new ApiError(
         'SecurityGroupInvalidPortRange',
+        'For TCP/UDP protocols, port_range_min must be <= port_range_max',
       );
     }
     return;
   }
   if (number === ICMP || number === ICMPV6) checkIcmp(min, max);
   else {
-    throw badRequest(
-      `Invalid protocol ${name} for port range, only supported for TCP, UDP, UDPLITE, SCTP and DCCP.`,
+    throw new ApiError(
       'SecurityGroupInvalidProtocolForPort',
+      `Invalid protocol ${name} for port range, only supported for TCP, UDP, UDPLITE, SCTP and DCCP.`,
     );
   }
 }
@@ -195,16 +195,16 @@ function checkIcmp(type: number | null, code: number | null): void {
     ['code', 'port_range_max', code],
   ] as const) {
     if (value !== null && value > 255) {
-      throw badRequest(
-        `Invalid value for ICMP ${field} (${attribute}) ${value.toString()}. It must be 0 to 255.`,
+      throw new ApiError(
         'SecurityGroupInvalidIcmpValue',
+        `Invalid value for ICMP ${field} (${attribute}) ${value.toString()}. It must be 0 to 255.`,
       );
     }
   }
   if (type === null && code !== null) {
-    throw badRequest(
-      `ICMP code (port-range-max) ${code.toString()} is provided but ICMP type (port-range-min) is missing.`,
+    throw new ApiError(
       'SecurityGroupMissingIcmpType',
+      `ICMP code (port-range-max) ${code.toString()} is provided but ICMP type (port-range-min) is missing.`,
     );
   }
 }
@@ -214,12 +214,12 @@ function checkFamily(
   number: number | undefined,
 ): void {
   if (cidr !== null && parsePrefix(cidr)?.family !== family) {
-    throw badRequest(`Conflicting value ethertype ${family} for CIDR ${cidr}`, 'SecurityGroupRuleParameterConflict');
+    throw new ApiError('SecurityGroupRuleParameterConflict', `Conflicting value ethertype ${family} for CIDR ${cidr}`);
   }
   if (family === 'IPv4' && number !== undefined && IPV6_ONLY_PROTOCOLS.includes(number)) {
-    throw badRequest(
-      `Invalid ethertype ${family} for protocol ${name ?? ''}.`,
+    throw new ApiError(
       'SecurityGroupEthertypeConflictWithProtocol',
+      `Invalid ethertype ${family} for protocol ${name ?? ''}.`,
     );
   }
 }

@@ -1,7 +1,7 @@
 /** Security group rules. */
 import { randomUUID } from 'node:crypto';
 import { isAdmin, isOwn } from '../caller.js';
-import { badRequest, conflict, forbidden, invalidInput, notFound } from '../errors.js';
+import { ApiError, forbidden, invalidInput } from '../errors.js';
 import type { RuleContent, RuleRecord } from '../records.js';
 import type { View } from '../state.js';
 import { addressGroupNotFound } from './address-groups.js';
@@ -34,7 +34,7 @@ export const rules: Resource<'security_group_rule', typeof SPEC> = {
   spec: SPEC,
   readOnly: ['id', 'normalized_cidr', 'created_at', 'updated_at', 'revision_number'],
   isOwned: true,
-  notFound: (id) => notFound('SecurityGroupRuleNotFound', `Security group rule ${id} does not exist`),
+  notFound: (id) => new ApiError('SecurityGroupRuleNotFound', `Security group rule ${id} does not exist`),
   canSee: (rule, view, caller) => {
     const group = view.get('security_group', rule.security_group_id);
     return isOwn(caller, rule) || (group !== undefined && isUsable(group, view, caller));
@@ -61,15 +61,15 @@ export const rules: Resource<'security_group_rule', typeof SPEC> = {
   },
   checkBulk: (bodies) => {
     if (new Set(bodies.map((body) => body['security_group_id'])).size > 1) {
-      throw badRequest(
-        'Only allowed to update rules for one security profile at a time',
+      throw new ApiError(
         'SecurityGroupNotSingleGroupRules',
+        'Only allowed to update rules for one security profile at a time',
       );
     }
     if (new Set(bodies.map((body) => body['project_id'] ?? body['tenant_id'])).size > 1) {
-      throw badRequest(
-        'Multiple tenant_ids in bulk security group rule create not allowed',
+      throw new ApiError(
         'SecurityGroupRulesNotSingleTenant',
+        'Multiple tenant_ids in bulk security group rule create not allowed',
       );
     }
   },
@@ -128,8 +128,8 @@ function checkDuplicate(view: View, content: RuleContent, groupId: string, made:
   for (const rule of view.rulesOf(groupId)) {
     if (duplicateKey(rule) === key) {
       if (made.has(rule.id))
-        throw conflict('DuplicateSecurityGroupRuleInPost', 'Duplicate Security Group Rule in POST.');
-      throw conflict('SecurityGroupRuleExists', `Security group rule already exists. Rule id is ${rule.id}.`);
+        throw new ApiError('DuplicateSecurityGroupRuleInPost', 'Duplicate Security Group Rule in POST.');
+      throw new ApiError('SecurityGroupRuleExists', `Security group rule already exists. Rule id is ${rule.id}.`);
     }
   }
 }

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { isAdmin } from '../caller.js';
 import type { Writer } from '../database.js';
-import { conflict, notFound, type ApiError } from '../errors.js';
+import { ApiError } from '../errors.js';
 import type { GroupRecord } from '../records.js';
 import { isAny } from '../state.js';
 import { defaulted, text, truth } from './attributes.js';
@@ -26,7 +26,7 @@ const SPEC = {
 };
 
 export function groupNotFound(id: string): ApiError {
-  return notFound('SecurityGroupNotFound', `Security group ${id} does not exist`);
+  return new ApiError('SecurityGroupNotFound', `Security group ${id} does not exist`);
 }
 
 export const securityGroups: Resource<'security_group', typeof SPEC> = {
@@ -82,7 +82,7 @@ export const securityGroups: Resource<'security_group', typeof SPEC> = {
     if (values.name !== undefined) {
       refuseDefaultName(values.name);
       if (isDefaultGroup(writer.view, group)) {
-        throw conflict('SecurityGroupCannotUpdateDefault', 'Updating default security group not allowed.');
+        throw new ApiError('SecurityGroupCannotUpdateDefault', 'Updating default security group not allowed.');
       }
     }
     if (values.stateful !== undefined && values.stateful !== group.stateful) refuseInUse(writer, group);
@@ -93,7 +93,10 @@ export const securityGroups: Resource<'security_group', typeof SPEC> = {
   remove: (writer, group, { caller, now }) => {
     const isDefault = isDefaultGroup(writer.view, group);
     if (isDefault && !isAdmin(caller)) {
-      throw conflict('SecurityGroupCannotRemoveDefault', 'Insufficient rights for removing default security group.');
+      throw new ApiError(
+        'SecurityGroupCannotRemoveDefault',
+        'Insufficient rights for removing default security group.',
+      );
     }
     refuseInUse(writer, group);
     for (const rule of [...writer.view.rulesOf(group.id)]) writer.delete('security_group_rule', rule.id);
@@ -107,12 +110,12 @@ export const securityGroups: Resource<'security_group', typeof SPEC> = {
 
 function refuseDefaultName(name: string): void {
   if (name.toLowerCase() === DEFAULT_NAME) {
-    throw conflict('SecurityGroupDefaultAlreadyExists', 'Default security group already exists.');
+    throw new ApiError('SecurityGroupDefaultAlreadyExists', 'Default security group already exists.');
   }
 }
 
 function refuseInUse({ view }: Writer, { id }: GroupRecord): void {
-  if (isAny(view.portsWith(id))) throw conflict('SecurityGroupInUse', `Security Group ${id} in use.`);
+  if (isAny(view.portsWith(id))) throw new ApiError('SecurityGroupInUse', `Security Group ${id} in use.`);
 }
 
 /** Takes a rule out of its group, whose revision says so. */

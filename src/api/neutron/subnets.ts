@@ -10,7 +10,7 @@ import {
   type Prefix,
 } from '../../../compiler/model/index.js';
 import { isAdmin, isOwn } from '../caller.js';
-import { badRequest, conflict, forbidden, invalidInput, notFound, type ApiError } from '../errors.js';
+import { ApiError, forbidden, invalidInput } from '../errors.js';
 import type { AllocationPool, SubnetRecord } from '../records.js';
 import type { View } from '../state.js';
 import { bumpNetwork, canSeeNetwork, isNetworkShared, networkNotFound } from './networks.js';
@@ -75,7 +75,7 @@ const SPEC = {
 };
 
 function subnetNotFound(id: string): ApiError {
-  return notFound('SubnetNotFound', `Subnet ${id} could not be found.`);
+  return new ApiError('SubnetNotFound', `Subnet ${id} could not be found.`);
 }
 
 export const subnets: Resource<'subnet', typeof SPEC> = {
@@ -134,15 +134,15 @@ export const subnets: Resource<'subnet', typeof SPEC> = {
     const isIpv4 = prefix.family === 'IPv4';
     const { ipv6_ra_mode: raMode, ipv6_address_mode: addressMode } = values;
     if (isIpv4 && (raMode !== null || addressMode !== null)) {
-      throw badRequest(
-        'Invalid input for operation: ipv6_ra_mode and ipv6_address_mode are of IPv6 subnets only.',
+      throw new ApiError(
         'InvalidInput',
+        'Invalid input for operation: ipv6_ra_mode and ipv6_address_mode are of IPv6 subnets only.',
       );
     }
     refuseOverlap(writer.view, values.network_id, prefix);
     const isAutomatic = addressMode === 'slaac' || addressMode === 'dhcpv6-stateless';
     if (isAutomatic && prefix.length !== 64) {
-      throw badRequest('Invalid CIDR for subnet: SLAAC and stateless DHCPv6 need a length of 64.', 'InvalidInput');
+      throw new ApiError('InvalidInput', 'Invalid CIDR for subnet: SLAAC and stateless DHCPv6 need a length of 64.');
     }
     const gateway = values.gateway_ip === undefined ? defaultGateway(prefix, isAutomatic) : values.gateway_ip;
     checkGateway(prefix, gateway);
@@ -184,7 +184,7 @@ export const subnets: Resource<'subnet', typeof SPEC> = {
   remove: (writer, subnet, { now }) => {
     for (const port of writer.view.portsOf(subnet.network_id)) {
       if (port.fixed_ips.some(({ subnet_id: id }) => id === subnet.id)) {
-        throw conflict(
+        throw new ApiError(
           'SubnetInUse',
           `Unable to complete operation on subnet ${subnet.id}: One or more ports have an IP allocation from this subnet.`,
         );
@@ -199,9 +199,9 @@ function subnetPrefix(text_: string, version: number | undefined): Prefix {
   const prefix = parsePrefix(text_);
   const isRight = prefix !== undefined && (version === undefined || (version === 4) === (prefix.family === 'IPv4'));
   if (!isRight || prefix.length === 0) {
-    throw badRequest(
-      `Invalid input for operation: The cidr ${text_} is no subnet of IP version ${String(version ?? '4 or 6')}.`,
+    throw new ApiError(
       'InvalidInput',
+      `Invalid input for operation: The cidr ${text_} is no subnet of IP version ${String(version ?? '4 or 6')}.`,
     );
   }
   return prefix;
@@ -211,9 +211,9 @@ function refuseOverlap(view: View, networkId: string, prefix: Prefix): void {
   for (const other of view.subnetsOf(networkId)) {
     const known = parsePrefix(other.cidr);
     if (known !== undefined && (covers(known, prefix) || covers(prefix, known))) {
-      throw badRequest(
-        `Invalid input for operation: Requested subnet with cidr: ${prefix.text} for network: ${networkId} overlaps with another subnet.`,
+      throw new ApiError(
         'InvalidInput',
+        `Invalid input for operation: Requested subnet with cidr: ${prefix.text} for network: ${networkId} overlaps with another subnet.`,
       );
     }
   }
@@ -227,9 +227,9 @@ function defaultGateway(prefix: Prefix, isAutomatic: boolean): string | null {
 function checkGateway(prefix: Prefix, gateway: string | null): void {
   const parsed = gateway === null ? undefined : parseAddress(gateway);
   if (gateway !== null && parsed?.family !== prefix.family) {
-    throw badRequest(
-      `Invalid input for operation: Gateway ${gateway} is not of the subnet's IP version.`,
+    throw new ApiError(
       'InvalidInput',
+      `Invalid input for operation: Gateway ${gateway} is not of the subnet's IP version.`,
     );
   }
 }
@@ -271,9 +271,9 @@ function checkedPools(
       !covers(prefix, to) ||
       from.network > to.network
     ) {
-      throw badRequest(
-        `The allocation pool ${start}-${end} is not valid for subnet ${prefix.text}.`,
+      throw new ApiError(
         'InvalidAllocationPool',
+        `The allocation pool ${start}-${end} is not valid for subnet ${prefix.text}.`,
       );
     }
   }

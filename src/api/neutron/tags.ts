@@ -1,6 +1,6 @@
 /** Tags of networks, subnets, ports and security groups. */
 import type { Writer } from '../database.js';
-import { badRequest, invalidInput, notFound } from '../errors.js';
+import { ApiError, invalidInput } from '../errors.js';
 import type { Kind, Records } from '../records.js';
 import { isObject, list, text } from './attributes.js';
 import type { Listed, SpecialFilters } from './query.js';
@@ -20,7 +20,7 @@ export function isTagged(kind: Kind): kind is Tagged {
 export function tagsIn(body: unknown): readonly string[] {
   const given = isObject(body) ? body['tags'] : undefined;
   if (!Array.isArray(given))
-    throw badRequest("Invalid input for tags. Reason: 'tags' must be a list of strings.", 'InvalidInput');
+    throw new ApiError('InvalidInput', "Invalid input for tags. Reason: 'tags' must be a list of strings.");
   const tags = list(text(MOST_CHARACTERS))(given, 'tags');
   if (tags.length > MOST_TAGS) throw invalidInput('tags', `more than ${MOST_TAGS.toString()} tags`);
   if (new Set(tags).size !== tags.length) throw invalidInput('tags', 'duplicate items in the list');
@@ -32,7 +32,7 @@ export function checkTag(tag: string): string {
 }
 
 export function tagNotFound(tag: string): Error {
-  return notFound('TagNotFound', `Tag ${tag.slice(0, MOST_CHARACTERS)} could not be found.`);
+  return new ApiError('TagNotFound', `Tag ${tag.slice(0, MOST_CHARACTERS)} could not be found.`);
 }
 
 /** Gives an object these tags and no others. */

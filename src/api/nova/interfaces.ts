@@ -113,7 +113,6 @@ function foundPort(view: View, server: ServerRecord, id: string): PortRecord {
   const port = portsOfServer(view, server).find((one) => one.id === id);
   if (port === undefined) {
     throw new ApiError(
-      404,
       'itemNotFound',
       `Instance ${server.id} does not have fixed ip/port ${id.slice(0, 255)} attached.`,
     );

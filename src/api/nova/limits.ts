@@ -103,7 +103,7 @@ export function registerLimits(app: FastifyInstance, { database }: Service): voi
 }
 
 function disallowed(rule: string): ApiError {
-  return new ApiError(403, 'forbidden', `Policy doesn't allow ${rule} to be performed.`);
+  return new ApiError('forbidden', `Policy doesn't allow ${rule} to be performed.`);
 }
 
 /** Of the other quotas nothing is limited here: to set one would promise what does not happen. */
@@ -114,7 +114,6 @@ function instancesIn(body: unknown): number {
     : '';
   if (!isObject(set) || unknown !== undefined || set['instances'] === undefined) {
     throw new ApiError(
-      400,
       'badRequest',
       'Invalid input for field/attribute quota_set: of Nova\u2019s quotas only instances is kept.',
     );

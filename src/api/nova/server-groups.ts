@@ -38,7 +38,7 @@ export function removeGroup(writer: Writer, id: string, text: string, request: C
   }
   const having = portsOfServer(writer.view, server).filter(({ security_groups: ids }) => ids.includes(group.id));
   if (having.length === 0) {
-    throw new ApiError(404, 'itemNotFound', `Security group ${group.id} not associated with the instance ${server.id}`);
+    throw new ApiError('itemNotFound', `Security group ${group.id} not associated with the instance ${server.id}`);
   }
   for (const port of having) {
     setGroups(

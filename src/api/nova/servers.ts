@@ -15,11 +15,11 @@ import { flavorOf, isImage } from './catalog.js';
 import { groupByText } from './groups.js';
 
 export function badRequest(message: string): ApiError {
-  return new ApiError(400, 'badRequest', message);
+  return new ApiError('badRequest', message);
 }
 
 function serverNotFound(id: string): ApiError {
-  return new ApiError(404, 'itemNotFound', `Instance ${id.slice(0, 255)} could not be found.`);
+  return new ApiError('itemNotFound', `Instance ${id.slice(0, 255)} could not be found.`);
 }
 
 /** @throws ApiError (404) for one of another project, too. */
@@ -31,7 +31,7 @@ export function foundServer(view: View, caller: Caller, id: string): ServerRecor
 
 export function changeableServer(view: View, caller: Caller, id: string): ServerRecord {
   const server = foundServer(view, caller, id);
-  if (!isMember(caller)) throw new ApiError(403, 'forbidden', "Policy doesn't allow this action to be performed.");
+  if (!isMember(caller)) throw new ApiError('forbidden', "Policy doesn't allow this action to be performed.");
   return server;
 }
 
@@ -85,7 +85,7 @@ export function createServer(
 ): ServerRecord {
   const { caller, now } = request;
   if (!isMember(caller))
-    throw new ApiError(403, 'forbidden', "Policy doesn't allow os_compute_api:servers:create to be performed.");
+    throw new ApiError('forbidden', "Policy doesn't allow os_compute_api:servers:create to be performed.");
   const name = nameIn(body);
   reserveServer(writer.view, caller.projectId);
   const flavor = flavorOf(textIn(body, 'flavorRef'));
@@ -158,7 +158,6 @@ function reserveServer(view: View, projectId: string): void {
   const [limit, used] = [instancesOf(view, projectId), view.countOf('server', projectId)];
   if (limit >= 0 && used + 1 > limit) {
     throw new ApiError(
-      403,
       'forbidden',
       `Quota exceeded for instances: Requested 1, but already used ${used.toString()} of ${limit.toString()} instances`,
     );
@@ -170,7 +169,7 @@ function metadataIn(value: unknown): Readonly<Record<string, string>> {
   if (!isObject(value)) throw badRequest('Invalid input for field/attribute metadata. It must hold strings.');
   const names = Object.keys(value);
   if (names.length > MOST_METADATA) {
-    throw new ApiError(403, 'forbidden', `Maximum number of metadata items exceeds ${MOST_METADATA.toString()}`);
+    throw new ApiError('forbidden', `Maximum number of metadata items exceeds ${MOST_METADATA.toString()}`);
   }
   return Object.fromEntries(
     names.map((name) => {
@@ -193,11 +192,7 @@ function placement(
   const [zone = '', zoneHost] = boundedText(named, 'availability_zone').split(':');
   const wanted = boundedText(named, 'host') === '' ? zoneHost : boundedText(named, 'host');
   if (wanted !== undefined && wanted !== '' && !isAdmin(caller)) {
-    throw new ApiError(
-      403,
-      'forbidden',
-      "Policy doesn't allow os_compute_api:servers:create:forced_host to be performed.",
-    );
+    throw new ApiError('forbidden', "Policy doesn't allow os_compute_api:servers:create:forced_host to be performed.");
   }
   return { zone: zone === '' ? ZONE : zone, host: wanted ?? computeHost ?? '' };
 }
@@ -239,11 +234,7 @@ export function automaticNics(view: View, projectId: string): readonly Nic[] {
   const [only, ...others] = [...view.all('network')].filter((network) => network.project_id === projectId);
   if (only === undefined) return [];
   if (others.length > 0) {
-    throw new ApiError(
-      409,
-      'conflictingRequest',
-      'Multiple possible networks found, use a Network ID to be more specific.',
-    );
+    throw new ApiError('conflictingRequest', 'Multiple possible networks found, use a Network ID to be more specific.');
   }
   return [{ kind: 'network', network: only, address: undefined }];
 }
@@ -269,7 +260,7 @@ export function nicIn(
     }
     if (port.project_id !== projectId)
       throw badRequest(`Port ${port.id} not usable for instance: it is another project's.`);
-    if (port.device_id !== '') throw new ApiError(409, 'conflictingRequest', `Port ${port.id} is still in use.`);
+    if (port.device_id !== '') throw new ApiError('conflictingRequest', `Port ${port.id} is still in use.`);
     return { kind: 'port', port };
   }
   const networkId = entry[networkKey];
@@ -278,11 +269,11 @@ export function nicIn(
     throw badRequest(`Network ${shown(networkId)} could not be found.`);
   }
   if (network['router:external'] && !network.shared && !isAdmin(caller) && !isOwn(caller, network)) {
-    throw new ApiError(403, 'forbidden', `It is not allowed to create an interface on external network ${network.id}`);
+    throw new ApiError('forbidden', `It is not allowed to create an interface on external network ${network.id}`);
   }
   const address = entry['fixed_ip'];
   if (typeof address === 'string' && !isAdmin(caller) && !isOwn(caller, network)) {
-    throw new ApiError(403, 'forbidden', 'An address is chosen by the owner of the network.');
+    throw new ApiError('forbidden', 'An address is chosen by the owner of the network.');
   }
   return { kind: 'network', network, address: typeof address === 'string' ? address : undefined };
 }
