@@ -5,7 +5,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { ApiError } from '../errors.js';
 import { baseUrl, empty, parameter, parametersOf } from '../service.js';
-import { isObject, shown, type Fields } from '../neutron/attributes.js';
+import { isObject, shown, type Fields } from '../kinds/parsers.js';
 import { header } from './authenticator.js';
 import type { Admission } from '../admission.js';
 import type { Project, User } from './directory.js';

@@ -1,7 +1,7 @@
 /** The query of a list: filters, fields, order and pages. */
 import { parsePortMac } from '../../../compiler/model/index.js';
 import { ApiError, badRequest } from '../errors.js';
-import { asTruth, shown, type Fields } from './attributes.js';
+import { asTruth, shown } from '../kinds/parsers.js';
 
 export interface ListQuery {
   /** Attribute -> values, of which one must be met. */
@@ -204,10 +204,4 @@ export function pageLinks(items: readonly Listed[], query: ListQuery, url: URL):
     ...(isReverse || isFull ? [link('next', items.at(-1))] : []),
     ...(!isReverse || isFull ? [link('previous', items.at(0))] : []),
   ];
-}
-
-/** What was asked for of a view. */
-export function onlyFields(view: Fields, fields: ReadonlySet<string> | undefined): Fields {
-  if (fields === undefined) return view;
-  return Object.fromEntries(Object.entries(view).filter(([name]) => fields.has(name)));
 }

@@ -4,7 +4,7 @@ import { isAdmin, isReader } from '../caller.js';
 import { ApiError, badRequest, forbidden } from '../errors.js';
 import { QUOTA_NAMES, type QuotaName } from '../records.js';
 import { callerOf, empty, parameter, type Service } from '../service.js';
-import { integer, truth, type Fields } from './attributes.js';
+import { integer, truth, type Fields } from '../kinds/parsers.js';
 import { DEFAULT_LIMITS, limitsOf, usedBy } from './quota.js';
 import { envelope } from './resource.js';
 

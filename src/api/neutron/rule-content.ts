@@ -1,111 +1,11 @@
 /** What a rule says, as clients write it: Neutron's reading, order of checks, names of errors and texts. */
-import {
-  ICMP,
-  ICMPV6,
-  IPV6_ONLY_PROTOCOLS,
-  parseAddress,
-  parsePrefix,
-  PORT_PROTOCOLS,
-  PROTOCOL_NUMBERS,
-} from '../../../compiler/model/index.js';
-import type { Family } from '../../../compiler/model/index.js';
-import { ApiError, invalidInput } from '../errors.js';
-import type { RuleContent, RuleDirection } from '../records.js';
-import { defaulted, fixed, oneOf, required, shown, text, type Created, type Parser } from './attributes.js';
-
-const ethertype: Parser<Family> = (value) => {
-  const known = typeof value === 'string' ? value.toLowerCase() : '';
-  if (known === 'ipv4') return 'IPv4';
-  if (known === 'ipv6') return 'IPv6';
-  throw new ApiError(
-    'SecurityGroupRuleInvalidEtherType',
-    `Security group rule for ethertype '${shown(value)}' not supported. Allowed values are ['IPv4', 'IPv6'].`,
-  );
-};
-
-/** Neutron's names, `ip` too, which stands for any protocol and has the number 0. */
-const NUMBERS: ReadonlyMap<string, number> = new Map([...PROTOCOL_NUMBERS, ['ip', 0]]);
-
-export const protocol: Parser<string | null> = (value) => {
-  if (value === null) return null;
-  const name = typeof value === 'string' || typeof value === 'number' ? String(value).toLowerCase() : '';
-  if (name === 'any') return null;
-  const isNumber = /^\d{1,3}$/.test(name) && Number(name) <= 255;
-  if (isNumber) return Number(name).toString();
-  if (NUMBERS.has(name)) return name;
-  throw new ApiError(
-    'SecurityGroupRuleInvalidProtocol',
-    `Security group rule protocol ${shown(value)} not supported. Only protocol values [${[...NUMBERS.keys()].sort().join(', ')}] and integer representations [0 to 255] are supported.`,
-  );
-};
-
-export const port: Parser<number | null> = (value) => {
-  if (value === null) return null;
-  const number = typeof value === 'string' && /^-?\d{1,9}$/.test(value) ? Number(value) : value;
-  if (typeof number !== 'number' || !Number.isInteger(number) || number < 0 || number > 65535) {
-    throw new ApiError('SecurityGroupInvalidPortValue', `Invalid value for port ${shown(value)}`);
-  }
-  return number;
-};
-
-const remotePrefix: Parser<string | null> = (value) => {
-  if (value === null || value === '') return null;
-  const cidr = typeof value === 'string' ? cidrOf(value) : undefined;
-  if (cidr === undefined) throw new ApiError('InvalidCIDR', `Invalid CIDR ${shown(value)} given as IP prefix.`);
-  return cidr;
-};
-
-/** Host bits stay; a bare address gets its length; `10.0/8` and `0::0/0` are written out. */
-function cidrOf(value: string): string | undefined {
-  const short = /^(\d{1,3}(?:\.\d{1,3}){0,2})(\/\d{1,2})$/.exec(value);
-  const written =
-    short === null
-      ? value
-      : `${[...(short[1] ?? '').split('.'), '0', '0', '0'].slice(0, 4).join('.')}${short[2] ?? ''}`;
-  const [address = '', suffix, ...more] = written.split('/');
-  const exact = parsePrefix(address);
-  if (exact === undefined || more.length > 0) return undefined;
-  const length = suffix === undefined ? exact.length : lengthOf(suffix, exact.family);
-  return length === undefined || length > exact.length ? undefined : `${exact.text}/${length.toString()}`;
-}
-
-/** `8`, `08`, and as masks `255.0.0.0`, `ffff::` and `0.255.255.255`. */
-function lengthOf(suffix: string, family: Family): number | undefined {
-  if (/^\d{1,3}$/.test(suffix)) return Number(suffix);
-  const mask = parseAddress(suffix);
-  if (mask?.family !== family) return undefined;
-  const width = mask.length;
-  const bits = mask.network.toString(2).padStart(width, '0');
-  const [, ones, hosts] = /^(1*)0*$|^0*?(1+)$/.exec(bits) ?? [];
-  if (ones !== undefined) return ones.length;
-  return hosts === undefined ? undefined : width - hosts.length;
-}
-
-const remoteId: Parser<string | null> = (value, name) => {
-  if (value === null || value === '') return null;
-  if (typeof value !== 'string') throw invalidInput(name, `'${shown(value)}' is not a valid UUID`);
-  return value;
-};
-
-const direction: Parser<RuleDirection> = oneOf(['ingress', 'egress'] as const);
-
-/** Attributes that rules and templates of rules have in common; none can be changed. */
-export const RULE_CONTENT = {
-  direction: fixed(required(direction)),
-  ethertype: fixed(defaulted(ethertype, 'IPv4')),
-  protocol: fixed(defaulted(protocol, null)),
-  port_range_min: fixed(defaulted(port, null)),
-  port_range_max: fixed(defaulted(port, null)),
-  remote_ip_prefix: fixed(defaulted(remotePrefix, null)),
-  remote_group_id: fixed(defaulted(remoteId, null)),
-  remote_address_group_id: fixed(defaulted(remoteId, null)),
-  description: fixed(defaulted(text(255), '')),
-};
-
-type Values = Omit<Created<typeof RULE_CONTENT>, 'description'>;
+import { ICMP, ICMPV6, IPV6_ONLY_PROTOCOLS, parsePrefix, PORT_PROTOCOLS } from '../../../compiler/model/index.js';
+import { ApiError } from '../errors.js';
+import { NUMBERS } from '../kinds/rule.js';
+import type { RuleContent } from '../records.js';
 
 /** Checks what the values say together. @throws ApiError (400) */
-export function ruleContent(values: Values): RuleContent {
+export function ruleContent(values: RuleContent): RuleContent {
   const content = wholeRange(canonicalIcmp(values));
   const number = content.protocol === null ? undefined : protocolNumber(content.protocol);
   checkRange(content, number);
@@ -121,7 +21,7 @@ export function ruleContent(values: Values): RuleContent {
 }
 
 /** Without whatever else the values hold. */
-function canonicalIcmp(values: Values): RuleContent {
+function canonicalIcmp(values: RuleContent): RuleContent {
   const { direction: way, ethertype: family, protocol: name } = values;
   const canonical = new Map([
     ['icmp', 'ipv6-icmp'],

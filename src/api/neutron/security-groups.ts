@@ -1,11 +1,10 @@
 /** Security groups. */
 import { randomUUID } from 'node:crypto';
 import { isAdmin } from '../caller.js';
-import type { Writer } from '../database.js';
+import type { Writer } from '../writer.js';
 import { ApiError } from '../errors.js';
 import type { GroupRecord } from '../records.js';
 import { isAny } from '../state.js';
-import { defaulted, text, truth } from './attributes.js';
 import {
   DEFAULT_NAME,
   ensureDefaultGroup,
@@ -15,15 +14,14 @@ import {
   templatesFor,
 } from './default-group.js';
 import { reserve } from './quota.js';
-import { revised, type Resource } from './resource.js';
+import { madeAt, revised, type Resource } from './resource.js';
 import { ruleView } from './rule-view.js';
 import { isShownShared, isUsable } from './sharing.js';
+import { specOf } from '../kinds/attribute.js';
+import { SECURITY_GROUP } from '../kinds/security-group.js';
+import { shows } from './shows.js';
 
-const SPEC = {
-  name: defaulted(text(255), ''),
-  description: defaulted(text(255), ''),
-  stateful: defaulted(truth, true),
-};
+const SPEC = specOf(SECURITY_GROUP);
 
 export function groupNotFound(id: string): ApiError {
   return new ApiError('SecurityGroupNotFound', `Security group ${id} does not exist`);
@@ -35,26 +33,29 @@ export const securityGroups: Resource<'security_group', typeof SPEC> = {
   plural: 'security_groups',
   path: 'security-groups',
   spec: SPEC,
-  readOnly: ['id', 'shared', 'security_group_rules', 'tags', 'created_at', 'updated_at', 'revision_number'],
-  isOwned: true,
+  shows: shows(
+    [
+      'id',
+      'name',
+      'stateful',
+      'tenant_id',
+      'description',
+      'shared',
+      'security_group_rules',
+      'tags',
+      'created_at',
+      'updated_at',
+      'revision_number',
+      'project_id',
+    ],
+    {
+      shared: (group, { view, caller }) => isShownShared(group, view, caller),
+      security_group_rules: ({ id }, { view }) =>
+        [...view.rulesOf(id)].map((rule) => ({ ...ruleView(rule), tags: [] })),
+    },
+  ),
   notFound: groupNotFound,
   canSee: isUsable,
-  show: (group, view, caller, wants) => ({
-    id: group.id,
-    name: group.name,
-    stateful: group.stateful,
-    tenant_id: group.project_id,
-    description: group.description,
-    shared: wants('shared') && isShownShared(group, view, caller),
-    ...(wants('security_group_rules')
-      ? { security_group_rules: [...view.rulesOf(group.id)].map((rule) => ({ ...ruleView(rule), tags: [] })) }
-      : {}),
-    tags: group.tags,
-    created_at: group.created_at,
-    updated_at: group.updated_at,
-    revision_number: group.revision_number,
-    project_id: group.project_id,
-  }),
   needsPreparation: (view, projects) => projects.some((project) => !hasDefaultGroup(view, project)),
   prepare: (writer, projects, request) => {
     for (const project of projects) ensureDefaultGroup(writer, project, request);
@@ -66,15 +67,7 @@ export const securityGroups: Resource<'security_group', typeof SPEC> = {
       security_group: 1,
       security_group_rule: templatesFor(writer.view, false).length,
     });
-    const group: GroupRecord = {
-      id: randomUUID(),
-      project_id: projectId,
-      ...values,
-      tags: [],
-      created_at: now,
-      updated_at: now,
-      revision_number: 1,
-    };
+    const group: GroupRecord = { id: randomUUID(), project_id: projectId, ...values, tags: [], ...madeAt(now, 1) };
     makeGroup(writer, group, false);
     return group;
   },
@@ -86,7 +79,7 @@ export const securityGroups: Resource<'security_group', typeof SPEC> = {
       }
     }
     if (values.stateful !== undefined && values.stateful !== group.stateful) refuseInUse(writer, group);
-    const after = revised(group, values, now);
+    const after = revised(group, { ...group, ...values }, now);
     if (after !== group) writer.put('security_group', after);
     return after;
   },

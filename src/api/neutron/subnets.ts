@@ -10,69 +10,18 @@ import {
   type Prefix,
 } from '../../../compiler/model/index.js';
 import { isAdmin, isOwn } from '../caller.js';
-import { ApiError, forbidden, invalidInput } from '../errors.js';
+import { ApiError, forbidden } from '../errors.js';
 import type { AllocationPool, SubnetRecord } from '../records.js';
 import type { View } from '../state.js';
 import { bumpNetwork, canSeeNetwork, isNetworkShared, networkNotFound } from './networks.js';
-import {
-  asTruth,
-  defaulted,
-  fixed,
-  integer,
-  isObject,
-  list,
-  nullable,
-  oneOf,
-  optional,
-  required,
-  shown,
-  text,
-  truth,
-  uuid,
-  type Parser,
-} from './attributes.js';
+import { asTruth } from '../kinds/parsers.js';
 import { reserve } from './quota.js';
-import { revised, type Resource } from './resource.js';
+import { madeAt, revised, type Resource } from './resource.js';
+import { specOf } from '../kinds/attribute.js';
+import { SUBNET } from '../kinds/subnet.js';
+import { shows } from './shows.js';
 
-const address: Parser<string> = (value, name) => {
-  const parsed = typeof value === 'string' ? parseAddress(value) : undefined;
-  if (parsed === undefined) throw invalidInput(name, `'${shown(value)}' is not a valid IP address`);
-  return parsed.text;
-};
-
-const cidr: Parser<string> = (value, name) => {
-  const prefix = typeof value === 'string' ? parsePrefix(value) : undefined;
-  if (prefix === undefined) throw invalidInput(name, `'${shown(value)}' is not a valid IP subnet`);
-  return prefix.text.includes('/') ? prefix.text : `${prefix.text}/${prefix.length.toString()}`;
-};
-
-const pool: Parser<AllocationPool> = (value, name) => {
-  if (!isObject(value)) throw invalidInput(name, `'${shown(value)}' is not a dictionary`);
-  return { start: address(value['start'], name), end: address(value['end'], name) };
-};
-
-const route: Parser<SubnetRecord['host_routes'][number]> = (value, name) => {
-  if (!isObject(value)) throw invalidInput(name, `'${shown(value)}' is not a dictionary`);
-  return { destination: cidr(value['destination'], name), nexthop: address(value['nexthop'], name) };
-};
-
-const MODES = ['slaac', 'dhcpv6-stateful', 'dhcpv6-stateless'] as const;
-
-const SPEC = {
-  name: defaulted(text(255), ''),
-  description: defaulted(text(255), ''),
-  network_id: fixed(required(uuid)),
-  ip_version: fixed(optional(integer(4, 6))),
-  cidr: fixed(required(cidr)),
-  gateway_ip: optional(nullable(address)),
-  allocation_pools: optional(list(pool, 100)),
-  enable_dhcp: defaulted(truth, true),
-  ipv6_ra_mode: fixed(defaulted(nullable(oneOf(MODES)), null)),
-  ipv6_address_mode: fixed(defaulted(nullable(oneOf(MODES)), null)),
-  dns_nameservers: defaulted(list(address, 5), []),
-  host_routes: defaulted(list(route, 20), []),
-  service_types: defaulted(list(text(255), 20), []),
-};
+const SPEC = specOf(SUBNET);
 
 function subnetNotFound(id: string): ApiError {
   return new ApiError('SubnetNotFound', `Subnet ${id} could not be found.`);
@@ -84,36 +33,38 @@ export const subnets: Resource<'subnet', typeof SPEC> = {
   plural: 'subnets',
   path: 'subnets',
   spec: SPEC,
-  readOnly: ['id', 'subnetpool_id', 'tags', 'created_at', 'updated_at', 'revision_number', 'segment_id'],
-  isOwned: true,
+  shows: shows(
+    [
+      'id',
+      'name',
+      'tenant_id',
+      'network_id',
+      'ip_version',
+      'subnetpool_id',
+      'enable_dhcp',
+      'ipv6_ra_mode',
+      'ipv6_address_mode',
+      'gateway_ip',
+      'cidr',
+      'allocation_pools',
+      'host_routes',
+      'dns_nameservers',
+      'description',
+      'service_types',
+      'tags',
+      'created_at',
+      'updated_at',
+      'revision_number',
+      'project_id',
+    ],
+    { subnetpool_id: () => null },
+  ),
+  unused: ['segment_id'],
   notFound: subnetNotFound,
   canSee: (subnet, view, caller) => {
     const network = view.get('network', subnet.network_id);
     return isOwn(caller, subnet) || (network !== undefined && canSeeNetwork(network, view, caller));
   },
-  show: (subnet) => ({
-    id: subnet.id,
-    name: subnet.name,
-    tenant_id: subnet.project_id,
-    network_id: subnet.network_id,
-    ip_version: subnet.ip_version,
-    subnetpool_id: null,
-    enable_dhcp: subnet.enable_dhcp,
-    ipv6_ra_mode: subnet.ipv6_ra_mode,
-    ipv6_address_mode: subnet.ipv6_address_mode,
-    gateway_ip: subnet.gateway_ip,
-    cidr: subnet.cidr,
-    allocation_pools: subnet.allocation_pools,
-    host_routes: subnet.host_routes,
-    dns_nameservers: subnet.dns_nameservers,
-    description: subnet.description,
-    service_types: subnet.service_types,
-    tags: subnet.tags,
-    created_at: subnet.created_at,
-    updated_at: subnet.updated_at,
-    revision_number: subnet.revision_number,
-    project_id: subnet.project_id,
-  }),
   hidden: (subnet, view, caller) => {
     const network = view.get('network', subnet.network_id);
     return { shared: network !== undefined && isNetworkShared(network, view, caller) };
@@ -149,23 +100,12 @@ export const subnets: Resource<'subnet', typeof SPEC> = {
     const subnet: SubnetRecord = {
       id: randomUUID(),
       project_id: projectId,
-      name: values.name,
-      description: values.description,
-      network_id: values.network_id,
+      ...values,
       ip_version: isIpv4 ? 4 : 6,
-      cidr: values.cidr,
       gateway_ip: gateway,
       allocation_pools: checkedPools(prefix, values.allocation_pools) ?? defaultPools(prefix, gateway),
-      enable_dhcp: values.enable_dhcp,
-      ipv6_ra_mode: raMode,
-      ipv6_address_mode: addressMode,
-      dns_nameservers: values.dns_nameservers,
-      host_routes: values.host_routes,
-      service_types: values.service_types,
       tags: [],
-      created_at: now,
-      updated_at: now,
-      revision_number: 0,
+      ...madeAt(now, 0),
     };
     writer.put('subnet', subnet);
     bumpNetwork(writer, values.network_id, now);
@@ -174,10 +114,8 @@ export const subnets: Resource<'subnet', typeof SPEC> = {
   update: (writer, subnet, { values, now }) => {
     const prefix = subnetPrefix(subnet.cidr, undefined);
     if (values.gateway_ip !== undefined) checkGateway(prefix, values.gateway_ip);
-    const pools = checkedPools(prefix, values.allocation_pools);
-    // The IP version is fixed, and no longer among the values.
-    const changes = { ...values, ...(pools === undefined ? {} : { allocation_pools: pools }) } as Partial<SubnetRecord>;
-    const after = revised(subnet, changes, now);
+    checkedPools(prefix, values.allocation_pools);
+    const after = revised(subnet, { ...subnet, ...values }, now);
     if (after !== subnet) writer.put('subnet', after);
     return after;
   },

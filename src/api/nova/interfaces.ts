@@ -1,11 +1,11 @@
 /** `os-interface`: the ports of a server, shown, attached and detached. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import type { Writer } from '../database.js';
+import type { Writer } from '../writer.js';
 import { ApiError } from '../errors.js';
 import type { PortRecord, ServerRecord } from '../records.js';
 import { callerOf, empty, parameter, type Service } from '../service.js';
 import type { View } from '../state.js';
-import { isObject, type Fields } from '../neutron/attributes.js';
+import { isObject, type Fields } from '../kinds/parsers.js';
 import { ensureDefaultGroup } from '../neutron/default-group.js';
 import { portView } from '../neutron/ports.js';
 import { timestamp, type ChangeRequest } from '../neutron/resource.js';

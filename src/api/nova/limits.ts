@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { isAdmin } from '../caller.js';
 import { ApiError } from '../errors.js';
 import { callerOf, empty, parameter, parametersOf, type Service } from '../service.js';
-import { integer, isObject, type Fields } from '../neutron/attributes.js';
+import { integer, isObject, type Fields } from '../kinds/parsers.js';
 import { DEFAULT_INSTANCES, instancesOf } from '../neutron/quota.js';
 
 const OTHER_QUOTAS = {

@@ -4,7 +4,7 @@ import { isAdmin, isOwn, isReader } from '../caller.js';
 import { ApiError } from '../errors.js';
 import type { FixedIp, PortRecord, ServerRecord } from '../records.js';
 import { baseUrl, callerOf, empty, parameter, parametersOf, type Service } from '../service.js';
-import { isObject, type Fields } from '../neutron/attributes.js';
+import { isObject, type Fields } from '../kinds/parsers.js';
 import { timestamp, type ChangeRequest } from '../neutron/resource.js';
 import { flavorOf, registerFlavors } from './catalog.js';
 import { novaGroup, sortedGroups } from './groups.js';

@@ -1,5 +1,5 @@
 /** Security groups of servers: of all their ports together. */
-import type { Writer } from '../database.js';
+import type { Writer } from '../writer.js';
 import { ApiError } from '../errors.js';
 import type { PortRecord } from '../records.js';
 import { ports } from '../neutron/ports.js';

@@ -1,11 +1,11 @@
 /** Servers: records that own ports. */
 import { randomUUID } from 'node:crypto';
 import { isAdmin, isMember, isOwn, type Caller } from '../caller.js';
-import type { Writer } from '../database.js';
+import type { Writer } from '../writer.js';
 import { ApiError } from '../errors.js';
 import type { GroupRecord, NetworkRecord, PortRecord, ServerRecord } from '../records.js';
 import type { View } from '../state.js';
-import { characters, isObject, isStorable, isUuid, shown, type Fields } from '../neutron/attributes.js';
+import { characters, isObject, isStorable, isUuid, shown, type Fields } from '../kinds/parsers.js';
 import { DEFAULT_NAME, ensureDefaultGroup } from '../neutron/default-group.js';
 import { canSeeNetwork } from '../neutron/networks.js';
 import { ports } from '../neutron/ports.js';
