@@ -1,13 +1,8 @@
 /** A topology in Neutron's shapes -> records: for a store that begins with what another one has. */
 import { z } from 'zod';
-import {
-  parsePrefix,
-  parseTopology,
-  type Isolation,
-  type ProblemCode,
-  type SourceDocument,
-} from '../../compiler/model/index.js';
+import { parsePrefix, parseTopology, type Isolation, type SourceDocument } from '../../compiler/model/index.js';
 import { ApiError } from './errors.js';
+import { idAt, withoutObjects, type ImportProblem } from './import-leave-out.js';
 import { ADDRESS_GROUP } from './kinds/address-group.js';
 import { importedOf, TAGS, TEXT_OR_NONE } from './kinds/attribute.js';
 import { NETWORK } from './kinds/network.js';
@@ -56,15 +51,6 @@ function schemas(now: string) {
   };
 }
 
-/** One thing that is wrong, and with which object. */
-export interface ImportProblem {
-  readonly file: string;
-  /** `ports[3]`, or deeper. */
-  readonly path: string;
-  readonly message: string;
-  readonly code?: ProblemCode;
-}
-
 /**
  * The records of a topology. Objects are named by id, as Neutron's API gives them.
  * @throws ImportError with everything that is wrong, a line each.
@@ -101,63 +87,6 @@ export function usableRecordsOf(
 
 function lineOf({ file, path, message }: ImportProblem): string {
   return [file, path, message].filter((part) => part !== '').join(': ');
-}
-
-/** The innermost object of a path: one of a list, or a rule in its group. */
-const OBJECT = /^([a-z_]+)\[(\d+)\](?:\.security_group_rules\[(\d+)\])?/;
-
-/** Of an object, for people: where it stands is said of what was left when it was looked at. */
-function idAt(documents: readonly SourceDocument[], { file, path }: ImportProblem): string {
-  const [, key = '', index, rule] = OBJECT.exec(path) ?? [];
-  const content = documents.find((one) => one.file === file)?.content;
-  const list = isObject(content) ? content[key] : undefined;
-  const item: unknown = Array.isArray(list) ? list[Number(index)] : undefined;
-  const rules = isObject(item) ? item['security_group_rules'] : undefined;
-  const inner: unknown = rule !== undefined && Array.isArray(rules) ? rules[Number(rule)] : item;
-  return isObject(inner) && inner['id'] !== undefined ? `${shown(inner['id'])}: ` : '';
-}
-
-/** A group that a port names: one that is not there costs the port no more than what it has of it. */
-const GROUP_OF_PORT = /^ports\[\d+\]\.security_groups\[\d+\]$/;
-/** Of many problems that are alike: how many more there are. They come again when these are out of the way. */
-const COUNT = '[]';
-
-/** The same objects as an agent isolates are left out, and what names something that is not there. Undefined where a problem is no object's. */
-function withoutObjects(
-  documents: readonly SourceDocument[],
-  problems: readonly ImportProblem[],
-  isolations: readonly Isolation[],
-): readonly SourceDocument[] | undefined {
-  const gone = new Set(isolations.flatMap(({ places }) => places.map(({ file, path }) => `${file} ${path}`)));
-  for (const { file, path, code } of problems) {
-    if (path.includes(COUNT)) continue;
-    const [object] = code === 'unknown-reference' && GROUP_OF_PORT.test(path) ? [path] : (OBJECT.exec(path) ?? []);
-    if (object === undefined) return undefined;
-    gone.add(`${file} ${object}`);
-  }
-  if (gone.size === 0) return undefined;
-  return documents.map((document) => {
-    const { file, content } = document;
-    if (!isObject(content)) return document;
-    const kept = Object.entries(content).map(([key, list]) => {
-      if (!Array.isArray(list)) return [key, list];
-      const items = (list as readonly unknown[]).flatMap((item, index) => {
-        const name = `${file} ${key}[${index.toString()}]`;
-        if (gone.has(name)) return [];
-        if (!isObject(item)) return [item];
-        const inner = ['security_group_rules', 'security_groups'].flatMap((field) => {
-          const entries = item[field];
-          if (!Array.isArray(entries)) return [];
-          const isLeft = (_entry: unknown, number: number): boolean =>
-            !gone.has(`${name}.${field}[${number.toString()}]`);
-          return [[field, (entries as readonly unknown[]).filter(isLeft)] as const];
-        });
-        return [{ ...item, ...Object.fromEntries(inner) }];
-      });
-      return [key, items];
-    });
-    return { ...document, content: Object.fromEntries(kept) as object };
-  });
 }
 
 interface Read {

@@ -9,15 +9,8 @@ export function isAny(items: Iterable<unknown>): boolean {
   return items[Symbol.iterator]().next().done !== true;
 }
 
-/** Something of its own for each kind. */
-type OfEach<T extends { readonly [K in Kind]: unknown }> = { readonly [K in Kind]: T[K] };
-type Tables = OfEach<{ readonly [K in Kind]: Map<string, Records[K]> }>;
-type Indexes = OfEach<{ readonly [K in Kind]: Index<Records[K]>[] }>;
-
-/** @param make something empty, which is of any kind. */
-function ofEach<T>(make: () => unknown): T {
-  return Object.fromEntries(KINDS.map((kind) => [kind, make()])) as T;
-}
+type Tables = { readonly [K in Kind]: Map<string, Records[K]> };
+type Indexes = { readonly [K in Kind]: Index<Records[K]>[] };
 
 /** Records by a key that several may have. */
 class Index<T extends { readonly id: string }> {
@@ -49,8 +42,9 @@ class Index<T extends { readonly id: string }> {
 }
 
 export class State {
-  readonly #tables = ofEach<Tables>(() => new Map());
-  readonly #indexes = ofEach<Indexes>(() => []);
+  // What is empty is of any kind.
+  readonly #tables = Object.fromEntries(KINDS.map((kind) => [kind, new Map()])) as Tables;
+  readonly #indexes = Object.fromEntries(KINDS.map((kind) => [kind, []])) as unknown as Indexes;
   /** How many objects of a kind a project has, by both. */
   readonly #owned = new Map<string, number>();
 

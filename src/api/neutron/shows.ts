@@ -21,7 +21,7 @@ export interface Shows<R, L = Looking> {
  */
 export function shows<R extends Fields, X extends string, L = Looking>(
   names: readonly (Extract<keyof R, string> | 'tenant_id' | NoInfer<X>)[],
-  workedOut: { readonly [N in X]: (record: R, looking: L) => unknown },
+  workedOut: Readonly<Record<X, (record: R, looking: L) => unknown>>,
 ): Shows<R, L> {
   const others = new Map<string, (record: R, looking: L) => unknown>(Object.entries(workedOut));
   const readers = names.map((name) => {

@@ -9,18 +9,8 @@ import { isObject, type Fields } from '../kinds/parsers.js';
 import { ensureDefaultGroup } from '../neutron/default-group.js';
 import { portView } from '../neutron/ports.js';
 import { timestamp, type ChangeRequest } from '../neutron/resource.js';
-import {
-  attach,
-  automaticNics,
-  badRequest,
-  changeableServer,
-  foundServer,
-  letGo,
-  nicIn,
-  portsOfServer,
-  PortsRefused,
-  type Nic,
-} from './servers.js';
+import { automaticNics, badRequest, nicIn, type Nic } from './server-request.js';
+import { attach, changeableServer, foundServer, letGo, portsOfServer, PortsRefused } from './servers.js';
 
 /** Ports of one server, at most. */
 const MOST_PORTS = 64;

@@ -11,8 +11,8 @@ import { novaGroup, sortedGroups } from './groups.js';
 import { registerInterfaces } from './interfaces.js';
 import { registerLimits } from './limits.js';
 import { addGroup, removeGroup } from './server-groups.js';
+import { badRequest } from './server-request.js';
 import {
-  badRequest,
   createServer,
   deleteServer,
   foundServer,

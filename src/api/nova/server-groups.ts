@@ -5,7 +5,8 @@ import type { PortRecord } from '../records.js';
 import { ports } from '../neutron/ports.js';
 import { updateOne, type ChangeRequest } from '../neutron/resource.js';
 import { groupByText } from './groups.js';
-import { asNova, badRequest, changeableServer, portsOfServer } from './servers.js';
+import { badRequest } from './server-request.js';
+import { asNova, changeableServer, portsOfServer } from './servers.js';
 
 /** Adds a group to every port of a server, or to none. @throws ApiError */
 export function addGroup(writer: Writer, id: string, text: string, request: ChangeRequest): void {
