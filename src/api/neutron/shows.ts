@@ -28,10 +28,12 @@ export function shows<R extends Fields, X extends string, L = Looking>(
     const stored = name === 'tenant_id' ? 'project_id' : name;
     return [name, others.get(name) ?? ((record: R) => record[stored])] as const;
   });
+  // Made with all its names at once an object is made in a third of the time: a feed tells of every port.
+  const blank: Fields = Object.fromEntries(names.map((name) => [name, undefined]));
   return {
     names,
     fields: (record, looking, isWanted) => {
-      const fields: Record<string, unknown> = {};
+      const fields: Record<string, unknown> = isWanted === ALL ? { ...blank } : {};
       for (const [name, read] of readers) if (isWanted(name)) fields[name] = read(record, looking);
       return fields;
     },
