@@ -54,5 +54,5 @@ function keyOf(caller: Caller | undefined): string {
 }
 
 function tooMany(): ApiError {
-  return new ApiError(429, 'TooManyRequests', 'Too many requests: try again in a second.');
+  return new ApiError('TooManyRequests', 'Too many requests: try again in a second.');
 }

@@ -1,6 +1,6 @@
 /** Bodies of requests: JSON whatever the Content-Type says (clients say many things, and mean JSON), not too deep. */
 import type { FastifyInstance } from 'fastify';
-import { badRequest } from './errors.js';
+import { ApiError, badRequest } from './errors.js';
 
 /**
  * Lists and objects within each other. Nothing that we keep needs more than a few; what walks through a body (and through what is
@@ -23,7 +23,7 @@ export function parseJsonAlways(app: FastifyInstance): void {
     }
     void parse(request, text, (error: Error | null, value: unknown) => {
       if (error === null) done(null, value);
-      else done(badRequest('Malformed request body', 'MalformedRequestBody'), undefined);
+      else done(new ApiError('MalformedRequestBody', 'Malformed request body'), undefined);
     });
   });
 }

@@ -5,36 +5,29 @@
  * function that throws leaves nothing. A change that was computed from a state that is not the store's newest is computed again.
  */
 import { randomUUID } from 'node:crypto';
-import { isDeepStrictEqual } from 'node:util';
 import type { Caller } from './caller.js';
-import { KINDS, type Kind, type RecordChange, type Records } from './records.js';
-import { keyOf, kindAndId, State, type View } from './state.js';
-import type { Changes, Commit, Json, Reports, Snapshot, Store } from './store/store.js';
-import { upgrade } from './store/schema.js';
-import { NO_VIEW_CHANGES, viewChanges, type RecordPair, type ViewChanges } from './topology/host-view.js';
+import { changeOf, differences, pairsOf, wholeViews } from './entries.js';
+import type { RecordChange } from './records.js';
+import { keyOf, State, type View } from './state.js';
 import { Recent } from './store/recent.js';
-import { StoreError, UnknownOutcome } from './store/store.js';
-
-/** A state that may be changed; what is changed is seen at once, by this change alone. */
-export interface Writer {
-  readonly view: View;
-  put<K extends Kind>(kind: K, record: Records[K]): void;
-  delete(kind: Kind, id: string): void;
-}
+import { upgrade } from './store/schema.js';
+import {
+  StoreError,
+  UnknownOutcome,
+  type Changes,
+  type Commit,
+  type Json,
+  type Reports,
+  type Store,
+} from './store/store.js';
+import { NO_VIEW_CHANGES, viewChanges, type ViewChanges } from './topology/host-view.js';
+import { RecordingWriter, takeBack, type AuditedChange, type Writer } from './writer.js';
 
 export interface AppliedChange {
   readonly revision: number;
   /** About; what it costs to remember. */
   readonly bytes: number;
   readonly changes: readonly RecordChange[];
-}
-
-/** One record that a change changed. */
-export interface AuditedChange {
-  readonly kind: Kind;
-  readonly id: string;
-  readonly before: Records[Kind] | undefined;
-  readonly after: Records[Kind] | undefined;
 }
 
 /** Is told of each change that the store has. */
@@ -333,79 +326,4 @@ export class Database {
       });
     }
   }
-}
-
-class RecordingWriter implements Writer {
-  readonly made: RecordChange[] = [];
-  readonly undo: RecordChange[] = [];
-
-  constructor(private readonly state: State) {}
-
-  get view(): View {
-    return this.state;
-  }
-
-  put<K extends Kind>(kind: K, record: Records[K]): void {
-    this.#make({ kind, id: record.id, record } as unknown as RecordChange);
-  }
-
-  delete(kind: Kind, id: string): void {
-    this.#make({ kind, id, record: undefined });
-  }
-
-  changes(): readonly AuditedChange[] {
-    return this.made.map(({ kind, id, record }, index) => ({
-      kind,
-      id,
-      before: this.undo[index]?.record,
-      after: record,
-    }));
-  }
-
-  #make(change: RecordChange): void {
-    this.made.push(change);
-    this.undo.push(this.state.apply(change));
-  }
-}
-
-function changeOf(store: string, key: string, value: Json | undefined): RecordChange {
-  const found = kindAndId(key);
-  if (found === undefined) throw new StoreError(`${store}: ${key} is no key of ours`);
-  // The store holds what this module wrote, of this schema or an upgraded one.
-  return { ...found, record: value } as RecordChange;
-}
-
-/** Each record that was changed once: as it was before the first change, and as it is. @param undo in the order of the changes */
-function pairsOf(undo: readonly RecordChange[], now: View): readonly RecordPair[] {
-  const first = new Map<string, RecordChange>();
-  for (const change of undo) {
-    const key = keyOf(change.kind, change.id);
-    if (!first.has(key)) first.set(key, change);
-  }
-  return [...first.values()].map(({ kind, id, record }) => ({ kind, before: record, after: now.get(kind, id) }));
-}
-
-/** All that agents read, of everything with some changes. */
-function wholeViews(store: string, { entries }: Snapshot, changes: Changes): ViewChanges {
-  const pairs = [...new Map<string, Json | undefined>([...entries, ...changes])].map(([key, value]): RecordPair => {
-    const { kind, record } = changeOf(store, key, value);
-    return { kind, before: undefined, after: record };
-  });
-  return viewChanges(pairs);
-}
-
-function differences(before: View, after: View): readonly RecordChange[] {
-  return KINDS.flatMap((kind) => {
-    const gone = [...before.all(kind)].filter(({ id }) => after.get(kind, id) === undefined);
-    const changed = [...after.all(kind)].filter((record) => !isDeepStrictEqual(before.get(kind, record.id), record));
-    return [
-      // A record goes with the kind that it was found by.
-      ...gone.map(({ id }) => ({ kind, id, record: undefined })),
-      ...changed.map((record) => ({ kind, id: record.id, record }) as RecordChange),
-    ];
-  });
-}
-
-function takeBack(state: State, undo: readonly RecordChange[]): void {
-  for (const change of undo.toReversed()) state.apply(change);
 }

@@ -1,14 +1,17 @@
 /** A topology in Neutron's shapes -> records: for a store that begins with what another one has. */
 import { z } from 'zod';
-import {
-  parsePrefix,
-  parseTopology,
-  type Isolation,
-  type ProblemCode,
-  type SourceDocument,
-} from '../../compiler/model/index.js';
+import { parsePrefix, parseTopology, type Isolation, type SourceDocument } from '../../compiler/model/index.js';
 import { ApiError } from './errors.js';
-import { isObject, shown, type Fields } from './neutron/attributes.js';
+import { idAt, withoutObjects, type ImportProblem } from './import-leave-out.js';
+import { ADDRESS_GROUP } from './kinds/address-group.js';
+import { importedOf, TAGS, TEXT_OR_NONE } from './kinds/attribute.js';
+import { NETWORK } from './kinds/network.js';
+import { isObject, shown, type Fields } from './kinds/parsers.js';
+import { PORT } from './kinds/port.js';
+import { RBAC_POLICY } from './kinds/rbac-policy.js';
+import { DEFAULT_RULE, RULE } from './kinds/rule.js';
+import { SECURITY_GROUP } from './kinds/security-group.js';
+import { SUBNET } from './kinds/subnet.js';
 import { timestamp } from './neutron/resource.js';
 import { DEFAULT_NAME } from './neutron/default-group.js';
 import { ruleContent } from './neutron/rule-content.js';
@@ -19,142 +22,33 @@ export class ImportError extends Error {
   override readonly name = 'ImportError';
 }
 
-const text = z
-  .string()
-  .nullish()
-  .transform((value) => value ?? '');
-const project = { project_id: z.string().optional(), tenant_id: z.string().optional() };
+const PROJECT = { project_id: z.string().optional(), tenant_id: z.string().optional() };
 
 /** @param now for objects that do not say when they were made. */
 function schemas(now: string) {
   const standard = {
     id: z.string(),
-    description: text,
-    ...project,
+    description: TEXT_OR_NONE,
+    ...PROJECT,
     created_at: z.string().default(now),
     updated_at: z.string().default(now),
-    revision_number: z.number().int().default(1),
+    revision_number: z.int().default(1),
   };
-  const common = { ...standard, name: text, tags: z.array(z.string()).default([]) };
-  const rule = z.object({
-    ...standard,
-    description: z.string().nullable().default(''),
-    security_group_id: z.string(),
-    direction: z.enum(['ingress', 'egress']),
-    ethertype: z.enum(['IPv4', 'IPv6']).default('IPv4'),
-    protocol: z
-      .union([z.string(), z.number()])
-      .nullish()
-      .transform((value) => (value === null || value === undefined ? null : value.toString())),
-    port_range_min: z
-      .number()
-      .int()
-      .nullish()
-      .transform((value) => value ?? null),
-    port_range_max: z
-      .number()
-      .int()
-      .nullish()
-      .transform((value) => value ?? null),
-    remote_ip_prefix: z
-      .string()
-      .nullish()
-      .transform((value) => value ?? null),
-    remote_group_id: z
-      .string()
-      .nullish()
-      .transform((value) => value ?? null),
-    remote_address_group_id: z
-      .string()
-      .nullish()
-      .transform((value) => value ?? null),
-  });
+  const tagged = { ...standard, name: TEXT_OR_NONE, tags: TAGS.imported };
+  // Records are stored with their attributes in this order.
+  const { extra_dhcp_opts: options, ...port } = importedOf(PORT);
   return {
-    network: z.object({
-      ...common,
-      admin_state_up: z.boolean().default(true),
-      mtu: z.number().int().default(1500),
-      shared: z.boolean().default(false),
-      'router:external': z.boolean().default(false),
-      port_security_enabled: z.boolean().default(true),
-      'provider:network_type': z.string().default('local'),
-      'provider:physical_network': z.string().nullable().default(null),
-      'provider:segmentation_id': z.number().nullable().default(null),
-    }),
-    subnet: z.object({
-      ...common,
-      network_id: z.string(),
-      cidr: z.string(),
-      gateway_ip: z.string().nullable().default(null),
-      allocation_pools: z.array(z.object({ start: z.string(), end: z.string() })).default([]),
-      enable_dhcp: z.boolean().default(true),
-      ipv6_ra_mode: z.string().nullable().default(null),
-      ipv6_address_mode: z.string().nullable().default(null),
-      dns_nameservers: z.array(z.string()).default([]),
-      host_routes: z.array(z.object({ destination: z.string(), nexthop: z.string() })).default([]),
-      service_types: z.array(z.string()).default([]),
-    }),
-    port: z.object({
-      ...common,
-      network_id: z.string(),
-      mac_address: z.string(),
-      admin_state_up: z.boolean().default(true),
-      device_id: text,
-      device_owner: text,
-      fixed_ips: z.array(z.object({ subnet_id: z.string().default(''), ip_address: z.string() })).default([]),
-      security_groups: z.array(z.string()).default([]),
-      port_security_enabled: z.boolean().default(true),
-      allowed_address_pairs: z
-        .array(z.object({ mac_address: z.string().optional(), ip_address: z.string() }))
-        .default([]),
-      'binding:vnic_type': z.string().default('normal'),
-      'binding:host_id': text,
-      'binding:profile': z
-        .record(z.string(), z.unknown())
-        .nullish()
-        .transform((value) => value ?? {}),
-      extra_dhcp_opts: z
-        .array(
-          z.object({
-            opt_name: z.string(),
-            opt_value: z.string().nullable(),
-            ip_version: z.coerce
-              .number()
-              .default(4)
-              .transform((version): 4 | 6 => (version === 6 ? 6 : 4)),
-          }),
-        )
-        .nullish()
-        .transform((value) => value ?? []),
-    }),
-    security_group: z.object({ ...common, stateful: z.boolean().default(true) }),
+    network: z.object({ ...tagged, ...importedOf(NETWORK) }),
+    subnet: z.object({ ...tagged, ...importedOf(SUBNET) }),
+    port: z.object({ ...tagged, ...port, extra_dhcp_opts: options }),
+    security_group: z.object({ ...tagged, ...importedOf(SECURITY_GROUP) }),
     rules_in_group: z.object({ id: z.string(), security_group_rules: z.array(z.looseObject({})).default([]) }),
-    security_group_rule: rule,
-    address_group: z.object({ ...standard, name: text, addresses: z.array(z.string()).default([]) }),
-    rbac_policy: z.object({
-      id: z.string(),
-      ...project,
-      object_type: z.enum(SHARED_TYPES),
-      object_id: z.string(),
-      action: z.literal('access_as_shared'),
-      target_tenant: z.string(),
-    }),
-    quota: z.looseObject({ ...project }),
-    default_security_group_rule: rule.omit({ security_group_id: true }).extend({
-      description: text,
-      used_in_default_sg: z.boolean(),
-      used_in_non_default_sg: z.boolean(),
-    }),
+    security_group_rule: z.object({ ...standard, ...importedOf(RULE) }),
+    address_group: z.object({ ...standard, ...importedOf(ADDRESS_GROUP) }),
+    rbac_policy: z.object({ ...PROJECT, ...importedOf(RBAC_POLICY) }),
+    quota: z.looseObject(PROJECT),
+    default_security_group_rule: z.object({ ...standard, ...importedOf(DEFAULT_RULE) }),
   };
-}
-
-/** One thing that is wrong, and with which object. */
-export interface ImportProblem {
-  readonly file: string;
-  /** `ports[3]`, or deeper. */
-  readonly path: string;
-  readonly message: string;
-  readonly code?: ProblemCode;
 }
 
 /**
@@ -193,63 +87,6 @@ export function usableRecordsOf(
 
 function lineOf({ file, path, message }: ImportProblem): string {
   return [file, path, message].filter((part) => part !== '').join(': ');
-}
-
-/** The innermost object of a path: one of a list, or a rule in its group. */
-const OBJECT = /^([a-z_]+)\[(\d+)\](?:\.security_group_rules\[(\d+)\])?/;
-
-/** Of an object, for people: where it stands is said of what was left when it was looked at. */
-function idAt(documents: readonly SourceDocument[], { file, path }: ImportProblem): string {
-  const [, key = '', index, rule] = OBJECT.exec(path) ?? [];
-  const content = documents.find((one) => one.file === file)?.content;
-  const list = isObject(content) ? content[key] : undefined;
-  const item: unknown = Array.isArray(list) ? list[Number(index)] : undefined;
-  const rules = isObject(item) ? item['security_group_rules'] : undefined;
-  const inner: unknown = rule !== undefined && Array.isArray(rules) ? rules[Number(rule)] : item;
-  return isObject(inner) && inner['id'] !== undefined ? `${shown(inner['id'])}: ` : '';
-}
-
-/** A group that a port names: one that is not there costs the port no more than what it has of it. */
-const GROUP_OF_PORT = /^ports\[\d+\]\.security_groups\[\d+\]$/;
-/** Of many problems that are alike: how many more there are. They come again when these are out of the way. */
-const COUNT = '[]';
-
-/** The same objects as an agent isolates are left out, and what names something that is not there. Undefined where a problem is no object's. */
-function withoutObjects(
-  documents: readonly SourceDocument[],
-  problems: readonly ImportProblem[],
-  isolations: readonly Isolation[],
-): readonly SourceDocument[] | undefined {
-  const gone = new Set(isolations.flatMap(({ places }) => places.map(({ file, path }) => `${file} ${path}`)));
-  for (const { file, path, code } of problems) {
-    if (path.includes(COUNT)) continue;
-    const [object] = code === 'unknown-reference' && GROUP_OF_PORT.test(path) ? [path] : (OBJECT.exec(path) ?? []);
-    if (object === undefined) return undefined;
-    gone.add(`${file} ${object}`);
-  }
-  if (gone.size === 0) return undefined;
-  return documents.map((document) => {
-    const { file, content } = document;
-    if (!isObject(content)) return document;
-    const kept = Object.entries(content).map(([key, list]) => {
-      if (!Array.isArray(list)) return [key, list];
-      const items = (list as readonly unknown[]).flatMap((item, index) => {
-        const name = `${file} ${key}[${index.toString()}]`;
-        if (gone.has(name)) return [];
-        if (!isObject(item)) return [item];
-        const inner = ['security_group_rules', 'security_groups'].flatMap((field) => {
-          const entries = item[field];
-          if (!Array.isArray(entries)) return [];
-          const isLeft = (_entry: unknown, number: number): boolean =>
-            !gone.has(`${name}.${field}[${number.toString()}]`);
-          return [[field, (entries as readonly unknown[]).filter(isLeft)] as const];
-        });
-        return [{ ...item, ...Object.fromEntries(inner) }];
-      });
-      return [key, items];
-    });
-    return { ...document, content: Object.fromEntries(kept) as object };
-  });
 }
 
 interface Read {

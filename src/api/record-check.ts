@@ -5,140 +5,21 @@
 import { z } from 'zod';
 import { formatProblem, parseTopology } from '../../compiler/model/index.js';
 import { ApiError } from './errors.js';
-import { addressGroups } from './neutron/address-groups.js';
-import type { Fields, Spec } from './neutron/attributes.js';
-import { networks } from './neutron/networks.js';
-import { ports } from './neutron/ports.js';
+import { specOf, storedOf, type Attributes, type Spec } from './kinds/attribute.js';
+import type { Fields } from './kinds/parsers.js';
 import { PARENT } from './neutron/default-group.js';
-import { defaultRules } from './neutron/default-rules.js';
-import { rbacPolicies } from './neutron/rbac.js';
 import { ruleContent } from './neutron/rule-content.js';
-import { rules } from './neutron/rules.js';
-import { securityGroups } from './neutron/security-groups.js';
-import { subnets } from './neutron/subnets.js';
-import { QUOTA_NAMES, SHARED_TYPES, type Kind, type RecordChange, type Records } from './records.js';
+import { ATTRIBUTES, KINDS, type Kind, type RecordChange, type Records } from './records.js';
 import { keyOf, State, type View } from './state.js';
 import { topologyDocument } from './topology/lines.js';
 
-const id = z.string().min(1).max(255);
-const text = z.string().max(1024);
-const texts = z.array(text);
-const nullableText = text.nullable();
-const standard = { id, project_id: text, created_at: text, updated_at: text, revision_number: z.int().min(0) };
-const named = { ...standard, name: text, description: text };
-const content = {
-  direction: z.enum(['ingress', 'egress']),
-  ethertype: z.enum(['IPv4', 'IPv6']),
-  protocol: nullableText,
-  port_range_min: z.int().nullable(),
-  port_range_max: z.int().nullable(),
-  remote_ip_prefix: nullableText,
-  remote_group_id: nullableText,
-  remote_address_group_id: nullableText,
-};
+/** What lies in the store of each kind, and what a create reads. */
+function shapeOf(kind: Kind): { readonly stored: z.ZodType; readonly given: Spec } {
+  const attributes: Attributes = ATTRIBUTES[kind];
+  return { stored: z.strictObject(storedOf(attributes)), given: specOf(attributes) };
+}
 
-const SHAPES: { readonly [K in Kind]: z.ZodType<Records[K]> } = {
-  network: z.strictObject({
-    ...named,
-    admin_state_up: z.boolean(),
-    mtu: z.int(),
-    shared: z.boolean(),
-    'router:external': z.boolean(),
-    port_security_enabled: z.boolean(),
-    'provider:network_type': text,
-    'provider:physical_network': nullableText,
-    'provider:segmentation_id': z.int().nullable(),
-    tags: texts,
-  }),
-  subnet: z.strictObject({
-    ...named,
-    network_id: id,
-    ip_version: z.union([z.literal(4), z.literal(6)]),
-    cidr: text,
-    gateway_ip: nullableText,
-    allocation_pools: z.array(z.strictObject({ start: text, end: text })),
-    enable_dhcp: z.boolean(),
-    ipv6_ra_mode: nullableText,
-    ipv6_address_mode: nullableText,
-    dns_nameservers: texts,
-    host_routes: z.array(z.strictObject({ destination: text, nexthop: text })),
-    service_types: texts,
-    tags: texts,
-  }),
-  port: z.strictObject({
-    ...named,
-    network_id: id,
-    mac_address: text,
-    admin_state_up: z.boolean(),
-    device_id: text,
-    device_owner: text,
-    fixed_ips: z.array(z.strictObject({ subnet_id: text, ip_address: text })),
-    security_groups: z.array(id),
-    port_security_enabled: z.boolean(),
-    allowed_address_pairs: z.array(z.strictObject({ mac_address: text, ip_address: text })),
-    extra_dhcp_opts: z.array(
-      z.strictObject({ opt_name: text, opt_value: nullableText, ip_version: z.union([z.literal(4), z.literal(6)]) }),
-    ),
-    'binding:vnic_type': text,
-    'binding:host_id': text,
-    'binding:profile': z.record(z.string(), z.unknown()),
-    tags: texts,
-  }),
-  security_group: z.strictObject({ ...named, stateful: z.boolean(), tags: texts }),
-  security_group_rule: z.strictObject({ ...standard, ...content, security_group_id: id, description: nullableText }),
-  address_group: z.strictObject({ ...named, addresses: texts }),
-  default_security_group_rule: z.strictObject({
-    id,
-    ...content,
-    description: text,
-    used_in_default_sg: z.boolean(),
-    used_in_non_default_sg: z.boolean(),
-  }),
-  default_security_group: z.strictObject({ id: text, security_group_id: id }),
-  revoked_token: z.strictObject({ id }),
-  quota: z.strictObject({
-    id: text,
-    limits: z.partialRecord(z.enum([...QUOTA_NAMES, 'instances']), z.int().min(-1)),
-  }),
-  rbac_policy: z.strictObject({
-    id,
-    project_id: text,
-    object_type: z.enum(SHARED_TYPES),
-    object_id: id,
-    action: z.literal('access_as_shared'),
-    target_tenant: text,
-  }),
-  server: z.strictObject({
-    id,
-    name: text,
-    project_id: text,
-    user_id: text,
-    created: text,
-    updated: text,
-    flavor: text,
-    image: text,
-    host: text,
-    availability_zone: text,
-    key_name: nullableText,
-    metadata: z.record(text, text),
-    ports: z.array(id),
-    kept_ports: z.array(id),
-    fault: nullableText,
-    requested_groups: z.array(id),
-  }),
-};
-
-/** What a create reads, by kind. */
-const SPECS: Readonly<Partial<Record<Kind, Spec>>> = {
-  network: networks.spec,
-  subnet: subnets.spec,
-  port: ports.spec,
-  security_group: securityGroups.spec,
-  security_group_rule: rules.spec,
-  address_group: addressGroups.spec,
-  default_security_group_rule: defaultRules.spec,
-  rbac_policy: rbacPolicies.spec,
-};
+const SHAPES = new Map(KINDS.map((kind) => [kind, shapeOf(kind)]));
 
 /** @returns what is wrong, one line each; none when all may be stored. */
 export function problemsOf(records: readonly RecordChange[]): readonly string[] {
@@ -154,14 +35,14 @@ export function problemsOf(records: readonly RecordChange[]): readonly string[] 
 
 function problemsOfOne({ kind, id: key, record }: RecordChange): readonly string[] {
   const where = keyOf(kind, key);
-  const shape = SHAPES[kind].safeParse(record);
-  if (!shape.success) {
-    return shape.error.issues.map(({ path, message }) => `${where}: ${path.join('.')}: ${message}`);
+  const { stored, given } = SHAPES.get(kind) ?? shapeOf(kind);
+  const shape = stored.safeParse(record);
+  if (!shape.success || record === undefined) {
+    return (shape.error?.issues ?? []).map(({ path, message }) => `${where}: ${path.join('.')}: ${message}`);
   }
-  if (record?.id !== key) return [`${where}: id: ${String(record?.id)} is another one`];
-  // By its shape it is an object whose values are JSON.
-  const fields = record as unknown as Fields;
-  const attributes = Object.entries(SPECS[kind] ?? {}).flatMap(([name, { onCreate }]) => {
+  if (record.id !== key) return [`${where}: id: ${record.id} is another one`];
+  const fields: Fields = record;
+  const attributes = Object.entries(given).flatMap(([name, { onCreate }]) => {
     const value = fields[name];
     // Rules that were made with their group have none.
     if (value === undefined || (value === null && name === 'description')) return [];

@@ -115,7 +115,7 @@ async function registerServices(app: FastifyInstance, settings: ServerSettings, 
       if (caller === undefined) {
         await may.anonymous(request);
         may.note(request, 'no identity that is known');
-        throw new ApiError(401, 'Unauthorized', 'The request you have made requires authentication.');
+        throw new ApiError('Unauthorized', 'The request you have made requires authentication.');
       }
       request.caller = caller;
       await may.known(request, caller);
@@ -213,8 +213,8 @@ function answerErrors(app: FastifyInstance, log: Log, identityUrl: string | unde
   app.setNotFoundHandler(async (request, reply) => {
     const isKnownMethod = ['GET', 'POST', 'PUT', 'DELETE'].includes(request.method);
     const error = isKnownMethod
-      ? new ApiError(404, 'HTTPNotFound', 'The resource could not be found.')
-      : new ApiError(405, 'HTTPMethodNotAllowed', `The method ${request.method} is not allowed for this resource.`);
+      ? new ApiError('HTTPNotFound', 'The resource could not be found.')
+      : new ApiError('HTTPMethodNotAllowed', `The method ${request.method} is not allowed for this resource.`);
     await reply.code(error.status).send(bodyOf(error, request));
   });
 }
@@ -223,19 +223,15 @@ function asApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
   if (error instanceof UnknownOutcome) {
     const message = 'The store did not answer: a change may have been made, or not.';
-    return new ApiError(503, 'StoreUnavailable', message);
+    return new ApiError('StoreUnavailable', message);
   }
   if (error instanceof StoreError) {
-    return new ApiError(503, 'StoreUnavailable', 'The store cannot take the change; nothing was changed.');
+    return new ApiError('StoreUnavailable', 'The store cannot take the change; nothing was changed.');
   }
   const status = statusOf(error);
   return status === undefined
-    ? new ApiError(
-        500,
-        'HTTPInternalServerError',
-        'Request Failed: internal server error while processing your request.',
-      )
-    : new ApiError(status, status === 413 ? 'HTTPRequestEntityTooLarge' : 'HTTPBadRequest', errorText(error));
+    ? new ApiError('HTTPInternalServerError', 'Request Failed: internal server error while processing your request.')
+    : new ApiError(status === 413 ? 'HTTPRequestEntityTooLarge' : 'HTTPBadRequest', errorText(error), status);
 }
 
 /** Of what the HTTP library itself refuses. */

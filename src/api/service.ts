@@ -27,8 +27,7 @@ declare module 'fastify' {
 
 /** Who asks. @throws ApiError (401) where nobody was found out. */
 export function callerOf({ caller }: FastifyRequest): Caller {
-  if (caller === undefined)
-    throw new ApiError(401, 'Unauthorized', 'The request you have made requires authentication.');
+  if (caller === undefined) throw new ApiError('Unauthorized', 'The request you have made requires authentication.');
   return caller;
 }
 

@@ -1,36 +1,8 @@
 /** Every record in memory, with the indexes that the API asks. What the store holds, no more and no less. */
-import {
-  KINDS,
-  type Kind,
-  type PortRecord,
-  type RbacRecord,
-  type RecordChange,
-  type Records,
-  type RuleRecord,
-  type SubnetRecord,
-} from './records.js';
+import { KINDS, ownerOf, type Kind, type OwnedKind, type RecordChange, type Records } from './records.js';
 
 /** What may be asked of a state. */
-export interface View {
-  get<K extends Kind>(kind: K, id: string): Records[K] | undefined;
-  /** In no order. */
-  all<K extends Kind>(kind: K): Iterable<Records[K]>;
-  count(kind: Kind): number;
-  rulesOf(groupId: string): Iterable<RuleRecord>;
-  /** Rules of any group whose remote group, or remote address group, that is. */
-  rulesNaming(id: string): Iterable<RuleRecord>;
-  portsWith(groupId: string): Iterable<PortRecord>;
-  portsOf(networkId: string): Iterable<PortRecord>;
-  portsOfDevice(deviceId: string): Iterable<PortRecord>;
-  subnetsOf(networkId: string): Iterable<SubnetRecord>;
-  /** Policies that share an object. */
-  policiesOf(objectId: string): Iterable<RbacRecord>;
-  /** How many objects of a kind a project has. */
-  countOf(kind: ProjectIndexed, projectId: string): number;
-  /** The port that has an address in a network. */
-  portWithAddress(networkId: string, address: string): PortRecord | undefined;
-  portWithMac(networkId: string, mac: string): PortRecord | undefined;
-}
+export type View = Omit<State, 'apply'>;
 
 /** True when there is at least one. */
 export function isAny(items: Iterable<unknown>): boolean {
@@ -38,23 +10,7 @@ export function isAny(items: Iterable<unknown>): boolean {
 }
 
 type Tables = { readonly [K in Kind]: Map<string, Records[K]> };
-
-function emptyTables(): Tables {
-  return {
-    network: new Map(),
-    subnet: new Map(),
-    port: new Map(),
-    security_group: new Map(),
-    security_group_rule: new Map(),
-    address_group: new Map(),
-    default_security_group_rule: new Map(),
-    default_security_group: new Map(),
-    quota: new Map(),
-    revoked_token: new Map(),
-    rbac_policy: new Map(),
-    server: new Map(),
-  };
-}
+type Indexes = { readonly [K in Kind]: Index<Records[K]>[] };
 
 /** Records by a key that several may have. */
 class Index<T extends { readonly id: string }> {
@@ -78,77 +34,53 @@ class Index<T extends { readonly id: string }> {
     }
   }
 
-  of(key: string): Iterable<T> {
-    return this.#groups.get(key)?.values() ?? [];
-  }
+  readonly of = (key: string): Iterable<T> => this.#groups.get(key)?.values() ?? [];
 
   first(key: string): T | undefined {
     return this.#groups.get(key)?.values().next().value;
   }
-
-  size(key: string): number {
-    return this.#groups.get(key)?.size ?? 0;
-  }
 }
 
-const PROJECT_INDEXED = [
-  'network',
-  'subnet',
-  'port',
-  'security_group',
-  'security_group_rule',
-  'address_group',
-  'rbac_policy',
-  'server',
-] as const;
-type ProjectIndexed = (typeof PROJECT_INDEXED)[number];
+export class State {
+  // What is empty is of any kind.
+  readonly #tables = Object.fromEntries(KINDS.map((kind) => [kind, new Map()])) as Tables;
+  readonly #indexes = Object.fromEntries(KINDS.map((kind) => [kind, []])) as unknown as Indexes;
+  /** How many objects of a kind a project has, by both. */
+  readonly #owned = new Map<string, number>();
 
-interface Owned {
-  readonly id: string;
-  readonly project_id: string;
-}
-
-export class State implements View {
-  readonly #tables = emptyTables();
-  readonly #rulesOf = new Index<RuleRecord>((rule) => [rule.security_group_id]);
-  readonly #rulesNaming = new Index<RuleRecord>((rule) =>
+  readonly rulesOf = this.#indexed('security_group_rule', (rule) => [rule.security_group_id]).of;
+  /** Rules of any group whose remote group, or remote address group, that is. */
+  readonly rulesNaming = this.#indexed('security_group_rule', (rule) =>
     [rule.remote_group_id, rule.remote_address_group_id].filter((id) => id !== null),
+  ).of;
+  readonly portsWith = this.#indexed('port', (port) => port.security_groups).of;
+  readonly portsOf = this.#indexed('port', (port) => [port.network_id]).of;
+  readonly portsOfDevice = this.#indexed('port', (port) => (port.device_id === '' ? [] : [port.device_id])).of;
+  readonly subnetsOf = this.#indexed('subnet', (subnet) => [subnet.network_id]).of;
+  /** Policies that share an object. */
+  readonly policiesOf = this.#indexed('rbac_policy', (policy) => [policy.object_id]).of;
+  readonly #portsByAddress = this.#indexed('port', ({ network_id: network, fixed_ips: ips }) =>
+    ips.map(({ ip_address: address }) => `${network} ${address}`),
   );
-  readonly #portsWith = new Index<PortRecord>((port) => port.security_groups);
-  readonly #portsOf = new Index<PortRecord>((port) => [port.network_id]);
-  readonly #portsOfDevice = new Index<PortRecord>((port) => (port.device_id === '' ? [] : [port.device_id]));
-  readonly #subnetsOf = new Index<SubnetRecord>((subnet) => [subnet.network_id]);
-  readonly #policiesOf = new Index<RbacRecord>((policy) => [policy.object_id]);
-  readonly #addresses = new Index<PortRecord>((port) =>
-    port.fixed_ips.map(({ ip_address }) => `${port.network_id} ${ip_address}`),
-  );
-  readonly #macs = new Index<PortRecord>((port) => [`${port.network_id} ${port.mac_address}`]);
-  readonly #byProject: Readonly<Record<ProjectIndexed, Index<Owned>>> = {
-    network: new Index(ownerOf),
-    subnet: new Index(ownerOf),
-    port: new Index(ownerOf),
-    security_group: new Index(ownerOf),
-    security_group_rule: new Index(ownerOf),
-    address_group: new Index(ownerOf),
-    rbac_policy: new Index(ownerOf),
-    server: new Index(ownerOf),
-  };
+  readonly #portsByMac = this.#indexed('port', (port) => [`${port.network_id} ${port.mac_address}`]);
 
   /** @returns the change that takes it back. */
-  apply(change: RecordChange): RecordChange {
-    const before = this.get(change.kind, change.id);
-    // The kind of the change says which table and which record belong together.
-    const table = this.#tables[change.kind] as Map<string, Records[Kind]>;
-    if (change.record === undefined) table.delete(change.id);
-    else table.set(change.id, change.record);
-    this.#reindex(change, before);
-    return { kind: change.kind, id: change.id, record: before } as RecordChange;
+  apply<K extends Kind>({ kind, id, record }: RecordChange<K>): RecordChange<K> {
+    const before = this.get(kind, id);
+    const table = this.#tables[kind];
+    if (record === undefined) table.delete(id);
+    else table.set(id, record);
+    for (const index of this.#indexes[kind]) index.replace(before, record);
+    if (before !== undefined) this.#count(kind, before, -1);
+    if (record !== undefined) this.#count(kind, record, 1);
+    return { kind, id, record: before };
   }
 
   get<K extends Kind>(kind: K, id: string): Records[K] | undefined {
     return this.#tables[kind].get(id);
   }
 
+  /** In no order. */
   all<K extends Kind>(kind: K): Iterable<Records[K]> {
     return this.#tables[kind].values();
   }
@@ -157,71 +89,34 @@ export class State implements View {
     return this.#tables[kind].size;
   }
 
-  rulesOf(groupId: string): Iterable<RuleRecord> {
-    return this.#rulesOf.of(groupId);
+  /** How many objects of a kind a project has. */
+  countOf(kind: OwnedKind, projectId: string): number {
+    return this.#owned.get(`${kind} ${projectId}`) ?? 0;
   }
 
-  rulesNaming(id: string): Iterable<RuleRecord> {
-    return this.#rulesNaming.of(id);
+  /** The port that has an address in a network. */
+  portWithAddress(networkId: string, address: string): Records['port'] | undefined {
+    return this.#portsByAddress.first(`${networkId} ${address}`);
   }
 
-  portsWith(groupId: string): Iterable<PortRecord> {
-    return this.#portsWith.of(groupId);
+  portWithMac(networkId: string, mac: string): Records['port'] | undefined {
+    return this.#portsByMac.first(`${networkId} ${mac}`);
   }
 
-  portsOf(networkId: string): Iterable<PortRecord> {
-    return this.#portsOf.of(networkId);
+  #indexed<K extends Kind>(kind: K, keysOf: (record: Records[K]) => Iterable<string>): Index<Records[K]> {
+    const index = new Index(keysOf);
+    this.#indexes[kind].push(index);
+    return index;
   }
 
-  portsOfDevice(deviceId: string): Iterable<PortRecord> {
-    return this.#portsOfDevice.of(deviceId);
+  #count(kind: Kind, record: Records[Kind], more: number): void {
+    const owner = ownerOf(record);
+    if (owner === undefined) return;
+    const key = `${kind} ${owner}`;
+    const count = (this.#owned.get(key) ?? 0) + more;
+    if (count === 0) this.#owned.delete(key);
+    else this.#owned.set(key, count);
   }
-
-  subnetsOf(networkId: string): Iterable<SubnetRecord> {
-    return this.#subnetsOf.of(networkId);
-  }
-
-  policiesOf(objectId: string): Iterable<RbacRecord> {
-    return this.#policiesOf.of(objectId);
-  }
-
-  countOf(kind: ProjectIndexed, projectId: string): number {
-    return this.#byProject[kind].size(projectId);
-  }
-
-  portWithAddress(networkId: string, address: string): PortRecord | undefined {
-    return this.#addresses.first(`${networkId} ${address}`);
-  }
-
-  portWithMac(networkId: string, mac: string): PortRecord | undefined {
-    return this.#macs.first(`${networkId} ${mac}`);
-  }
-
-  #reindex(change: RecordChange, before: Records[Kind] | undefined): void {
-    if (change.kind === 'port') {
-      const old = before as PortRecord | undefined;
-      for (const index of [this.#portsWith, this.#portsOf, this.#portsOfDevice, this.#addresses, this.#macs]) {
-        index.replace(old, change.record);
-      }
-    }
-    if (change.kind === 'security_group_rule') {
-      const old = before as RuleRecord | undefined;
-      for (const index of [this.#rulesOf, this.#rulesNaming]) index.replace(old, change.record);
-    }
-    if (change.kind === 'subnet') this.#subnetsOf.replace(before as SubnetRecord | undefined, change.record);
-    if (change.kind === 'rbac_policy') this.#policiesOf.replace(before as RbacRecord | undefined, change.record);
-    if (isProjectIndexed(change.kind)) {
-      this.#byProject[change.kind].replace(before as Owned | undefined, change.record as Owned | undefined);
-    }
-  }
-}
-
-function ownerOf({ project_id: project }: Owned): Iterable<string> {
-  return [project];
-}
-
-function isProjectIndexed(kind: Kind): kind is ProjectIndexed {
-  return (PROJECT_INDEXED as readonly Kind[]).includes(kind);
 }
 
 /** The store's key of a record, and back; undefined for a key of something else. */

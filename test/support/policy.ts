@@ -1,7 +1,8 @@
 /** A small policy for two hosts in the state of the API, any changes to it, and the rules that each host is to have. */
 import fc from 'fast-check';
 import { compile, DEFAULT_OPTIONS, printRuleset } from '../../compiler/index.js';
-import type { Database, Writer } from '../../src/api/database.js';
+import type { Database } from '../../src/api/database.js';
+import type { Writer } from '../../src/api/writer.js';
 import type { PortRecord, RuleRecord } from '../../src/api/records.js';
 import { topologyDocument } from '../../src/api/topology/lines.js';
 import { isOnHost, parseTopology, type Topology } from '../../compiler/model/index.js';

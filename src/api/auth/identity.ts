@@ -5,7 +5,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { ApiError } from '../errors.js';
 import { baseUrl, empty, parameter, parametersOf } from '../service.js';
-import { isObject, shown, type Fields } from '../neutron/attributes.js';
+import { isObject, shown, type Fields } from '../kinds/parsers.js';
 import { header } from './authenticator.js';
 import type { Admission } from '../admission.js';
 import type { Project, User } from './directory.js';
@@ -46,7 +46,7 @@ export function registerIdentity(app: FastifyInstance, tokens: Tokens, admission
     const own = ownToken(request);
     const token = tokens.find(header(request.headers, 'x-subject-token') ?? '');
     if (token === undefined || (token.user.id !== own.user.id && !isAdminToken(own))) {
-      throw new ApiError(404, 'NotFound', 'Could not find token.');
+      throw new ApiError('NotFound', 'Could not find token.');
     }
     return token;
   };
@@ -90,13 +90,13 @@ export function registerIdentity(app: FastifyInstance, tokens: Tokens, admission
   app.get('/projects/:id', (request) => {
     const id = parameter(request, 'id');
     const project = projectsOf(ownToken(request)).find((one) => one.id === id);
-    if (project === undefined) throw new ApiError(404, 'NotFound', `Could not find project: ${id.slice(0, 80)}.`);
+    if (project === undefined) throw new ApiError('NotFound', `Could not find project: ${id.slice(0, 80)}.`);
     return { project: projectView(project, request) };
   });
 }
 
 function unauthorized(): ApiError {
-  return new ApiError(401, 'Unauthorized', 'The request you have made requires authentication.');
+  return new ApiError('Unauthorized', 'The request you have made requires authentication.');
 }
 
 function isAdminToken({ user, project }: Token): boolean {
@@ -120,7 +120,7 @@ async function issued(tokens: Tokens, body: unknown): Promise<Token> {
     const latest = new Date(Math.min(known.expiresAt.getTime(), Date.now() + 3_600_000));
     return tokens.issue(known.user, scopeOf(tokens, known.user, auth) ?? known.project, latest);
   }
-  throw new ApiError(400, 'ValidationError', 'auth.identity.methods: valid is one of password, token.');
+  throw new ApiError('ValidationError', 'auth.identity.methods: valid is one of password, token.');
 }
 
 async function userByPassword(tokens: Tokens, given: Fields | undefined): Promise<User> {

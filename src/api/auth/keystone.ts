@@ -123,13 +123,9 @@ function callerOf({ user, project, domain, system, roles }: Token): Caller | und
   }
   const scope = system !== undefined ? 'system' : domain !== undefined ? 'domain' : undefined;
   if (scope === undefined) return undefined;
-  throw new ApiError(403, 'Forbidden', `The token is of a ${scope}: valid is one of a project.`);
+  throw new ApiError('Forbidden', `The token is of a ${scope}: valid is one of a project.`);
 }
 
 function unavailable(): ApiError {
-  return new ApiError(
-    503,
-    'ServiceUnavailable',
-    'The identity service does not answer: nobody can be authenticated now.',
-  );
+  return new ApiError('ServiceUnavailable', 'The identity service does not answer: nobody can be authenticated now.');
 }

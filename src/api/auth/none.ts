@@ -48,7 +48,7 @@ function refuseBrowsers(headers: IncomingHttpHeaders, port: number): void {
 }
 
 function refused(why: string): ApiError {
-  return new ApiError(403, 'Forbidden', `Without authentication no browser is served for other sites: ${why}.`);
+  return new ApiError('Forbidden', `Without authentication no browser is served for other sites: ${why}.`);
 }
 
 /** The names by which this host is itself, for itself: none that somebody else's name service could give another meaning. */

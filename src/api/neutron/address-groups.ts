@@ -1,46 +1,26 @@
 /** Address groups. */
 import { randomUUID } from 'node:crypto';
-import { parsePrefix } from '../../../compiler/model/index.js';
-import type { Writer } from '../database.js';
-import { badRequest, conflict, invalidInput, notFound, type ApiError } from '../errors.js';
+import type { Writer } from '../writer.js';
+import { ApiError, badRequest } from '../errors.js';
 import type { AddressGroupRecord } from '../records.js';
 import { isAny, type View } from '../state.js';
-import { defaulted, fixed, isObject, list, shown, text, type Parser } from './attributes.js';
+import { isObject, list } from '../kinds/parsers.js';
 import { checkCompilable } from './compilable.js';
-import { revised, type ChangeRequest, type Resource } from './resource.js';
+import { madeAt, revised, type ChangeRequest, type Resource } from './resource.js';
 import { isShownShared, isUsable } from './sharing.js';
+import { ADDRESS_GROUP, MOST_ADDRESSES, networkForm } from '../kinds/address-group.js';
+import { specOf } from '../kinds/attribute.js';
+import { shows } from './shows.js';
 
-/** Address groups of one project, at most, and addresses in all of them together: Neutron knows no quota of either. */
+/** Address groups of one project, at most: Neutron knows no quota of them. */
 const MOST_GROUPS = 100;
-const MOST_ADDRESSES = 100_000;
 /** Addresses in the text of an error. */
 const MOST_NAMED = 100;
 
-function networkForm(value: unknown, name: string): string {
-  const prefix = typeof value === 'string' ? parsePrefix(value) : undefined;
-  if (prefix === undefined) throw invalidInput(name, `'${shown(value)}' is not a valid IP subnet`);
-  return prefix.text.includes('/') ? prefix.text : `${prefix.text}/${prefix.length.toString()}`;
-}
-
-/** Neutron asks for the length on creation, and not when addresses are added. */
-const cidr: Parser<string> = (value, name) => {
-  if (typeof value === 'string' && !value.includes('/')) {
-    throw invalidInput(
-      name,
-      `'${shown(value)}' isn't a recognized IP subnet cidr, '${shown(value)}/32' is recommended`,
-    );
-  }
-  return networkForm(value, name);
-};
-
-const SPEC = {
-  name: defaulted(text(255), ''),
-  description: defaulted(text(1024), ''),
-  addresses: fixed(defaulted(list(cidr, MOST_ADDRESSES), [])),
-};
+const SPEC = specOf(ADDRESS_GROUP);
 
 export function addressGroupNotFound(id: string): ApiError {
-  return notFound('AddressGroupNotFound', `Address group ${id} could not be found.`);
+  return new ApiError('AddressGroupNotFound', `Address group ${id} could not be found.`);
 }
 
 export const addressGroups: Resource<'address_group', typeof SPEC> = {
@@ -49,36 +29,36 @@ export const addressGroups: Resource<'address_group', typeof SPEC> = {
   plural: 'address_groups',
   path: 'address-groups',
   spec: SPEC,
-  readOnly: ['id', 'shared', 'created_at', 'updated_at', 'revision_number'],
-  isOwned: true,
+  shows: shows(
+    [
+      'id',
+      'name',
+      'project_id',
+      'shared',
+      'addresses',
+      'revision_number',
+      'description',
+      'created_at',
+      'updated_at',
+      'tenant_id',
+    ],
+    {
+      shared: (group, { view, caller }) => isShownShared(group, view, caller),
+    },
+  ),
   isHiddenFromChanges: true,
   notFound: addressGroupNotFound,
   canSee: isUsable,
-  show: (group, view, caller) => ({
-    id: group.id,
-    name: group.name,
-    project_id: group.project_id,
-    shared: isShownShared(group, view, caller),
-    addresses: group.addresses,
-    revision_number: group.revision_number,
-    description: group.description,
-    created_at: group.created_at,
-    updated_at: group.updated_at,
-    tenant_id: group.project_id,
-  }),
   create: (writer, { projectId, values, now }) => {
     const group: AddressGroupRecord = {
       id: randomUUID(),
       project_id: projectId,
-      name: values.name,
-      description: values.description,
+      ...values,
       addresses: [...new Set(values.addresses)],
-      created_at: now,
-      updated_at: now,
-      revision_number: 1,
+      ...madeAt(now, 1),
     };
     if (writer.view.countOf('address_group', projectId) >= MOST_GROUPS) {
-      throw conflict('OverQuota', "Quota exceeded for resources: ['address_group'].");
+      throw new ApiError('OverQuota', "Quota exceeded for resources: ['address_group'].");
     }
     reserveAddresses(writer.view, projectId, group.addresses.length);
     checkCompilable({ address_groups: [group] });
@@ -86,13 +66,16 @@ export const addressGroups: Resource<'address_group', typeof SPEC> = {
     return group;
   },
   update: (writer, group, { values, now }) => {
-    const after = revised(group, values, now);
+    const after = revised(group, { ...group, ...values }, now);
     if (after !== group) writer.put('address_group', after);
     return after;
   },
   remove: (writer, group) => {
     if (isAny(writer.view.rulesNaming(group.id))) {
-      throw conflict('AddressGroupInUse', `Address group ${group.id} is in use on one or more security group rules.`);
+      throw new ApiError(
+        'AddressGroupInUse',
+        `Address group ${group.id} is in use on one or more security group rules.`,
+      );
     }
     for (const policy of [...writer.view.policiesOf(group.id)]) writer.delete('rbac_policy', policy.id);
     writer.delete('address_group', group.id);
@@ -105,7 +88,7 @@ function reserveAddresses(view: View, projectId: string, more: number): void {
     if (project === projectId) sum += addresses.length;
   }
   if (sum > MOST_ADDRESSES) {
-    throw conflict('OverQuota', `Quota exceeded for addresses of address groups: ${MOST_ADDRESSES.toString()}.`);
+    throw new ApiError('OverQuota', `Quota exceeded for addresses of address groups: ${MOST_ADDRESSES.toString()}.`);
   }
 }
 
@@ -125,13 +108,13 @@ export function addAddresses(
   const known = new Set(group.addresses);
   const present = addresses.filter((address) => known.has(address));
   if (present.length > 0) {
-    throw badRequest(
-      `Addresses ${present.slice(0, MOST_NAMED).join(', ')} already exist in the address group ${group.id}.`,
+    throw new ApiError(
       'AddressesAlreadyExist',
+      `Addresses ${present.slice(0, MOST_NAMED).join(', ')} already exist in the address group ${group.id}.`,
     );
   }
   reserveAddresses(writer.view, group.project_id, addresses.length);
-  const after = revised(group, { addresses: [...group.addresses, ...addresses] }, now);
+  const after = revised(group, { ...group, addresses: [...group.addresses, ...addresses] }, now);
   checkCompilable({ address_groups: [{ ...after, addresses }] });
   writer.put('address_group', after);
   return after;
@@ -146,13 +129,13 @@ export function removeAddresses(
   const known = new Set(group.addresses);
   const absent = addresses.filter((address) => !known.has(address));
   if (absent.length > 0) {
-    throw notFound(
+    throw new ApiError(
       'AddressesNotFound',
       `Addresses ${absent.slice(0, MOST_NAMED).join(', ')} not found in the address group ${group.id}.`,
     );
   }
   const gone = new Set(addresses);
-  const after = revised(group, { addresses: group.addresses.filter((address) => !gone.has(address)) }, now);
+  const after = revised(group, { ...group, addresses: group.addresses.filter((address) => !gone.has(address)) }, now);
   writer.put('address_group', after);
   return after;
 }

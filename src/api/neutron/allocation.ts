@@ -10,7 +10,7 @@ import {
   parsePrefix,
   type Prefix,
 } from '../../../compiler/model/index.js';
-import { ApiError, badRequest, conflict } from '../errors.js';
+import { ApiError } from '../errors.js';
 import type { FixedIp, NetworkRecord, SubnetRecord } from '../records.js';
 import type { View } from '../state.js';
 
@@ -46,7 +46,7 @@ export function allocate(
   const given: FixedIp[] = [];
   const add = (ip: FixedIp): void => {
     if (given.some(({ ip_address: address }) => address === ip.ip_address)) {
-      throw badRequest(`Duplicate fixed IP address ${ip.ip_address}`, 'InvalidInput');
+      throw new ApiError('InvalidInput', `Duplicate fixed IP address ${ip.ip_address}`);
     }
     given.push(ip);
   };
@@ -76,13 +76,13 @@ function eui64Address(subnet: SubnetRecord, mac: string): string {
   const prefix = parsePrefix(subnet.cidr);
   const parsed = parsePortMac(mac);
   if (prefix === undefined || parsed === undefined)
-    throw badRequest(`${mac} gives no address in ${subnet.cidr}`, 'InvalidInput');
+    throw new ApiError('InvalidInput', `${mac} gives no address in ${subnet.cidr}`);
   const host = eui64LinkLocalNumber(parsed) & 0xffff_ffff_ffff_ffffn;
   return formatAddress('IPv6', prefix.network | host);
 }
 
 function exhausted(networkId: string): ApiError {
-  return conflict('IpAddressGenerationFailure', `No more IP addresses available on network ${networkId}.`);
+  return new ApiError('IpAddressGenerationFailure', `No more IP addresses available on network ${networkId}.`);
 }
 
 function firstFree(subnets: readonly SubnetRecord[], isFree: (address: string) => boolean): FixedIp | undefined {
@@ -127,14 +127,17 @@ function wantedIp(
 ): FixedIp {
   const subnet = subnetId === undefined ? undefined : subnets.find(({ id }) => id === subnetId);
   if (subnetId !== undefined && subnet === undefined) {
-    throw badRequest(
-      `Invalid input for operation: Failed to create port on network ${networkId}, because fixed_ips included invalid subnet ${subnetId}.`,
+    throw new ApiError(
       'InvalidInput',
+      `Invalid input for operation: Failed to create port on network ${networkId}, because fixed_ips included invalid subnet ${subnetId}.`,
     );
   }
   if (address === undefined) {
     if (subnet === undefined)
-      throw badRequest('Invalid input for operation: IP allocation requires subnet_id or ip_address.', 'InvalidInput');
+      throw new ApiError(
+        'InvalidInput',
+        'Invalid input for operation: IP allocation requires subnet_id or ip_address.',
+      );
     if (isAutomatic(subnet)) return { subnet_id: subnet.id, ip_address: eui64Address(subnet, mac) };
     const taken = new Set(given.map(({ ip_address: one }) => one));
     const ip = firstFree([subnet], (one) => isFree(one) && !taken.has(one));
@@ -149,15 +152,15 @@ function wantedIp(
     );
   });
   if (parsed === undefined || home === undefined) {
-    throw badRequest(
+    throw new ApiError(
+      subnet === undefined ? 'InvalidIpForNetwork' : 'InvalidIpForSubnet',
       subnet === undefined
         ? `IP address ${address} is not a valid IP for any of the subnets on the specified network.`
         : `IP address ${address} is not a valid IP for the specified subnet.`,
-      subnet === undefined ? 'InvalidIpForNetwork' : 'InvalidIpForSubnet',
     );
   }
   if (!isFree(parsed.text)) {
-    throw conflict('IpAddressAlreadyAllocated', `IP address ${parsed.text} already allocated in subnet ${home.id}`);
+    throw new ApiError('IpAddressAlreadyAllocated', `IP address ${parsed.text} already allocated in subnet ${home.id}`);
   }
   return { subnet_id: home.id, ip_address: parsed.text };
 }
@@ -178,5 +181,5 @@ export function generateMac(view: View, networkId: string): string {
     const mac = `fa:16:3e:${tail.slice(0, 2)}:${tail.slice(2, 4)}:${tail.slice(4)}`;
     if (view.portWithMac(networkId, mac) === undefined) return mac;
   }
-  throw new ApiError(503, 'MacAddressGenerationFailure', `Unable to generate unique mac on network ${networkId}.`);
+  throw new ApiError('MacAddressGenerationFailure', `Unable to generate unique mac on network ${networkId}.`);
 }

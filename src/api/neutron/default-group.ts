@@ -1,9 +1,9 @@
 /** What a new group holds, and each project's group `default`. */
 import { randomUUID } from 'node:crypto';
-import type { Writer } from '../database.js';
+import type { Writer } from '../writer.js';
 import type { DefaultRuleRecord, GroupRecord, RuleRecord } from '../records.js';
 import type { View } from '../state.js';
-import type { ChangeRequest } from './resource.js';
+import { madeAt, type ChangeRequest } from './resource.js';
 
 export const DEFAULT_NAME = 'default';
 
@@ -94,9 +94,7 @@ export function ensureDefaultGroup(writer: Writer, projectId: string, { now }: P
     description: 'Default security group',
     stateful: true,
     tags: [],
-    created_at: now,
-    updated_at: now,
-    revision_number: 1,
+    ...madeAt(now, 1),
   };
   makeGroup(writer, group, true);
   writer.put('default_security_group', { id: projectId, security_group_id: id });

@@ -1,21 +1,18 @@
 /** Templates: the rules that a new group begins with. */
 import { randomUUID } from 'node:crypto';
 import { isAdmin, isReader } from '../caller.js';
-import { conflict, notFound } from '../errors.js';
+import { ApiError } from '../errors.js';
 import type { DefaultRuleRecord } from '../records.js';
-import { defaulted, fixed, truth } from './attributes.js';
 import { addressGroupNotFound } from './address-groups.js';
 import { PARENT } from './default-group.js';
 import type { Resource } from './resource.js';
-import { duplicateKey, RULE_CONTENT, ruleContent } from './rule-content.js';
+import { duplicateKey, ruleContent } from './rule-content.js';
 import { checkRuleCompilable } from './rules.js';
 import { groupNotFound } from './security-groups.js';
+import { specOf } from '../kinds/attribute.js';
+import { DEFAULT_RULE } from '../kinds/rule.js';
 
-const SPEC = {
-  ...RULE_CONTENT,
-  used_in_default_sg: fixed(defaulted(truth, false)),
-  used_in_non_default_sg: fixed(defaulted(truth, true)),
-};
+const SPEC = specOf(DEFAULT_RULE);
 
 export const defaultRules: Resource<'default_security_group_rule', typeof SPEC> = {
   kind: 'default_security_group_rule',
@@ -23,13 +20,16 @@ export const defaultRules: Resource<'default_security_group_rule', typeof SPEC> 
   plural: 'default_security_group_rules',
   path: 'default-security-group-rules',
   spec: SPEC,
-  readOnly: ['id'],
-  isOwned: false,
-  notFound: (id) => notFound('DefaultSecurityGroupRuleNotFound', `Default Security Group rule ${id} does not exist`),
+  shows: {
+    names: Object.keys(DEFAULT_RULE),
+    // In the order in which they were stored.
+    fields: (rule, _looking, isWanted) => Object.fromEntries(Object.entries(rule).filter(([name]) => isWanted(name))),
+  },
+  notFound: (id) =>
+    new ApiError('DefaultSecurityGroupRuleNotFound', `Default Security Group rule ${id} does not exist`),
   canSee: (_rule, _view, caller) => isReader(caller),
   canChange: (_rule, _view, caller) => isAdmin(caller),
   canCreate: isAdmin,
-  show: (rule) => ({ ...rule }),
   create: (writer, { values }) => {
     const { view } = writer;
     const content = ruleContent(values);
@@ -49,7 +49,7 @@ export const defaultRules: Resource<'default_security_group_rule', typeof SPEC> 
         (other.used_in_default_sg && rule.used_in_default_sg) ||
         (other.used_in_non_default_sg && rule.used_in_non_default_sg);
       if (isTogether && duplicateKey(other) === duplicateKey(rule)) {
-        throw conflict(
+        throw new ApiError(
           'DefaultSecurityGroupRuleExists',
           `Default Security group rule already exists. Rule id is ${other.id}.`,
         );

@@ -1,5 +1,5 @@
 /** The extensions that clients and tests ask for before they use what we have (reference: Neutron's own aliases). */
-import type { Fields } from './attributes.js';
+import type { Fields } from '../kinds/parsers.js';
 
 const EXTENSIONS: readonly (readonly [alias: string, name: string, description: string])[] = [
   ['address-group', 'Address group', 'Support address group'],

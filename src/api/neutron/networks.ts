@@ -1,34 +1,23 @@
 /** Networks: as much of them as ports need. */
 import { randomUUID } from 'node:crypto';
 import { isAdmin, type Caller } from '../caller.js';
-import type { Writer } from '../database.js';
-import { badRequest, conflict, forbidden, notFound, type ApiError } from '../errors.js';
+import type { Writer } from '../writer.js';
+import { ApiError, forbidden } from '../errors.js';
 import type { NetworkRecord } from '../records.js';
 import { isAny, type View } from '../state.js';
-import { defaulted, fixed, integer, nullable, oneOf, text, truth } from './attributes.js';
+import { integer } from '../kinds/parsers.js';
 import { ensureDefaultGroup } from './default-group.js';
 import { reserve } from './quota.js';
-import { revised, type Resource } from './resource.js';
+import { madeAt, revised, type Resource } from './resource.js';
 import { isSharedWith, isUsable } from './sharing.js';
+import { specOf } from '../kinds/attribute.js';
+import { NETWORK } from '../kinds/network.js';
+import { shows } from './shows.js';
 
-/** 24 bits, as VXLAN has (RFC 7348); of a network of type vlan 12 (IEEE 802.1Q). */
-const MOST_SEGMENT = 16_777_215;
+/** Of a segment of a network of type vlan: 12 bits (IEEE 802.1Q). */
 const MOST_VLAN = 4094;
 
-const SPEC = {
-  name: defaulted(text(255), ''),
-  description: defaulted(text(255), ''),
-  admin_state_up: defaulted(truth, true),
-  mtu: defaulted(integer(68, 65_535), 1500),
-  shared: defaulted(truth, false),
-  'router:external': defaulted(truth, false),
-  port_security_enabled: defaulted(truth, true),
-  'provider:network_type': fixed(
-    defaulted(oneOf(['local', 'flat', 'vlan', 'vxlan', 'gre', 'geneve'] as const), 'local'),
-  ),
-  'provider:physical_network': fixed(defaulted(nullable(text(64)), null)),
-  'provider:segmentation_id': fixed(defaulted(nullable(integer(1, MOST_SEGMENT)), null)),
-};
+const SPEC = specOf(NETWORK);
 
 const ADMIN_ONLY = [
   'shared',
@@ -39,7 +28,7 @@ const ADMIN_ONLY = [
 ];
 
 export function networkNotFound(id: string): ApiError {
-  return notFound('NetworkNotFound', `Network ${id} could not be found.`);
+  return new ApiError('NetworkNotFound', `Network ${id} could not be found.`);
 }
 
 export function canSeeNetwork(network: NetworkRecord, view: View, caller: Caller): boolean {
@@ -57,50 +46,47 @@ export const networks: Resource<'network', typeof SPEC> = {
   plural: 'networks',
   path: 'networks',
   spec: SPEC,
-  readOnly: [
-    'id',
-    'status',
-    'subnets',
-    'availability_zone_hints',
-    'availability_zones',
-    'ipv4_address_scope',
-    'ipv6_address_scope',
-    'is_default',
-    'tags',
-    'created_at',
-    'updated_at',
-    'revision_number',
-  ],
+  shows: shows(
+    [
+      'id',
+      'name',
+      'tenant_id',
+      'admin_state_up',
+      'mtu',
+      'status',
+      'subnets',
+      'shared',
+      'availability_zone_hints',
+      'availability_zones',
+      'ipv4_address_scope',
+      'ipv6_address_scope',
+      'router:external',
+      'is_default',
+      'description',
+      'port_security_enabled',
+      'tags',
+      'created_at',
+      'updated_at',
+      'revision_number',
+      'project_id',
+      'provider:network_type',
+      'provider:physical_network',
+      'provider:segmentation_id',
+    ],
+    {
+      status: (network) => (network.admin_state_up ? 'ACTIVE' : 'DOWN'),
+      subnets: ({ id }, { view }) => [...view.subnetsOf(id)].map((subnet) => subnet.id),
+      shared: (network, { view, caller }) => isNetworkShared(network, view, caller),
+      availability_zone_hints: () => [],
+      availability_zones: () => [],
+      ipv4_address_scope: () => null,
+      ipv6_address_scope: () => null,
+      is_default: () => false,
+    },
+  ),
   adminOnly: ['provider:network_type', 'provider:physical_network', 'provider:segmentation_id'],
-  isOwned: true,
   notFound: networkNotFound,
   canSee: canSeeNetwork,
-  show: (network, view, caller) => ({
-    id: network.id,
-    name: network.name,
-    tenant_id: network.project_id,
-    admin_state_up: network.admin_state_up,
-    mtu: network.mtu,
-    status: network.admin_state_up ? 'ACTIVE' : 'DOWN',
-    subnets: [...view.subnetsOf(network.id)].map(({ id }) => id),
-    shared: isNetworkShared(network, view, caller),
-    availability_zone_hints: [],
-    availability_zones: [],
-    ipv4_address_scope: null,
-    ipv6_address_scope: null,
-    'router:external': network['router:external'],
-    is_default: false,
-    description: network.description,
-    port_security_enabled: network.port_security_enabled,
-    tags: network.tags,
-    created_at: network.created_at,
-    updated_at: network.updated_at,
-    revision_number: network.revision_number,
-    project_id: network.project_id,
-    'provider:network_type': network['provider:network_type'],
-    'provider:physical_network': network['provider:physical_network'],
-    'provider:segmentation_id': network['provider:segmentation_id'],
-  }),
   create: (writer, { values, projectId, caller, now, named }) => {
     refuseAdminOnly(named, caller, 'create');
     refuseLargeMtu(values.mtu);
@@ -111,20 +97,9 @@ export const networks: Resource<'network', typeof SPEC> = {
     const network: NetworkRecord = {
       id: randomUUID(),
       project_id: projectId,
-      name: values.name,
-      description: values.description,
-      admin_state_up: values.admin_state_up,
-      mtu: values.mtu,
-      shared: values.shared,
-      'router:external': values['router:external'],
-      port_security_enabled: values.port_security_enabled,
-      'provider:network_type': values['provider:network_type'],
-      'provider:physical_network': values['provider:physical_network'],
-      'provider:segmentation_id': values['provider:segmentation_id'],
+      ...values,
       tags: [],
-      created_at: now,
-      updated_at: now,
-      revision_number: 1,
+      ...madeAt(now, 1),
     };
     writer.put('network', network);
     return network;
@@ -132,13 +107,13 @@ export const networks: Resource<'network', typeof SPEC> = {
   update: (writer, network, { values, caller, now }) => {
     refuseAdminOnly(new Set(Object.keys(values)), caller, 'update');
     if (values.mtu !== undefined && values.mtu !== network.mtu) refuseLargeMtu(values.mtu);
-    const after = revised(network, values, now);
+    const after = revised(network, { ...network, ...values }, now);
     if (after !== network) writer.put('network', after);
     return after;
   },
   remove: (writer, network) => {
     if (isAny(writer.view.portsOf(network.id))) {
-      throw conflict(
+      throw new ApiError(
         'NetworkInUse',
         `Unable to complete operation on network ${network.id}. There are one or more ports still in use on the network.`,
       );
@@ -154,9 +129,9 @@ const MOST_MTU = 1500;
 
 function refuseLargeMtu(mtu: number): void {
   if (mtu <= MOST_MTU) return;
-  throw badRequest(
-    `Invalid input for operation: Requested MTU is too big, maximum is ${MOST_MTU.toString()}.`,
+  throw new ApiError(
     'InvalidInput',
+    `Invalid input for operation: Requested MTU is too big, maximum is ${MOST_MTU.toString()}.`,
   );
 }
 

@@ -1,170 +1,67 @@
 /** Ports. */
 import { randomUUID } from 'node:crypto';
-import { parseMac, parsePortMac, parsePrefix } from '../../../compiler/model/index.js';
 import { isAdmin, isOwn, type Caller } from '../caller.js';
-import { badRequest, conflict, forbidden, invalidInput, notFound, type ApiError } from '../errors.js';
+import { ApiError, badRequest, forbidden } from '../errors.js';
 import type { AddressPair, DhcpOption, FixedIp, NetworkRecord, PortRecord } from '../records.js';
 import type { View } from '../state.js';
 import { allocate, generateMac, type WantedIp } from './allocation.js';
-import {
-  defaulted,
-  fixed,
-  integer,
-  isObject,
-  list,
-  nullable,
-  object,
-  oneOf,
-  optional,
-  required,
-  shown,
-  text,
-  truth,
-  uuid,
-  type Parser,
-} from './attributes.js';
+import { shown, type Fields } from '../kinds/parsers.js';
 import { checkCompilable } from './compilable.js';
 import { ensureDefaultGroup } from './default-group.js';
 import { canSeeNetwork, networkNotFound } from './networks.js';
 import type { Listed } from './query.js';
 import { reserve } from './quota.js';
-import { revised, type Resource } from './resource.js';
+import { madeAt, revised, type Resource } from './resource.js';
 import { groupNotFound } from './security-groups.js';
 import { isUsable } from './sharing.js';
+import { specOf } from '../kinds/attribute.js';
+import { PORT, type WantedPair, MOST_OPTIONS, invalidOption } from '../kinds/port.js';
+import { type Shows, shows, ALL } from './shows.js';
 
-/** Neutron's `max_allowed_address_pair`. */
-const MOST_PAIRS = 10;
-/** Neutron's `max_fixed_ips_per_port`. */
-const MOST_FIXED_IPS = 5;
-/** Of DHCP, of one port. */
-const MOST_OPTIONS = 20;
 /** Ports of the network's own services, which nobody filters. */
 const TRUSTED_OWNER = 'network:';
 
-function macBy(parse: typeof parseMac, what: string): Parser<string> {
-  return (value, name) => {
-    const mac = typeof value === 'string' ? parse(value) : undefined;
-    if (mac === undefined) throw invalidInput(name, `'${shown(value)}' is not a ${what}`);
-    return mac;
-  };
-}
-
-const macAddress = macBy(parseMac, 'valid MAC address of a single device');
-const ownMacAddress = macBy(parsePortMac, 'valid MAC address');
-
-const wantedIp: Parser<WantedIp> = (value, name) => {
-  if (!isObject(value)) throw invalidInput(name, `Invalid data format for fixed IP: '${shown(value)}'`);
-  const unknown = Object.keys(value).find((key) => key !== 'subnet_id' && key !== 'ip_address');
-  if (unknown !== undefined)
-    throw invalidInput(name, `Invalid data format for fixed IP: unknown key '${shown(unknown)}'`);
-  const { subnet_id: subnet, ip_address: address } = value as { subnet_id?: unknown; ip_address?: unknown };
-  return {
-    subnet_id: subnet === undefined || subnet === null ? undefined : uuid(subnet, name),
-    ip_address: address === undefined || address === null ? undefined : text(64)(address, name),
-  };
-};
-
-const pair: Parser<{ readonly ip_address: string; readonly mac_address: string | undefined }> = (value, name) => {
-  if (!isObject(value)) throw invalidInput(name, `'${shown(value)}' is not a dictionary`);
-  const unknown = Object.keys(value).filter((key) => key !== 'mac_address' && key !== 'ip_address');
-  if (unknown.length > 0) {
-    throw badRequest(`Unrecognized attribute(s) '${shown(unknown.join(', '))}'`);
-  }
-  const address = value['ip_address'];
-  if (address === undefined)
-    throw badRequest('AllowedAddressPair must contain ip_address', 'AllowedAddressPairsMissingIP');
-  if (typeof address !== 'string' || parsePrefix(address) === undefined) {
-    throw invalidInput(name, `'${shown(address)}' is not a valid IP address or subnet`);
-  }
-  const mac = value['mac_address'];
-  return { ip_address: address, mac_address: mac === undefined ? undefined : macAddress(mac, name) };
-};
-
-const pairs: Parser<readonly ReturnType<typeof pair>[]> = (value, name) => {
-  const given = list(pair)(value, name);
-  if (given.length > MOST_PAIRS) {
-    throw badRequest(
-      `The number of allowed address pair exceeds the maximum ${MOST_PAIRS.toString()}.`,
-      'AllowedAddressPairExhausted',
-    );
-  }
-  return given;
-};
-
-const groupIds: Parser<readonly string[]> = (value, name) => {
-  const ids = list(uuid)(value, name);
-  const repeated = ids.find((id, index) => ids.indexOf(id) !== index);
-  if (repeated !== undefined) throw invalidInput(name, `Duplicate items in the list: '${repeated}'`);
-  return ids;
-};
-
-/** Neutron's column takes 64 characters of a name and 255 of a value; null takes an option away. */
-const dhcpOption: Parser<DhcpOption> = (value, name) => {
-  if (!isObject(value)) throw invalidOption(`'${shown(value)}' is not a dictionary`);
-  const unknown = Object.keys(value).find((key) => !['opt_name', 'opt_value', 'ip_version'].includes(key));
-  if (unknown !== undefined) throw invalidOption(`unknown key '${shown(unknown)}'`);
-  const { opt_name: key, opt_value: said, ip_version: version } = value;
-  if (key === undefined || said === undefined) throw invalidOption('opt_name and opt_value are required');
-  const option = text(64)(key, name);
-  if (option.trim() === '') throw invalidOption('opt_name is empty');
-  const own = said === null ? null : text(255)(typeof said === 'number' ? String(said) : said, name);
-  if (own?.trim() === '') throw invalidOption('opt_value is empty');
-  const ip = version === undefined || version === null ? 4 : integer(4, 6)(version, name);
-  if (ip === 5) throw invalidOption("'5' is not in [4, 6]");
-  return { opt_name: option, opt_value: own, ip_version: ip === 6 ? 6 : 4 };
-};
-
-function invalidOption(reason: string): ApiError {
-  return badRequest(`Invalid input for extra_dhcp_opts. Reason: ${reason}.`, 'InvalidInput');
-}
-
-/** Neutron's. */
-const VNIC_TYPES = [
-  'normal',
-  'direct',
-  'direct-physical',
-  'macvtap',
-  'baremetal',
-  'virtio-forwarder',
-  'smart-nic',
-  'vdpa',
-  'accelerator-direct',
-  'accelerator-direct-physical',
-  'remote-managed',
-] as const;
-
-/** Of a profile as JSON, in characters (Neutron's column). */
-const MOST_PROFILE = 4095;
-
-const profile: Parser<PortRecord['binding:profile']> = (value, name) => {
-  const given = value === null ? {} : object(value, name);
-  if (JSON.stringify(given).length > MOST_PROFILE) {
-    throw badRequest(`Invalid input for operation: ${name} value too large.`, 'InvalidInput');
-  }
-  return given;
-};
-
-const SPEC = {
-  name: defaulted(text(255), ''),
-  description: defaulted(text(255), ''),
-  network_id: fixed(required(uuid)),
-  /** Null for another one, whichever. */
-  mac_address: optional(nullable(ownMacAddress)),
-  admin_state_up: defaulted(truth, true),
-  device_id: defaulted(text(255), ''),
-  device_owner: defaulted(text(255), ''),
-  fixed_ips: optional(list(wantedIp, MOST_FIXED_IPS)),
-  security_groups: optional(groupIds),
-  port_security_enabled: optional(truth),
-  allowed_address_pairs: defaulted(pairs, []),
-  extra_dhcp_opts: defaulted(list(dhcpOption, MOST_OPTIONS), []),
-  'binding:vnic_type': defaulted(oneOf(VNIC_TYPES), 'normal'),
-  'binding:host_id': defaulted((value, name) => (value === null ? '' : text(255)(value, name)), ''),
-  'binding:profile': defaulted(profile, {}),
-  tags: fixed(defaulted(list(text(255), 50), [])),
-};
+const SPEC = specOf(PORT);
 
 const BINDING = ['binding:host_id', 'binding:profile', 'binding:vif_type', 'binding:vif_details'];
+
+const isBound = (port: PortRecord): boolean => port['binding:host_id'] !== '';
+
+const PORT_SHOWS: Shows<PortRecord, unknown> = shows(
+  [
+    'id',
+    'name',
+    'network_id',
+    'tenant_id',
+    'mac_address',
+    'admin_state_up',
+    'status',
+    'device_id',
+    'device_owner',
+    'fixed_ips',
+    'allowed_address_pairs',
+    'extra_dhcp_opts',
+    'security_groups',
+    'description',
+    'binding:vnic_type',
+    'binding:profile',
+    'binding:host_id',
+    'binding:vif_type',
+    'binding:vif_details',
+    'port_security_enabled',
+    'tags',
+    'created_at',
+    'updated_at',
+    'revision_number',
+    'project_id',
+  ],
+  {
+    // There is no agent that reports: a port that is bound is taken to be wired.
+    status: (port) => (isBound(port) && port.admin_state_up ? 'ACTIVE' : 'DOWN'),
+    'binding:vif_type': (port) => (isBound(port) ? 'tap' : 'unbound'),
+    'binding:vif_details': (port) => (isBound(port) ? { port_filter: true, connectivity: 'l2' } : {}),
+  },
+);
 
 export const ports: Resource<'port', typeof SPEC> = {
   kind: 'port',
@@ -172,15 +69,13 @@ export const ports: Resource<'port', typeof SPEC> = {
   plural: 'ports',
   path: 'ports',
   spec: SPEC,
-  readOnly: ['id', 'status', 'binding:vif_type', 'binding:vif_details', 'created_at', 'updated_at', 'revision_number'],
+  shows: PORT_SHOWS,
   adminOnly: BINDING,
-  isOwned: true,
   notFound: portNotFound,
   canSee: (port, view, caller) => {
     const network = view.get('network', port.network_id);
     return isOwn(caller, port) || (network !== undefined && isOwn(caller, network));
   },
-  show: portView,
   candidates: (view, filters) => {
     const [devices, networks] = [filters.get('device_id'), filters.get('network_id')];
     if (devices?.every((id) => id !== '') === true)
@@ -219,25 +114,14 @@ export const ports: Resource<'port', typeof SPEC> = {
     const port: PortRecord = {
       id: randomUUID(),
       project_id: projectId,
-      name: values.name,
-      description: values.description,
-      network_id: network.id,
+      ...values,
       mac_address: mac,
-      admin_state_up: values.admin_state_up,
-      device_id: values.device_id,
-      device_owner: values.device_owner,
       fixed_ips: fixedIps,
       security_groups: groups,
       port_security_enabled: isSecured,
       allowed_address_pairs: completed(values.allowed_address_pairs, mac),
       extra_dhcp_opts: optionsAfter([], values.extra_dhcp_opts),
-      'binding:vnic_type': values['binding:vnic_type'],
-      'binding:host_id': values['binding:host_id'],
-      'binding:profile': values['binding:profile'],
-      tags: values.tags,
-      created_at: now,
-      updated_at: now,
-      revision_number: 1,
+      ...madeAt(now, 1),
     };
     checkPort(view, port, caller);
     writer.put('port', port);
@@ -259,31 +143,19 @@ export const ports: Resource<'port', typeof SPEC> = {
     if (values.device_owner !== undefined && values.device_owner !== port.device_owner) {
       refuseTrusted(values.device_owner, network, caller, 'update');
     }
-    const {
-      fixed_ips: wantedIps,
-      allowed_address_pairs: wantedPairs,
-      extra_dhcp_opts: wantedOptions,
-      ...others
-    } = values;
+    const { fixed_ips: wantedIps, allowed_address_pairs: wantedPairs, extra_dhcp_opts: wantedOptions } = values;
     const mac =
       values.mac_address === undefined ? port.mac_address : freeMac(view, network.id, values.mac_address, port.id);
-    const after = securedAfter(
-      port,
-      revised(
-        port,
-        {
-          ...others,
-          mac_address: mac,
-          ...(wantedIps === undefined ? {} : { fixed_ips: allocateAgain(view, network, port, mac, wantedIps) }),
-          ...(wantedOptions === undefined
-            ? {}
-            : { extra_dhcp_opts: optionsAfter(port.extra_dhcp_opts, wantedOptions) }),
-          ...(wantedPairs === undefined ? {} : { allowed_address_pairs: completed(wantedPairs, mac) }),
-        } as Partial<PortRecord>,
-        now,
-      ),
-      named,
-    );
+    const changed: PortRecord = {
+      ...port,
+      ...values,
+      mac_address: mac,
+      fixed_ips: wantedIps === undefined ? port.fixed_ips : allocateAgain(view, network, port, mac, wantedIps),
+      extra_dhcp_opts:
+        wantedOptions === undefined ? port.extra_dhcp_opts : optionsAfter(port.extra_dhcp_opts, wantedOptions),
+      allowed_address_pairs: wantedPairs === undefined ? port.allowed_address_pairs : completed(wantedPairs, mac),
+    };
+    const after = securedAfter(port, revised(port, changed, now), named);
     if (after === port) return port;
     checkPort(view, after, caller, port);
     writer.put('port', after);
@@ -295,39 +167,11 @@ export const ports: Resource<'port', typeof SPEC> = {
 };
 
 function portNotFound(id: string): ApiError {
-  return notFound('PortNotFound', `Port ${id} could not be found.`);
+  return new ApiError('PortNotFound', `Port ${id} could not be found.`);
 }
 
-export function portView(port: PortRecord): Readonly<Record<string, unknown>> {
-  const isBound = port['binding:host_id'] !== '';
-  return {
-    id: port.id,
-    name: port.name,
-    network_id: port.network_id,
-    tenant_id: port.project_id,
-    mac_address: port.mac_address,
-    admin_state_up: port.admin_state_up,
-    // There is no agent that reports: a port that is bound is taken to be wired.
-    status: isBound && port.admin_state_up ? 'ACTIVE' : 'DOWN',
-    device_id: port.device_id,
-    device_owner: port.device_owner,
-    fixed_ips: port.fixed_ips,
-    allowed_address_pairs: port.allowed_address_pairs,
-    extra_dhcp_opts: port.extra_dhcp_opts,
-    security_groups: port.security_groups,
-    description: port.description,
-    'binding:vnic_type': port['binding:vnic_type'],
-    'binding:profile': port['binding:profile'],
-    'binding:host_id': port['binding:host_id'],
-    'binding:vif_type': isBound ? 'tap' : 'unbound',
-    'binding:vif_details': isBound ? { port_filter: true, connectivity: 'l2' } : {},
-    port_security_enabled: port.port_security_enabled,
-    tags: port.tags,
-    created_at: port.created_at,
-    updated_at: port.updated_at,
-    revision_number: port.revision_number,
-    project_id: port.project_id,
-  };
+export function portView(port: PortRecord): Fields {
+  return PORT_SHOWS.fields(port, undefined, ALL);
 }
 
 function hasFixedIp(item: Listed, wanted: string): boolean {
@@ -363,7 +207,7 @@ function freeMac(view: View, networkId: string, wanted: string | null | undefine
   if (wanted === undefined || wanted === null) return generateMac(view, networkId);
   const owner = view.portWithMac(networkId, wanted);
   if (owner !== undefined && owner.id !== portId) {
-    throw conflict(
+    throw new ApiError(
       'MacAddressInUse',
       `Unable to complete operation for network ${networkId}. The mac address ${wanted} is in use.`,
     );
@@ -391,7 +235,7 @@ function allocateAgain(
 }
 
 /** The MAC is stored with the pair; equal pairs are refused, also where one of them names the port's own. */
-function completed(given: readonly ReturnType<typeof pair>[], mac: string): readonly AddressPair[] {
+function completed(given: readonly WantedPair[], mac: string): readonly AddressPair[] {
   const complete = given.map(({ ip_address: address, mac_address: own }) => ({
     mac_address: own ?? mac,
     ip_address: address,
@@ -400,9 +244,9 @@ function completed(given: readonly ReturnType<typeof pair>[], mac: string): read
   for (const { mac_address: one, ip_address: address } of complete) {
     const key = `${one} ${address}`;
     if (seen.has(key)) {
-      throw badRequest(
-        `Request contains duplicate address pair: mac_address ${one} ip_address ${address}.`,
+      throw new ApiError(
         'DuplicateAddressPairInRequest',
+        `Request contains duplicate address pair: mac_address ${one} ip_address ${address}.`,
       );
     }
     seen.add(key);
@@ -420,9 +264,9 @@ function optionsAfter(before: readonly DhcpOption[], wanted: readonly DhcpOption
 }
 
 function securityRequired(): ApiError {
-  return badRequest(
-    'Port security must be enabled and port must have an IP address in order to use security groups.',
+  return new ApiError(
     'PortSecurityAndIPRequiredForSecurityGroups',
+    'Port security must be enabled and port must have an IP address in order to use security groups.',
   );
 }
 
@@ -430,7 +274,7 @@ function securityRequired(): ApiError {
 function securedAfter(before: PortRecord, after: PortRecord, named: ReadonlySet<string>): PortRecord {
   if (!after.port_security_enabled && before.port_security_enabled && after.security_groups.length > 0) {
     if (named.has('security_groups')) throw securityRequired();
-    throw conflict(
+    throw new ApiError(
       'PortSecurityPortHasSecurityGroup',
       'Port has security group associated. Cannot disable port security or IP address until security group is removed.',
     );
@@ -442,7 +286,7 @@ function securedAfter(before: PortRecord, after: PortRecord, named: ReadonlySet<
 function checkPort(view: View, port: PortRecord, caller: Caller, before?: PortRecord): void {
   if (!port.port_security_enabled && port.security_groups.length > 0) throw securityRequired();
   if (!port.port_security_enabled && port.allowed_address_pairs.length > 0) {
-    throw conflict(
+    throw new ApiError(
       'AddressPairAndPortSecurityRequired',
       'Port Security must be enabled in order to have allowed address pairs on a port.',
     );
@@ -454,7 +298,7 @@ function checkPort(view: View, port: PortRecord, caller: Caller, before?: PortRe
     return group;
   });
   if (new Set(groups.map(({ stateful }) => stateful)).size > 1) {
-    throw conflict(
+    throw new ApiError(
       'SecurityGroupConflict',
       'Error Cannot apply both stateful and stateless security groups on the same port at the same time while attempting the operation.',
     );

@@ -1,7 +1,7 @@
 /** The query of a list: filters, fields, order and pages. */
 import { parsePortMac } from '../../../compiler/model/index.js';
-import { badRequest } from '../errors.js';
-import { asTruth, shown, type Fields } from './attributes.js';
+import { ApiError, badRequest } from '../errors.js';
+import { asTruth, shown } from '../kinds/parsers.js';
 
 export interface ListQuery {
   /** Attribute -> values, of which one must be met. */
@@ -37,9 +37,9 @@ export function readQuery(parameters: URLSearchParams): ListQuery {
 function readLimit(text: string | null): number | undefined {
   if (text === null || text === '') return undefined;
   if (!/^\d{1,9}$/.test(text)) {
-    throw badRequest(
-      `Bad limit request: Limit must be an integer 0 or greater and not '${text.slice(0, 40)}'`,
+    throw new ApiError(
       'BadRequest',
+      `Bad limit request: Limit must be an integer 0 or greater and not '${text.slice(0, 40)}'`,
     );
   }
   return Number(text) || undefined;
@@ -126,9 +126,9 @@ function convertedFilter(name: string, values: readonly string[]): readonly stri
     return values.map((text) => {
       const value = asTruth(text);
       if (value !== undefined) return String(value);
-      throw badRequest(
-        `Invalid input for operation: '${shown(text)}' cannot be converted to boolean.`,
+      throw new ApiError(
         name === 'stateful' ? 'HTTPBadRequest' : 'InvalidInput',
+        `Invalid input for operation: '${shown(text)}' cannot be converted to boolean.`,
       );
     });
   }
@@ -204,10 +204,4 @@ export function pageLinks(items: readonly Listed[], query: ListQuery, url: URL):
     ...(isReverse || isFull ? [link('next', items.at(-1))] : []),
     ...(!isReverse || isFull ? [link('previous', items.at(0))] : []),
   ];
-}
-
-/** What was asked for of a view. */
-export function onlyFields(view: Fields, fields: ReadonlySet<string> | undefined): Fields {
-  if (fields === undefined) return view;
-  return Object.fromEntries(Object.entries(view).filter(([name]) => fields.has(name)));
 }

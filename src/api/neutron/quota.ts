@@ -1,5 +1,5 @@
 /** How many objects of each kind a project may have. */
-import { conflict } from '../errors.js';
+import { ApiError } from '../errors.js';
 import { QUOTA_NAMES, type QuotaName } from '../records.js';
 import type { View } from '../state.js';
 
@@ -40,6 +40,6 @@ export function reserve(view: View, projectId: string, wanted: Readonly<Partial<
     return more > 0 && limits[name] >= 0 && usedBy(view, projectId, name) + more > limits[name];
   });
   if (over.length > 0) {
-    throw conflict('OverQuota', `Quota exceeded for resources: [${over.map((name) => `'${name}'`).join(', ')}].`);
+    throw new ApiError('OverQuota', `Quota exceeded for resources: [${over.map((name) => `'${name}'`).join(', ')}].`);
   }
 }

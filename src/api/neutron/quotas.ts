@@ -1,10 +1,10 @@
 /** `/quotas`: what projects may have, and what they have. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { isAdmin, isReader } from '../caller.js';
-import { badRequest, forbidden, notFound } from '../errors.js';
+import { ApiError, badRequest, forbidden } from '../errors.js';
 import { QUOTA_NAMES, type QuotaName } from '../records.js';
 import { callerOf, empty, parameter, type Service } from '../service.js';
-import { integer, truth, type Fields } from './attributes.js';
+import { integer, truth, type Fields } from '../kinds/parsers.js';
 import { DEFAULT_LIMITS, limitsOf, usedBy } from './quota.js';
 import { envelope } from './resource.js';
 
@@ -67,7 +67,7 @@ export function registerQuotas(app: FastifyInstance, { database }: Service): voi
     await database.change(callerOf(request), (writer) => {
       for (const [name, value] of Object.entries(limits) as [QuotaName, number][]) {
         if (isChecked && value >= 0 && usedBy(writer.view, project, name) > value) {
-          throw badRequest(`Quota limit of ${name} is below what the project uses already`, 'InvalidQuotaLimit');
+          throw new ApiError('InvalidQuotaLimit', `Quota limit of ${name} is below what the project uses already`);
         }
       }
       const before = writer.view.get('quota', project)?.limits;
@@ -81,7 +81,7 @@ export function registerQuotas(app: FastifyInstance, { database }: Service): voi
     const project = parameter(request, 'project');
     await database.change(callerOf(request), (writer) => {
       if (writer.view.get('quota', project) === undefined) {
-        throw notFound('TenantQuotaNotFound', `Quota for tenant ${project} could not be found.`);
+        throw new ApiError('TenantQuotaNotFound', `Quota for tenant ${project} could not be found.`);
       }
       writer.delete('quota', project);
     });

@@ -1,24 +1,22 @@
 /** RBAC policies: groups and address groups that other projects may use. */
 import { randomUUID } from 'node:crypto';
 import { isAdmin, isOwn } from '../caller.js';
-import { badRequest, conflict, forbidden, notFound } from '../errors.js';
-import { SHARED_TYPES, type RbacRecord } from '../records.js';
+import { ApiError, badRequest, forbidden } from '../errors.js';
+import { type RbacRecord } from '../records.js';
 import type { View } from '../state.js';
 import { addressGroupNotFound } from './address-groups.js';
-import { defaulted, fixed, oneOf, optional, required, text } from './attributes.js';
+import { optional, specOf } from '../kinds/attribute.js';
+import { text } from '../kinds/parsers.js';
 import { networkNotFound } from './networks.js';
 import { reserve } from './quota.js';
 import type { Resource } from './resource.js';
 import { groupNotFound } from './security-groups.js';
 import { isSharedWith } from './sharing.js';
+import { RBAC_POLICY } from '../kinds/rbac-policy.js';
+import { shows } from './shows.js';
 
-const SPEC = {
-  object_type: fixed(required(oneOf(SHARED_TYPES))),
-  object_id: fixed(required(text(255))),
-  action: fixed(defaulted(oneOf(['access_as_shared'] as const), 'access_as_shared')),
-  target_tenant: optional(text(255)),
-  target_project: optional(text(255)),
-};
+/** The newer name of `target_tenant`, which clients may write, too. */
+const SPEC = { ...specOf(RBAC_POLICY), target_project: optional(text(255)) };
 
 export const rbacPolicies: Resource<'rbac_policy', typeof SPEC> = {
   kind: 'rbac_policy',
@@ -26,19 +24,9 @@ export const rbacPolicies: Resource<'rbac_policy', typeof SPEC> = {
   plural: 'rbac_policies',
   path: 'rbac-policies',
   spec: SPEC,
-  readOnly: ['id'],
-  isOwned: true,
-  notFound: (id) => notFound('RbacPolicyNotFound', `RBAC policy of type rbac_policy with ID ${id} not found`),
+  shows: shows(['id', 'project_id', 'action', 'object_id', 'target_tenant', 'object_type', 'tenant_id'], {}),
+  notFound: (id) => new ApiError('RbacPolicyNotFound', `RBAC policy of type rbac_policy with ID ${id} not found`),
   canSee: (policy, _view, caller) => isOwn(caller, policy),
-  show: (policy) => ({
-    id: policy.id,
-    project_id: policy.project_id,
-    action: policy.action,
-    object_id: policy.object_id,
-    target_tenant: policy.target_tenant,
-    object_type: policy.object_type,
-    tenant_id: policy.project_id,
-  }),
   create: (writer, { values, projectId, caller }) => {
     const { object_type: type, object_id: object } = values;
     const target = targetOf(values);
@@ -49,9 +37,9 @@ export const rbacPolicies: Resource<'rbac_policy', typeof SPEC> = {
       (isAdmin(caller) || isOwn(caller, record) || isSharedWith(view, object, caller.projectId));
     if (!isVisible) throw NOT_FOUND[type](object);
     if (!isAdmin(caller) && !isOwn(caller, record)) {
-      throw badRequest(
-        `Invalid input for operation: Only admins can manipulate policies on objects they do not own.`,
+      throw new ApiError(
         'InvalidInput',
+        `Invalid input for operation: Only admins can manipulate policies on objects they do not own.`,
       );
     }
     if (target === '*' && !isAdmin(caller)) throw forbidden('rule:create_rbac_policy:target_tenant');
@@ -104,7 +92,7 @@ function targetOf(values: {
 function refuseDuplicate(view: View, object: string, target: string): void {
   for (const other of view.policiesOf(object)) {
     if (other.target_tenant === target) {
-      throw conflict('DuplicateRbacPolicy', 'An RBAC policy already exists with those values.');
+      throw new ApiError('DuplicateRbacPolicy', 'An RBAC policy already exists with those values.');
     }
   }
 }
@@ -117,7 +105,7 @@ function refuseInUse(view: View, { object_type: type, object_id: object }: RbacR
     (project) => project !== record?.project_id && !isSharedWith(view, object, project),
   );
   if (left !== undefined) {
-    throw conflict(
+    throw new ApiError(
       'RbacPolicyInUse',
       `RBAC policy on object ${object} cannot be removed because other objects depend on it.\nDetails: in use by project ${left}`,
     );

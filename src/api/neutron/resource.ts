@@ -1,21 +1,14 @@
 /** What every resource of Neutron's API has in common: a description of one, and what a request does with it. */
 import { isAdmin, isMember, isReader, type Caller } from '../caller.js';
 import { ApiError, badRequest, forbidden } from '../errors.js';
-import type { Kind, Records } from '../records.js';
-import type { Writer } from '../database.js';
+import { ownerOf, type Kind, type Records } from '../records.js';
+import type { Writer } from '../writer.js';
+import type { Created, Spec, Updated } from '../kinds/attribute.js';
+import { isObject, shown, type Fields } from '../kinds/parsers.js';
 import type { View } from '../state.js';
-import {
-  isObject,
-  projectOf,
-  readCreate,
-  readUpdate,
-  shown,
-  type Created,
-  type Fields,
-  type Spec,
-  type Updated,
-} from './attributes.js';
-import { onlyFields, type Listed, type SpecialFilters } from './query.js';
+import { projectOf, readCreate, readUpdate } from './attributes.js';
+import type { Listed, SpecialFilters } from './query.js';
+import { ALL, type Shows } from './shows.js';
 
 export interface Resource<K extends Kind, S extends Spec> {
   readonly kind: K;
@@ -25,19 +18,16 @@ export interface Resource<K extends Kind, S extends Spec> {
   /** In URLs: `security-groups`. */
   readonly path: string;
   readonly spec: S;
-  /** Attributes that are shown and never set. */
-  readonly readOnly: readonly string[];
+  readonly shows: Shows<Records[K]>;
+  /** Attributes that are neither shown nor set, and that clients may know all the same. */
+  readonly unused?: readonly string[];
   /** Attributes that are shown to administrators only. */
   readonly adminOnly?: readonly string[];
-  /** Whether project_id is shown, and may be given by an administrator. */
-  readonly isOwned: boolean;
   readonly notFound: (id: string) => ApiError;
   readonly canSee: (record: Records[K], view: View, caller: Caller) => boolean;
   /** Undefined: a member of the project that has it, or an administrator. */
   readonly canChange?: (record: Records[K], view: View, caller: Caller) => boolean;
   readonly canCreate?: (caller: Caller) => boolean;
-  /** All attributes. @param wants says which are asked for: dear ones may be left out where they are not. */
-  readonly show: (record: Records[K], view: View, caller: Caller, wants: (name: string) => boolean) => Fields;
   readonly create: (writer: Writer, request: CreateRequest<S>) => Records[K];
   /** Undefined where there is no PUT. */
   readonly update?: (writer: Writer, record: Records[K], request: UpdateRequest<S>) => Records[K];
@@ -78,6 +68,11 @@ export interface UpdateRequest<S extends Spec> extends ChangeRequest {
   readonly values: Updated<S>;
 }
 
+/** What every new record of Neutron's ends with. */
+export function madeAt(now: string, revision: 0 | 1) {
+  return { created_at: now, updated_at: now, revision_number: revision };
+}
+
 /** The time as Neutron writes it. */
 export function timestamp(date = new Date()): string {
   return `${date.toISOString().slice(0, 19)}Z`;
@@ -114,18 +109,14 @@ function candidatesOf<K extends Kind, S extends Spec>(
 
 /** An object as the caller sees it. */
 export function shownBy<K extends Kind, S extends Spec>(
-  resource: Resource<K, S>,
+  { shows, adminOnly = [] }: Resource<K, S>,
   record: Records[K],
   view: View,
   caller: Caller,
-  wants: (name: string) => boolean = () => true,
+  wants: (name: string) => boolean = ALL,
 ): Fields {
-  const shown = resource.show(record, view, caller, wants);
-  const hidden = isAdmin(caller) ? [] : (resource.adminOnly ?? []);
-  const fields =
-    hidden.length === 0 ? shown : Object.fromEntries(Object.entries(shown).filter(([name]) => !hidden.includes(name)));
-  const owner = (record as { readonly project_id?: string }).project_id;
-  return resource.isOwned ? { ...fields, tenant_id: owner, project_id: owner } : fields;
+  const hidden = isAdmin(caller) ? [] : adminOnly;
+  return shows.fields(record, { view, caller }, (name) => wants(name) && !hidden.includes(name));
 }
 
 export function shownFields<K extends Kind, S extends Spec>(
@@ -135,10 +126,7 @@ export function shownFields<K extends Kind, S extends Spec>(
   caller: Caller,
   fields: ReadonlySet<string> | undefined,
 ): Fields {
-  return onlyFields(
-    shownBy(resource, record, view, caller, (name) => fields?.has(name) ?? true),
-    fields,
-  );
+  return shownBy(resource, record, view, caller, (name) => fields?.has(name) ?? true);
 }
 
 /** The names that a filter may use. */
@@ -146,9 +134,15 @@ export function attributeNames<K extends Kind, S extends Spec>(
   resource: Resource<K, S>,
   caller: Caller,
 ): readonly string[] {
-  const owner = resource.isOwned ? ['project_id', 'tenant_id'] : [];
-  const hidden = isAdmin(caller) ? [] : (resource.adminOnly ?? []);
-  return [...Object.keys(resource.spec), ...resource.readOnly, ...owner].filter((name) => !hidden.includes(name));
+  const { spec, shows, unused = [], adminOnly = [] } = resource;
+  const hidden = isAdmin(caller) ? [] : adminOnly;
+  return [...new Set([...Object.keys(spec), ...shows.names, ...unused])].filter((name) => !hidden.includes(name));
+}
+
+/** Attributes that clients see, or know, and never set. */
+function readOnlyOf<K extends Kind, S extends Spec>({ spec, shows, unused = [] }: Resource<K, S>): readonly string[] {
+  const settable = [...Object.keys(spec), 'project_id', 'tenant_id'];
+  return [...shows.names, ...unused].filter((name) => !settable.includes(name));
 }
 
 /**
@@ -176,9 +170,9 @@ export function changeable<K extends Kind, S extends Spec>(
   action: string,
 ): Records[K] {
   const record = found(resource, view, caller, id);
-  const owner = (record as { readonly project_id?: string }).project_id;
   const isAllowed =
-    isAdmin(caller) || (isMember(caller) && (resource.canChange?.(record, view, caller) ?? owner === caller.projectId));
+    isAdmin(caller) ||
+    (isMember(caller) && (resource.canChange?.(record, view, caller) ?? ownerOf(record) === caller.projectId));
   if (!isAllowed && resource.isHiddenFromChanges === true && isMember(caller)) throw resource.notFound(id);
   if (!isAllowed) throw forbidden(`rule:${action}_${resource.singular}`);
   return record;
@@ -216,7 +210,7 @@ export function createOne<K extends Kind, S extends Spec>(
       "Specifying 'project_id' or 'tenant_id' other than the authenticated project in request requires admin or advsvc role",
     );
   }
-  const values = readCreate(resource.spec, resource.readOnly, body);
+  const values = readCreate(resource.spec, readOnlyOf(resource), body);
   return resource.create(writer, { ...request, made, projectId, values, named: new Set(Object.keys(body)) });
 }
 
@@ -230,9 +224,9 @@ export function updateOne<K extends Kind, S extends Spec>(
 ): Records[K] {
   const record = changeable(resource, writer.view, request.caller, id, 'update');
   if (resource.update === undefined)
-    throw new ApiError(405, 'HTTPMethodNotAllowed', 'The method PUT is not allowed for this resource');
+    throw new ApiError('HTTPMethodNotAllowed', 'The method PUT is not allowed for this resource');
   checkRevision(resource, record, request.ifMatch);
-  return resource.update(writer, record, { ...request, values: readUpdate(resource.spec, resource.readOnly, body) });
+  return resource.update(writer, record, { ...request, values: readUpdate(resource.spec, readOnlyOf(resource), body) });
 }
 
 /** @throws ApiError (412) when the client expects another revision. */
@@ -243,11 +237,10 @@ export function checkRevision<K extends Kind, S extends Spec>(
 ): void {
   if (ifMatch === undefined) return;
   const [, wanted] = /^\s*"?revision_number=(\d{1,15})"?\s*$/.exec(ifMatch) ?? [];
-  const current = (record as { readonly revision_number?: number }).revision_number;
+  const current = revisionOf(record);
   if (wanted === undefined || current === undefined) throw notUnderstood('If-Match', ifMatch);
   if (Number(wanted) !== current) {
     throw new ApiError(
-      412,
       'RevisionNumberConstraintFailed',
       `Constrained to ${wanted}, but current revision of ${singular} ${record.id} is ${String(current)}`,
     );
@@ -282,16 +275,19 @@ export function bulk(body: unknown, singular: string, plural: string): readonly 
   });
 }
 
-/** A changed record: its revision is raised when anything differs, and only then. */
-export function revised<R extends { readonly revision_number: number; readonly updated_at: string }>(
-  record: R,
-  changes: Partial<R>,
+function revisionOf(record: Records[Kind]): number | undefined {
+  return 'revision_number' in record ? record.revision_number : undefined;
+}
+
+/** A changed record: its revision is raised when anything differs, and only then. @returns `before` when nothing does */
+export function revised<R extends Fields & { readonly revision_number: number; readonly updated_at: string }>(
+  before: R,
+  after: R,
   now: string,
 ): R {
-  const entries = Object.entries(changes).filter(([, value]) => value !== undefined);
-  const isSame = entries.every(([name, value]) => sameJson(value, (record as Fields)[name]));
-  if (isSame) return record;
-  return { ...record, ...Object.fromEntries(entries), revision_number: record.revision_number + 1, updated_at: now };
+  const isSame = Object.entries(after).every(([name, value]) => sameJson(value, before[name]));
+  if (isSame) return before;
+  return { ...after, revision_number: before.revision_number + 1, updated_at: now };
 }
 
 function sameJson(a: unknown, b: unknown): boolean {

@@ -1,26 +1,17 @@
 /** Neutron's `v2.0`, as far as it touches security groups. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { isAdmin, isReader, type Caller } from '../caller.js';
-import { forbidden, notFound, type ApiError } from '../errors.js';
-import type { Kind } from '../records.js';
+import { ApiError, forbidden } from '../errors.js';
+import { isTagged, type Kind, type TaggedKind } from '../records.js';
 import type { View } from '../state.js';
 import { baseUrl, callerOf, empty, parameter, parametersOf, type Service } from '../service.js';
 import { addAddresses, addressesIn, addressGroups, removeAddresses } from './address-groups.js';
-import type { Spec } from './attributes.js';
+import type { Spec } from '../kinds/attribute.js';
 import { defaultRules } from './default-rules.js';
 import { extension, extensions } from './extensions.js';
 import { networks } from './networks.js';
 import { ports } from './ports.js';
-import {
-  checkQuery,
-  onlyFields,
-  pageLinks,
-  pageOf,
-  readQuery,
-  selected,
-  type Listed,
-  type ListQuery,
-} from './query.js';
+import { checkQuery, pageLinks, pageOf, readQuery, selected, type Listed, type ListQuery } from './query.js';
 import { registerQuotas } from './quotas.js';
 import { rbacPolicies } from './rbac.js';
 import {
@@ -42,7 +33,7 @@ import {
 import { rules } from './rules.js';
 import { securityGroups } from './security-groups.js';
 import { subnets } from './subnets.js';
-import { checkTag, isTagged, setTags, TAG_FILTERS, tagNotFound, tagsIn, type Tagged } from './tags.js';
+import { checkTag, setTags, TAG_FILTERS, tagNotFound, tagsIn } from './tags.js';
 
 export function errorBody(error: ApiError): object {
   return { NeutronError: { type: error.type, message: error.message, detail: '' } };
@@ -76,7 +67,7 @@ export function registerNeutron(app: FastifyInstance, service: Service, prefix: 
   app.get('/extensions/:alias', (request) => {
     const known = extension(parameter(request, 'alias'));
     if (known === undefined) {
-      throw notFound('ExtensionNotFound', `Extension with alias ${parameter(request, 'alias')} does not exist`);
+      throw new ApiError('ExtensionNotFound', `Extension with alias ${parameter(request, 'alias')} does not exist`);
     }
     return { extension: known };
   });
@@ -109,7 +100,7 @@ function markerOf<K extends Kind, S extends Spec>(
   if (id === '') return undefined;
   const [marker] = visible(resource, view, caller, new Map([['id', [id]]]));
   if (marker === undefined) {
-    throw notFound('MarkerNotFound', `marker ${id.slice(0, 80)} is no object of ${resource.plural}`);
+    throw new ApiError('MarkerNotFound', `marker ${id.slice(0, 80)} is no object of ${resource.plural}`);
   }
   return marker;
 }
@@ -155,7 +146,7 @@ function registerResource<K extends Kind, S extends Spec>(
     const caller = callerOf(request);
     const record = found(resource, database.view, caller, parameter(request, 'id'));
     const { fields } = readQuery(parametersOf(request));
-    return { [singular]: onlyFields(shownBy(resource, record, database.view, caller), fields) };
+    return { [singular]: shownFields(resource, record, database.view, caller, fields) };
   });
 
   app.post(`/${path}`, async (request, reply) => {
@@ -188,7 +179,7 @@ function registerResource<K extends Kind, S extends Spec>(
   });
 
   app.delete(`/${path}`, () => {
-    throw notFound('HTTPNotFound', 'The resource could not be found.');
+    throw new ApiError('HTTPNotFound', 'The resource could not be found.');
   });
 
   if (isTagged(kind)) registerTags(app, { database }, resource, kind);
@@ -198,7 +189,7 @@ function registerTags<K extends Kind, S extends Spec>(
   app: FastifyInstance,
   { database }: Pick<Service, 'database'>,
   resource: Resource<K, S>,
-  kind: Tagged,
+  kind: TaggedKind,
 ): void {
   const path = `/${resource.path}/:id/tags`;
   /** Judged by the project of the object, not by that of the caller (CVE-2024-53916). */

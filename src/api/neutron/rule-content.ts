@@ -1,127 +1,27 @@
 /** What a rule says, as clients write it: Neutron's reading, order of checks, names of errors and texts. */
-import {
-  ICMP,
-  ICMPV6,
-  IPV6_ONLY_PROTOCOLS,
-  parseAddress,
-  parsePrefix,
-  PORT_PROTOCOLS,
-  PROTOCOL_NUMBERS,
-} from '../../../compiler/model/index.js';
-import type { Family } from '../../../compiler/model/index.js';
-import { badRequest, invalidInput } from '../errors.js';
-import type { RuleContent, RuleDirection } from '../records.js';
-import { defaulted, fixed, oneOf, required, shown, text, type Created, type Parser } from './attributes.js';
-
-const ethertype: Parser<Family> = (value) => {
-  const known = typeof value === 'string' ? value.toLowerCase() : '';
-  if (known === 'ipv4') return 'IPv4';
-  if (known === 'ipv6') return 'IPv6';
-  throw badRequest(
-    `Security group rule for ethertype '${shown(value)}' not supported. Allowed values are ['IPv4', 'IPv6'].`,
-    'SecurityGroupRuleInvalidEtherType',
-  );
-};
-
-/** Neutron's names, `ip` too, which stands for any protocol and has the number 0. */
-const NUMBERS: ReadonlyMap<string, number> = new Map([...PROTOCOL_NUMBERS, ['ip', 0]]);
-
-export const protocol: Parser<string | null> = (value) => {
-  if (value === null) return null;
-  const name = typeof value === 'string' || typeof value === 'number' ? String(value).toLowerCase() : '';
-  if (name === 'any') return null;
-  const isNumber = /^\d{1,3}$/.test(name) && Number(name) <= 255;
-  if (isNumber) return Number(name).toString();
-  if (NUMBERS.has(name)) return name;
-  throw badRequest(
-    `Security group rule protocol ${shown(value)} not supported. Only protocol values [${[...NUMBERS.keys()].sort().join(', ')}] and integer representations [0 to 255] are supported.`,
-    'SecurityGroupRuleInvalidProtocol',
-  );
-};
-
-export const port: Parser<number | null> = (value) => {
-  if (value === null) return null;
-  const number = typeof value === 'string' && /^-?\d{1,9}$/.test(value) ? Number(value) : value;
-  if (typeof number !== 'number' || !Number.isInteger(number) || number < 0 || number > 65535) {
-    throw badRequest(`Invalid value for port ${shown(value)}`, 'SecurityGroupInvalidPortValue');
-  }
-  return number;
-};
-
-const remotePrefix: Parser<string | null> = (value) => {
-  if (value === null || value === '') return null;
-  const cidr = typeof value === 'string' ? cidrOf(value) : undefined;
-  if (cidr === undefined) throw badRequest(`Invalid CIDR ${shown(value)} given as IP prefix.`, 'InvalidCIDR');
-  return cidr;
-};
-
-/** Host bits stay; a bare address gets its length; `10.0/8` and `0::0/0` are written out. */
-function cidrOf(value: string): string | undefined {
-  const short = /^(\d{1,3}(?:\.\d{1,3}){0,2})(\/\d{1,2})$/.exec(value);
-  const written =
-    short === null
-      ? value
-      : `${[...(short[1] ?? '').split('.'), '0', '0', '0'].slice(0, 4).join('.')}${short[2] ?? ''}`;
-  const [address = '', suffix, ...more] = written.split('/');
-  const exact = parsePrefix(address);
-  if (exact === undefined || more.length > 0) return undefined;
-  const length = suffix === undefined ? exact.length : lengthOf(suffix, exact.family);
-  return length === undefined || length > exact.length ? undefined : `${exact.text}/${length.toString()}`;
-}
-
-/** `8`, `08`, and as masks `255.0.0.0`, `ffff::` and `0.255.255.255`. */
-function lengthOf(suffix: string, family: Family): number | undefined {
-  if (/^\d{1,3}$/.test(suffix)) return Number(suffix);
-  const mask = parseAddress(suffix);
-  if (mask?.family !== family) return undefined;
-  const width = mask.length;
-  const bits = mask.network.toString(2).padStart(width, '0');
-  const [, ones, hosts] = /^(1*)0*$|^0*?(1+)$/.exec(bits) ?? [];
-  if (ones !== undefined) return ones.length;
-  return hosts === undefined ? undefined : width - hosts.length;
-}
-
-const remoteId: Parser<string | null> = (value, name) => {
-  if (value === null || value === '') return null;
-  if (typeof value !== 'string') throw invalidInput(name, `'${shown(value)}' is not a valid UUID`);
-  return value;
-};
-
-const direction: Parser<RuleDirection> = oneOf(['ingress', 'egress'] as const);
-
-/** Attributes that rules and templates of rules have in common; none can be changed. */
-export const RULE_CONTENT = {
-  direction: fixed(required(direction)),
-  ethertype: fixed(defaulted(ethertype, 'IPv4')),
-  protocol: fixed(defaulted(protocol, null)),
-  port_range_min: fixed(defaulted(port, null)),
-  port_range_max: fixed(defaulted(port, null)),
-  remote_ip_prefix: fixed(defaulted(remotePrefix, null)),
-  remote_group_id: fixed(defaulted(remoteId, null)),
-  remote_address_group_id: fixed(defaulted(remoteId, null)),
-  description: fixed(defaulted(text(255), '')),
-};
-
-type Values = Omit<Created<typeof RULE_CONTENT>, 'description'>;
+import { ICMP, ICMPV6, IPV6_ONLY_PROTOCOLS, parsePrefix, PORT_PROTOCOLS } from '../../../compiler/model/index.js';
+import { ApiError } from '../errors.js';
+import { NUMBERS } from '../kinds/rule.js';
+import type { RuleContent } from '../records.js';
 
 /** Checks what the values say together. @throws ApiError (400) */
-export function ruleContent(values: Values): RuleContent {
+export function ruleContent(values: RuleContent): RuleContent {
   const content = wholeRange(canonicalIcmp(values));
   const number = content.protocol === null ? undefined : protocolNumber(content.protocol);
   checkRange(content, number);
   checkFamily(content, number);
   const remotes = [content.remote_ip_prefix, content.remote_group_id, content.remote_address_group_id];
   if (remotes.filter((remote) => remote !== null).length > 1) {
-    throw badRequest(
-      'Only remote_ip_prefix or remote_group_id or remote_address_group_id may be provided.',
+    throw new ApiError(
       'SecurityGroupMultipleRemoteEntites',
+      'Only remote_ip_prefix or remote_group_id or remote_address_group_id may be provided.',
     );
   }
   return content;
 }
 
 /** Without whatever else the values hold. */
-function canonicalIcmp(values: Values): RuleContent {
+function canonicalIcmp(values: RuleContent): RuleContent {
   const { direction: way, ethertype: family, protocol: name } = values;
   const canonical = new Map([
     ['icmp', 'ipv6-icmp'],
@@ -168,23 +68,23 @@ function checkRange(
 ): void {
   if (min === null && max === null) return;
   if (name === null || number === undefined) {
-    throw badRequest('Must also specify protocol if port range is given.', 'SecurityGroupProtocolRequiredWithPorts');
+    throw new ApiError('SecurityGroupProtocolRequiredWithPorts', 'Must also specify protocol if port range is given.');
   }
   if (isPortProtocol(number)) {
-    if (min === 0 || max === 0) throw badRequest('Invalid value for port 0', 'SecurityGroupInvalidPortValue');
+    if (min === 0 || max === 0) throw new ApiError('SecurityGroupInvalidPortValue', 'Invalid value for port 0');
     if (min === null || max === null || min > max) {
-      throw badRequest(
-        'For TCP/UDP protocols, port_range_min must be <= port_range_max',
+      throw new ApiError(
         'SecurityGroupInvalidPortRange',
+        'For TCP/UDP protocols, port_range_min must be <= port_range_max',
       );
     }
     return;
   }
   if (number === ICMP || number === ICMPV6) checkIcmp(min, max);
   else {
-    throw badRequest(
-      `Invalid protocol ${name} for port range, only supported for TCP, UDP, UDPLITE, SCTP and DCCP.`,
+    throw new ApiError(
       'SecurityGroupInvalidProtocolForPort',
+      `Invalid protocol ${name} for port range, only supported for TCP, UDP, UDPLITE, SCTP and DCCP.`,
     );
   }
 }
@@ -195,16 +95,16 @@ function checkIcmp(type: number | null, code: number | null): void {
     ['code', 'port_range_max', code],
   ] as const) {
     if (value !== null && value > 255) {
-      throw badRequest(
-        `Invalid value for ICMP ${field} (${attribute}) ${value.toString()}. It must be 0 to 255.`,
+      throw new ApiError(
         'SecurityGroupInvalidIcmpValue',
+        `Invalid value for ICMP ${field} (${attribute}) ${value.toString()}. It must be 0 to 255.`,
       );
     }
   }
   if (type === null && code !== null) {
-    throw badRequest(
-      `ICMP code (port-range-max) ${code.toString()} is provided but ICMP type (port-range-min) is missing.`,
+    throw new ApiError(
       'SecurityGroupMissingIcmpType',
+      `ICMP code (port-range-max) ${code.toString()} is provided but ICMP type (port-range-min) is missing.`,
     );
   }
 }
@@ -214,12 +114,12 @@ function checkFamily(
   number: number | undefined,
 ): void {
   if (cidr !== null && parsePrefix(cidr)?.family !== family) {
-    throw badRequest(`Conflicting value ethertype ${family} for CIDR ${cidr}`, 'SecurityGroupRuleParameterConflict');
+    throw new ApiError('SecurityGroupRuleParameterConflict', `Conflicting value ethertype ${family} for CIDR ${cidr}`);
   }
   if (family === 'IPv4' && number !== undefined && IPV6_ONLY_PROTOCOLS.includes(number)) {
-    throw badRequest(
-      `Invalid ethertype ${family} for protocol ${name ?? ''}.`,
+    throw new ApiError(
       'SecurityGroupEthertypeConflictWithProtocol',
+      `Invalid ethertype ${family} for protocol ${name ?? ''}.`,
     );
   }
 }

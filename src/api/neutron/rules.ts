@@ -1,30 +1,23 @@
 /** Security group rules. */
 import { randomUUID } from 'node:crypto';
 import { isAdmin, isOwn } from '../caller.js';
-import { badRequest, conflict, forbidden, invalidInput, notFound } from '../errors.js';
+import { ApiError, forbidden } from '../errors.js';
 import type { RuleContent, RuleRecord } from '../records.js';
 import type { View } from '../state.js';
 import { addressGroupNotFound } from './address-groups.js';
-import { fixed, required, shown, type Parser } from './attributes.js';
+import type { Parser } from '../kinds/parsers.js';
 import { checkCompilable } from './compilable.js';
 import { ensureDefaultGroup, hasDefaultGroup } from './default-group.js';
 import { reserve } from './quota.js';
-import type { CreateRequest, Resource } from './resource.js';
-import { duplicateKey, port, protocol, RULE_CONTENT, ruleContent } from './rule-content.js';
-import { ruleView } from './rule-view.js';
+import { madeAt, type CreateRequest, type Resource } from './resource.js';
+import { duplicateKey, ruleContent } from './rule-content.js';
 import { bumpGroup, groupNotFound, removeRule } from './security-groups.js';
 import { isUsable } from './sharing.js';
+import { specOf } from '../kinds/attribute.js';
+import { port, protocol, RULE } from '../kinds/rule.js';
+import { RULE_SHOWS } from './rule-view.js';
 
-/** Text that is no id of a group is one that is not found. */
-const groupReference: Parser<string> = (value, name) => {
-  if (typeof value !== 'string') throw invalidInput(name, `'${shown(value)}' is not a valid UUID`);
-  return value;
-};
-
-const SPEC = {
-  security_group_id: fixed(required(groupReference)),
-  ...RULE_CONTENT,
-};
+const SPEC = specOf(RULE);
 
 export const rules: Resource<'security_group_rule', typeof SPEC> = {
   kind: 'security_group_rule',
@@ -32,9 +25,8 @@ export const rules: Resource<'security_group_rule', typeof SPEC> = {
   plural: 'security_group_rules',
   path: 'security-group-rules',
   spec: SPEC,
-  readOnly: ['id', 'normalized_cidr', 'created_at', 'updated_at', 'revision_number'],
-  isOwned: true,
-  notFound: (id) => notFound('SecurityGroupRuleNotFound', `Security group rule ${id} does not exist`),
+  shows: RULE_SHOWS,
+  notFound: (id) => new ApiError('SecurityGroupRuleNotFound', `Security group rule ${id} does not exist`),
   canSee: (rule, view, caller) => {
     const group = view.get('security_group', rule.security_group_id);
     return isOwn(caller, rule) || (group !== undefined && isUsable(group, view, caller));
@@ -43,7 +35,6 @@ export const rules: Resource<'security_group_rule', typeof SPEC> = {
     const group = view.get('security_group', rule.security_group_id);
     return group !== undefined && isOwn(caller, group);
   },
-  show: ruleView,
   needsPreparation: (view, projects) => projects.some((project) => !hasDefaultGroup(view, project)),
   prepare: (writer, projects, request) => {
     for (const project of projects) ensureDefaultGroup(writer, project, request);
@@ -61,15 +52,15 @@ export const rules: Resource<'security_group_rule', typeof SPEC> = {
   },
   checkBulk: (bodies) => {
     if (new Set(bodies.map((body) => body['security_group_id'])).size > 1) {
-      throw badRequest(
-        'Only allowed to update rules for one security profile at a time',
+      throw new ApiError(
         'SecurityGroupNotSingleGroupRules',
+        'Only allowed to update rules for one security profile at a time',
       );
     }
     if (new Set(bodies.map((body) => body['project_id'] ?? body['tenant_id'])).size > 1) {
-      throw badRequest(
-        'Multiple tenant_ids in bulk security group rule create not allowed',
+      throw new ApiError(
         'SecurityGroupRulesNotSingleTenant',
+        'Multiple tenant_ids in bulk security group rule create not allowed',
       );
     }
   },
@@ -85,9 +76,7 @@ export const rules: Resource<'security_group_rule', typeof SPEC> = {
       security_group_id: values.security_group_id,
       ...content,
       description: values.description,
-      created_at: now,
-      updated_at: now,
-      revision_number: 0,
+      ...madeAt(now, 0),
     };
     checkRuleCompilable(rule);
     writer.put('security_group_rule', rule);
@@ -128,8 +117,8 @@ function checkDuplicate(view: View, content: RuleContent, groupId: string, made:
   for (const rule of view.rulesOf(groupId)) {
     if (duplicateKey(rule) === key) {
       if (made.has(rule.id))
-        throw conflict('DuplicateSecurityGroupRuleInPost', 'Duplicate Security Group Rule in POST.');
-      throw conflict('SecurityGroupRuleExists', `Security group rule already exists. Rule id is ${rule.id}.`);
+        throw new ApiError('DuplicateSecurityGroupRuleInPost', 'Duplicate Security Group Rule in POST.');
+      throw new ApiError('SecurityGroupRuleExists', `Security group rule already exists. Rule id is ${rule.id}.`);
     }
   }
 }

@@ -1,11 +1,10 @@
 /** Security groups. */
 import { randomUUID } from 'node:crypto';
 import { isAdmin } from '../caller.js';
-import type { Writer } from '../database.js';
-import { conflict, notFound, type ApiError } from '../errors.js';
+import type { Writer } from '../writer.js';
+import { ApiError } from '../errors.js';
 import type { GroupRecord } from '../records.js';
 import { isAny } from '../state.js';
-import { defaulted, text, truth } from './attributes.js';
 import {
   DEFAULT_NAME,
   ensureDefaultGroup,
@@ -15,18 +14,17 @@ import {
   templatesFor,
 } from './default-group.js';
 import { reserve } from './quota.js';
-import { revised, type Resource } from './resource.js';
+import { madeAt, revised, type Resource } from './resource.js';
 import { ruleView } from './rule-view.js';
 import { isShownShared, isUsable } from './sharing.js';
+import { specOf } from '../kinds/attribute.js';
+import { SECURITY_GROUP } from '../kinds/security-group.js';
+import { shows } from './shows.js';
 
-const SPEC = {
-  name: defaulted(text(255), ''),
-  description: defaulted(text(255), ''),
-  stateful: defaulted(truth, true),
-};
+const SPEC = specOf(SECURITY_GROUP);
 
 export function groupNotFound(id: string): ApiError {
-  return notFound('SecurityGroupNotFound', `Security group ${id} does not exist`);
+  return new ApiError('SecurityGroupNotFound', `Security group ${id} does not exist`);
 }
 
 export const securityGroups: Resource<'security_group', typeof SPEC> = {
@@ -35,26 +33,29 @@ export const securityGroups: Resource<'security_group', typeof SPEC> = {
   plural: 'security_groups',
   path: 'security-groups',
   spec: SPEC,
-  readOnly: ['id', 'shared', 'security_group_rules', 'tags', 'created_at', 'updated_at', 'revision_number'],
-  isOwned: true,
+  shows: shows(
+    [
+      'id',
+      'name',
+      'stateful',
+      'tenant_id',
+      'description',
+      'shared',
+      'security_group_rules',
+      'tags',
+      'created_at',
+      'updated_at',
+      'revision_number',
+      'project_id',
+    ],
+    {
+      shared: (group, { view, caller }) => isShownShared(group, view, caller),
+      security_group_rules: ({ id }, { view }) =>
+        [...view.rulesOf(id)].map((rule) => ({ ...ruleView(rule), tags: [] })),
+    },
+  ),
   notFound: groupNotFound,
   canSee: isUsable,
-  show: (group, view, caller, wants) => ({
-    id: group.id,
-    name: group.name,
-    stateful: group.stateful,
-    tenant_id: group.project_id,
-    description: group.description,
-    shared: wants('shared') && isShownShared(group, view, caller),
-    ...(wants('security_group_rules')
-      ? { security_group_rules: [...view.rulesOf(group.id)].map((rule) => ({ ...ruleView(rule), tags: [] })) }
-      : {}),
-    tags: group.tags,
-    created_at: group.created_at,
-    updated_at: group.updated_at,
-    revision_number: group.revision_number,
-    project_id: group.project_id,
-  }),
   needsPreparation: (view, projects) => projects.some((project) => !hasDefaultGroup(view, project)),
   prepare: (writer, projects, request) => {
     for (const project of projects) ensureDefaultGroup(writer, project, request);
@@ -66,15 +67,7 @@ export const securityGroups: Resource<'security_group', typeof SPEC> = {
       security_group: 1,
       security_group_rule: templatesFor(writer.view, false).length,
     });
-    const group: GroupRecord = {
-      id: randomUUID(),
-      project_id: projectId,
-      ...values,
-      tags: [],
-      created_at: now,
-      updated_at: now,
-      revision_number: 1,
-    };
+    const group: GroupRecord = { id: randomUUID(), project_id: projectId, ...values, tags: [], ...madeAt(now, 1) };
     makeGroup(writer, group, false);
     return group;
   },
@@ -82,18 +75,21 @@ export const securityGroups: Resource<'security_group', typeof SPEC> = {
     if (values.name !== undefined) {
       refuseDefaultName(values.name);
       if (isDefaultGroup(writer.view, group)) {
-        throw conflict('SecurityGroupCannotUpdateDefault', 'Updating default security group not allowed.');
+        throw new ApiError('SecurityGroupCannotUpdateDefault', 'Updating default security group not allowed.');
       }
     }
     if (values.stateful !== undefined && values.stateful !== group.stateful) refuseInUse(writer, group);
-    const after = revised(group, values, now);
+    const after = revised(group, { ...group, ...values }, now);
     if (after !== group) writer.put('security_group', after);
     return after;
   },
   remove: (writer, group, { caller, now }) => {
     const isDefault = isDefaultGroup(writer.view, group);
     if (isDefault && !isAdmin(caller)) {
-      throw conflict('SecurityGroupCannotRemoveDefault', 'Insufficient rights for removing default security group.');
+      throw new ApiError(
+        'SecurityGroupCannotRemoveDefault',
+        'Insufficient rights for removing default security group.',
+      );
     }
     refuseInUse(writer, group);
     for (const rule of [...writer.view.rulesOf(group.id)]) writer.delete('security_group_rule', rule.id);
@@ -107,12 +103,12 @@ export const securityGroups: Resource<'security_group', typeof SPEC> = {
 
 function refuseDefaultName(name: string): void {
   if (name.toLowerCase() === DEFAULT_NAME) {
-    throw conflict('SecurityGroupDefaultAlreadyExists', 'Default security group already exists.');
+    throw new ApiError('SecurityGroupDefaultAlreadyExists', 'Default security group already exists.');
   }
 }
 
 function refuseInUse({ view }: Writer, { id }: GroupRecord): void {
-  if (isAny(view.portsWith(id))) throw conflict('SecurityGroupInUse', `Security Group ${id} in use.`);
+  if (isAny(view.portsWith(id))) throw new ApiError('SecurityGroupInUse', `Security Group ${id} in use.`);
 }
 
 /** Takes a rule out of its group, whose revision says so. */

@@ -10,72 +10,21 @@ import {
   type Prefix,
 } from '../../../compiler/model/index.js';
 import { isAdmin, isOwn } from '../caller.js';
-import { badRequest, conflict, forbidden, invalidInput, notFound, type ApiError } from '../errors.js';
+import { ApiError, forbidden } from '../errors.js';
 import type { AllocationPool, SubnetRecord } from '../records.js';
 import type { View } from '../state.js';
 import { bumpNetwork, canSeeNetwork, isNetworkShared, networkNotFound } from './networks.js';
-import {
-  asTruth,
-  defaulted,
-  fixed,
-  integer,
-  isObject,
-  list,
-  nullable,
-  oneOf,
-  optional,
-  required,
-  shown,
-  text,
-  truth,
-  uuid,
-  type Parser,
-} from './attributes.js';
+import { asTruth } from '../kinds/parsers.js';
 import { reserve } from './quota.js';
-import { revised, type Resource } from './resource.js';
+import { madeAt, revised, type Resource } from './resource.js';
+import { specOf } from '../kinds/attribute.js';
+import { SUBNET } from '../kinds/subnet.js';
+import { shows } from './shows.js';
 
-const address: Parser<string> = (value, name) => {
-  const parsed = typeof value === 'string' ? parseAddress(value) : undefined;
-  if (parsed === undefined) throw invalidInput(name, `'${shown(value)}' is not a valid IP address`);
-  return parsed.text;
-};
-
-const cidr: Parser<string> = (value, name) => {
-  const prefix = typeof value === 'string' ? parsePrefix(value) : undefined;
-  if (prefix === undefined) throw invalidInput(name, `'${shown(value)}' is not a valid IP subnet`);
-  return prefix.text.includes('/') ? prefix.text : `${prefix.text}/${prefix.length.toString()}`;
-};
-
-const pool: Parser<AllocationPool> = (value, name) => {
-  if (!isObject(value)) throw invalidInput(name, `'${shown(value)}' is not a dictionary`);
-  return { start: address(value['start'], name), end: address(value['end'], name) };
-};
-
-const route: Parser<SubnetRecord['host_routes'][number]> = (value, name) => {
-  if (!isObject(value)) throw invalidInput(name, `'${shown(value)}' is not a dictionary`);
-  return { destination: cidr(value['destination'], name), nexthop: address(value['nexthop'], name) };
-};
-
-const MODES = ['slaac', 'dhcpv6-stateful', 'dhcpv6-stateless'] as const;
-
-const SPEC = {
-  name: defaulted(text(255), ''),
-  description: defaulted(text(255), ''),
-  network_id: fixed(required(uuid)),
-  ip_version: fixed(optional(integer(4, 6))),
-  cidr: fixed(required(cidr)),
-  gateway_ip: optional(nullable(address)),
-  allocation_pools: optional(list(pool, 100)),
-  enable_dhcp: defaulted(truth, true),
-  ipv6_ra_mode: fixed(defaulted(nullable(oneOf(MODES)), null)),
-  ipv6_address_mode: fixed(defaulted(nullable(oneOf(MODES)), null)),
-  dns_nameservers: defaulted(list(address, 5), []),
-  host_routes: defaulted(list(route, 20), []),
-  service_types: defaulted(list(text(255), 20), []),
-};
+const SPEC = specOf(SUBNET);
 
 function subnetNotFound(id: string): ApiError {
-  return notFound('SubnetNotFound', `Subnet ${id} could not be found.`);
+  return new ApiError('SubnetNotFound', `Subnet ${id} could not be found.`);
 }
 
 export const subnets: Resource<'subnet', typeof SPEC> = {
@@ -84,36 +33,38 @@ export const subnets: Resource<'subnet', typeof SPEC> = {
   plural: 'subnets',
   path: 'subnets',
   spec: SPEC,
-  readOnly: ['id', 'subnetpool_id', 'tags', 'created_at', 'updated_at', 'revision_number', 'segment_id'],
-  isOwned: true,
+  shows: shows(
+    [
+      'id',
+      'name',
+      'tenant_id',
+      'network_id',
+      'ip_version',
+      'subnetpool_id',
+      'enable_dhcp',
+      'ipv6_ra_mode',
+      'ipv6_address_mode',
+      'gateway_ip',
+      'cidr',
+      'allocation_pools',
+      'host_routes',
+      'dns_nameservers',
+      'description',
+      'service_types',
+      'tags',
+      'created_at',
+      'updated_at',
+      'revision_number',
+      'project_id',
+    ],
+    { subnetpool_id: () => null },
+  ),
+  unused: ['segment_id'],
   notFound: subnetNotFound,
   canSee: (subnet, view, caller) => {
     const network = view.get('network', subnet.network_id);
     return isOwn(caller, subnet) || (network !== undefined && canSeeNetwork(network, view, caller));
   },
-  show: (subnet) => ({
-    id: subnet.id,
-    name: subnet.name,
-    tenant_id: subnet.project_id,
-    network_id: subnet.network_id,
-    ip_version: subnet.ip_version,
-    subnetpool_id: null,
-    enable_dhcp: subnet.enable_dhcp,
-    ipv6_ra_mode: subnet.ipv6_ra_mode,
-    ipv6_address_mode: subnet.ipv6_address_mode,
-    gateway_ip: subnet.gateway_ip,
-    cidr: subnet.cidr,
-    allocation_pools: subnet.allocation_pools,
-    host_routes: subnet.host_routes,
-    dns_nameservers: subnet.dns_nameservers,
-    description: subnet.description,
-    service_types: subnet.service_types,
-    tags: subnet.tags,
-    created_at: subnet.created_at,
-    updated_at: subnet.updated_at,
-    revision_number: subnet.revision_number,
-    project_id: subnet.project_id,
-  }),
   hidden: (subnet, view, caller) => {
     const network = view.get('network', subnet.network_id);
     return { shared: network !== undefined && isNetworkShared(network, view, caller) };
@@ -134,38 +85,27 @@ export const subnets: Resource<'subnet', typeof SPEC> = {
     const isIpv4 = prefix.family === 'IPv4';
     const { ipv6_ra_mode: raMode, ipv6_address_mode: addressMode } = values;
     if (isIpv4 && (raMode !== null || addressMode !== null)) {
-      throw badRequest(
-        'Invalid input for operation: ipv6_ra_mode and ipv6_address_mode are of IPv6 subnets only.',
+      throw new ApiError(
         'InvalidInput',
+        'Invalid input for operation: ipv6_ra_mode and ipv6_address_mode are of IPv6 subnets only.',
       );
     }
     refuseOverlap(writer.view, values.network_id, prefix);
     const isAutomatic = addressMode === 'slaac' || addressMode === 'dhcpv6-stateless';
     if (isAutomatic && prefix.length !== 64) {
-      throw badRequest('Invalid CIDR for subnet: SLAAC and stateless DHCPv6 need a length of 64.', 'InvalidInput');
+      throw new ApiError('InvalidInput', 'Invalid CIDR for subnet: SLAAC and stateless DHCPv6 need a length of 64.');
     }
     const gateway = values.gateway_ip === undefined ? defaultGateway(prefix, isAutomatic) : values.gateway_ip;
     checkGateway(prefix, gateway);
     const subnet: SubnetRecord = {
       id: randomUUID(),
       project_id: projectId,
-      name: values.name,
-      description: values.description,
-      network_id: values.network_id,
+      ...values,
       ip_version: isIpv4 ? 4 : 6,
-      cidr: values.cidr,
       gateway_ip: gateway,
       allocation_pools: checkedPools(prefix, values.allocation_pools) ?? defaultPools(prefix, gateway),
-      enable_dhcp: values.enable_dhcp,
-      ipv6_ra_mode: raMode,
-      ipv6_address_mode: addressMode,
-      dns_nameservers: values.dns_nameservers,
-      host_routes: values.host_routes,
-      service_types: values.service_types,
       tags: [],
-      created_at: now,
-      updated_at: now,
-      revision_number: 0,
+      ...madeAt(now, 0),
     };
     writer.put('subnet', subnet);
     bumpNetwork(writer, values.network_id, now);
@@ -174,17 +114,15 @@ export const subnets: Resource<'subnet', typeof SPEC> = {
   update: (writer, subnet, { values, now }) => {
     const prefix = subnetPrefix(subnet.cidr, undefined);
     if (values.gateway_ip !== undefined) checkGateway(prefix, values.gateway_ip);
-    const pools = checkedPools(prefix, values.allocation_pools);
-    // The IP version is fixed, and no longer among the values.
-    const changes = { ...values, ...(pools === undefined ? {} : { allocation_pools: pools }) } as Partial<SubnetRecord>;
-    const after = revised(subnet, changes, now);
+    checkedPools(prefix, values.allocation_pools);
+    const after = revised(subnet, { ...subnet, ...values }, now);
     if (after !== subnet) writer.put('subnet', after);
     return after;
   },
   remove: (writer, subnet, { now }) => {
     for (const port of writer.view.portsOf(subnet.network_id)) {
       if (port.fixed_ips.some(({ subnet_id: id }) => id === subnet.id)) {
-        throw conflict(
+        throw new ApiError(
           'SubnetInUse',
           `Unable to complete operation on subnet ${subnet.id}: One or more ports have an IP allocation from this subnet.`,
         );
@@ -199,9 +137,9 @@ function subnetPrefix(text_: string, version: number | undefined): Prefix {
   const prefix = parsePrefix(text_);
   const isRight = prefix !== undefined && (version === undefined || (version === 4) === (prefix.family === 'IPv4'));
   if (!isRight || prefix.length === 0) {
-    throw badRequest(
-      `Invalid input for operation: The cidr ${text_} is no subnet of IP version ${String(version ?? '4 or 6')}.`,
+    throw new ApiError(
       'InvalidInput',
+      `Invalid input for operation: The cidr ${text_} is no subnet of IP version ${String(version ?? '4 or 6')}.`,
     );
   }
   return prefix;
@@ -211,9 +149,9 @@ function refuseOverlap(view: View, networkId: string, prefix: Prefix): void {
   for (const other of view.subnetsOf(networkId)) {
     const known = parsePrefix(other.cidr);
     if (known !== undefined && (covers(known, prefix) || covers(prefix, known))) {
-      throw badRequest(
-        `Invalid input for operation: Requested subnet with cidr: ${prefix.text} for network: ${networkId} overlaps with another subnet.`,
+      throw new ApiError(
         'InvalidInput',
+        `Invalid input for operation: Requested subnet with cidr: ${prefix.text} for network: ${networkId} overlaps with another subnet.`,
       );
     }
   }
@@ -227,9 +165,9 @@ function defaultGateway(prefix: Prefix, isAutomatic: boolean): string | null {
 function checkGateway(prefix: Prefix, gateway: string | null): void {
   const parsed = gateway === null ? undefined : parseAddress(gateway);
   if (gateway !== null && parsed?.family !== prefix.family) {
-    throw badRequest(
-      `Invalid input for operation: Gateway ${gateway} is not of the subnet's IP version.`,
+    throw new ApiError(
       'InvalidInput',
+      `Invalid input for operation: Gateway ${gateway} is not of the subnet's IP version.`,
     );
   }
 }
@@ -271,9 +209,9 @@ function checkedPools(
       !covers(prefix, to) ||
       from.network > to.network
     ) {
-      throw badRequest(
-        `The allocation pool ${start}-${end} is not valid for subnet ${prefix.text}.`,
+      throw new ApiError(
         'InvalidAllocationPool',
+        `The allocation pool ${start}-${end} is not valid for subnet ${prefix.text}.`,
       );
     }
   }

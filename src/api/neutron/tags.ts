@@ -1,26 +1,19 @@
 /** Tags of networks, subnets, ports and security groups. */
-import type { Writer } from '../database.js';
-import { badRequest, invalidInput, notFound } from '../errors.js';
-import type { Kind, Records } from '../records.js';
-import { isObject, list, text } from './attributes.js';
+import type { Writer } from '../writer.js';
+import { ApiError, invalidInput } from '../errors.js';
+import type { Records, TaggedKind } from '../records.js';
+import { isObject, list, text } from '../kinds/parsers.js';
 import type { Listed, SpecialFilters } from './query.js';
 import { revised, type ChangeRequest } from './resource.js';
 
 const MOST_TAGS = 50;
 const MOST_CHARACTERS = 255;
 
-const TAGGED = ['network', 'subnet', 'port', 'security_group'] as const satisfies readonly Kind[];
-export type Tagged = (typeof TAGGED)[number];
-
-export function isTagged(kind: Kind): kind is Tagged {
-  return (TAGGED as readonly Kind[]).includes(kind);
-}
-
 /** The list in the body of a PUT or POST. @throws ApiError (400) */
 export function tagsIn(body: unknown): readonly string[] {
   const given = isObject(body) ? body['tags'] : undefined;
   if (!Array.isArray(given))
-    throw badRequest("Invalid input for tags. Reason: 'tags' must be a list of strings.", 'InvalidInput');
+    throw new ApiError('InvalidInput', "Invalid input for tags. Reason: 'tags' must be a list of strings.");
   const tags = list(text(MOST_CHARACTERS))(given, 'tags');
   if (tags.length > MOST_TAGS) throw invalidInput('tags', `more than ${MOST_TAGS.toString()} tags`);
   if (new Set(tags).size !== tags.length) throw invalidInput('tags', 'duplicate items in the list');
@@ -32,11 +25,11 @@ export function checkTag(tag: string): string {
 }
 
 export function tagNotFound(tag: string): Error {
-  return notFound('TagNotFound', `Tag ${tag.slice(0, MOST_CHARACTERS)} could not be found.`);
+  return new ApiError('TagNotFound', `Tag ${tag.slice(0, MOST_CHARACTERS)} could not be found.`);
 }
 
 /** Gives an object these tags and no others. */
-export function setTags<K extends Tagged>(
+export function setTags<K extends TaggedKind>(
   writer: Writer,
   kind: K,
   record: Records[K],
@@ -44,8 +37,7 @@ export function setTags<K extends Tagged>(
   { now }: Pick<ChangeRequest, 'now'>,
 ): Records[K] {
   if (tags.length > MOST_TAGS) throw invalidInput('tags', `more than ${MOST_TAGS.toString()} tags`);
-  // Every tagged record has `tags`; a generic record's type does not say so.
-  const after = revised(record, { tags } as unknown as Partial<Records[K]>, now);
+  const after = revised(record, { ...record, tags }, now);
   if (after !== record) writer.put(kind, after);
   return after;
 }

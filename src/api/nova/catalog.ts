@@ -59,7 +59,7 @@ export function registerFlavors(app: FastifyInstance): void {
   app.get('/flavors/:id', (request) => {
     callerOf(request);
     const flavor = flavorOf(parameter(request, 'id'));
-    if (flavor === undefined) throw new ApiError(404, 'itemNotFound', 'Flavor could not be found.');
+    if (flavor === undefined) throw new ApiError('itemNotFound', 'Flavor could not be found.');
     return { flavor: flavorView(flavor, baseUrl(request)) };
   });
   app.get('/flavors/:id/os-extra_specs', (request) => {
@@ -101,7 +101,7 @@ export function registerImages(app: FastifyInstance): void {
   });
   app.get('/v2/images/:id', (request) => {
     callerOf(request);
-    if (!isImage(parameter(request, 'id'))) throw new ApiError(404, 'NotFound', 'No such image.');
+    if (!isImage(parameter(request, 'id'))) throw new ApiError('NotFound', 'No such image.');
     return IMAGE;
   });
 }

@@ -18,10 +18,9 @@ export function groupByText(view: View, caller: Caller, projectId: string, text:
   const [only, ...others] = [...view.all('security_group')].filter(
     ({ name, project_id: project }) => name === text && project === projectId,
   );
-  if (only === undefined) throw new ApiError(404, 'itemNotFound', `Security group ${text.slice(0, 255)} not found.`);
+  if (only === undefined) throw new ApiError('itemNotFound', `Security group ${text.slice(0, 255)} not found.`);
   if (others.length > 0) {
     throw new ApiError(
-      409,
       'conflictingRequest',
       `Multiple security groups found matching '${text.slice(0, 255)}'. Use an ID to be more specific.`,
     );

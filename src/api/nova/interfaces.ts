@@ -1,26 +1,16 @@
 /** `os-interface`: the ports of a server, shown, attached and detached. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import type { Writer } from '../database.js';
+import type { Writer } from '../writer.js';
 import { ApiError } from '../errors.js';
 import type { PortRecord, ServerRecord } from '../records.js';
 import { callerOf, empty, parameter, type Service } from '../service.js';
 import type { View } from '../state.js';
-import { isObject, type Fields } from '../neutron/attributes.js';
+import { isObject, type Fields } from '../kinds/parsers.js';
 import { ensureDefaultGroup } from '../neutron/default-group.js';
 import { portView } from '../neutron/ports.js';
 import { timestamp, type ChangeRequest } from '../neutron/resource.js';
-import {
-  attach,
-  automaticNics,
-  badRequest,
-  changeableServer,
-  foundServer,
-  letGo,
-  nicIn,
-  portsOfServer,
-  PortsRefused,
-  type Nic,
-} from './servers.js';
+import { automaticNics, badRequest, nicIn, type Nic } from './server-request.js';
+import { attach, changeableServer, foundServer, letGo, portsOfServer, PortsRefused } from './servers.js';
 
 /** Ports of one server, at most. */
 const MOST_PORTS = 64;
@@ -113,7 +103,6 @@ function foundPort(view: View, server: ServerRecord, id: string): PortRecord {
   const port = portsOfServer(view, server).find((one) => one.id === id);
   if (port === undefined) {
     throw new ApiError(
-      404,
       'itemNotFound',
       `Instance ${server.id} does not have fixed ip/port ${id.slice(0, 255)} attached.`,
     );

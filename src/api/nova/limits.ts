@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { isAdmin } from '../caller.js';
 import { ApiError } from '../errors.js';
 import { callerOf, empty, parameter, parametersOf, type Service } from '../service.js';
-import { integer, isObject, type Fields } from '../neutron/attributes.js';
+import { integer, isObject, type Fields } from '../kinds/parsers.js';
 import { DEFAULT_INSTANCES, instancesOf } from '../neutron/quota.js';
 
 const OTHER_QUOTAS = {
@@ -103,7 +103,7 @@ export function registerLimits(app: FastifyInstance, { database }: Service): voi
 }
 
 function disallowed(rule: string): ApiError {
-  return new ApiError(403, 'forbidden', `Policy doesn't allow ${rule} to be performed.`);
+  return new ApiError('forbidden', `Policy doesn't allow ${rule} to be performed.`);
 }
 
 /** Of the other quotas nothing is limited here: to set one would promise what does not happen. */
@@ -114,7 +114,6 @@ function instancesIn(body: unknown): number {
     : '';
   if (!isObject(set) || unknown !== undefined || set['instances'] === undefined) {
     throw new ApiError(
-      400,
       'badRequest',
       'Invalid input for field/attribute quota_set: of Nova\u2019s quotas only instances is kept.',
     );

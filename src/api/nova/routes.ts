@@ -4,15 +4,15 @@ import { isAdmin, isOwn, isReader } from '../caller.js';
 import { ApiError } from '../errors.js';
 import type { FixedIp, PortRecord, ServerRecord } from '../records.js';
 import { baseUrl, callerOf, empty, parameter, parametersOf, type Service } from '../service.js';
-import { isObject, type Fields } from '../neutron/attributes.js';
+import { isObject, type Fields } from '../kinds/parsers.js';
 import { timestamp, type ChangeRequest } from '../neutron/resource.js';
 import { flavorOf, registerFlavors } from './catalog.js';
 import { novaGroup, sortedGroups } from './groups.js';
 import { registerInterfaces } from './interfaces.js';
 import { registerLimits } from './limits.js';
 import { addGroup, removeGroup } from './server-groups.js';
+import { badRequest } from './server-request.js';
 import {
-  badRequest,
   createServer,
   deleteServer,
   foundServer,
@@ -59,7 +59,7 @@ export function registerNova(app: FastifyInstance, service: Service): void {
 
   // As in Nova, whose policies ask for a role that reads: a project may give its users others, for other services.
   app.addHook('preHandler', (request, _reply, done) => {
-    done(isReader(callerOf(request)) ? undefined : new ApiError(403, 'forbidden', NO_ROLE));
+    done(isReader(callerOf(request)) ? undefined : new ApiError('forbidden', NO_ROLE));
   });
   registerFlavors(app);
   registerInterfaces(app, service);
@@ -160,7 +160,7 @@ export function registerNova(app: FastifyInstance, service: Service): void {
     const name = parameter(request, 'network');
     const addresses = plainAddresses(portsOfServer(database.view, server), database.view);
     if (!Object.hasOwn(addresses, name))
-      throw new ApiError(404, 'itemNotFound', 'Instance is not a member of specified network');
+      throw new ApiError('itemNotFound', 'Instance is not a member of specified network');
     return { [name]: addresses[name] };
   });
   app.get('/servers/:id/os-volume_attachments', (request) => {
@@ -181,7 +181,7 @@ export function registerNova(app: FastifyInstance, service: Service): void {
     const caller = callerOf(request);
     const group = database.view.get('security_group', id);
     if (group === undefined || !(isAdmin(caller) || isUsable(group, database.view, caller)))
-      throw new ApiError(404, 'itemNotFound', `Security group ${id.slice(0, 255)} not found.`);
+      throw new ApiError('itemNotFound', `Security group ${id.slice(0, 255)} not found.`);
     return { security_group: novaGroup(group, database.view, caller) };
   });
 }
@@ -189,7 +189,7 @@ export function registerNova(app: FastifyInstance, service: Service): void {
 function refuseNewer({ headers }: FastifyRequest): void {
   const [, minor] =
     /2\.(\d+)/.exec(String(headers['openstack-api-version'] ?? headers['x-openstack-nova-api-version'] ?? '')) ?? [];
-  if (Number(minor ?? 1) >= 36) throw new ApiError(404, 'itemNotFound', 'The resource could not be found.');
+  if (Number(minor ?? 1) >= 36) throw new ApiError('itemNotFound', 'The resource could not be found.');
 }
 
 const ACTIONS = { addSecurityGroup: addGroup, removeSecurityGroup: removeGroup };

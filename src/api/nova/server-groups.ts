@@ -1,11 +1,12 @@
 /** Security groups of servers: of all their ports together. */
-import type { Writer } from '../database.js';
+import type { Writer } from '../writer.js';
 import { ApiError } from '../errors.js';
 import type { PortRecord } from '../records.js';
 import { ports } from '../neutron/ports.js';
 import { updateOne, type ChangeRequest } from '../neutron/resource.js';
 import { groupByText } from './groups.js';
-import { asNova, badRequest, changeableServer, portsOfServer } from './servers.js';
+import { badRequest } from './server-request.js';
+import { asNova, changeableServer, portsOfServer } from './servers.js';
 
 /** Adds a group to every port of a server, or to none. @throws ApiError */
 export function addGroup(writer: Writer, id: string, text: string, request: ChangeRequest): void {
@@ -38,7 +39,7 @@ export function removeGroup(writer: Writer, id: string, text: string, request: C
   }
   const having = portsOfServer(writer.view, server).filter(({ security_groups: ids }) => ids.includes(group.id));
   if (having.length === 0) {
-    throw new ApiError(404, 'itemNotFound', `Security group ${group.id} not associated with the instance ${server.id}`);
+    throw new ApiError('itemNotFound', `Security group ${group.id} not associated with the instance ${server.id}`);
   }
   for (const port of having) {
     setGroups(

@@ -1,25 +1,29 @@
 /** Servers: records that own ports. */
 import { randomUUID } from 'node:crypto';
 import { isAdmin, isMember, isOwn, type Caller } from '../caller.js';
-import type { Writer } from '../database.js';
 import { ApiError } from '../errors.js';
-import type { GroupRecord, NetworkRecord, PortRecord, ServerRecord } from '../records.js';
-import type { View } from '../state.js';
-import { characters, isObject, isStorable, isUuid, shown, type Fields } from '../neutron/attributes.js';
-import { DEFAULT_NAME, ensureDefaultGroup } from '../neutron/default-group.js';
-import { canSeeNetwork } from '../neutron/networks.js';
+import { shown, type Fields } from '../kinds/parsers.js';
 import { ports } from '../neutron/ports.js';
 import { instancesOf } from '../neutron/quota.js';
 import { createOne, updateOne, type ChangeRequest } from '../neutron/resource.js';
+import type { GroupRecord, PortRecord, ServerRecord } from '../records.js';
+import type { View } from '../state.js';
+import type { Writer } from '../writer.js';
 import { flavorOf, isImage } from './catalog.js';
-import { groupByText } from './groups.js';
-
-export function badRequest(message: string): ApiError {
-  return new ApiError(400, 'badRequest', message);
-}
+import {
+  badRequest,
+  boundedText,
+  groupsIn,
+  metadataIn,
+  nameIn,
+  nicsIn,
+  placement,
+  textIn,
+  type Nic,
+} from './server-request.js';
 
 function serverNotFound(id: string): ApiError {
-  return new ApiError(404, 'itemNotFound', `Instance ${id.slice(0, 255)} could not be found.`);
+  return new ApiError('itemNotFound', `Instance ${id.slice(0, 255)} could not be found.`);
 }
 
 /** @throws ApiError (404) for one of another project, too. */
@@ -31,7 +35,7 @@ export function foundServer(view: View, caller: Caller, id: string): ServerRecor
 
 export function changeableServer(view: View, caller: Caller, id: string): ServerRecord {
   const server = foundServer(view, caller, id);
-  if (!isMember(caller)) throw new ApiError(403, 'forbidden', "Policy doesn't allow this action to be performed.");
+  if (!isMember(caller)) throw new ApiError('forbidden', "Policy doesn't allow this action to be performed.");
   return server;
 }
 
@@ -55,10 +59,6 @@ export function groupsOf(view: View, server: ServerRecord): readonly GroupRecord
 }
 
 // Create
-
-/** Nova's: characters of a name, and of the names and values of metadata; and how many of those. */
-const MOST_TEXT = 255;
-const MOST_METADATA = 128;
 
 /** What Neutron said to one of a server's ports: the server is made without any, and says so, as Nova's are. */
 export class PortsRefused extends Error {
@@ -85,7 +85,7 @@ export function createServer(
 ): ServerRecord {
   const { caller, now } = request;
   if (!isMember(caller))
-    throw new ApiError(403, 'forbidden', "Policy doesn't allow os_compute_api:servers:create to be performed.");
+    throw new ApiError('forbidden', "Policy doesn't allow os_compute_api:servers:create to be performed.");
   const name = nameIn(body);
   reserveServer(writer.view, caller.projectId);
   const flavor = flavorOf(textIn(body, 'flavorRef'));
@@ -131,160 +131,15 @@ export function createServer(
   return after;
 }
 
-function textIn(body: Fields, name: string): string {
-  const value = body[name];
-  if (typeof value !== 'string') throw badRequest(`Invalid input for field/attribute ${name}. It must be a string.`);
-  return value;
-}
-
-function boundedText(body: Fields, name: string): string {
-  const value = textIn(body, name);
-  if (characters(value) > MOST_TEXT || !isStorable(value)) {
-    throw badRequest(
-      `Invalid input for field/attribute ${name}. Value: ${shown(value)}. It must be text of at most ${MOST_TEXT.toString()} characters.`,
-    );
-  }
-  return value;
-}
-
-function nameIn(body: Fields): string {
-  const name = boundedText(body, 'name').trim();
-  if (name === '') throw badRequest('Invalid input for field/attribute name. Value: . 1 to 255 characters.');
-  return name;
-}
-
 /** @throws ApiError (403) when a project would have more servers than it may. */
 function reserveServer(view: View, projectId: string): void {
   const [limit, used] = [instancesOf(view, projectId), view.countOf('server', projectId)];
   if (limit >= 0 && used + 1 > limit) {
     throw new ApiError(
-      403,
       'forbidden',
       `Quota exceeded for instances: Requested 1, but already used ${used.toString()} of ${limit.toString()} instances`,
     );
   }
-}
-
-function metadataIn(value: unknown): Readonly<Record<string, string>> {
-  if (value === undefined || value === null) return {};
-  if (!isObject(value)) throw badRequest('Invalid input for field/attribute metadata. It must hold strings.');
-  const names = Object.keys(value);
-  if (names.length > MOST_METADATA) {
-    throw new ApiError(403, 'forbidden', `Maximum number of metadata items exceeds ${MOST_METADATA.toString()}`);
-  }
-  return Object.fromEntries(
-    names.map((name) => {
-      if (name === '') throw badRequest('Invalid input for field/attribute metadata. A name is empty.');
-      return [boundedText({ [`metadata.${shown(name)}`]: name }, `metadata.${shown(name)}`), boundedText(value, name)];
-    }),
-  );
-}
-
-const ZONE = 'nova';
-
-/** `nova:HOST` and, of newer clients, `host` say where; both are for administrators, as in Nova. */
-function placement(
-  zoneText: unknown,
-  hostText: unknown,
-  computeHost: string | undefined,
-  caller: Caller,
-): { readonly zone: string; readonly host: string } {
-  const named = { availability_zone: zoneText ?? '', host: hostText ?? '' };
-  const [zone = '', zoneHost] = boundedText(named, 'availability_zone').split(':');
-  const wanted = boundedText(named, 'host') === '' ? zoneHost : boundedText(named, 'host');
-  if (wanted !== undefined && wanted !== '' && !isAdmin(caller)) {
-    throw new ApiError(
-      403,
-      'forbidden',
-      "Policy doesn't allow os_compute_api:servers:create:forced_host to be performed.",
-    );
-  }
-  return { zone: zone === '' ? ZONE : zone, host: wanted ?? computeHost ?? '' };
-}
-
-/** The groups of ports that are made; of ports that are there already they say nothing. */
-function groupsIn(writer: Writer, value: unknown, { caller, now }: ChangeRequest): readonly string[] {
-  if (value === undefined) return [ensureDefaultGroup(writer, caller.projectId, { now })];
-  if (!Array.isArray(value) || !value.every(isObject))
-    throw badRequest('Invalid input for field/attribute security_groups.');
-  const ids = value.map((entry) => {
-    const text = textIn(entry, 'name');
-    if (text === DEFAULT_NAME) return ensureDefaultGroup(writer, caller.projectId, { now });
-    try {
-      return groupByText(writer.view, caller, caller.projectId, text).id;
-    } catch (error) {
-      throw error instanceof ApiError && error.status === 404 ? badRequest(error.message) : error;
-    }
-  });
-  return [...new Set(ids)];
-}
-
-export type Nic =
-  | { readonly kind: 'port'; readonly port: PortRecord }
-  | { readonly kind: 'network'; readonly network: NetworkRecord; readonly address: string | undefined };
-
-function nicsIn(view: View, value: unknown, caller: Caller): readonly Nic[] {
-  if (value === 'none') return [];
-  if (value === undefined || value === 'auto') return automaticNics(view, caller.projectId);
-  if (!Array.isArray(value) || !value.every(isObject)) throw badRequest('Invalid input for field/attribute networks.');
-  const nics = value.map((entry) => nicIn(view, entry, 'uuid', 'port', caller, caller.projectId));
-  const given = nics.flatMap((nic) => (nic.kind === 'port' ? [nic.port.id] : []));
-  const repeated = given.find((id, index) => given.indexOf(id) !== index);
-  if (repeated !== undefined) throw badRequest(`Port ${repeated} is named twice.`);
-  return nics;
-}
-
-/** The one network that the project itself has: what others share with it is not chosen for it. */
-export function automaticNics(view: View, projectId: string): readonly Nic[] {
-  const [only, ...others] = [...view.all('network')].filter((network) => network.project_id === projectId);
-  if (only === undefined) return [];
-  if (others.length > 0) {
-    throw new ApiError(
-      409,
-      'conflictingRequest',
-      'Multiple possible networks found, use a Network ID to be more specific.',
-    );
-  }
-  return [{ kind: 'network', network: only, address: undefined }];
-}
-
-/**
- * A port or a network in a request.
- * @param projectId of the server: a port of another project is refused, whoever asks.
- * @throws ApiError
- */
-export function nicIn(
-  view: View,
-  entry: Fields,
-  networkKey: string,
-  portKey: string,
-  caller: Caller,
-  projectId: string,
-): Nic {
-  const portId = entry[portKey];
-  if (portId !== undefined && portId !== null) {
-    const port = isUuid(portId) ? view.get('port', portId.toLowerCase()) : undefined;
-    if (port === undefined || !(isAdmin(caller) || isOwn(caller, port))) {
-      throw badRequest(`Port id ${shown(portId)} could not be found.`);
-    }
-    if (port.project_id !== projectId)
-      throw badRequest(`Port ${port.id} not usable for instance: it is another project's.`);
-    if (port.device_id !== '') throw new ApiError(409, 'conflictingRequest', `Port ${port.id} is still in use.`);
-    return { kind: 'port', port };
-  }
-  const networkId = entry[networkKey];
-  const network = isUuid(networkId) ? view.get('network', networkId.toLowerCase()) : undefined;
-  if (network === undefined || !canSeeNetwork(network, view, caller)) {
-    throw badRequest(`Network ${shown(networkId)} could not be found.`);
-  }
-  if (network['router:external'] && !network.shared && !isAdmin(caller) && !isOwn(caller, network)) {
-    throw new ApiError(403, 'forbidden', `It is not allowed to create an interface on external network ${network.id}`);
-  }
-  const address = entry['fixed_ip'];
-  if (typeof address === 'string' && !isAdmin(caller) && !isOwn(caller, network)) {
-    throw new ApiError(403, 'forbidden', 'An address is chosen by the owner of the network.');
-  }
-  return { kind: 'network', network, address: typeof address === 'string' ? address : undefined };
 }
 
 /** Nova speaks to Neutron as itself: it may bind ports, whoever asks. */

@@ -3,70 +3,39 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
 import { etcdName, type EtcdAddress } from '../../etcd/address.js';
 import { EtcdClient, EtcdError, endOf, type EtcdCredentials } from '../../etcd/client.js';
-import type { Operation, TxnResponse, WatchResponse } from '../../etcd/messages.js';
+import type { WatchResponse } from '../../etcd/messages.js';
+import { VIEW_VERSION } from '../../sources/etcd/layout.js';
 import type { ViewChanges } from '../topology/host-view.js';
+import { BACKOFF, EtcdCommits, NO_HEAD, put, type KnownHead } from './etcd-commits.js';
 import {
   Pieces,
   PIECES,
-  printHead,
-  printPart,
   readHead,
-  readPart,
   RECORDS,
   transactionsOf,
   VIEW_VERSION_KEY,
   writesOf,
   type Head,
-  type Stage,
   type Write,
 } from './etcd-format.js';
-import { VIEW_VERSION } from '../../sources/etcd/layout.js';
 import { EtcdReports } from './etcd-reports.js';
-import { checkSchema, SCHEMA } from './schema.js';
-import {
-  StoreError,
-  UnknownOutcome,
-  type Changes,
-  type Json,
-  type Snapshot,
-  type Store,
-  type WatchListener,
-} from './store.js';
-import { together } from './together.js';
+import { EtcdTrouble } from './etcd-trouble.js';
+import { checkSchema } from './schema.js';
+import { StoreError, type Changes, type Json, type Snapshot, type Store, type WatchListener } from './store.js';
 import { Watchers } from './watchers.js';
 
 /** Records of one answer, and long values of one. */
 const PAGE = 1000;
 const PAGE_OF_PIECES = 8;
-/** How long a commit is tried while nobody answers; in milliseconds. */
-const PATIENCE = 10_000;
-/** Between tries; doubled each time. There are few processes of the API, and many who wait for them. In milliseconds. */
-const BACKOFF = { first: 50, most: 500 };
-/** How far back it is looked whose commit a revision was. */
-const MOST_HEADS = 1000;
-
-/** Transactions of a large commit that are under way at once: the members write their logs for several together. */
-const AT_ONCE = 4;
-
-/** Longer than a commit may take to be decided; in milliseconds. */
-const PARTS_LIVE = 3_600_000;
-
-/** `text` as it lies there, to be compared; undefined where there is none yet. */
-interface KnownHead {
-  readonly head: Head;
-  readonly text: string | undefined;
-}
-
-const NO_HEAD: Head = { revision: 0, schema: SCHEMA, by: '' };
-
 export class EtcdStore implements Store {
   readonly name: string;
   readonly keepsViews = true;
   readonly reports: EtcdReports;
   readonly #client: EtcdClient;
+  readonly #trouble: EtcdTrouble;
+  readonly #commits: EtcdCommits;
   readonly #watchers = new Watchers();
   #identity: string | undefined;
-  #clusterId: string | undefined;
   /** The head as it was seen last, and its text; undefined where there is none yet. */
   #head: Head = NO_HEAD;
   /** What agents read is not there, or as another version wrote it. */
@@ -80,20 +49,18 @@ export class EtcdStore implements Store {
   #stopWatch: () => void = () => undefined;
   /** Counts loads: what a watch from before one tells is of the past. */
   #epoch = 0;
-  /** Why nothing can be read or written at the moment, as far as is known; and why nothing can be written. */
-  #trouble: string | undefined;
-  #full: string | undefined;
   #isProbing = false;
-  #isLoaded = false;
   readonly #closing = new AbortController();
 
   private constructor(
     private readonly address: EtcdAddress,
     given: EtcdCredentials,
-    private readonly report: (trouble: string | undefined) => void,
+    report: (trouble: string | undefined) => void,
   ) {
     this.name = etcdName(address);
     this.#client = new EtcdClient(address, given);
+    this.#trouble = new EtcdTrouble(this.name, report);
+    this.#commits = new EtcdCommits(this.#client, address.prefix, this.#trouble, this.#closing.signal);
     this.reports = new EtcdReports(this.#client, address.prefix);
   }
 
@@ -112,7 +79,7 @@ export class EtcdStore implements Store {
       return store;
     } catch (error) {
       await store.close();
-      throw store.#asStoreError(error);
+      throw store.#trouble.asStoreError(error);
     }
   }
 
@@ -125,9 +92,9 @@ export class EtcdStore implements Store {
     const isAgain = this.#epoch > 0;
     for (;;) {
       try {
-        return await this.#attempt(async () => this.#load());
+        return await this.#commits.attempt(async () => this.#load());
       } catch (error) {
-        const failed = this.#asStoreError(error);
+        const failed = this.#trouble.asStoreError(error);
         const isCompacted = error instanceof EtcdError && error.failure === 'compacted';
         const isPassing = isCompacted || (isAgain && error instanceof EtcdError);
         if (!isPassing || this.#closing.signal.aborted) throw failed;
@@ -143,38 +110,19 @@ export class EtcdStore implements Store {
     const records = writesOf(changes, (key) => this.#pieces.count(key));
     const version: readonly Write[] = this.#lacksViews ? [[VIEW_VERSION_KEY, VIEW_VERSION.toString()]] : [];
     const stages = transactionsOf(by, [...records, ...version], views);
-    const batches = stages.flat();
     try {
-      const [only, ...more] = batches;
-      if (more.length === 0) {
-        const head: Head = { revision: base + 1, schema: SCHEMA, by };
-        return (await this.#decide(before, by, head, only ?? [])) ? base + 1 : await this.#conflict();
-      }
-      await this.#writeParts(by, batches);
-      const next = { by, schema: SCHEMA, parts: batches.length };
-      const head: Head = { ...before.head, next };
-      if (!(await this.#decide(before, by, head, []))) {
-        await this.#attempt(async () => this.#transaction([deletion(this.#key(`parts/${by}/`), true)]));
-        return await this.#conflict();
-      }
-      try {
-        await this.#carryOut(head, printHead(head), stages);
-      } catch (error) {
-        // It is decided: who comes next carries it out.
-        throw this.#asUnknown(error);
-      }
-      return base + 1;
+      return (await this.#commits.commit(before, by, stages)) ? base + 1 : await this.#conflict();
     } catch (error) {
-      throw this.#asStoreError(error);
+      throw this.#trouble.asStoreError(error);
     }
   }
 
   /** Another commit was faster, or was left halfway: it must come to its end, so that there is a newer revision. */
   async #conflict(): Promise<'conflict'> {
     try {
-      await this.#attempt(async () => this.#finishWhatIsLeft());
+      await this.#commits.attempt(async () => this.#commits.finishWhatIsLeft());
     } catch (error) {
-      throw this.#asStoreError(error);
+      throw this.#trouble.asStoreError(error);
     }
     return 'conflict';
   }
@@ -187,22 +135,22 @@ export class EtcdStore implements Store {
     // Newer ones are told of while it is asked.
     const known = this.#head.revision;
     try {
-      const { head } = await this.#readHead();
+      const { head } = await this.#commits.readHead();
       if (head.revision < known) throw this.#ofAnotherTime();
-      this.#setTrouble(undefined);
+      this.#trouble.set(undefined);
       return head.revision;
     } catch (error) {
-      throw this.#asStoreError(error);
+      throw this.#trouble.asStoreError(error);
     }
   }
 
   look(): void {
-    if (this.#trouble !== undefined) throw new StoreError(this.#trouble);
+    if (this.#trouble.reading !== undefined) throw new StoreError(this.#trouble.reading);
   }
 
   probe(): void {
     this.look();
-    const full = this.#full;
+    const full = this.#trouble.writing;
     this.#probe();
     if (full !== undefined) throw new StoreError(full);
   }
@@ -211,12 +159,13 @@ export class EtcdStore implements Store {
   #probe(): void {
     if (this.#isProbing) return;
     this.#isProbing = true;
-    this.#transaction([put(this.#key('probe'), '')])
+    this.#commits
+      .transaction([put(this.#commits.key('probe'), '')])
       .then(() => {
-        this.#setTrouble(undefined);
-        this.#full = undefined;
+        this.#trouble.set(undefined);
+        this.#trouble.written();
       })
-      .catch((error: unknown) => this.#asStoreError(error))
+      .catch((error: unknown) => this.#trouble.asStoreError(error))
       .finally(() => (this.#isProbing = false));
   }
 
@@ -230,34 +179,23 @@ export class EtcdStore implements Store {
     return Promise.resolve();
   }
 
-  #setTrouble(trouble: string | undefined): void {
-    const isNews = (trouble === undefined) !== (this.#trouble === undefined);
-    this.#trouble = trouble;
-    // Whoever opens it is told by what is thrown.
-    if (isNews && this.#isLoaded) this.report(trouble);
-  }
-
-  #key(name: string): Buffer {
-    return Buffer.from(this.address.prefix + name);
-  }
-
   /** It is still the store that was opened. */
   async #mustBeTheSame(): Promise<void> {
-    const { kvs } = await this.#client.range({ key: this.#key('identity') });
+    const { kvs } = await this.#client.range({ key: this.#commits.key('identity') });
     if (kvs[0]?.value.toString() === this.#identity) return;
     throw new StoreError(`${this.name}: it is another store than was opened`);
   }
 
   /** Made once, whoever is first. */
   async #identify(): Promise<void> {
-    const key = this.#key('identity');
-    const { succeeded, responses } = await this.#attempt(async () =>
+    const key = this.#commits.key('identity');
+    const { succeeded, responses } = await this.#commits.attempt(async () =>
       this.#client.txn({
         compare: [{ result: 'EQUAL', target: 'CREATE', key, create_revision: 0 }],
         success: [
           put(key, randomUUID()),
           { request_range: { key } },
-          put(this.#key(VIEW_VERSION_KEY), VIEW_VERSION.toString()),
+          put(this.#commits.key(VIEW_VERSION_KEY), VIEW_VERSION.toString()),
         ],
         failure: [{ request_range: { key } }],
       }),
@@ -270,13 +208,14 @@ export class EtcdStore implements Store {
     const epoch = ++this.#epoch;
     this.#stopWatch();
     await this.#mustBeTheSame();
-    let found = await this.#readHead();
-    for (; found.head.next !== undefined; found = await this.#readHead()) await this.#finishWhatIsLeft();
+    let found = await this.#commits.readHead();
+    for (; found.head.next !== undefined; found = await this.#commits.readHead())
+      await this.#commits.finishWhatIsLeft();
     const { head, text, at, clusterId } = found;
     if (head.revision < this.#head.revision) throw this.#ofAnotherTime();
-    this.#clusterId = clusterId;
+    this.#commits.staysWith(clusterId);
     checkSchema(this.name, head.schema);
-    const views = await this.#client.range({ key: this.#key(VIEW_VERSION_KEY), revision: at });
+    const views = await this.#client.range({ key: this.#commits.key(VIEW_VERSION_KEY), revision: at });
     this.#lacksViews = views.kvs[0]?.value.toString() !== VIEW_VERSION.toString();
     const [records, pieces] = [await this.#readAll(RECORDS, PAGE, at), await this.#readAll(PIECES, PAGE_OF_PIECES, at)];
     this.#pieces = new Pieces();
@@ -286,178 +225,22 @@ export class EtcdStore implements Store {
     this.#pending = new Map();
     this.#watchers.forget();
     this.#seen = at;
-    this.#setTrouble(undefined);
-    this.#isLoaded = true;
+    this.#trouble.set(undefined);
+    this.#trouble.reportFromNow();
     this.#follow(epoch, BACKOFF.first);
-    await this.#sweepParts();
+    await this.#commits.sweepParts(head);
     const isNew = head.revision === 0;
     const { revision, schema } = head;
     return { schema: isNew ? undefined : schema, revision, entries, lacksViews: this.#lacksViews };
   }
 
-  /** Parts of a commit whose process died before it was decided are nobody's. */
-  async #sweepParts(): Promise<void> {
-    const key = this.#key('parts/');
-    const { kvs } = await this.#client.range({ key, range_end: endOf(key), limit: PAGE, keys_only: true });
-    for (const { key: part } of kvs) {
-      const [by = ''] = part.toString().slice(key.length).split('/');
-      const age = Date.now() - Number(by.split('-')[0]);
-      if (by !== this.#head.next?.by && age > PARTS_LIVE) await this.#transaction([deletion(part, false)]);
-    }
-  }
-
   /** All keys that begin so, less the prefix, as of one revision of etcd. */
   async #readAll(name: string, limit: number, revision: number): Promise<Map<string, string>> {
     const all = new Map<string, string>();
-    for await (const { kvs } of this.#client.pages(this.#key(name), { limit, revision })) {
+    for await (const { kvs } of this.#client.pages(this.#commits.key(name), { limit, revision })) {
       for (const kv of kvs) all.set(kv.key.toString().slice(this.address.prefix.length), kv.value.toString());
     }
     return all;
-  }
-
-  /** `at`: the revision of etcd that it was read at. */
-  async #readHead(revision = 0): Promise<{
-    readonly head: Head;
-    readonly text: string | undefined;
-    readonly at: number;
-    readonly modified: number;
-    readonly clusterId: string;
-  }> {
-    const { kvs, header } = await this.#client.range({ key: this.#key('head'), revision });
-    const [kv] = kvs;
-    const text = kv?.value.toString();
-    if (this.#clusterId !== undefined && header.cluster_id !== this.#clusterId) {
-      throw new StoreError(`${this.name}: it is another cluster (${header.cluster_id}, before ${this.#clusterId})`);
-    }
-    return {
-      head: text === undefined ? NO_HEAD : readHead(text),
-      text,
-      at: Number(header.revision),
-      modified: Number(kv?.mod_revision ?? 0),
-      clusterId: header.cluster_id,
-    };
-  }
-
-  /**
-   * Writes a head in place of the one that is known, and whatever goes with it, in one transaction; tried until it is known what came of it.
-   * @returns false when it is another head by now, and not by this.
-   */
-  async #decide(before: KnownHead, by: string, head: Head, writes: readonly Write[]): Promise<boolean> {
-    const key = this.#key('head');
-    const { text } = before;
-    const answers = { unknown: 0 };
-    const isWritten = this.#attempt(
-      async () =>
-        this.#client.txn({
-          compare: [
-            text === undefined
-              ? { result: 'EQUAL', target: 'CREATE', key, create_revision: 0 }
-              : { result: 'EQUAL', target: 'VALUE', key, value: Buffer.from(text) },
-          ],
-          success: [...writes.map((write) => this.#operation(write)), put(key, printHead(head))],
-          failure: [],
-        }),
-      () => answers.unknown++,
-    );
-    try {
-      const { succeeded } = await isWritten;
-      if (succeeded) this.#full = undefined;
-      return succeeded || (answers.unknown > 0 && (await this.#wasDecided(by, before.head)));
-    } catch (error) {
-      if (answers.unknown === 0) throw error;
-      // A later try was refused: an earlier one may be under way still, or done.
-      if (await this.#wasDecided(by, before.head)) return true;
-      throw this.#asUnknown(error);
-    }
-  }
-
-  /** Whether a commit on top of a head was ours, though nobody said so. */
-  async #wasDecided(by: string, before: Head): Promise<boolean> {
-    let revision = 0;
-    for (let count = 0; count < MOST_HEADS; count++) {
-      const { head, modified } = await this.#attempt(async () => this.#readHead(revision));
-      if (head.by === by || head.next?.by === by) return true;
-      if (head.revision <= before.revision && head.next === undefined) return false;
-      if (modified <= 1) return false;
-      revision = modified - 1;
-    }
-    throw new UnknownOutcome(`${this.name}: too much was committed meanwhile to say whether this was`);
-  }
-
-  async #writeParts(by: string, batches: readonly (readonly Write[])[]): Promise<void> {
-    await together([...batches.entries()], AT_ONCE, async ([index, batch]) => {
-      await this.#attempt(async () => this.#transaction([put(this.#partKey(by, index), printPart(batch))]));
-    });
-  }
-
-  #partKey(by: string, index: number): Buffer {
-    return this.#key(`parts/${by}/${index.toString().padStart(6, '0')}`);
-  }
-
-  /** Carries out what the head names, stage by stage; whoever else does the same does no harm. */
-  async #carryOut(head: Head, text: string, stages: readonly Stage[]): Promise<void> {
-    const { next, revision } = head;
-    if (next === undefined) return;
-    const key = this.#key('head');
-    const isStillNext = [{ result: 'EQUAL', target: 'VALUE', key, value: Buffer.from(text) }] as const;
-    for (const stage of stages) {
-      const answers = await together(stage, AT_ONCE, async (batch) => {
-        const success = batch.map((write) => this.#operation(write));
-        return this.#attempt(async () => this.#client.txn({ compare: isStillNext, success, failure: [] }));
-      });
-      // Somebody else was faster.
-      if (answers.some(({ succeeded }) => !succeeded)) return;
-    }
-    const done: Head = { revision: revision + 1, schema: next.schema, by: next.by };
-    await this.#attempt(async () =>
-      this.#client.txn({
-        compare: isStillNext,
-        success: [put(key, printHead(done)), deletion(this.#key(`parts/${next.by}/`), true)],
-        failure: [],
-      }),
-    );
-  }
-
-  async #finishWhatIsLeft(): Promise<void> {
-    const { head, text, at } = await this.#readHead();
-    const { next } = head;
-    if (next === undefined || text === undefined) return;
-    const batches: (readonly Write[])[] = [];
-    for (let index = 0; index < next.parts; index++) {
-      const { kvs } = await this.#client.range({ key: this.#partKey(next.by, index), revision: at });
-      batches.push(readPart(kvs[0]?.value.toString() ?? ''));
-    }
-    // Where a stage ends is not written down: each part is one.
-    await this.#carryOut(
-      head,
-      text,
-      batches.map((batch) => [batch]),
-    );
-  }
-
-  /** Again while nobody answers. @throws EtcdError; `unreachable` when it is not known whether it was done. */
-  async #attempt<T>(work: () => Promise<T>, onUnknown: () => void = () => undefined): Promise<T> {
-    const start = performance.now();
-    for (let backoff = BACKOFF.first; ; backoff = Math.min(2 * backoff, BACKOFF.most)) {
-      try {
-        const result = await work();
-        this.#setTrouble(undefined);
-        return result;
-      } catch (error) {
-        if (!(error instanceof EtcdError) || error.failure !== 'unreachable') throw error;
-        onUnknown();
-        if (performance.now() - start > PATIENCE || this.#closing.signal.aborted) throw error;
-        await wait(backoff);
-      }
-    }
-  }
-
-  async #transaction(success: readonly Operation[]): Promise<TxnResponse> {
-    return this.#client.txn({ compare: [], success, failure: [] });
-  }
-
-  #operation([key, value]: Write): Operation {
-    return value === undefined ? deletion(this.#key(key), false) : put(this.#key(key), value);
   }
 
   /** Watches from where it was, for as long as nothing is loaded anew. */
@@ -465,13 +248,13 @@ export class EtcdStore implements Store {
     if (epoch !== this.#epoch) return;
     let next = backoff;
     // What is for agents is none of its business.
-    const [from, to] = [this.#key('head'), endOf(this.#key(RECORDS))];
+    const [from, to] = [this.#commits.key('head'), endOf(this.#commits.key(RECORDS))];
     this.#stopWatch = this.#client.watch(from, to, this.#seen + 1, {
       onEvents: (events, header, isProgress) => {
         if (epoch !== this.#epoch) return;
         next = BACKOFF.first;
-        this.#setTrouble(undefined);
-        if (header.cluster_id !== this.#clusterId) this.#lost(`it is another cluster (${header.cluster_id})`);
+        this.#trouble.set(undefined);
+        if (header.cluster_id !== this.#commits.clusterId) this.#lost(`it is another cluster (${header.cluster_id})`);
         else if (Number(header.revision) < this.#seen) this.#checkTime(epoch);
         else this.#take(events, isProgress ? Number(header.revision) : 0);
       },
@@ -481,7 +264,7 @@ export class EtcdStore implements Store {
           this.#lost(error.message);
           return;
         }
-        this.#setTrouble(`${this.name}: ${error.message}`);
+        this.#trouble.set(`${this.name}: ${error.message}`);
         // Not all at once when a member comes back.
         void wait(next * (0.5 + Math.random()), undefined, { signal: this.#closing.signal }).then(
           () => {
@@ -496,21 +279,23 @@ export class EtcdStore implements Store {
   /** A member that is behind the others says an older revision than was known, and so does a cluster that was put back. */
   #checkTime(epoch: number): void {
     const known = this.#seen;
-    this.#attempt(async () => this.#readHead()).then(
-      ({ at }) => {
-        if (epoch === this.#epoch && at < known) this.#lost('it is of another time');
-      },
-      (error: unknown) => {
-        if (epoch === this.#epoch) this.#lost(error instanceof Error ? error.message : String(error));
-      },
-    );
+    this.#commits
+      .attempt(async () => this.#commits.readHead())
+      .then(
+        ({ at }) => {
+          if (epoch === this.#epoch && at < known) this.#lost('it is of another time');
+        },
+        (error: unknown) => {
+          if (epoch === this.#epoch) this.#lost(error instanceof Error ? error.message : String(error));
+        },
+      );
   }
 
   /** Everything must be loaded anew. */
   #lost(reason: string): void {
     this.#epoch++;
     this.#stopWatch();
-    this.#setTrouble(`${this.name}: ${reason}`);
+    this.#trouble.set(`${this.name}: ${reason}`);
     this.#watchers.gap();
   }
 
@@ -550,29 +335,7 @@ export class EtcdStore implements Store {
     this.#watchers.tell({ revision: head.revision, changes, bytes });
   }
 
-  #asUnknown(error: unknown): UnknownOutcome {
-    return new UnknownOutcome(this.#asStoreError(error).message);
-  }
-
   #ofAnotherTime(): StoreError {
     return new StoreError(`${this.name}: it is of another time: its revision is older than one that was known`);
   }
-
-  /** What is wrong with the store is remembered; what is wrong with what it was asked is not. */
-  #asStoreError(error: unknown): StoreError {
-    if (error instanceof StoreError) return error;
-    const message = `${this.name}: ${error instanceof Error ? error.message : String(error)}`;
-    if (!(error instanceof EtcdError)) return new StoreError(message);
-    if (error.failure === 'full') this.#full = message;
-    else if (error.failure !== 'refused') this.#setTrouble(message);
-    return error.failure === 'unreachable' ? new UnknownOutcome(message) : new StoreError(message);
-  }
-}
-
-function put(key: Buffer, value: string): Operation {
-  return { request_put: { key, value: Buffer.from(value) } };
-}
-
-function deletion(key: Buffer, isPrefix: boolean): Operation {
-  return { request_delete_range: isPrefix ? { key, range_end: endOf(key) } : { key } };
 }

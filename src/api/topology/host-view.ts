@@ -4,11 +4,13 @@ import { scopeOf, type Scope } from '../../sources/feed/scopes.js';
 import type { Kind, PortRecord, Records } from '../records.js';
 
 /** A record before and after; undefined for none. */
-export interface RecordPair {
-  readonly kind: Kind;
-  readonly before: Records[Kind] | undefined;
-  readonly after: Records[Kind] | undefined;
-}
+export type RecordPair<K extends Kind = Kind> = {
+  readonly [P in K]: {
+    readonly kind: P;
+    readonly before: Records[P] | undefined;
+    readonly after: Records[P] | undefined;
+  };
+}[K];
 
 /** What a commit writes below `view/`. */
 export interface ViewChanges {
@@ -34,8 +36,8 @@ interface Entry {
 export function viewChanges(pairs: Iterable<RecordPair>): ViewChanges {
   const writes = new Map<string, string | undefined>();
   const [touched, gone] = [new Set<Scope>(), new Set<Scope>()];
-  for (const { kind, before, after } of pairs) {
-    const [old, now] = [textsOf(kind, before), textsOf(kind, after)];
+  for (const pair of pairs) {
+    const { old, now } = textsOfPair(pair);
     for (const [key, { scope, isScope }] of old) {
       if (now.has(key)) continue;
       writes.set(key, undefined);
@@ -51,11 +53,19 @@ export function viewChanges(pairs: Iterable<RecordPair>): ViewChanges {
   return { writes, touched, gone };
 }
 
-function textsOf(
-  kind: Kind,
-  record: Records[Kind] | undefined,
-): Map<string, { readonly text: string; readonly scope: Scope; readonly isScope: true | undefined }> {
-  const entries = record === undefined ? [] : entriesOf(kind, record);
+/** By key. */
+type Texts = Map<string, { readonly text: string; readonly scope: Scope; readonly isScope: true | undefined }>;
+
+function textsOfPair<K extends Kind>({
+  kind,
+  before,
+  after,
+}: RecordPair<K>): { readonly old: Texts; readonly now: Texts } {
+  return { old: textsOf(kind, before), now: textsOf(kind, after) };
+}
+
+function textsOf<K extends Kind>(kind: K, record: Records[K] | undefined): Texts {
+  const entries = record === undefined ? [] : ENTRIES[kind](record);
   return new Map(
     entries.map(({ scope, name, value, isScope }) => [
       `${scope}${name}`,
@@ -64,52 +74,42 @@ function textsOf(
   );
 }
 
-function entriesOf(kind: Kind, record: Records[Kind]): readonly Entry[] {
-  // The kind says which record it is.
-  switch (kind) {
-    case 'port':
-      return portEntries(record as PortRecord);
-    case 'network': {
-      const { id, name, project_id, port_security_enabled, ...network } = record as Records['network'];
-      const value = {
-        ...{ id, name, project_id, port_security_enabled },
-        'provider:network_type': network['provider:network_type'],
-        'provider:segmentation_id': network['provider:segmentation_id'],
-      };
-      return [{ scope: scopeOf.network(id), name: 'network', value, isScope: true }];
-    }
-    case 'subnet': {
-      const { id, name, project_id, network_id, cidr, ip_version } = record as Records['subnet'];
-      const value = { id, name, project_id, network_id, cidr, ip_version };
-      return [{ scope: scopeOf.network(network_id), name: `subnet/${id}`, value }];
-    }
-    case 'security_group': {
-      const { id, name, project_id, stateful } = record as Records['security_group'];
-      return [
-        { scope: scopeOf.group(id), name: 'group', value: { id, name, project_id, stateful }, isScope: true },
-        { scope: scopeOf.members(id), name: 'group', value: { id, name, project_id }, isScope: true },
-      ];
-    }
-    case 'security_group_rule':
-      return [ruleEntry(record as Records['security_group_rule'])];
-    case 'address_group': {
-      const { id, name, project_id, addresses } = record as Records['address_group'];
-      const scope = scopeOf.addressGroup(id);
-      return [
-        { scope, name: 'group', value: { id, name, project_id }, isScope: true },
-        ...addresses.map((address): Entry => ({ scope, name: `address/${addressName(address)}`, value: address })),
-      ];
-    }
-    // No host's policy depends on them.
-    case 'default_security_group_rule':
-    case 'default_security_group':
-    case 'quota':
-    case 'revoked_token':
-    case 'rbac_policy':
-    case 'server':
-      return [];
-  }
-}
+/** No host's policy depends on it. */
+const none = (): readonly Entry[] => [];
+
+const ENTRIES: { readonly [K in Kind]: (record: Records[K]) => readonly Entry[] } = {
+  port: portEntries,
+  network: ({ id, name, project_id, port_security_enabled, ...network }) => {
+    const value = {
+      ...{ id, name, project_id, port_security_enabled },
+      'provider:network_type': network['provider:network_type'],
+      'provider:segmentation_id': network['provider:segmentation_id'],
+    };
+    return [{ scope: scopeOf.network(id), name: 'network', value, isScope: true }];
+  },
+  subnet: ({ id, name, project_id, network_id, cidr, ip_version }) => {
+    const value = { id, name, project_id, network_id, cidr, ip_version };
+    return [{ scope: scopeOf.network(network_id), name: `subnet/${id}`, value }];
+  },
+  security_group: ({ id, name, project_id, stateful }) => [
+    { scope: scopeOf.group(id), name: 'group', value: { id, name, project_id, stateful }, isScope: true },
+    { scope: scopeOf.members(id), name: 'group', value: { id, name, project_id }, isScope: true },
+  ],
+  security_group_rule: (rule) => [ruleEntry(rule)],
+  address_group: ({ id, name, project_id, addresses }) => {
+    const scope = scopeOf.addressGroup(id);
+    return [
+      { scope, name: 'group', value: { id, name, project_id }, isScope: true },
+      ...addresses.map((address): Entry => ({ scope, name: `address/${addressName(address)}`, value: address })),
+    ];
+  },
+  default_security_group_rule: none,
+  default_security_group: none,
+  quota: none,
+  revoked_token: none,
+  rbac_policy: none,
+  server: none,
+};
 
 function portEntries(port: PortRecord): readonly Entry[] {
   const { id, name, project_id, network_id, mac_address, admin_state_up, device_owner, security_groups } = port;

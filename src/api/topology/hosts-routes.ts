@@ -22,7 +22,7 @@ export function registerHosts(app: FastifyInstance, { database, hosts }: Service
       const [issue] = report.error.issues;
       throw badRequest(`Not a report of a host: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`);
     }
-    if (!(await hosts.say(host, report.data))) throw new ApiError(507, 'TooManyHosts', 'Too many hosts are known.');
+    if (!(await hosts.say(host, report.data))) throw new ApiError('TooManyHosts', 'Too many hosts are known.');
     await empty(reply, 204);
   });
   app.delete('/hosts/:host', async (request, reply) => {

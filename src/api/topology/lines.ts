@@ -91,19 +91,21 @@ export function changeLine(view: View, { revision, changes }: AppliedChange): Fe
 }
 
 function shown<K extends ShownKind>(view: View, kind: K, record: Records[K]): Shown {
-  switch (kind) {
-    case 'security_group':
-      // The switch says which record it is; TypeScript does not follow from a type parameter.
-      return groupShown(view, record as GroupRecord);
-    case 'port':
-      return { ...portView(record as Records['port']), id: record.id };
-    default:
-      return { ...record };
-  }
+  return SHOW[kind](record, view);
 }
 
+const asStored = (record: Records[ShownKind]): Shown => ({ ...record });
+
+const SHOW: { readonly [K in ShownKind]: (record: Records[K], view: View) => Shown } = {
+  network: asStored,
+  subnet: asStored,
+  address_group: asStored,
+  security_group: groupShown,
+  port: (port) => ({ ...portView(port), id: port.id }),
+};
+
 /** A rule's change changes its group's revision, so the group is among what changed. */
-function groupShown(view: View, group: GroupRecord): Shown {
+function groupShown(group: GroupRecord, view: View): Shown {
   const rules = [...view.rulesOf(group.id)].sort((a, b) => (a.id < b.id ? -1 : 1));
   return { ...group, security_group_rules: rules.map(ruleView) };
 }

@@ -8,7 +8,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { etcdName, type EtcdAddress } from '../../etcd/address.js';
 import { EtcdClient, EtcdError, endOf, type EtcdCredentials, type WatchStream } from '../../etcd/client.js';
-import type { Compare, KeyValue, WatchResponse } from '../../etcd/messages.js';
+import type { KeyValue, WatchResponse } from '../../etcd/messages.js';
 import { EMPTY_TOPOLOGY, type Topology } from '../../../compiler/model/index.js';
 import { TopologyFeed } from '../feed/feed.js';
 import { HostView } from '../feed/host-view.js';
@@ -17,12 +17,12 @@ import { Follow } from '../follow.js';
 import type { HostReport } from '../../../compiler/model/index.js';
 import { stale, type Source, type SourceEvent } from '../../../compiler/model/index.js';
 import { writeReport } from './reports.js';
-import { ASKED, readViewHead, VIEW, type ViewHead } from './layout.js';
+import { AnotherStore, completeBefore, completeNow, headOf, isHalf, type Asked, type Complete } from './complete.js';
+import { apply, isMark, type Followed, type Heard } from './followed.js';
+import { ASKED, VIEW } from './layout.js';
 
 /** Keys of one answer. */
 const PAGE = 1000;
-/** Scopes that one question compares; etcd takes 128 (`--max-txn-ops`). */
-const MOST_COMPARED = 100;
 /** Between two looks when nothing is told: for the revision that is reported. In milliseconds. */
 const LOOK_EVERY = 10_000;
 /** When somebody asks how far this host is; in milliseconds. */
@@ -34,37 +34,10 @@ const HASTE = 50;
 /** What is missing for as long, though nothing is being written, does not come: everything is read again. In milliseconds. */
 const PATIENCE = 10_000;
 
-interface Heard {
-  /** Of etcd. */
-  readonly revision: number;
-  /** Of a key in the scope; '' for its mark. */
-  readonly name: string;
-  /** Undefined for what is gone. */
-  readonly text: string | undefined;
-}
-
-interface Followed {
-  /** Revision of etcd of its mark, as far as was heard; 0 for none. */
-  heard: number;
-  /** The same, as far as it is in the view; and the commit that wrote it. */
-  applied: number;
-  by: string;
-  /** What is not in the view yet, in order. */
-  events: Heard[];
-  /** Of the stream of watches that there is now. */
-  watch: number;
-}
-
-/** What is known to be complete. */
-interface Complete {
-  /** Revision of etcd. */
-  readonly at: number;
-  readonly head: ViewHead;
-}
-
 export class EtcdSource implements Source {
   readonly name: string;
   readonly #client: EtcdClient;
+  readonly #asked: Asked;
   readonly #feed: TopologyFeed;
   #listener: ((event: SourceEvent) => void) | undefined;
   #inForce: () => Topology = () => EMPTY_TOPOLOGY;
@@ -87,7 +60,7 @@ export class EtcdSource implements Source {
       try {
         await this.#session(signal);
       } catch (error) {
-        if (isCompacted(error)) this.#view = undefined;
+        if (isCompacted(error) || error instanceof AnotherStore) this.#view = undefined;
         // A no is an answer.
         if (error instanceof EtcdError && error.failure !== 'unreachable') this.#follow.heard();
         throw error;
@@ -105,6 +78,7 @@ export class EtcdSource implements Source {
   ) {
     this.name = etcdName(address);
     this.#client = new EtcdClient(address, given);
+    this.#asked = { client: this.#client, key: (name) => this.#key(name) };
     this.#feed = new TopologyFeed(this.name);
   }
 
@@ -229,7 +203,7 @@ export class EtcdSource implements Source {
     if (view === undefined) throw new Error('asked to read again');
     const complete = await this.#complete();
     if (complete === undefined || this.#view !== view) return this.#missing();
-    for (const [scope, followed] of this.#scopes) this.#apply(view, scope, followed, complete.at);
+    for (const [scope, followed] of this.#scopes) apply(view, scope, followed, complete.at);
     this.#at = complete.at;
     await this.#follows(view);
     if (this.#isHalf(complete)) return this.#missing();
@@ -249,95 +223,25 @@ export class EtcdSource implements Source {
 
   /** Up to where nothing is missing; undefined where something is. */
   async #complete(): Promise<Complete | undefined> {
-    const complete = (await this.#completeNow()) ?? (await this.#completeBefore());
+    const now = await completeNow(this.#asked, this.#identity, this.#scopes, () => {
+      this.#follow.heard();
+    });
+    const complete = now ?? (await this.#completeBefore());
     // Of a member that is behind, what is known is of the future.
     if (complete === undefined || complete.at < this.#at || this.#isHalf(complete)) return undefined;
     return complete;
   }
 
-  /** Whether nothing that etcd holds by now is missing: answered in a few bytes. */
-  async #completeNow(): Promise<Complete | undefined> {
-    const scopes = [...this.#scopes];
-    let complete: Complete | undefined;
-    for (let first = 0; first < Math.max(1, scopes.length); first += MOST_COMPARED) {
-      const marks = scopes.slice(first, first + MOST_COMPARED).map(([scope, { heard }]): Compare => ({
-        result: 'EQUAL',
-        target: 'MOD',
-        key: this.#key(VIEW + scope),
-        mod_revision: heard,
-      }));
-      const key = this.#key('identity');
-      // Of another store the same revisions say something else.
-      const isSame: Compare = { result: 'EQUAL', target: 'VALUE', key, value: Buffer.from(this.#identity) };
-      const { succeeded, header, responses } = await this.#client.txn({
-        compare: [isSame, ...marks],
-        success: [{ request_range: { key: this.#key('head'), serializable: true } }],
-        failure: [{ request_range: { key, serializable: true } }],
-      });
-      this.#follow.heard();
-      if (!succeeded) {
-        const [found] = responses[0]?.response_range?.kvs ?? [];
-        if (found?.value.toString() === this.#identity) return undefined;
-        this.#view = undefined;
-        throw new Error('it is another store');
-      }
-      const at = Number(header.revision);
-      if (complete === undefined || at < complete.at) {
-        complete = { at, head: headOf(responses[0]?.response_range?.kvs) };
-      }
-    }
-    return complete;
-  }
-
-  /** Whether nothing is missing of what etcd held when the newest change was made that was heard of: that does not change any more. */
   async #completeBefore(): Promise<Complete | undefined> {
     if (this.#missingSince === undefined || performance.now() - this.#missingSince < HASTE) return undefined;
-    const scopes = [...this.#scopes];
-    const at = Math.max(...scopes.map(([, { events }]) => events.at(-1)?.revision ?? 0));
-    if (at <= this.#at) return undefined;
-    const past = { revision: at, serializable: true };
-    let head: ViewHead | undefined;
-    for (let first = 0; first < scopes.length; first += MOST_COMPARED) {
-      const asked = scopes.slice(first, first + MOST_COMPARED);
-      const marks = asked.map(([scope]) => ({
-        request_range: { key: this.#key(VIEW + scope), keys_only: true, ...past },
-      }));
-      const success = [{ request_range: { key: this.#key('head'), ...past } }, ...marks];
-      const { responses } = await this.#client.txn({ compare: [], success, failure: [] });
-      const [found, ...modified] = responses.map(({ response_range }) => response_range?.kvs ?? []);
-      head ??= headOf(found);
-      const isMissing = asked.some(([, { heard }], index) => {
-        const mark = Number(modified[index]?.[0]?.mod_revision ?? 0);
-        return heard <= at && heard !== mark;
-      });
-      if (isMissing) return undefined;
-    }
-    return head === undefined ? undefined : { at, head };
+    return completeBefore(this.#asked, this.#scopes, this.#at);
   }
 
-  /** Of a commit that is being carried out, a part is here. */
-  #isHalf({ at, head: { next } }: Complete): boolean {
-    if (next === undefined) return false;
-    const isHere = [...this.#scopes.values()].some(({ by, events }) => {
-      // What was heard of later says nothing of it.
-      const mark = events.findLast((event) => isMark(event) && event.revision <= at);
-      return (mark === undefined ? by : mark.text) === next;
-    });
+  #isHalf(complete: Complete): boolean {
+    const isHere = isHalf(complete, this.#scopes);
     // Whoever carries it out takes the time that it takes.
     if (isHere) this.#missingSince = performance.now();
     return isHere;
-  }
-
-  #apply(view: HostView, scope: Scope, followed: Followed, at: number): void {
-    for (const event of followed.events) {
-      const { revision, name, text } = event;
-      if (revision > at) break;
-      view.change(scope, name, text);
-      if (!isMark(event)) continue;
-      followed.applied = text === undefined ? 0 : revision;
-      followed.by = text ?? '';
-    }
-    followed.events = followed.events.filter(({ revision }) => revision > at);
   }
 
   /** Reads what concerns the host by now, and leaves what does not. */
@@ -442,14 +346,4 @@ export class EtcdSource implements Source {
 /** What there was since is not to be had any more. */
 function isCompacted(error: unknown): boolean {
   return error instanceof EtcdError && error.failure === 'compacted';
-}
-
-function isMark({ name }: Heard): boolean {
-  return name === '';
-}
-
-/** @throws Error for a head that was not written by us. */
-function headOf(kvs: readonly KeyValue[] | undefined): ViewHead {
-  const [kv] = kvs ?? [];
-  return kv === undefined ? { revision: 0, next: undefined } : readViewHead(kv.value.toString());
 }

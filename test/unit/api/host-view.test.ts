@@ -74,7 +74,7 @@ function pairs(before: Stored, after: Stored): readonly RecordPair[] {
     // A key begins with its kind.
     const kind = key.split('/')[0] as Kind;
     const recordIn = (all: Stored): Records[Kind] | undefined => all.get(key)?.record;
-    return { kind, before: recordIn(before), after: recordIn(after) };
+    return { kind, before: recordIn(before), after: recordIn(after) } as RecordPair;
   });
 }
 

@@ -3,7 +3,7 @@
  * changes, nothing of theirs appears among ours, and what we do to ours does nothing to theirs.
  */
 import { beforeEach, expect, it } from 'vitest';
-import type { Spec } from '../../../src/api/neutron/attributes.js';
+import type { Spec } from '../../../src/api/kinds/attribute.js';
 import { addressGroups } from '../../../src/api/neutron/address-groups.js';
 import { networks } from '../../../src/api/neutron/networks.js';
 import { ports } from '../../../src/api/neutron/ports.js';

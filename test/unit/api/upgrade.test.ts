@@ -13,7 +13,7 @@ import { Database } from '../../../src/api/database.js';
 import { usableRecordsOf } from '../../../src/api/import.js';
 import { KINDS } from '../../../src/api/records.js';
 import { LmdbStore } from '../../../src/api/store/lmdb.js';
-import { viewChanges } from '../../../src/api/topology/host-view.js';
+import { viewChanges, type RecordPair } from '../../../src/api/topology/host-view.js';
 import { wholeLine } from '../../../src/api/topology/lines.js';
 import { importRecords } from '../../../src/api/transfer.js';
 import { ApiSource } from '../../../src/sources/api/index.js';
@@ -105,7 +105,9 @@ it('what is told and written today is what was told and written then, field by f
     for (const [id, fields] of old) expect(young.get(id), `${collection} ${id}`).toEqual(fields);
   }
   const { writes } = viewChanges(
-    KINDS.flatMap((kind) => [...database.view.all(kind)].map((after) => ({ kind, before: undefined, after }))),
+    KINDS.flatMap((kind) =>
+      [...database.view.all(kind)].map((after) => ({ kind, before: undefined, after }) as RecordPair),
+    ),
   );
   // The record of the views is of a few changes later.
   const common = Object.keys(VIEWS).filter((key) => writes.has(key));

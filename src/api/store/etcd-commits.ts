@@ -1,0 +1,255 @@
+/** How a commit is made in etcd: decided by the head, in one transaction; a large one is carried out afterwards, by whoever comes (etcd-format.ts). */
+import { setTimeout as wait } from 'node:timers/promises';
+import { EtcdError, endOf, type EtcdClient } from '../../etcd/client.js';
+import type { Operation, TxnResponse } from '../../etcd/messages.js';
+import { printHead, printPart, readHead, readPart, type Head, type Stage, type Write } from './etcd-format.js';
+import type { EtcdTrouble } from './etcd-trouble.js';
+import { SCHEMA } from './schema.js';
+import { StoreError, UnknownOutcome } from './store.js';
+import { together } from './together.js';
+
+/** How long a commit is tried while nobody answers; in milliseconds. */
+const PATIENCE = 10_000;
+/** Between tries; doubled each time. There are few processes of the API, and many who wait for them. In milliseconds. */
+export const BACKOFF = { first: 50, most: 500 };
+/** How far back it is looked whose commit a revision was. */
+const MOST_HEADS = 1000;
+
+/** Transactions of a large commit that are under way at once: the members write their logs for several together. */
+const AT_ONCE = 4;
+
+/** Longer than a commit may take to be decided; in milliseconds. */
+const PARTS_LIVE = 3_600_000;
+
+/** Parts that are looked at after each load. */
+const MOST_PARTS = 1000;
+
+/** `text` as it lies there, to be compared; undefined where there is none yet. */
+export interface KnownHead {
+  readonly head: Head;
+  readonly text: string | undefined;
+}
+
+/** Of a store that nobody committed to. */
+export const NO_HEAD: Head = { revision: 0, schema: SCHEMA, by: '' };
+
+export class EtcdCommits {
+  #clusterId: string | undefined;
+
+  /** @param closing nothing is tried again once it is aborted. */
+  constructor(
+    private readonly client: EtcdClient,
+    private readonly prefix: string,
+    private readonly trouble: EtcdTrouble,
+    private readonly closing: AbortSignal,
+  ) {}
+
+  /** The cluster that the store was read from; undefined before. */
+  get clusterId(): string | undefined {
+    return this.#clusterId;
+  }
+
+  /** From now on another cluster is an error. */
+  staysWith(clusterId: string): void {
+    this.#clusterId = clusterId;
+  }
+
+  key(name: string): Buffer {
+    return Buffer.from(this.prefix + name);
+  }
+
+  /**
+   * Commits on top of a head.
+   * @param by the commit's name, which nothing else has.
+   * @returns false when it is another head by now, and not by this.
+   * @throws StoreError, EtcdError
+   */
+  async commit(before: KnownHead, by: string, stages: readonly Stage[]): Promise<boolean> {
+    const batches = stages.flat();
+    const [only, ...more] = batches;
+    if (more.length === 0) {
+      const head: Head = { revision: before.head.revision + 1, schema: SCHEMA, by };
+      return this.#decide(before, by, head, only ?? []);
+    }
+    await this.#writeParts(by, batches);
+    const next = { by, schema: SCHEMA, parts: batches.length };
+    const head: Head = { ...before.head, next };
+    if (!(await this.#decide(before, by, head, []))) {
+      await this.attempt(async () => this.transaction([deletion(this.key(`parts/${by}/`), true)]));
+      return false;
+    }
+    try {
+      await this.#carryOut(head, printHead(head), stages);
+    } catch (error) {
+      // It is decided: who comes next carries it out.
+      throw this.trouble.asUnknown(error);
+    }
+    return true;
+  }
+
+  /** Parts of a commit whose process died before it was decided are nobody's. */
+  async sweepParts({ next }: Head): Promise<void> {
+    const key = this.key('parts/');
+    const { kvs } = await this.client.range({ key, range_end: endOf(key), limit: MOST_PARTS, keys_only: true });
+    for (const { key: part } of kvs) {
+      const [by = ''] = part.toString().slice(key.length).split('/');
+      const age = Date.now() - Number(by.split('-')[0]);
+      if (by !== next?.by && age > PARTS_LIVE) await this.transaction([deletion(part, false)]);
+    }
+  }
+
+  /** `at`: the revision of etcd that it was read at. */
+  async readHead(revision = 0): Promise<{
+    readonly head: Head;
+    readonly text: string | undefined;
+    readonly at: number;
+    readonly modified: number;
+    readonly clusterId: string;
+  }> {
+    const { kvs, header } = await this.client.range({ key: this.key('head'), revision });
+    const [kv] = kvs;
+    const text = kv?.value.toString();
+    if (this.#clusterId !== undefined && header.cluster_id !== this.#clusterId) {
+      throw new StoreError(
+        `${this.trouble.name}: it is another cluster (${header.cluster_id}, before ${this.#clusterId})`,
+      );
+    }
+    return {
+      head: text === undefined ? NO_HEAD : readHead(text),
+      text,
+      at: Number(header.revision),
+      modified: Number(kv?.mod_revision ?? 0),
+      clusterId: header.cluster_id,
+    };
+  }
+
+  /**
+   * Writes a head in place of the one that is known, and whatever goes with it, in one transaction; tried until it is known what came of it.
+   * @returns false when it is another head by now, and not by this.
+   */
+  async #decide(before: KnownHead, by: string, head: Head, writes: readonly Write[]): Promise<boolean> {
+    const key = this.key('head');
+    const { text } = before;
+    const answers = { unknown: 0 };
+    const isWritten = this.attempt(
+      async () =>
+        this.client.txn({
+          compare: [
+            text === undefined
+              ? { result: 'EQUAL', target: 'CREATE', key, create_revision: 0 }
+              : { result: 'EQUAL', target: 'VALUE', key, value: Buffer.from(text) },
+          ],
+          success: [...writes.map((write) => this.#operation(write)), put(key, printHead(head))],
+          failure: [],
+        }),
+      () => answers.unknown++,
+    );
+    try {
+      const { succeeded } = await isWritten;
+      if (succeeded) this.trouble.written();
+      return succeeded || (answers.unknown > 0 && (await this.#wasDecided(by, before.head)));
+    } catch (error) {
+      if (answers.unknown === 0) throw error;
+      // A later try was refused: an earlier one may be under way still, or done.
+      if (await this.#wasDecided(by, before.head)) return true;
+      throw this.trouble.asUnknown(error);
+    }
+  }
+
+  /** Whether a commit on top of a head was ours, though nobody said so. */
+  async #wasDecided(by: string, before: Head): Promise<boolean> {
+    let revision = 0;
+    for (let count = 0; count < MOST_HEADS; count++) {
+      const { head, modified } = await this.attempt(async () => this.readHead(revision));
+      if (head.by === by || head.next?.by === by) return true;
+      if (head.revision <= before.revision && head.next === undefined) return false;
+      if (modified <= 1) return false;
+      revision = modified - 1;
+    }
+    throw new UnknownOutcome(`${this.trouble.name}: too much was committed meanwhile to say whether this was`);
+  }
+
+  async #writeParts(by: string, batches: readonly (readonly Write[])[]): Promise<void> {
+    await together([...batches.entries()], AT_ONCE, async ([index, batch]) => {
+      await this.attempt(async () => this.transaction([put(this.#partKey(by, index), printPart(batch))]));
+    });
+  }
+
+  #partKey(by: string, index: number): Buffer {
+    return this.key(`parts/${by}/${index.toString().padStart(6, '0')}`);
+  }
+
+  /** Carries out what the head names, stage by stage; whoever else does the same does no harm. */
+  async #carryOut(head: Head, text: string, stages: readonly Stage[]): Promise<void> {
+    const { next, revision } = head;
+    if (next === undefined) return;
+    const key = this.key('head');
+    const isStillNext = [{ result: 'EQUAL', target: 'VALUE', key, value: Buffer.from(text) }] as const;
+    for (const stage of stages) {
+      const answers = await together(stage, AT_ONCE, async (batch) => {
+        const success = batch.map((write) => this.#operation(write));
+        return this.attempt(async () => this.client.txn({ compare: isStillNext, success, failure: [] }));
+      });
+      // Somebody else was faster.
+      if (answers.some(({ succeeded }) => !succeeded)) return;
+    }
+    const done: Head = { revision: revision + 1, schema: next.schema, by: next.by };
+    await this.attempt(async () =>
+      this.client.txn({
+        compare: isStillNext,
+        success: [put(key, printHead(done)), deletion(this.key(`parts/${next.by}/`), true)],
+        failure: [],
+      }),
+    );
+  }
+
+  async finishWhatIsLeft(): Promise<void> {
+    const { head, text, at } = await this.readHead();
+    const { next } = head;
+    if (next === undefined || text === undefined) return;
+    const batches: (readonly Write[])[] = [];
+    for (let index = 0; index < next.parts; index++) {
+      const { kvs } = await this.client.range({ key: this.#partKey(next.by, index), revision: at });
+      batches.push(readPart(kvs[0]?.value.toString() ?? ''));
+    }
+    // Where a stage ends is not written down: each part is one.
+    await this.#carryOut(
+      head,
+      text,
+      batches.map((batch) => [batch]),
+    );
+  }
+
+  /** Again while nobody answers. @throws EtcdError; `unreachable` when it is not known whether it was done. */
+  async attempt<T>(work: () => Promise<T>, onUnknown: () => void = () => undefined): Promise<T> {
+    const start = performance.now();
+    for (let backoff = BACKOFF.first; ; backoff = Math.min(2 * backoff, BACKOFF.most)) {
+      try {
+        const result = await work();
+        this.trouble.set(undefined);
+        return result;
+      } catch (error) {
+        if (!(error instanceof EtcdError) || error.failure !== 'unreachable') throw error;
+        onUnknown();
+        if (performance.now() - start > PATIENCE || this.closing.aborted) throw error;
+        await wait(backoff);
+      }
+    }
+  }
+
+  async transaction(success: readonly Operation[]): Promise<TxnResponse> {
+    return this.client.txn({ compare: [], success, failure: [] });
+  }
+
+  #operation([key, value]: Write): Operation {
+    return value === undefined ? deletion(this.key(key), false) : put(this.key(key), value);
+  }
+}
+
+export function put(key: Buffer, value: string): Operation {
+  return { request_put: { key, value: Buffer.from(value) } };
+}
+
+export function deletion(key: Buffer, isPrefix: boolean): Operation {
+  return { request_delete_range: isPrefix ? { key, range_end: endOf(key) } : { key } };
+}
