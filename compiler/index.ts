@@ -18,6 +18,7 @@ export { tallySetName } from './ruleset/build.js';
 export { NOISE } from './ruleset/skeleton.js';
 export { ADMIT, flowBits, type FlowBits } from './ruleset/admission.js';
 export { GUARDED } from './ruleset/guard.js';
+export { isGrowth, stepsOf, type Change, type Element, type ListedElement, type Step } from './ruleset/change.js';
 export { overlapsByHost, overlapText, type NetworkOverlap } from './zones.js';
 export { holdsAdmission } from './nftables/state.js';
 export * from './ruleset/types.js';
@@ -25,7 +26,7 @@ export { legendOf, type Legend, type LegendPort, type LegendRule } from './legen
 export { HostCompiler, type Touched } from './incremental/host-compiler.js';
 export { runEgress, runIngress, type Passage } from './ruleset/run.js';
 export { harmless, ruleComment } from './nftables/comment.js';
-export { fullRuleText, printRuleset, printTable, printTables, ruleText } from './nftables/text.js';
+export { elementText, fullRuleText, printRuleset, printTable, printTables, ruleText } from './nftables/text.js';
 export { printRulesetJson } from './nftables/json.js';
 export {
   iptablesHoldsAdmission,
@@ -50,7 +51,6 @@ export {
   planReplacement,
   planTransaction,
   printTransaction,
-  type Change,
   type TableChange,
   type Transaction,
 } from './nftables/transaction.js';

@@ -24,6 +24,16 @@ export function setName(name: string): string {
   return fitting(name, LONGEST_SET);
 }
 
+/** The name that {@link chainName} or {@link setName} was given, where it fits. */
+export function nameWithin(name: string): string {
+  return isOurs(name) ? name.slice(OURS.length) : name;
+}
+
+/** True for the name of a chain or set of ours, of what is read back. */
+export function isOurs(name: string): boolean {
+  return name.startsWith(OURS);
+}
+
 function fitting(name: string, longest: number): string {
   const room = longest - OURS.length;
   return OURS + (name.length <= room && SAFE.test(name) ? name : digest(name, room));
@@ -42,6 +52,14 @@ export function word(text: string): string {
 
 /** The fixed IPs of filtered ports: refused as sources from everybody else, where the host routes. */
 export const ownAddressesName = (family: Family): string => setName(family === 'IPv4' ? 'addresses4' : 'addresses6');
+
+/** What only stateless ports of this host may send from: see zones.ts. */
+export const statelessName = (family: Family): string => setName(family === 'IPv4' ? 'stateless4' : 'stateless6');
+
+/** Sets of what ports may send from. */
+export const SETS_OF_PORTS: ReadonlySet<string> = new Set(
+  FAMILIES.flatMap((family) => [ownAddressesName(family), statelessName(family)]),
+);
 
 /** Sets whose entries close something: what comes into them is narrower, what leaves them is wider. */
 export const CLOSING_SETS: ReadonlySet<string> = new Set(FAMILIES.map(ownAddressesName));

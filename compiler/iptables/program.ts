@@ -30,7 +30,7 @@ import { owedBits } from '../ruleset/guard.js';
 import { isBridged } from '../datapath.js';
 import { dispatchTree } from './dispatch.js';
 import { groupRules, netEntries, type MemberNames } from './group.js';
-import { ADMIT_CHAIN, chainName, ownAddressesName, PASS, setName, word } from './names.js';
+import { ADMIT_CHAIN, chainName, ownAddressesName, PASS, setName, statelessName, word } from './names.js';
 import { egressChains, fromPortName, SPOOFED } from './port.js';
 import { ruleText } from './rule.js';
 import type { FamilyTables, IpSet, IptablesChain, IptablesProgram } from './types.js';
@@ -499,6 +499,6 @@ function statelessSets(ports: readonly Port[], profiles: ReadonlyMap<string, Pro
       .filter(({ prefix }) => !theirs.has(prefix.text) && !wide.some((other) => covers(other.prefix, prefix)));
     const entries = [...new Set(own.map(({ prefix }) => prefix.text))].sort(compareText);
     if (entries.length < 2) return [];
-    return [{ name: setName(family === 'IPv4' ? 'stateless4' : 'stateless6'), type: 'hash:ip', family, entries }];
+    return [{ name: statelessName(family), type: 'hash:ip', family, entries }];
   });
 }

@@ -71,11 +71,11 @@ function placesIn({ chains }: Table): readonly Place[] {
   return [...new Map(all.map((place) => [place.name, place])).values()];
 }
 
-function placeOf({ name, rules }: Chain): Place | undefined {
+function placeOf({ name, role, rules }: Chain): Place | undefined {
   const tally = rules.flatMap(({ action }) => (action.kind === 'tally' ? action.set : []))[0];
   if (tally === undefined || NOT_IP.has(name)) return undefined;
-  const direction = tally === tallySetName('egress') ? 'egress' : 'ingress';
-  return { name: name.replace(/^profile_.*_(in|out)$/, 'profile_$1'), direction };
+  if (role.kind === 'profile') return PROFILES.find(({ direction }) => direction === role.direction);
+  return { name, direction: tally === tallySetName('egress') ? 'egress' : 'ingress' };
 }
 
 /** As {@link audited}, for one chain of a table that sees IP. */

@@ -27,7 +27,7 @@ import {
   type Services,
 } from '../permits.js';
 import { ADMIT } from './admission.js';
-import { chain, counted, goTo, inSet, intervalSet, is, plainSet } from './build.js';
+import { chainOf, counted, goTo, inSet, intervalSet, is, plainSet } from './build.js';
 import { ETHERTYPE } from './ethertype.js';
 import type { Chain, Component, Field, Key, Match, NamedSet, Rule } from './types.js';
 import type { NumberRange } from '../number-range.js';
@@ -69,8 +69,11 @@ export function groupProgram(group: SecurityGroup, direction: Direction, context
   }
   for (const family of FAMILIES) writer.prefixes(family, permits.prefixes[family]);
   const comment = `${direction} of security group ${group.id}`;
-  return { chain: chain(writer.name, comment, writer.rules), sets: writer.sets };
+  return { chain: chainOf(OF_GROUP, writer.name, comment, writer.rules), sets: writer.sets };
 }
+
+/** The role of a group's chain, and of the sets that it alone asks. */
+const OF_GROUP = { kind: 'group' } as const;
 
 /** One permitted thing as matches, or as a key for a set. */
 interface Entry {
@@ -256,7 +259,7 @@ class GroupWriter {
     const set = `${this.name}${shape.suffix}`;
     if (scope.define) {
       const keys = entries.map(({ key }) => key);
-      this.sets.push((shape.interval ? intervalSet : plainSet)(set, shape.fields, keys));
+      this.sets.push((shape.interval ? intervalSet : plainSet)(set, shape.fields, keys, OF_GROUP));
     }
     this.#accept([...scope.condition, inSet(shape.fields, set)], scope.origin, service);
   }

@@ -5,7 +5,8 @@
  * nftables' own, because they are the field's best; nothing here is nftables text.
  */
 import type { Datapath } from '../datapath.js';
-import type { Prefix } from '../model/index.js';
+import type { MemberSet } from '../host-policy.js';
+import type { Direction, Prefix } from '../model/index.js';
 import type { NumberRange } from '../number-range.js';
 
 export type TableFamily = 'inet' | 'arp' | 'bridge';
@@ -74,7 +75,22 @@ export interface NamedSet {
   readonly fields: readonly Field[];
   /** True when keys may be prefixes or ranges. */
   readonly interval: boolean;
+  readonly role: SetRole;
   readonly content: SetContent;
+}
+
+/** What a set is for, as far as what changes in it is told apart. */
+export type SetRole =
+  /** Members of a remote group or an address group: what rules of several groups may ask. */
+  | ({ readonly kind: 'members'; readonly holds: 'addresses' | 'prefixes' } & WhoseMembers)
+  /** Asked by the rules of one security group alone. */
+  | { readonly kind: 'group' }
+  /** Of the fixed part. */
+  | { readonly kind: 'fixed' };
+
+export interface WhoseMembers {
+  readonly of: MemberSet['kind'];
+  readonly family: MemberSet['family'];
 }
 
 export type SetContent =
@@ -101,9 +117,18 @@ export interface Chain {
   /** Present on base chains. */
   readonly hook?: Hook;
   readonly rules: readonly Rule[];
+  readonly role: ChainRole;
   /** For the reader of a listing. Given at creation and never changed: the kernel keeps a chain's first comment. */
   readonly comment: string;
 }
+
+/** What a chain is for, as far as anybody asks. */
+export type ChainRole =
+  /** What the rules of a security group let pass. */
+  | { readonly kind: 'group' }
+  | { readonly kind: 'profile'; readonly direction: Direction }
+  /** Of the fixed part. */
+  | { readonly kind: 'fixed' };
 
 export interface Hook {
   readonly hook: 'prerouting' | 'postrouting' | 'input' | 'forward' | 'output';
