@@ -28,16 +28,12 @@ export { runEgress, runIngress, type Passage } from './ruleset/run.js';
 export { harmless, ruleComment } from './nftables/comment.js';
 export { elementText, fullRuleText, printRuleset, printTable, printTables, ruleText } from './nftables/text.js';
 export { printRulesetJson } from './nftables/json.js';
-export {
-  iptablesHoldsAdmission,
-  IptablesMemory,
-  iptablesProgram,
-  iptablesRules,
-  memberSets,
-} from './iptables/program.js';
-export { memberChanges } from './iptables/members.js';
+export { iptablesHoldsAdmission } from './iptables/fixed.js';
+export { IptablesMemory, iptablesProgram, iptablesRules } from './iptables/program.js';
+export { memberChanges, memberSets } from './iptables/members.js';
 export {
   ADMIT_CHAIN as ADMIT_CHAINS,
+  isOurs as isOursInIptables,
   OF_THE_KERNEL as IPTABLES_HOOKS,
   OURS as IPTABLES_PREFIX,
 } from './iptables/names.js';

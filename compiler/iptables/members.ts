@@ -1,10 +1,42 @@
-/** Changes of member sets, from the steps that the incremental compiler gives for nftables: names and contents are the same. */
-import { parsePrefix } from '../model/index.js';
+/** Sets of members: whole, and what changes in them. Names and contents are those of nftables. */
+import { parsePrefix, type Family, type Prefix } from '../model/index.js';
+import type { HostPolicy, MemberSet } from '../host-policy.js';
+import { shortNames } from '../names.js';
+import type { MemberSetNames } from '../ruleset/group-chain.js';
+import { memberSetNames } from '../ruleset/member-set-names.js';
 import type { Transaction } from '../nftables/transaction.js';
 import type { Change, Element, ListedElement, SetHead } from '../ruleset/change.js';
 import { netEntries } from './group.js';
 import { setName } from './names.js';
 import type { IpSet, SetChange } from './types.js';
+
+/** The sets that `iptablesRules` (program.ts) leaves out. */
+export function memberSets(policy: HostPolicy): readonly IpSet[] {
+  const sets: IpSet[] = [];
+  for (const [member, { addresses, prefixes }] of namesOfMembers(policy)) {
+    const { family } = member;
+    sets.push(addressSet(addresses, family, member.addresses));
+    if (prefixes !== undefined) sets.push(netSet(prefixes, family, member.prefixes));
+  }
+  return sets;
+}
+
+function addressSet(name: string, family: Family, addresses: readonly Prefix[]): IpSet {
+  return { name: setName(name), type: 'hash:ip', family, entries: addresses.map(({ text }) => text) };
+}
+
+function netSet(name: string, family: Family, prefixes: readonly Prefix[]): IpSet {
+  return { name: setName(name), type: 'hash:net', family, entries: prefixes.flatMap(netEntries) };
+}
+
+/** Names as in the ruleset of nftables. */
+export function namesOfMembers(policy: HostPolicy): readonly (readonly [MemberSet, MemberSetNames])[] {
+  const short = shortNames(new Set([...policy.memberSets.values()].map(({ id }) => id)));
+  return [...policy.memberSets.values()].map((member) => [
+    member,
+    memberSetNames(member, short.get(member.id) ?? member.id, member.prefixes.length > 0),
+  ]);
+}
 
 export interface MemberChanges {
   readonly sets: readonly SetChange[];
@@ -13,6 +45,7 @@ export interface MemberChanges {
 }
 
 /**
+ * What changes in them, from the changes that the incremental compiler gives for nftables.
  * @param isLocal whether a port of this host is among what changed: what these rules say of stateless ports depends on all others, where
  * nftables has nothing to do.
  */

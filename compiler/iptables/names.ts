@@ -42,6 +42,9 @@ function fitting(name: string, longest: number): string {
 /** Where groups lead what they let pass: see ruleset/admission.ts. */
 export const ADMIT_CHAIN = { egress: chainName('admit_out'), ingress: chainName('admit_in') } as const;
 
+/** What ends a packet. */
+export const DROP = '-j DROP';
+
 /** Where everything leads that passes: see ruleset/guard.ts. */
 export const PASS = `-g ${chainName('pass')}`;
 
