@@ -13,7 +13,9 @@ export { baselineTables } from './baseline.js';
 export { summarise, type Summary } from './summary.js';
 export { besideIptables, compileRuleset, tableFamilies } from './ruleset/compile.js';
 export { CLOSED_DEVICES, closedDevices, closedRule, TABLE_NAME } from './ruleset/closed.js';
-export { AUDIT, AUDIT_PASSED, auditTallySetName, placeOfFlows } from './ruleset/audit.js';
+export { AUDIT, AUDIT_PASSED, auditTallySetName, placeOfProfiles } from './ruleset/audit.js';
+export { groupChainName } from './ruleset/group-chain.js';
+export { isNamedAfter, placeOfFlows, readChainName, readMemberSetName, startOfNames } from './ruleset/read-names.js';
 export { tallySetName } from './ruleset/build.js';
 export { NOISE } from './ruleset/skeleton.js';
 export { ADMIT, flowBits, type FlowBits } from './ruleset/admission.js';
@@ -33,6 +35,8 @@ export { IptablesMemory, iptablesProgram, iptablesRules } from './iptables/progr
 export { memberChanges, memberSets } from './iptables/members.js';
 export {
   ADMIT_CHAIN as ADMIT_CHAINS,
+  chainName as iptablesChainName,
+  directionOfChain,
   isOurs as isOursInIptables,
   OF_THE_KERNEL as IPTABLES_HOOKS,
   OURS as IPTABLES_PREFIX,

@@ -4,6 +4,4 @@ export { conditionsOf, readRules, type Condition, type ReadRule } from './nftabl
 export { groupConditions } from './iptables/conditions.js';
 export { readDeviceRule, readDispatch } from './iptables/dispatch.js';
 export { chainName, nameWithin, setName, SETS_OF_PORTS } from './iptables/names.js';
-export { groupChainName } from './ruleset/group-chain.js';
-export { isNamedAfter, readChainName, readMemberSetName, startOfNames } from './ruleset/read-names.js';
 export { fromPortName, portChainNames, readSources } from './iptables/port.js';

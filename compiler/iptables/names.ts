@@ -1,5 +1,5 @@
 /** Names within iptables' and ipset's limits, and text that cannot break out of its place. */
-import { FAMILIES, type Family } from '../model/index.js';
+import { FAMILIES, type Direction, type Family } from '../model/index.js';
 import { digest } from '../names.js';
 
 /** XT_EXTENSION_MAXNAMELEN less its end (linux/netfilter/x_tables.h). */
@@ -32,6 +32,11 @@ export function nameWithin(name: string): string {
 /** True for the name of a chain or set of ours, of what is read back. */
 export function isOurs(name: string): boolean {
   return name.startsWith(OURS);
+}
+
+/** Whose packets a chain of ours judges, of what is read back: what comes to ports ends in chains for it, everything else is from them. */
+export function directionOfChain(name: string): Direction {
+  return /_in$|^pc-(ingress|to|link_local_only)(_|$)/.test(name) ? 'ingress' : 'egress';
 }
 
 function fitting(name: string, longest: number): string {

@@ -90,15 +90,15 @@ interface Shape {
   readonly interval: boolean;
 }
 
-/** The group's rules that a compiled rule comes from: those with this remote and this kind of service. */
-interface Origin {
+/** Whom a compiled rule is for: with the kind of service it tells the group's rules that it comes from. */
+interface Whom {
   readonly remote: Exclude<Remote['kind'], 'unknown'>;
   readonly id?: string;
 }
 
 /** What stands in front of every rule of one remote, and whether sets are made or shared with an earlier remote. */
 interface Scope {
-  readonly origin: Origin;
+  readonly whom: Whom;
   readonly condition: readonly Match[];
   readonly define: boolean;
 }
@@ -115,14 +115,14 @@ class GroupWriter {
 
   /** What any address may do. Both families share their sets: the family is part of the key. */
   anywhere(services: Readonly<Record<Family, Services>>): void {
-    const origin: Origin = { remote: 'any' };
+    const whom: Whom = { remote: 'any' };
     if (FAMILIES.every((family) => services[family].all)) {
-      this.#accept([], origin, 'any');
+      this.#accept([], whom, 'any');
       return;
     }
-    for (const family of FAMILIES) if (services[family].all) this.#accept([familyIs(family)], origin, 'any');
+    for (const family of FAMILIES) if (services[family].all) this.#accept([familyIs(family)], whom, 'any');
     const perFamily = FAMILIES.map((family) => ({ family, services: services[family] }));
-    this.#services({ origin, condition: [], define: true }, '', perFamily);
+    this.#services({ whom, condition: [], define: true }, '', perFamily);
   }
 
   /** What members of a remote group or address group may do. */
@@ -133,20 +133,20 @@ class GroupWriter {
     services: Services,
   ): void {
     const address = this.#addressField(remote.family);
-    const origin: Origin = { remote: remote.kind, id: remote.id };
+    const whom: Whom = { remote: remote.kind, id: remote.id };
     const infix = `_${remote.kind === 'security-group' ? 'sg' : 'ag'}_${remoteName}_${familyDigit(remote.family)}`;
     const sets = names.prefixes === undefined ? [names.addresses] : [names.addresses, names.prefixes];
     sets.forEach((set, index) => {
       const condition = [inSet([address], set)];
-      if (services.all) this.#accept(condition, origin, 'any');
-      else this.#services({ origin, condition, define: index === 0 }, infix, [{ family: remote.family, services }]);
+      if (services.all) this.#accept(condition, whom, 'any');
+      else this.#services({ whom, condition, define: index === 0 }, infix, [{ family: remote.family, services }]);
     });
   }
 
   /** What single prefixes may do. */
   prefixes(family: Family, permits: PrefixPermits): void {
     const address = this.#addressField(family);
-    const scope: Scope = { origin: { remote: 'prefix' }, condition: [], define: true };
+    const scope: Scope = { whom: { remote: 'prefix' }, condition: [], define: true };
     const digit = familyDigit(family);
     const inPrefix = (prefix: Prefix): Match => is(address, prefix);
     const write = (
@@ -253,7 +253,7 @@ class GroupWriter {
     const [first] = entries;
     if (first === undefined) return;
     if (entries.length === 1) {
-      this.#accept([...scope.condition, ...first.matches], scope.origin, service);
+      this.#accept([...scope.condition, ...first.matches], scope.whom, service);
       return;
     }
     const set = `${this.name}${shape.suffix}`;
@@ -261,17 +261,18 @@ class GroupWriter {
       const keys = entries.map(({ key }) => key);
       this.sets.push((shape.interval ? intervalSet : plainSet)(set, shape.fields, keys, OF_GROUP));
     }
-    this.#accept([...scope.condition, inSet(shape.fields, set)], scope.origin, service);
+    this.#accept([...scope.condition, inSet(shape.fields, set)], scope.whom, service);
   }
 
-  #accept(matches: readonly Match[], origin: Origin, service: Service['kind']): void {
+  #accept(matches: readonly Match[], whom: Whom, service: Service['kind']): void {
     const ids = this.group.rules
       .filter((rule) => rule.direction === this.direction && rule.service.kind === service)
-      .filter(({ remote }) => remote.kind === origin.remote)
-      .filter(({ remote }) => origin.id === undefined || ('id' in remote && remote.id === origin.id))
+      .filter(({ remote }) => remote.kind === whom.remote)
+      .filter(({ remote }) => whom.id === undefined || ('id' in remote && remote.id === whom.id))
       .map((rule) => rule.id);
     const comment = `${this.group.name}: ${summariseIds(ids)}`;
-    this.rules.push({ ...counted(matches, goTo(ADMIT[this.direction]), comment), origins: ids });
+    const origin = { group: this.group.id, rules: ids };
+    this.rules.push({ ...counted(matches, goTo(ADMIT[this.direction]), comment), origin });
   }
 
   #addressField(family: Family): Field {

@@ -53,3 +53,9 @@ export function startOfNames(kind: 'security-group' | 'address-group', short: st
 export function isNamedAfter(name: string, start: string): boolean {
   return name.startsWith(`${start}_`);
 }
+
+/** The place that a set of flows which audit counts belongs to (audit.ts); undefined for any other set. */
+export function placeOfFlows(set: string): { readonly chain: string; readonly family: Family } | undefined {
+  const [, chain, digit] = /^audit_(.+)_([46])$/.exec(set) ?? [];
+  return chain === undefined ? undefined : { chain, family: digit === '4' ? 'IPv4' : 'IPv6' };
+}

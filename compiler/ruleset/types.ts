@@ -140,10 +140,17 @@ export interface Rule {
   readonly matches: readonly Match[];
   readonly action: Action;
   readonly counter: boolean;
-  /** What the rule is for, in the user's words. */
+  /** What the rule is for, in the user's words: of a group's rule its origin, as far as there is room. */
   readonly comment: string;
-  /** Of a rule of a group's chain: ids of the security group rules that it comes from. */
-  readonly origins?: readonly string[];
+  /** Absent: of the fixed part. */
+  readonly origin?: RuleOrigin;
+}
+
+/** The security group rules that a rule of a group's chain comes from. */
+export interface RuleOrigin {
+  /** Ids, all of them. */
+  readonly group: string;
+  readonly rules: readonly string[];
 }
 
 export type Match =

@@ -1,13 +1,14 @@
 /** What no line of a group, of members or of a port speaks of, of what changes in iptables and ipset. */
-import { IPTABLES_HOOKS, type ChainChange, type IptablesChange, type SetChange } from '../../../compiler/index.js';
 import {
+  IPTABLES_HOOKS,
   isNamedAfter,
-  portChainNames,
   readChainName,
-  readDeviceRule,
   readMemberSetName,
-  SETS_OF_PORTS,
-} from '../../../compiler/listing.js';
+  type ChainChange,
+  type IptablesChange,
+  type SetChange,
+} from '../../../compiler/index.js';
+import { portChainNames, readDeviceRule, SETS_OF_PORTS } from '../../../compiler/listing.js';
 import type { LongNames } from './iptables-side.js';
 import type { PlanLine } from './line.js';
 import { namedLine } from './rest.js';

@@ -3,13 +3,18 @@
  * their rules have no comments, which would be a match more for each packet, so that what is loaded knows no name of a group and no id of
  * a rule: those are of the topology.
  */
-import type { FamilyTables, IpSet, IptablesProgram, Ruleset } from '../../../compiler/index.js';
+import {
+  groupChainName,
+  readChainName,
+  type FamilyTables,
+  type IpSet,
+  type IptablesProgram,
+  type Ruleset,
+} from '../../../compiler/index.js';
 import {
   chainName,
-  groupChainName,
   groupConditions,
   nameWithin,
-  readChainName,
   readDispatch,
   readSources,
   setName,

@@ -1,6 +1,5 @@
 /** Whose the short names of kernel objects are (compiler/names.ts), as far as the topology knows them. */
-import { harmless } from '../../../compiler/index.js';
-import { readChainName, readMemberSetName, startOfNames } from '../../../compiler/listing.js';
+import { harmless, readChainName, readMemberSetName, startOfNames } from '../../../compiler/index.js';
 import { shortNames } from '../../../compiler/names.js';
 import type { Topology } from '../../../compiler/model/index.js';
 

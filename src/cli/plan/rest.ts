@@ -1,6 +1,12 @@
 /** What no line of a group, of members or of a port speaks of: the fixed part, what somebody put there, tables as a whole. */
-import type { Change, Element, ListedElement, Transaction } from '../../../compiler/index.js';
-import { isNamedAfter, readChainName } from '../../../compiler/listing.js';
+import {
+  isNamedAfter,
+  readChainName,
+  type Change,
+  type Element,
+  type ListedElement,
+  type Transaction,
+} from '../../../compiler/index.js';
 import type { PlanLine } from './line.js';
 
 /** Names that a line has. */

@@ -1,6 +1,6 @@
 /** What a table of nftables holds, as a plan speaks of it. Comments of its rules know names of groups and ids of rules. */
-import type { TableState } from '../../../compiler/index.js';
-import { groupChainName, readChainName, type ReadRule } from '../../../compiler/listing.js';
+import { groupChainName, readChainName, type TableState } from '../../../compiler/index.js';
+import type { ReadRule } from '../../../compiler/listing.js';
 import type { Direction } from '../../../compiler/model/index.js';
 import {
   CLOSED,
