@@ -2,7 +2,7 @@
  * How many packets were not let through, as totals that only grow: the sets in which rules count forget a device that nothing is counted
  * for, and go with their table; rules of iptables count from zero when they are written. What was counted before this process began is left out: its totals begin at zero.
  */
-import { auditTallySetName, TABLE_NAME, tallySetName, type TableFamily } from '../compiler/index.js';
+import { auditTallySetName, directionOfChain, TABLE_NAME, tallySetName, type TableFamily } from '../compiler/index.js';
 import type { Direction } from '../compiler/model/index.js';
 import type { BackendName } from './kernel/backend-name.js';
 import { KernelError } from './kernel/errors.js';
@@ -70,7 +70,7 @@ export class DropCounter {
       ? await this.readRules()
       : []) {
       if (verdict !== 'drop') continue;
-      now.push({ what: 'dropped', direction: directionOf(chain), key: `${family} ${chain} ${label}`, packets });
+      now.push({ what: 'dropped', direction: directionOfChain(chain), key: `${family} ${chain} ${label}`, packets });
     }
     // Read to the end: what was read of a half would be counted twice.
     const before = this.#last;
@@ -80,11 +80,6 @@ export class DropCounter {
       this.#totals[what][direction] += growth(before.get(key) ?? 0, packets);
     }
   }
-}
-
-/** Of a chain in iptables: what comes to ports ends in chains for it, everything else is from them. */
-function directionOf(chain: string): Direction {
-  return /_in$|^pc-(ingress|to|link_local_only)(_|$)/.test(chain) ? 'ingress' : 'egress';
 }
 
 /** A count that is smaller than it was began anew. */

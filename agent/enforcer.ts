@@ -7,7 +7,7 @@
  */
 import { setTimeout as setTimer } from 'node:timers';
 import { setTimeout } from 'node:timers/promises';
-import { HostCompiler, tableFamilies, type CompileOptions, type Touched, type Transaction } from '../compiler/index.js';
+import { HostCompiler, isGrowth, tableFamilies, type CompileOptions, type Touched } from '../compiler/index.js';
 import {
   type AddressGroup,
   applyTo,
@@ -611,7 +611,8 @@ export class Enforcer {
       await plan.apply();
       this.#report(plan, 'changes', '', startedAt, changedAt);
     }
-    this.listener.onTouched(touched, isGrowth(transaction));
+    const onlyGrows = transaction.every((change) => change.kind === 'update' && isGrowth(change.changes));
+    this.listener.onTouched(touched, onlyGrows);
   }
 
   /** Changes of the policy come first: they are no drift. */
@@ -737,15 +738,6 @@ export class Enforcer {
       latency: now - (changedAt ?? startedAt),
     });
   }
-}
-
-/** True when nothing but members of remote groups and address groups came: no permission went. */
-function isGrowth(transaction: Transaction): boolean {
-  return transaction.every(
-    (change) =>
-      change.kind === 'update' &&
-      change.changes.every((step) => step.kind === 'add-elements' && /^[sa]g_/.test(step.set)),
-  );
 }
 
 function isUnfiltered(filtering: Port['filtering']): boolean {

@@ -13,11 +13,14 @@ export { baselineTables } from './baseline.js';
 export { summarise, type Summary } from './summary.js';
 export { besideIptables, compileRuleset, tableFamilies } from './ruleset/compile.js';
 export { CLOSED_DEVICES, closedDevices, closedRule, TABLE_NAME } from './ruleset/closed.js';
-export { AUDIT, AUDIT_PASSED, auditTallySetName, placeOfFlows } from './ruleset/audit.js';
+export { AUDIT, AUDIT_PASSED, auditTallySetName, placeOfProfiles } from './ruleset/audit.js';
+export { groupChainName } from './ruleset/group-chain.js';
+export { isNamedAfter, placeOfFlows, readChainName, readMemberSetName, startOfNames } from './ruleset/read-names.js';
 export { tallySetName } from './ruleset/build.js';
 export { NOISE } from './ruleset/skeleton.js';
 export { ADMIT, flowBits, type FlowBits } from './ruleset/admission.js';
 export { GUARDED } from './ruleset/guard.js';
+export { isGrowth, stepsOf, type Change, type Element, type ListedElement, type Step } from './ruleset/change.js';
 export { overlapsByHost, overlapText, type NetworkOverlap } from './zones.js';
 export { holdsAdmission } from './nftables/state.js';
 export * from './ruleset/types.js';
@@ -25,18 +28,16 @@ export { legendOf, type Legend, type LegendPort, type LegendRule } from './legen
 export { HostCompiler, type Touched } from './incremental/host-compiler.js';
 export { runEgress, runIngress, type Passage } from './ruleset/run.js';
 export { harmless, ruleComment } from './nftables/comment.js';
-export { fullRuleText, printRuleset, printTable, printTables, ruleText } from './nftables/text.js';
+export { elementText, fullRuleText, printRuleset, printTable, printTables, ruleText } from './nftables/text.js';
 export { printRulesetJson } from './nftables/json.js';
-export {
-  iptablesHoldsAdmission,
-  IptablesMemory,
-  iptablesProgram,
-  iptablesRules,
-  memberSets,
-} from './iptables/program.js';
-export { memberChanges } from './iptables/members.js';
+export { iptablesHoldsAdmission } from './iptables/fixed.js';
+export { IptablesMemory, iptablesProgram, iptablesRules } from './iptables/program.js';
+export { memberChanges, memberSets } from './iptables/members.js';
 export {
   ADMIT_CHAIN as ADMIT_CHAINS,
+  chainName as iptablesChainName,
+  directionOfChain,
+  isOurs as isOursInIptables,
   OF_THE_KERNEL as IPTABLES_HOOKS,
   OURS as IPTABLES_PREFIX,
 } from './iptables/names.js';
@@ -50,7 +51,6 @@ export {
   planReplacement,
   planTransaction,
   printTransaction,
-  type Change,
   type TableChange,
   type Transaction,
 } from './nftables/transaction.js';

@@ -34,7 +34,7 @@ export function legendOf(compiler: HostCompiler, ports: Iterable<Port>): Legend 
       chain: chain.name,
       digest: digestOf(ruleComment(ruleText(rule), rule.comment)),
       group: { id: group.id, name: group.name },
-      rules: (rule.origins ?? []).map((id) => ({ id, text: words.get(id) ?? '' })),
+      rules: (rule.origin?.rules ?? []).map((id) => ({ id, text: words.get(id) ?? '' })),
     }));
   });
   return {

@@ -3,6 +3,5 @@ export { readListing } from './nftables/listing.js';
 export { conditionsOf, readRules, type Condition, type ReadRule } from './nftables/conditions.js';
 export { groupConditions } from './iptables/conditions.js';
 export { readDeviceRule, readDispatch } from './iptables/dispatch.js';
-export { chainName, setName } from './iptables/names.js';
-export { readMemberSetName } from './ruleset/member-set-names.js';
+export { chainName, nameWithin, setName, SETS_OF_PORTS } from './iptables/names.js';
 export { fromPortName, portChainNames, readSources } from './iptables/port.js';

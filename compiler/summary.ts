@@ -1,6 +1,6 @@
 /** What a compilation came to, in numbers. */
 import type { HostPolicy } from './host-policy.js';
-import type { Ruleset, Table } from './ruleset/types.js';
+import type { Chain, Ruleset, Table } from './ruleset/types.js';
 
 export interface Summary {
   readonly ports: number;
@@ -21,19 +21,19 @@ export interface Summary {
 export function summarise(policy: HostPolicy, ruleset: Ruleset): Summary {
   const total = (count: (table: Table) => number): number =>
     ruleset.tables.reduce((sum, table) => sum + count(table), 0);
-  const inChains = (table: Table, pattern: RegExp): number =>
-    [...table.chains.values()]
-      .filter(({ name }) => pattern.test(name))
-      .reduce((sum, { rules }) => sum + rules.length, 0);
+  const chainsOf = ({ chains }: Table, kind: Chain['role']['kind']): readonly Chain[] =>
+    [...chains.values()].filter(({ role }) => role.kind === kind);
+  const rulesIn = (chains: Iterable<Chain>): number => [...chains].reduce((sum, { rules }) => sum + rules.length, 0);
   return {
     ports: policy.ports.length,
     filteredPorts: policy.ports.filter((port) => port.filtering === 'filtered').length,
     groups: policy.groups.size,
     groupRules: [...policy.groups.values()].reduce((sum, group) => sum + group.rules.length, 0),
-    compiledGroupRules: total((table) => inChains(table, /^sg_/)),
-    profiles: total((table) => [...table.chains.keys()].filter((name) => /^profile_.*_out$/.test(name)).length),
+    compiledGroupRules: total((table) => rulesIn(chainsOf(table, 'group'))),
+    // Each has one for either direction.
+    profiles: total((table) => chainsOf(table, 'profile').length / 2),
     chains: total((table) => table.chains.size),
-    rules: total((table) => inChains(table, /./)),
+    rules: total((table) => rulesIn(table.chains.values())),
     sets: total((table) => table.sets.size),
     elements: total((table) => [...table.sets.values()].reduce((sum, set) => sum + set.content.elements.length, 0)),
   };

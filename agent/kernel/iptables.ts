@@ -7,6 +7,7 @@ import { readFile } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
 import {
   EMPTY_PROGRAM,
+  isOursInIptables,
   planIptables,
   readIpsets,
   readIptables,
@@ -100,8 +101,12 @@ export function isEmptyProgram({ sets, families }: IptablesProgram): boolean {
 /** The same with nothing known of what it holds, so that everything is written again. */
 export function doubted({ sets, families }: IptablesProgram): IptablesProgram {
   const chains = (some: readonly IptablesChain[]): readonly IptablesChain[] =>
-    some.map((chain) => (chain.name.startsWith('pc-') ? { ...chain, rules: ['-m comment --comment doubted'] } : chain));
-  const tables = ({ raw, mangle }: FamilyTables): FamilyTables => ({ raw: chains(raw), mangle: chains(mangle) });
+    some.map((chain) => (isOursInIptables(chain.name) ? { ...chain, rules: ['-m comment --comment doubted'] } : chain));
+  const tables = ({ raw, mangle }: FamilyTables): FamilyTables => ({
+    zones: EMPTY_PROGRAM.families.IPv4.zones,
+    raw: chains(raw),
+    mangle: chains(mangle),
+  });
   return {
     sets: sets.map((set) => ({ ...set, capacity: 0 })),
     families: { IPv4: tables(families.IPv4), IPv6: tables(families.IPv6) },

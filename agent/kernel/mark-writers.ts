@@ -1,5 +1,5 @@
 /** Whose rules write whole marks, and with them our bits. */
-import { TABLE_NAME } from '../../compiler/index.js';
+import { IPTABLES_PREFIX, TABLE_NAME } from '../../compiler/index.js';
 import { listTables } from '../netlink/tables.js';
 import { runProgram } from './program.js';
 
@@ -69,7 +69,7 @@ const IPTABLES_WRITES: Readonly<Record<MarkKind, RegExp>> = {
 export function iptablesWriters(program: string, listed: string, kinds: readonly MarkKind[]): readonly string[] {
   return listed
     .split('\n')
-    .filter((line) => line.startsWith('-A ') && !line.startsWith('-A pc-'))
+    .filter((line) => line.startsWith('-A ') && !line.startsWith(`-A ${IPTABLES_PREFIX}`))
     .filter((line) => kinds.some((kind) => IPTABLES_WRITES[kind].test(line.trimEnd())))
     .map((line) => `${program} mangle: ${line}`);
 }

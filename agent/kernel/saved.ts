@@ -6,7 +6,13 @@ import { carryOut, leftIptables, readLoadedIptables, removeIptables, type Flavou
 import { applyText, deletionOfLoadedTables, readLoadedTables, saveLoadedTables } from './nft.js';
 
 const CHAINS = z.array(z.object({ name: z.string(), rules: z.array(z.string()) }));
-const TABLES = z.object({ raw: CHAINS, mangle: CHAINS });
+const SOURCE = z.object({ text: z.string(), length: z.number() });
+const ZONES = z.object({
+  devices: z.array(z.tuple([z.string(), z.number()])),
+  sources: z.array(z.object({ device: z.string(), source: SOURCE, zone: z.number() })),
+  untracked: z.array(z.string()),
+});
+const TABLES = z.object({ zones: ZONES, raw: CHAINS, mangle: CHAINS });
 const PROGRAM = z.object({
   sets: z.array(
     z.object({

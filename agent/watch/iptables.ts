@@ -2,7 +2,7 @@
  * What a notice of nf_tables means for our rules in iptables: iptables-nft keeps them in tables of that name. What others do in
  * chains of their own, behind our jumps, or in other tables, means nothing.
  */
-import { IPTABLES_HOOKS, IPTABLES_PREFIX } from '../../compiler/index.js';
+import { IPTABLES_HOOKS, IPTABLES_PREFIX, isOursInIptables as isOurs } from '../../compiler/index.js';
 import { NFT_TABLE_F_DORMANT } from '../netlink/nf-tables-header.js';
 import type { NfTablesEvent } from '../netlink/nf-tables.js';
 
@@ -38,8 +38,4 @@ export function iptablesTouch({
     case 'other':
       return undefined;
   }
-}
-
-function isOurs(chain: string): boolean {
-  return chain.startsWith(IPTABLES_PREFIX);
 }

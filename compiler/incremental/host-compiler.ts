@@ -19,6 +19,7 @@ import {
 } from '../model/index.js';
 import { compareText, hostPolicy, memberKey, type HostPolicy, type MemberSet } from '../host-policy.js';
 import { ShortNames } from '../names.js';
+import { elementKeyText } from '../nftables/text.js';
 import type { TableChange, Transaction } from '../nftables/transaction.js';
 import type { CompileOptions } from '../options.js';
 import { aggregatePrefixes } from '../prefixes.js';
@@ -28,16 +29,16 @@ import {
   compileRuleset,
   memberField,
   namedMemberSets,
-  portMapField,
   portMapName,
   portVerdict,
   tableFamilies,
   unfilteredVerdict,
   zonePart,
 } from '../ruleset/compile.js';
+import type { Element } from '../ruleset/change.js';
 import { TABLE_NAME } from '../ruleset/closed.js';
 import { groupProgram, type GroupProgram, type MemberSetNames } from '../ruleset/group-chain.js';
-import { memberSetNames } from '../ruleset/member-set-names.js';
+import { membersRole, memberSetNames } from '../ruleset/member-set-names.js';
 import { ownKeys, ownSets, type OwnKeys, type OwnSet } from '../ruleset/own-sets.js';
 import { profileChain, profileChainName, profileContent, profileOf } from '../ruleset/profiles.js';
 import { CHAINS, SETS } from '../ruleset/skeleton.js';
@@ -45,7 +46,7 @@ import type { Chain, Ruleset, Verdict } from '../ruleset/types.js';
 import { isBridged } from '../datapath.js';
 import { overlapText, zoneOfPort, type ZoneAssignment } from '../zones.js';
 import { ZoneTracker } from './zone-tracker.js';
-import { elementText, WantedTable, type ObjectCount } from './wanted-table.js';
+import { WantedTable, type ObjectCount } from './wanted-table.js';
 
 const DIRECTIONS: readonly Direction[] = ['egress', 'ingress'];
 
@@ -308,8 +309,8 @@ export class HostCompiler {
     this.#zones.add(port);
     const own = this.#ownKeys(port);
     this.#own.set(port.id, own);
-    this.#portElements(port, own, (table, set, { key, data }) => {
-      if (this.#count(set, key, 1) === 1) table.addElement(set, key, data);
+    this.#portElements(port, own, (table, set, element) => {
+      if (this.#count(set, element, 1) === 1) table.addElement(set, element);
     });
     if (port.filtering !== 'filtered') return;
     for (const id of port.securityGroupIds) {
@@ -333,8 +334,8 @@ export class HostCompiler {
     this.#touched.push(...prefixesOf(port));
     this.#gone.push(...prefixesOf(port));
     this.#zones.delete(port);
-    this.#portElements(port, this.#own.get(port.id) ?? this.#ownKeys(port), (table, set, { key }) => {
-      if (this.#count(set, key, -1) === 0) table.deleteElement(set, key);
+    this.#portElements(port, this.#own.get(port.id) ?? this.#ownKeys(port), (table, set, element) => {
+      if (this.#count(set, element, -1) === 0) table.deleteElement(set, element);
     });
     this.#own.delete(port.id);
     if (port.filtering !== 'filtered') return;
@@ -349,19 +350,16 @@ export class HostCompiler {
   }
 
   /** Of keys that several ports may give, how many do now; of others, whether the port does. */
-  #count(set: string, key: string, by: 1 | -1): number {
+  #count(set: string, element: Element, by: 1 | -1): number {
     if (set !== SETS.addresses4 && set !== SETS.addresses6) return by === 1 ? 1 : 0;
+    const key = elementKeyText(['ip saddr'], element);
     const count = (this.#addressUses.get(key) ?? 0) + by;
     if (count === 0) this.#addressUses.delete(key);
     else this.#addressUses.set(key, count);
     return count;
   }
 
-  #portElements(
-    port: Port,
-    own: OwnKeys,
-    visit: (table: WantedTable, set: string, element: { readonly key: string; readonly data: string }) => void,
-  ): void {
+  #portElements(port: Port, own: OwnKeys, visit: (table: WantedTable, set: string, element: Element) => void): void {
     for (const direction of DIRECTIONS) {
       const name = profileName(port);
       const verdict = this.#audited(
@@ -371,19 +369,18 @@ export class HostCompiler {
           unfilteredVerdict(this.options.datapath, direction),
         ),
       );
-      visit(this.#main, portMapName(direction), elementText([portMapField(direction)], [port.device], verdict));
+      visit(this.#main, portMapName(direction), { key: [port.device], data: verdict });
     }
     const arp = isBridged(this.options.datapath) ? undefined : this.#beside;
     if (arp !== undefined) {
       const verdict = this.#audited(portVerdict(port, () => goTo(CHAINS.arpGuard)));
-      visit(arp, portMapName('egress'), elementText(['iifname'], [port.device], verdict));
+      visit(arp, portMapName('egress'), { key: [port.device], data: verdict });
     }
     if (port.filtering !== 'filtered') return;
     for (const set of this.#ownSets) {
       for (const key of set.keys(own)) {
-        const element = elementText(set.fields, key);
-        visit(this.#main, set.name, element);
-        if (set.forArp && arp !== undefined) visit(arp, set.name, element);
+        visit(this.#main, set.name, key);
+        if (set.forArp && arp !== undefined) visit(arp, set.name, key);
       }
     }
   }
@@ -404,8 +401,8 @@ export class HostCompiler {
       for (const set of this.#ownSets) {
         const [old, wanted] = [set.keys(before), set.keys(after)];
         if (old.length === wanted.length) continue;
-        for (const key of old) this.#main.deleteElement(set.name, elementText(set.fields, key).key);
-        for (const key of wanted) this.#main.addElement(set.name, elementText(set.fields, key).key);
+        for (const key of old) this.#main.deleteElement(set.name, key);
+        for (const key of wanted) this.#main.addElement(set.name, key);
       }
     }
   }
@@ -440,9 +437,8 @@ export class HostCompiler {
       this.#touched.push(prefix);
       if (!isExact(prefix)) this.#dirtyMembers.add(key);
       else if (state.names !== undefined) {
-        const element = elementText([memberField(state.of)], [prefix]);
-        if (by === 1) this.#main.addElement(state.names.addresses, element.key);
-        else this.#main.deleteElement(state.names.addresses, element.key);
+        if (by === 1) this.#main.addElement(state.names.addresses, [prefix]);
+        else this.#main.deleteElement(state.names.addresses, [prefix]);
       }
     }
   }
@@ -572,12 +568,13 @@ export class HostCompiler {
             names.prefixes,
             [field],
             prefixes.map((prefix) => [prefix]),
+            membersRole(state.of, 'prefixes'),
           ),
         );
       }
     } else if (names.prefixes !== undefined) {
-      for (const prefix of state.aggregated) this.#main.deleteElement(names.prefixes, prefix.text);
-      for (const prefix of prefixes) this.#main.addElement(names.prefixes, prefix.text);
+      for (const prefix of state.aggregated) this.#main.deleteElement(names.prefixes, [prefix]);
+      for (const prefix of prefixes) this.#main.addElement(names.prefixes, [prefix]);
     }
     if (before?.addresses !== names.addresses || before.prefixes !== names.prefixes) {
       for (const user of state.users) this.#dirtyGroups.add(user);

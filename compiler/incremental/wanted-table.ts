@@ -1,9 +1,8 @@
-/** One table as it is wanted, changed piece by piece; its changes are steps of a transaction. */
-import { ruleComment } from '../nftables/comment.js';
-import { countsLate, elementsOf } from '../nftables/state.js';
-import { keyText, ruleText, setKind, verdictText } from '../nftables/text.js';
-import { deletion, type Change, type ElementChange } from '../nftables/transaction.js';
-import type { Chain, Key, NamedSet, TableFamily, Verdict } from '../ruleset/types.js';
+/** One table as it is wanted, changed piece by piece. */
+import { commentsOf } from '../nftables/state.js';
+import { elementDataText, elementKeyText, setKind } from '../nftables/text.js';
+import type { Change, Element } from '../ruleset/change.js';
+import type { Chain, NamedSet, TableFamily } from '../ruleset/types.js';
 import { Tracker } from './tracker.js';
 
 /** Sets and maps, chains, elements of sets and maps. */
@@ -14,8 +13,10 @@ export interface ObjectCount {
 }
 
 export class WantedTable {
+  /** Each with the elements that it was made with. */
   readonly #sets = new Tracker<NamedSet>(() => true);
-  readonly #elements = new Map<string, Tracker<string>>();
+  /** By their keys as nft text: the elements themselves are those of whoever gave them. */
+  readonly #elements = new Map<string, Tracker<Element>>();
   /** Sets whose elements were touched since they were last taken. */
   readonly #touched = new Set<string>();
   readonly #chains = new Tracker<Chain>(isSameChain);
@@ -25,8 +26,8 @@ export class WantedTable {
   /** Adds a set with its elements. */
   addSet(set: NamedSet): void {
     this.#sets.set(set.name, set);
-    this.#tracker(set.name);
-    for (const [key, data] of elementsOf(set)) this.addElement(set.name, key, data);
+    const tracker = this.#tracker(set.name);
+    for (const element of set.content.elements) tracker.set(elementKeyText(set.fields, element), element);
   }
 
   /** Removes a set with all its elements. */
@@ -44,20 +45,19 @@ export class WantedTable {
     this.#chains.delete(name);
   }
 
-  addElement(set: string, key: string, data = ''): void {
-    this.#tracker(set).set(key, data);
+  /** Adds an element to a set of this table, or gives it other data. */
+  addElement(set: string, element: Element): void {
+    this.#tracker(set).set(elementKeyText(this.#fieldsOf(set), element), element);
   }
 
-  deleteElement(set: string, key: string): void {
-    this.#tracker(set).delete(key);
+  /** Removes the element with that key. */
+  deleteElement(set: string, element: Element): void {
+    this.#tracker(set).delete(elementKeyText(this.#fieldsOf(set), element));
   }
 
-  /** What changed since the last time, in an order that the kernel accepts. */
+  /** What changed since the last time. */
   take(): readonly Change[] {
-    const sets = this.#sets.take();
-    const chains = this.#chains.take();
-    const deletions: Change[] = [];
-    const additions: Change[] = [];
+    const changes: Change[] = [];
     const sizes = new Map<string, number>();
     for (const name of this.#touched) {
       const differences = this.#tracker(name).take();
@@ -67,34 +67,29 @@ export class WantedTable {
         this.#elements.delete(name);
         continue;
       }
-      const gone = changesOf(differences.map(({ key, before }) => ({ key, data: before })));
-      const fresh = changesOf(differences.map(({ key, after }) => ({ key, data: after })));
-      if (gone.length > 0) deletions.push(deletion(name, gone, countsLate(set)));
-      if (fresh.length > 0) additions.push({ kind: 'add-elements', set: name, elements: fresh });
+      const gone = differences.flatMap(({ before }) => (before === undefined ? [] : [before]));
+      const fresh = differences.flatMap(({ after }) => (after === undefined ? [] : [after]));
+      if (gone.length > 0) changes.push({ kind: 'delete-elements', set, elements: gone });
+      if (fresh.length > 0) changes.push({ kind: 'add-elements', set, elements: fresh });
     }
     this.#touched.clear();
-    return [
-      ...sets.flatMap(({ before, after }): Change[] =>
-        before === undefined && after !== undefined ? [{ kind: 'add-set', set: after }] : [],
-      ),
-      ...chains.flatMap(({ before, after }): Change[] => {
-        if (after === undefined) return [];
-        if (before === undefined) return [{ kind: 'add-chain', chain: after }];
-        return [{ kind: 'rewrite-chain', chain: after, before: commentsOf(before) }];
-      }),
-      ...deletions,
-      ...additions,
-      ...chains.flatMap(({ key, before, after }): Change[] =>
-        before !== undefined && after === undefined
-          ? [{ kind: 'delete-chain', chain: key, isBase: before.hook !== undefined, before: commentsOf(before) }]
-          : [],
-      ),
-      ...sets.flatMap(({ key, before, after }): Change[] =>
-        before !== undefined && after === undefined
-          ? [{ kind: 'delete-set', set: key, setKind: setKind(before), size: sizes.get(key) ?? 0 }]
-          : [],
-      ),
-    ];
+    for (const { key, before, after } of this.#sets.take()) {
+      if (after !== undefined) {
+        if (before === undefined) changes.push({ kind: 'add-set', set: after });
+      } else if (before !== undefined) {
+        const [size, kind] = [sizes.get(key) ?? 0, setKind(before)];
+        changes.push({ kind: 'delete-set', set: key, role: before.role, setKind: kind, size });
+      }
+    }
+    for (const { key, before, after } of this.#chains.take()) {
+      if (after === undefined) {
+        if (before === undefined) continue;
+        const isBase = before.hook !== undefined;
+        changes.push({ kind: 'delete-chain', chain: key, isBase, before: commentsOf(before) });
+      } else if (before === undefined) changes.push({ kind: 'add-chain', chain: after });
+      else changes.push({ kind: 'rewrite-chain', chain: after, before: commentsOf(before) });
+    }
+    return changes;
   }
 
   /** How many objects of each kind the table has. */
@@ -106,29 +101,25 @@ export class WantedTable {
     };
   }
 
-  #tracker(set: string): Tracker<string> {
+  #fieldsOf(set: string): NamedSet['fields'] {
+    const known = this.#sets.get(set);
+    if (known === undefined) throw new Error(`no set ${set}`);
+    return known.fields;
+  }
+
+  #tracker(set: string): Tracker<Element> {
     this.#touched.add(set);
     const known = this.#elements.get(set);
     if (known !== undefined) return known;
-    const fresh = new Tracker<string>();
+    const fresh = new Tracker<Element>(isSameElement);
     this.#elements.set(set, fresh);
     return fresh;
   }
 }
 
-function changesOf(
-  elements: readonly { readonly key: string; readonly data: string | undefined }[],
-): readonly ElementChange[] {
-  return elements.flatMap(({ key, data }) => (data === undefined ? [] : [{ key, data }]));
-}
-
-/** One element as nft text. */
-export function elementText(fields: NamedSet['fields'], key: Key, verdict?: Verdict): ElementChange {
-  return { key: keyText(fields, key), data: verdict === undefined ? '' : verdictText(verdict) };
-}
-
-function commentsOf(chain: Chain): readonly string[] {
-  return chain.rules.map((rule) => ruleComment(ruleText(rule), rule.comment));
+/** Of elements with one key. */
+function isSameElement(a: Element, b: Element): boolean {
+  return a === b || elementDataText(a) === elementDataText(b);
 }
 
 function isSameChain(a: Chain, b: Chain): boolean {

@@ -1,8 +1,9 @@
 /** What is loaded, from the listings of iptables-save(8) and `ipset save`: our chains, the jumps to them, our sets. */
 import { parseAddress, parsePrefix, type Family } from '../model/index.js';
-import { OF_THE_KERNEL, OURS } from './names.js';
+import { isOurs, OF_THE_KERNEL, OURS } from './names.js';
 import { canonicalRule } from './rule.js';
 import type { FamilyTables, IpSet, IptablesChain } from './types.js';
+import { readRawZones } from './zones.js';
 
 /** Chains and jumps of ours in either table; of what others have there only what stands before our jumps. */
 export function readIptables(listing: string): FamilyTables {
@@ -16,14 +17,15 @@ export function readIptables(listing: string): FamilyTables {
     if (declared !== undefined) table.set(declared, []);
     const [, chain, rule] = /^-A (\S+) (.*)$/.exec(line) ?? [];
     if (chain === undefined || rule === undefined) continue;
-    table.get(chain)?.push(chain.startsWith(OURS) ? canonicalRule(rule.trimEnd()) : rule.trimEnd());
+    table.get(chain)?.push(isOurs(chain) ? canonicalRule(rule.trimEnd()) : rule.trimEnd());
   }
-  return { raw: ownChains(tables.raw), mangle: ownChains(tables.mangle) };
+  const raw = ownChains(tables.raw);
+  return { zones: readRawZones(raw), raw, mangle: ownChains(tables.mangle) };
 }
 
 function ownChains(table: ReadonlyMap<string, readonly string[]>): readonly IptablesChain[] {
   return [...table].flatMap(([name, rules]): readonly IptablesChain[] => {
-    if (name.startsWith(OURS)) return [{ name, rules }];
+    if (isOurs(name)) return [{ name, rules }];
     const jumps = rules.filter(isOwnJump);
     if (jumps.length === 0) return [];
     // A chain of somebody else's stays theirs, less its jumps to ours.
@@ -79,7 +81,7 @@ export function readIpsets(listing: string): readonly IpSet[] {
       known.entries.push(what);
       if (rest.length > 0) known.set = { ...known.set, capacity: 0 };
     }
-    if (command !== 'create' || !name.startsWith(OURS)) continue;
+    if (command !== 'create' || !isOurs(name)) continue;
     if (what !== 'hash:ip' && what !== 'hash:net' && what !== 'bitmap:port' && what !== SWAPPED) continue;
     const isOfAnotherKind = what === SWAPPED || rest.some((word, index) => index % 2 === 0 && !OPTIONS.has(word));
     const option = (key: string): string | undefined => rest[rest.indexOf(key) + 1];

@@ -1,10 +1,42 @@
-/** Changes of member sets, from the steps that the incremental compiler gives for nftables: names and contents are the same. */
-import { parsePrefix } from '../model/index.js';
-import type { Change, Transaction } from '../nftables/transaction.js';
-import { readMemberSetName } from '../ruleset/member-set-names.js';
+/** Sets of members: whole, and what changes in them. Names and contents are those of nftables. */
+import { parsePrefix, type Family, type Prefix } from '../model/index.js';
+import type { HostPolicy, MemberSet } from '../host-policy.js';
+import { shortNames } from '../names.js';
+import type { MemberSetNames } from '../ruleset/group-chain.js';
+import { memberSetNames } from '../ruleset/member-set-names.js';
+import type { Transaction } from '../nftables/transaction.js';
+import type { Change, Element, ListedElement, SetHead } from '../ruleset/change.js';
 import { netEntries } from './group.js';
 import { setName } from './names.js';
 import type { IpSet, SetChange } from './types.js';
+
+/** The sets that `iptablesRules` (program.ts) leaves out. */
+export function memberSets(policy: HostPolicy): readonly IpSet[] {
+  const sets: IpSet[] = [];
+  for (const [member, { addresses, prefixes }] of namesOfMembers(policy)) {
+    const { family } = member;
+    sets.push(addressSet(addresses, family, member.addresses));
+    if (prefixes !== undefined) sets.push(netSet(prefixes, family, member.prefixes));
+  }
+  return sets;
+}
+
+function addressSet(name: string, family: Family, addresses: readonly Prefix[]): IpSet {
+  return { name: setName(name), type: 'hash:ip', family, entries: addresses.map(({ text }) => text) };
+}
+
+function netSet(name: string, family: Family, prefixes: readonly Prefix[]): IpSet {
+  return { name: setName(name), type: 'hash:net', family, entries: prefixes.flatMap(netEntries) };
+}
+
+/** Names as in the ruleset of nftables. */
+export function namesOfMembers(policy: HostPolicy): readonly (readonly [MemberSet, MemberSetNames])[] {
+  const short = shortNames(new Set([...policy.memberSets.values()].map(({ id }) => id)));
+  return [...policy.memberSets.values()].map((member) => [
+    member,
+    memberSetNames(member, short.get(member.id) ?? member.id, member.prefixes.length > 0),
+  ]);
+}
 
 export interface MemberChanges {
   readonly sets: readonly SetChange[];
@@ -13,6 +45,7 @@ export interface MemberChanges {
 }
 
 /**
+ * What changes in them, from the changes that the incremental compiler gives for nftables.
  * @param isLocal whether a port of this host is among what changed: what these rules say of stateless ports depends on all others, where
  * nftables has nothing to do.
  */
@@ -22,19 +55,16 @@ export function memberChanges(transaction: Transaction, isLocal: boolean): Membe
   const gone: SetChange[] = [];
   let isMore = isLocal;
   for (const change of transaction.flatMap((table) => (table.kind === 'update' ? table.changes : []))) {
-    const name = setOf(change);
-    const members = name === undefined ? undefined : readMemberSetName(name);
-    if (name === undefined || members === undefined) {
+    const set = setOf(change);
+    if (set?.role.kind !== 'members') {
       isMore = true;
       continue;
     }
-    const { family, holds } = members;
-    const entries = (elements: readonly { readonly key: string }[]): readonly string[] =>
-      elements.flatMap(({ key }) => (holds === 'addresses' ? [key] : netEntriesOf(key)));
+    const { name, role } = set;
     const known = changed.get(name) ?? { added: [], removed: [] };
     switch (change.kind) {
       case 'add-set':
-        made.set(name, { name: setName(name), type: holds === 'addresses' ? 'hash:ip' : 'hash:net', family });
+        made.set(name, { name: setName(name), type: IPSET_TYPE[role.holds], family: role.family });
         isMore = true;
         break;
       case 'delete-set':
@@ -42,10 +72,10 @@ export function memberChanges(transaction: Transaction, isLocal: boolean): Membe
         isMore = true;
         break;
       case 'add-elements':
-        changed.set(name, { ...known, added: entries(change.elements) });
+        changed.set(name, { ...known, added: change.elements.flatMap(entriesOf) });
         break;
       case 'delete-elements':
-        changed.set(name, { ...known, removed: entries(change.elements) });
+        changed.set(name, { ...known, removed: change.elements.flatMap(entriesOf) });
         break;
       case 'add-chain':
       case 'rewrite-chain':
@@ -63,14 +93,16 @@ export function memberChanges(transaction: Transaction, isLocal: boolean): Membe
   return { sets: [...sets, ...gone], isMore };
 }
 
-function setOf(change: Change): string | undefined {
+const IPSET_TYPE = { addresses: 'hash:ip', prefixes: 'hash:net' } as const;
+
+function setOf(change: Change): Pick<SetHead, 'name' | 'role'> | undefined {
   switch (change.kind) {
     case 'add-set':
-      return change.set.name;
     case 'add-elements':
     case 'delete-elements':
-    case 'delete-set':
       return change.set;
+    case 'delete-set':
+      return { name: change.set, role: change.role };
     case 'add-chain':
     case 'rewrite-chain':
     case 'delete-chain':
@@ -78,7 +110,8 @@ function setOf(change: Change): string | undefined {
   }
 }
 
-function netEntriesOf(text: string): readonly string[] {
-  const prefix = parsePrefix(text);
-  return prefix === undefined ? [text] : netEntries(prefix);
+/** A member is one address or prefix: of an address it is the same entry in either kind of set. */
+function entriesOf(element: Element | ListedElement): readonly string[] {
+  const [member] = 'listed' in element ? [parsePrefix(element.listed)] : 'key' in element ? element.key : element;
+  return typeof member === 'object' && 'family' in member ? netEntries(member) : [];
 }

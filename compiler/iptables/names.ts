@@ -1,5 +1,5 @@
 /** Names within iptables' and ipset's limits, and text that cannot break out of its place. */
-import { FAMILIES, type Family } from '../model/index.js';
+import { FAMILIES, type Direction, type Family } from '../model/index.js';
 import { digest } from '../names.js';
 
 /** XT_EXTENSION_MAXNAMELEN less its end (linux/netfilter/x_tables.h). */
@@ -24,6 +24,21 @@ export function setName(name: string): string {
   return fitting(name, LONGEST_SET);
 }
 
+/** The name that {@link chainName} or {@link setName} was given, where it fits. */
+export function nameWithin(name: string): string {
+  return isOurs(name) ? name.slice(OURS.length) : name;
+}
+
+/** True for the name of a chain or set of ours, of what is read back. */
+export function isOurs(name: string): boolean {
+  return name.startsWith(OURS);
+}
+
+/** Whose packets a chain of ours judges, of what is read back: what comes to ports ends in chains for it, everything else is from them. */
+export function directionOfChain(name: string): Direction {
+  return /_in$|^pc-(ingress|to|link_local_only)(_|$)/.test(name) ? 'ingress' : 'egress';
+}
+
 function fitting(name: string, longest: number): string {
   const room = longest - OURS.length;
   return OURS + (name.length <= room && SAFE.test(name) ? name : digest(name, room));
@@ -31,6 +46,9 @@ function fitting(name: string, longest: number): string {
 
 /** Where groups lead what they let pass: see ruleset/admission.ts. */
 export const ADMIT_CHAIN = { egress: chainName('admit_out'), ingress: chainName('admit_in') } as const;
+
+/** What ends a packet. */
+export const DROP = '-j DROP';
 
 /** Where everything leads that passes: see ruleset/guard.ts. */
 export const PASS = `-g ${chainName('pass')}`;
@@ -42,6 +60,14 @@ export function word(text: string): string {
 
 /** The fixed IPs of filtered ports: refused as sources from everybody else, where the host routes. */
 export const ownAddressesName = (family: Family): string => setName(family === 'IPv4' ? 'addresses4' : 'addresses6');
+
+/** What only stateless ports of this host may send from: see zones.ts. */
+export const statelessName = (family: Family): string => setName(family === 'IPv4' ? 'stateless4' : 'stateless6');
+
+/** Sets of what ports may send from. */
+export const SETS_OF_PORTS: ReadonlySet<string> = new Set(
+  FAMILIES.flatMap((family) => [ownAddressesName(family), statelessName(family)]),
+);
 
 /** Sets whose entries close something: what comes into them is narrower, what leaves them is wider. */
 export const CLOSING_SETS: ReadonlySet<string> = new Set(FAMILIES.map(ownAddressesName));

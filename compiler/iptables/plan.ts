@@ -6,8 +6,6 @@
  * zone is there before the rules that need it, and goes after them.
  */
 import { FAMILIES, type Family } from '../model/index.js';
-import { compareText } from '../host-policy.js';
-import { RAW_ENTRY, rawChains } from './program.js';
 import { printRules, printSetChanges, type TableChange } from './text.js';
 import {
   SET_CAPACITY,
@@ -19,6 +17,7 @@ import {
   type IptablesProgram,
   type SetChange,
 } from './types.js';
+import { NO_ZONES, rawChains, zonesBetween } from './zones.js';
 
 export interface IptablesPlan {
   readonly changes: readonly IptablesChange[];
@@ -34,9 +33,11 @@ export type IptablesStep =
   /** The kernel may hold a set for an instant after the last rule that asked it went. */
   | { readonly kind: 'destroy-sets'; readonly names: readonly string[] };
 
+const NO_TABLES: FamilyTables = { zones: NO_ZONES, raw: [], mangle: [] };
+
 export const EMPTY_PROGRAM: IptablesProgram = {
   sets: [],
-  families: { IPv4: { raw: [], mangle: [] }, IPv6: { raw: [], mangle: [] } },
+  families: { IPv4: NO_TABLES, IPv6: NO_TABLES },
 };
 
 /** @param moreSets changes of sets that neither program holds. */
@@ -99,7 +100,8 @@ interface FamilyPlan {
 }
 
 function planFamily(family: Family, before: FamilyTables, after: FamilyTables): FamilyPlan {
-  const between = withZonesOf(before.raw, after.raw);
+  const zones = zonesBetween(before.zones, after.zones);
+  const between = zones === undefined ? after.raw : rawChains(zones, true);
   const tables = (
     ...some: readonly (readonly [TableChange['table'], readonly IptablesChain[], readonly IptablesChain[]])[]
   ) =>
@@ -149,34 +151,4 @@ function diffChains(
 
 function sameRules(a: readonly string[], b: readonly string[]): boolean {
   return a === b || (a.length === b.length && a.every((rule, index) => rule === b[index]));
-}
-
-/** The zones that are wanted and, for devices that have none any more, those that were. */
-function withZonesOf(before: readonly IptablesChain[], after: readonly IptablesChain[]): readonly IptablesChain[] {
-  const [old, wanted] = [zonesOf(before), zonesOf(after)];
-  const all = new Map([...old, ...wanted]);
-  const [oldSources, sources] = [sourcesOf(before), sourcesOf(after)];
-  const allSources = [...new Set([...sources, ...oldSources])];
-  if (all.size === wanted.size && allSources.length === sources.length) return after;
-  const untracked = after.flatMap(({ name, rules }) =>
-    name === RAW_ENTRY ? rules.filter((rule) => rule.endsWith('--notrack')) : [],
-  );
-  return rawChains(new Map([...all].sort(([a], [b]) => compareText(a, b))), allSources, untracked, true);
-}
-
-function sourcesOf(chains: readonly IptablesChain[]): readonly string[] {
-  return chains.flatMap(({ name, rules }) =>
-    name === RAW_ENTRY ? rules.filter((rule) => /^-s \S+ -i .* -j CT --zone \d+$/.test(rule)) : [],
-  );
-}
-
-function zonesOf(chains: readonly IptablesChain[]): ReadonlyMap<string, number> {
-  return new Map(
-    chains.flatMap(({ rules }) =>
-      rules.flatMap((rule): readonly (readonly [string, number])[] => {
-        const [, device, zone] = /^-i (\S+) -j CT --zone (\d+)$/.exec(rule) ?? [];
-        return device === undefined ? [] : [[device, Number(zone)]];
-      }),
-    ),
-  );
 }

@@ -6,8 +6,8 @@ import type { Prefix } from '../model/index.js';
 import { word } from './names.js';
 
 export interface RuleParts {
-  readonly source?: Prefix | undefined;
-  readonly destination?: Prefix | undefined;
+  readonly source?: Pick<Prefix, 'text' | 'length'> | undefined;
+  readonly destination?: Pick<Prefix, 'text' | 'length'> | undefined;
   /** A device's name, or the start of one with `+` behind it. */
   readonly input?: string | undefined;
   readonly output?: string | undefined;
@@ -46,7 +46,7 @@ export function protocolOf(written: string): number | undefined {
 }
 
 /** Not listed where it is everything. */
-function prefixOption(option: string, prefix: Prefix | undefined): readonly string[] {
+function prefixOption(option: string, prefix: RuleParts['source']): readonly string[] {
   if (prefix === undefined || prefix.length === 0) return [];
   return [`${option} ${prefix.text.includes('/') ? prefix.text : `${prefix.text}/${prefix.length.toString()}`}`];
 }

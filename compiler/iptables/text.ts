@@ -1,6 +1,6 @@
 /** The program as text for `ipset restore`, `iptables-restore --noflush` and `ip6tables-restore --noflush`. */
 import type { Family } from '../model/index.js';
-import { CLOSING_SETS, OURS, setName } from './names.js';
+import { CLOSING_SETS, isOurs, setName } from './names.js';
 import { SET_CAPACITY, type ChainChange, type IpSet, type IptablesProgram, type SetChange } from './types.js';
 
 /** Takes the place of another set, and goes. */
@@ -109,8 +109,8 @@ export interface TableChange {
  * are wanted stand before whatever others have there.
  */
 export function printRules({ table, chains }: TableChange): string {
-  const ours = chains.filter((chain) => chain.name.startsWith(OURS));
-  const hooks = chains.filter((chain) => !chain.name.startsWith(OURS));
+  const ours = chains.filter(({ name }) => isOurs(name));
+  const hooks = chains.filter(({ name }) => !isOurs(name));
   return lines([
     `*${table}`,
     ...ours.map((chain) => `:${chain.name} - [0:0]`),

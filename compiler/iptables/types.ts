@@ -1,5 +1,5 @@
 /** The same policy for iptables and ipset: chains of a family's mangle and raw tables, the sets that they ask; changes of both. */
-import type { Family } from '../model/index.js';
+import type { Family, Prefix } from '../model/index.js';
 
 export interface IptablesProgram {
   /** Of both families, in order of creation. */
@@ -8,10 +8,26 @@ export interface IptablesProgram {
 }
 
 export interface FamilyTables {
+  /** What `raw` says, as data. */
+  readonly zones: RawZones;
   /** Zones. */
   readonly raw: readonly IptablesChain[];
   /** Everything else. */
   readonly mangle: readonly IptablesChain[];
+}
+
+/** In a form that a program can be saved in, as all of it is. */
+export interface RawZones {
+  /** A device and its zone; on bridges a bridge, which is the device of its packets where iptables sees them. */
+  readonly devices: readonly (readonly [string, number])[];
+  /** Of sources that leave the zone of their device. */
+  readonly sources: readonly {
+    readonly device: string;
+    readonly source: Pick<Prefix, 'text' | 'length'>;
+    readonly zone: number;
+  }[];
+  /** Sets between whose addresses nothing is tracked. */
+  readonly untracked: readonly string[];
 }
 
 export interface IptablesChain {

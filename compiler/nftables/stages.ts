@@ -1,10 +1,10 @@
 /** Stage 5b: a transaction as texts that are applied one after the other, for packets that are under way meanwhile. docs/decisions/stages.md. */
+import type { Change, Element, SetHead } from '../ruleset/change.js';
 import { CLOSED_DEVICES, closedDevices, closedRule } from '../ruleset/closed.js';
-import { readMemberSetName } from '../ruleset/member-set-names.js';
 import { CHAINS, SETS } from '../ruleset/skeleton.js';
-import { countsLate, type TableState } from './state.js';
+import type { TableState } from './state.js';
 import { fullRuleText, setDeclaration } from './text.js';
-import { printTransaction, type Change, type TableChange, type Transaction } from './transaction.js';
+import { printTransaction, type TableChange, type Transaction } from './transaction.js';
 
 /**
  * The transaction as texts for `nft -f`, to be applied one after the other: mostly one. None when there is nothing to do.
@@ -81,31 +81,31 @@ function earlySteps(changes: readonly Change[], isLong: boolean): Selection {
     changes.some(
       (step) =>
         step.kind === 'add-elements' &&
-        !fresh.has(step.set) &&
-        step.elements.some(({ data }) => chains.has(targetOf(data))),
+        !fresh.has(step.set.name) &&
+        step.elements.some((element) => chains.has(targetOf(element) ?? '')),
     );
   const hasRemoval = changes.some(isRemoval);
   const isEarlySet = (step: Change): step is AddSet =>
-    step.kind === 'add-set' && (leadsToNew || (hasRemoval && countsLate(step.set)));
+    step.kind === 'add-set' && (leadsToNew || (hasRemoval && step.set.interval));
   const sets = new Set(changes.flatMap((step) => (isEarlySet(step) ? [step.set.name] : [])));
   const losesFirst = isLong ? intervalsToLoseFirst(changes) : NONE;
   return (step) =>
     isEarlySet(step) ||
-    (step.kind === 'add-elements' && sets.has(step.set)) ||
+    (step.kind === 'add-elements' && sets.has(step.set.name)) ||
     (leadsToNew && isNewChain(step)) ||
     losesFirst(step);
 }
 
 /** Where ports come, or rules, what goes from a set of intervals would let them through, or let through by them. */
 function intervalsToLoseFirst(changes: readonly Change[]): Selection {
-  const gaining = new Set(changes.flatMap((step) => (step.kind === 'add-elements' ? [step.set] : [])));
+  const gaining = new Set(changes.flatMap((step) => (step.kind === 'add-elements' ? [step.set.name] : [])));
   const comesPort = changes.some(
-    (step) => step.kind === 'add-elements' && step.elements.some(({ data }) => data !== ''),
+    (step) => step.kind === 'add-elements' && step.elements.some((element) => 'data' in element),
   );
   const comesRule = changes.some(gainsRules);
   // What gains too would lose what both policies allow.
   return (step) =>
-    losesIntervals(step) && !gaining.has(step.set) && (comesPort || (comesRule && isOfMembers(step.set)));
+    losesIntervals(step) && !gaining.has(step.set.name) && (comesPort || (comesRule && isOfMembers(step.set)));
 }
 
 function lateSteps(changes: readonly Change[], isLong: boolean, isEarly: Selection): Selection {
@@ -133,22 +133,19 @@ function isLongToWalk(changes: readonly Change[]): boolean {
   return false;
 }
 
-const OF_GROUP = 'sg_';
-const OF_GROUPS = /^[sa]g_/;
-
-function isOfMembers(set: string): boolean {
-  return readMemberSetName(set) !== undefined;
+function isOfMembers({ role }: SetHead): boolean {
+  return role.kind === 'members';
 }
 
 /** A set of intervals that a group's rules ask loses some: port ranges, prefixes, members. */
 function losesIntervals(step: Change): step is Extract<Change, { kind: 'delete-elements' }> {
-  return step.kind === 'delete-elements' && step.isLate === true && OF_GROUPS.test(step.set);
+  return step.kind === 'delete-elements' && step.set.interval && step.set.role.kind !== 'fixed';
 }
 
 /** A group's rules let through something else, or more. */
 function gainsRules(step: Change): boolean {
-  if (step.kind === 'rewrite-chain') return step.chain.name.startsWith(OF_GROUP);
-  return step.kind === 'add-elements' && step.set.startsWith(OF_GROUP) && !isOfMembers(step.set);
+  if (step.kind === 'rewrite-chain') return step.chain.role.kind === 'group';
+  return step.kind === 'add-elements' && step.set.role.kind === 'group';
 }
 
 function deletedBaseChains({ chains }: TableState): readonly Change[] {
@@ -164,9 +161,10 @@ function isNewChain(step: Change): step is Extract<Change, { kind: 'add-chain' }
   return step.kind === 'add-chain' && step.chain.hook === undefined;
 }
 
-/** The chain that an element of a verdict map leads to, by its text (`goto CHAIN`). */
-function targetOf(data: string): string {
-  return data.slice(data.lastIndexOf(' ') + 1);
+/** The chain that an element of a verdict map leads to. */
+function targetOf(element: Element): string | undefined {
+  const data = 'data' in element ? element.data : undefined;
+  return typeof data === 'object' && 'chain' in data ? data.chain : undefined;
 }
 
 /** True of what may take an accept away. */

@@ -3,11 +3,11 @@
  * text, chains with the comments of their rules. A rule's comment starts with a digest of the rule (comment.ts), so equal
  * comments are equal rules.
  */
-import type { NamedSet, Room, Table, TableFamily } from '../ruleset/types.js';
+import type { Chain, NamedSet, Room, Table, TableFamily } from '../ruleset/types.js';
 import { ADMIT } from '../ruleset/admission.js';
 import { FIELD_SYNTAX } from './fields.js';
 import { ruleComment } from './comment.js';
-import { keyText, ruleText, setKind, verdictText } from './text.js';
+import { elementDataText, elementKeyText, ruleText, setKind } from './text.js';
 
 export interface TableState {
   readonly family: TableFamily;
@@ -50,11 +50,16 @@ export function stateOf(table: Table): TableState {
         name,
         {
           hook: chain.hook === undefined ? '' : hookSignature(chain.hook.hook, chain.hook.priority),
-          comments: chain.rules.map((rule) => ruleComment(ruleText(rule), rule.comment)),
+          comments: commentsOf(chain),
         },
       ]),
     ),
   };
+}
+
+/** Comments of a chain's rules as they are loaded. */
+export function commentsOf({ rules }: Chain): readonly string[] {
+  return rules.map((rule) => ruleComment(ruleText(rule), rule.comment));
 }
 
 export function hookSignature(hook: string, priority: number, type = 'filter', policy = 'accept'): string {
@@ -64,16 +69,6 @@ export function hookSignature(hook: string, priority: number, type = 'filter', p
 /** Types as libnftables-json(5) lists them: raw payload is `integer`, and so is a zone. */
 export function setSignature(kind: string, types: readonly string[], data: string, interval: boolean): string {
   return `${kind} ${types.join('.')} ${data}${interval ? ' interval' : ''}`;
-}
-
-/** Sets of intervals: what comes into them or goes counts at the end of a commit (nft_set_commit_update): see stages.ts. */
-export function countsLate({ interval }: Pick<NamedSet, 'interval'>): boolean {
-  return interval;
-}
-
-/** The same, by what {@link setSignature} made of them. */
-export function countsLateBySignature(signature: string): boolean {
-  return signature.endsWith(' interval');
 }
 
 /** Of sets that packets fill: what they hold is nobody's wish. nft 1.0.6 lists their flag `timeout`, and not `dynamic`. */
@@ -104,15 +99,6 @@ function dataType(set: NamedSet): string {
 }
 
 /** The elements of a set as nft text, by key. */
-export function elementsOf({ content, fields }: NamedSet): ReadonlyMap<string, string> {
-  switch (content.data) {
-    case 'tally':
-      return new Map();
-    case 'none':
-      return new Map(content.elements.map((key) => [keyText(fields, key), '']));
-    case 'verdict':
-      return new Map(content.elements.map(({ key, data }) => [keyText(fields, key), verdictText(data)]));
-    case 'zone':
-      return new Map(content.elements.map(({ key, data }) => [keyText(fields, key), data.toString()]));
-  }
+function elementsOf({ content, fields }: NamedSet): ReadonlyMap<string, string> {
+  return new Map(content.elements.map((element) => [elementKeyText(fields, element), elementDataText(element)]));
 }

@@ -1,5 +1,6 @@
 /** Stage 4: ruleset -> nftables text, as nft(8) reads and an administrator would write it. */
 import { familyBits, isExact, lastAddress, type Prefix } from '../model/index.js';
+import type { Element, ListedElement } from '../ruleset/change.js';
 import { ETHERTYPE, ETHERTYPE_ARP } from '../ruleset/ethertype.js';
 import type {
   Action,
@@ -82,18 +83,28 @@ function setType(set: NamedSet): string {
 }
 
 /** Every element of a set or map as nft text. */
-export function elementTexts(set: NamedSet): readonly string[] {
-  const { content, fields } = set;
-  switch (content.data) {
-    case 'none':
-      return content.elements.map((key) => keyText(fields, key));
-    case 'tally':
-      return [];
-    case 'verdict':
-      return content.elements.map(({ key, data }) => `${keyText(fields, key)} : ${verdictText(data)}`);
-    case 'zone':
-      return content.elements.map(({ key, data }) => `${keyText(fields, key)} : ${data.toString()}`);
-  }
+export function elementTexts({ content, fields }: NamedSet): readonly string[] {
+  return content.elements.map((element) => elementText(fields, element));
+}
+
+/** An element with what it leads to. */
+export function elementText(fields: readonly Field[], element: Element | ListedElement): string {
+  const [key, data] = [elementKeyText(fields, element), elementDataText(element)];
+  return data === '' ? key : `${key} : ${data}`;
+}
+
+/** An element's key. */
+export function elementKeyText(fields: readonly Field[], element: Element | ListedElement): string {
+  if ('listed' in element) return element.listed;
+  return keyText(fields, 'key' in element ? element.key : element);
+}
+
+/** What an element leads to; '' in sets. */
+export function elementDataText(element: Element | ListedElement): string {
+  if (!('data' in element)) return '';
+  const { data } = element;
+  if (typeof data === 'object') return verdictText(data);
+  return typeof data === 'number' ? data.toString() : data;
 }
 
 function printChain(chain: Chain): string {

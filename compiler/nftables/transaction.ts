@@ -5,12 +5,14 @@
  * where the kernel cannot change an object in place (a set's type, a hook's priority) is our table replaced, still in the
  * same transaction.
  */
+import { stepsOf, type Change, type Element, type ListedElement, type Step } from '../ruleset/change.js';
+import { readSetRole } from '../ruleset/read-names.js';
 import type { Chain, NamedSet, Table, TableFamily } from '../ruleset/types.js';
 import { harmless } from './comment.js';
-import { countsLateBySignature, stateOf, type ChainState, type SetState, type TableState } from './state.js';
-import { fullRuleText, hookText, printTable, setDeclaration, setKind } from './text.js';
+import { stateOf, type ChainState, type SetState, type TableState } from './state.js';
+import { elementKeyText, elementText, fullRuleText, hookText, printTable, setDeclaration, setKind } from './text.js';
 
-/** Changes to our tables, in order. Empty when what is wanted is loaded. */
+/** Changes to our tables, one after the other. Empty when what is wanted is loaded. */
 export type Transaction = readonly TableChange[];
 
 export type TableChange =
@@ -24,32 +26,6 @@ export type TableChange =
       readonly changes: readonly Change[];
     }
   | { readonly kind: 'delete'; readonly before: TableState };
-
-export type Change =
-  | { readonly kind: 'add-set'; readonly set: NamedSet }
-  | { readonly kind: 'add-chain'; readonly chain: Chain }
-  | { readonly kind: 'rewrite-chain'; readonly chain: Chain; readonly before: readonly string[] }
-  | {
-      readonly kind: 'delete-elements';
-      readonly set: string;
-      readonly elements: readonly ElementChange[];
-      /** Of intervals: see `countsLate`. */
-      readonly isLate?: true;
-    }
-  | { readonly kind: 'add-elements'; readonly set: string; readonly elements: readonly ElementChange[] }
-  | {
-      readonly kind: 'delete-chain';
-      readonly chain: string;
-      readonly isBase: boolean;
-      readonly before: readonly string[];
-    }
-  | { readonly kind: 'delete-set'; readonly set: string; readonly setKind: 'set' | 'map'; readonly size: number };
-
-/** An element as nft text; `data` is '' in sets. */
-export interface ElementChange {
-  readonly key: string;
-  readonly data: string;
-}
 
 /** What makes `loaded` equal to `wanted`. Tables of ours that are loaded and not wanted are deleted. */
 export function planTransaction(wanted: readonly Table[], loaded: readonly TableState[]): Transaction {
@@ -84,7 +60,7 @@ function changeTable(table: Table, before: TableState): readonly TableChange[] {
     ...newSets(table, before),
     ...newChains(table, before),
     ...rewrittenChains(table, after, before),
-    ...elementChanges(after, before),
+    ...elementChanges(table, after, before),
     ...surplusChains(after, before),
     ...surplusSets(after, before),
   ];
@@ -127,32 +103,36 @@ function sameRules(a: ChainState, b: ChainState): boolean {
   return a.comments.length === b.comments.length && a.comments.every((comment, index) => comment === b.comments[index]);
 }
 
-/** Deletions of all sets stand before additions: a chain that goes loses its map elements first. */
-function elementChanges(after: TableState, before: TableState): readonly Change[] {
+function elementChanges(table: Table, after: TableState, before: TableState): readonly Change[] {
   const deletions: Change[] = [];
   const additions: Change[] = [];
-  for (const [name, set] of after.sets) {
+  for (const [name, set] of table.sets) {
     const old = before.sets.get(name)?.elements ?? NO_ELEMENTS;
-    const gone = missingFrom(set, old);
-    const fresh = missingFrom({ elements: old }, set.elements);
-    if (gone.length > 0) deletions.push(deletion(name, gone, countsLateBySignature(set.signature)));
-    if (fresh.length > 0) additions.push({ kind: 'add-elements', set: name, elements: fresh });
+    const wanted = after.sets.get(name)?.elements ?? NO_ELEMENTS;
+    const gone = missingFrom(wanted, old);
+    const fresh = missingFrom(old, wanted);
+    if (gone.size > 0) deletions.push({ kind: 'delete-elements', set, elements: [...gone].map(listedElement) });
+    if (fresh.size > 0) additions.push({ kind: 'add-elements', set, elements: elementsWithKeys(set, fresh) });
   }
   return [...deletions, ...additions];
 }
 
-/** @param isLate whether the set's changes count at the end of a commit. */
-export function deletion(set: string, elements: readonly ElementChange[], isLate: boolean): Change {
-  return { kind: 'delete-elements', set, elements, ...(isLate ? { isLate } : {}) };
-}
-
 const NO_ELEMENTS: SetState['elements'] = new Map();
 
-/** Elements that the set lacks or has with other data. */
-function missingFrom(set: Pick<SetState, 'elements'>, elements: SetState['elements']): readonly ElementChange[] {
-  const missing: ElementChange[] = [];
-  for (const [key, data] of elements) if (set.elements.get(key) !== data) missing.push({ key, data });
+/** Elements that are not among others, or are there with other data. */
+function missingFrom(others: SetState['elements'], elements: SetState['elements']): SetState['elements'] {
+  const missing = new Map<string, string>();
+  for (const [key, data] of elements) if (others.get(key) !== data) missing.set(key, data);
   return missing;
+}
+
+function listedElement([listed, data]: readonly [string, string]): ListedElement {
+  return { listed, data };
+}
+
+function elementsWithKeys({ content, fields }: NamedSet, keys: SetState['elements']): readonly Element[] {
+  const isAsked = (element: Element): boolean => keys.has(elementKeyText(fields, element));
+  return keys.size === content.elements.length ? content.elements : content.elements.filter(isAsked);
 }
 
 function surplusChains(after: TableState, before: TableState): readonly Change[] {
@@ -164,7 +144,13 @@ function surplusChains(after: TableState, before: TableState): readonly Change[]
 function surplusSets(after: TableState, before: TableState): readonly Change[] {
   return [...before.sets]
     .filter(([name]) => !after.sets.has(name))
-    .map(([set, { kind, elements }]) => ({ kind: 'delete-set', set, setKind: kind, size: elements.size }));
+    .map(([set, { kind, elements }]) => ({
+      kind: 'delete-set',
+      set,
+      role: readSetRole(set),
+      setKind: kind,
+      size: elements.size,
+    }));
 }
 
 /** The transaction as text for `nft -f`; '' when there is nothing to do. */
@@ -181,59 +167,42 @@ function printTableChange(change: TableChange): string {
     case 'delete':
       return `delete table ${change.before.family} ${change.before.name}\n`;
     case 'update':
-      return printUpdate(`${change.family} ${change.name}`, change.changes);
+      return printSteps(`${change.family} ${change.name}`, stepsOf(change.changes));
   }
 }
 
-/**
- * The order in which the kernel accepts the steps: sets and chains exist before what refers to them, and lose what refers
- * to them before they go.
- */
-function printUpdate(table: string, changes: readonly Change[]): string {
-  const lines: string[] = [];
-  const rules = (chain: Chain): void => {
-    for (const rule of chain.rules) lines.push(`add rule ${table} ${chain.name} ${fullRuleText(rule)}`);
-  };
-  for (const change of changes) {
-    if (change.kind === 'add-set') {
-      lines.push(
-        `add ${setKind(change.set)} ${table} ${change.set.name} { ${setDeclaration(change.set).join('; ')}; }`,
-      );
+function printSteps(table: string, steps: readonly Step[]): string {
+  return steps.flatMap((step) => stepLines(table, step).map((line) => `${line}\n`)).join('');
+}
+
+function stepLines(table: string, step: Step): readonly string[] {
+  switch (step.kind) {
+    case 'add-set':
+      return [`add ${setKind(step.set)} ${table} ${step.set.name} { ${setDeclaration(step.set).join('; ')}; }`];
+    case 'add-chain':
+      return [`add chain ${table} ${step.chain.name} { ${chainDeclaration(step.chain)} }`];
+    case 'flush-chain':
+      return [`flush chain ${table} ${step.chain}`];
+    case 'add-rules':
+      return step.chain.rules.map((rule) => `add rule ${table} ${step.chain.name} ${fullRuleText(rule)}`);
+    case 'delete-elements':
+    case 'add-elements': {
+      const { fields, name } = step.set;
+      const [verb, text] = step.kind === 'add-elements' ? ['add', elementText] : ['delete', elementKeyText];
+      return [
+        `${verb} element ${table} ${name} { ${step.elements.map((element) => text(fields, element)).join(', ')} }`,
+      ];
     }
-    if (change.kind === 'add-chain')
-      lines.push(`add chain ${table} ${change.chain.name} { ${chainDeclaration(change.chain)} }`);
+    case 'flush-map':
+      return [`flush map ${table} ${step.map}`];
+    case 'delete-chain':
+      return [`delete chain ${table} ${step.chain}`];
+    case 'delete-set':
+      return [`delete ${step.setKind} ${table} ${step.set}`];
   }
-  for (const change of changes) {
-    if (change.kind === 'rewrite-chain') lines.push(`flush chain ${table} ${change.chain.name}`);
-    if (change.kind === 'delete-chain') lines.push(`flush chain ${table} ${change.chain}`);
-  }
-  for (const change of changes) {
-    if (change.kind === 'add-chain' || change.kind === 'rewrite-chain') rules(change.chain);
-  }
-  for (const change of changes) {
-    if (change.kind === 'delete-elements') {
-      lines.push(`delete element ${table} ${change.set} { ${change.elements.map(({ key }) => key).join(', ')} }`);
-    }
-    if (change.kind === 'add-elements') {
-      lines.push(`add element ${table} ${change.set} { ${change.elements.map(elementText).join(', ')} }`);
-    }
-  }
-  // A map that goes leads to chains that go.
-  for (const change of changes) {
-    if (change.kind === 'delete-set' && change.setKind === 'map') lines.push(`flush map ${table} ${change.set}`);
-  }
-  for (const change of changes) if (change.kind === 'delete-chain') lines.push(`delete chain ${table} ${change.chain}`);
-  for (const change of changes) {
-    if (change.kind === 'delete-set') lines.push(`delete ${change.setKind} ${table} ${change.set}`);
-  }
-  return lines.map((line) => `${line}\n`).join('');
 }
 
 function chainDeclaration(chain: Chain): string {
   const hook = chain.hook === undefined ? '' : `${hookText(chain.hook)} `;
   return `${hook}comment "${harmless(chain.comment)}";`;
-}
-
-function elementText({ key, data }: ElementChange): string {
-  return data === '' ? key : `${key} : ${data}`;
 }

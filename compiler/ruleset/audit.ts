@@ -34,10 +34,15 @@ interface Place {
   readonly direction: Direction;
 }
 
-const PROFILES: readonly Place[] = [
-  { name: 'profile_out', direction: 'egress' },
-  { name: 'profile_in', direction: 'ingress' },
-];
+const PROFILES: Readonly<Record<Direction, Place>> = {
+  egress: { name: 'profile_out', direction: 'egress' },
+  ingress: { name: 'profile_in', direction: 'ingress' },
+};
+
+/** Name of the place that stands for all profiles' chains of a direction. */
+export function placeOfProfiles(direction: Direction): string {
+  return PROFILES[direction].name;
+}
 
 /** Chains of frames that have no IP address. */
 const NOT_IP: ReadonlySet<string> = new Set([CHAINS.arpGuard, 'egress_link', 'ingress_link']);
@@ -67,15 +72,15 @@ function auditedTable(table: Table): Table {
 /** Whatever the topology is: profiles come and go. */
 function placesIn({ chains }: Table): readonly Place[] {
   const found = [...chains.values()].flatMap((one) => placeOf(one) ?? []);
-  const all = chains.has(CHAINS.egressStateful) ? [...PROFILES, ...found] : found;
+  const all = chains.has(CHAINS.egressStateful) ? [...Object.values(PROFILES), ...found] : found;
   return [...new Map(all.map((place) => [place.name, place])).values()];
 }
 
-function placeOf({ name, rules }: Chain): Place | undefined {
+function placeOf({ name, role, rules }: Chain): Place | undefined {
   const tally = rules.flatMap(({ action }) => (action.kind === 'tally' ? action.set : []))[0];
   if (tally === undefined || NOT_IP.has(name)) return undefined;
-  const direction = tally === tallySetName('egress') ? 'egress' : 'ingress';
-  return { name: name.replace(/^profile_.*_(in|out)$/, 'profile_$1'), direction };
+  if (role.kind === 'profile') return PROFILES[role.direction];
+  return { name, direction: tally === tallySetName('egress') ? 'egress' : 'ingress' };
 }
 
 /** As {@link audited}, for one chain of a table that sees IP. */
@@ -145,13 +150,7 @@ function flowSetName(place: string, family: Family): string {
   return `audit_${place}_${family === 'IPv4' ? '4' : '6'}`;
 }
 
-/** The place that a set of flows belongs to; undefined for any other set. Keys: {@link flowFields}. */
-export function placeOfFlows(set: string): { readonly chain: string; readonly family: Family } | undefined {
-  const [, chainName, digit] = /^audit_(.+)_([46])$/.exec(set) ?? [];
-  return chainName === undefined ? undefined : { chain: chainName, family: digit === '4' ? 'IPv4' : 'IPv6' };
-}
-
-/** Device of the port, source, destination, protocol, and what the protocol has for a port: 16 bits, type and code of ICMP. */
+/** Keys of a set of flows: device of the port, source, destination, protocol, and what the protocol has for a port: 16 bits, type and code of ICMP. */
 function flowFields({ direction }: Place, family: Family, what: 'th dport' | 'th sport'): readonly Field[] {
   const device = direction === 'egress' ? 'iifname' : 'oifname';
   const addresses: readonly Field[] = family === 'IPv4' ? ['ip saddr', 'ip daddr'] : ['ip6 saddr', 'ip6 daddr'];

@@ -3,6 +3,7 @@ import type { Direction } from '../model/index.js';
 import type {
   Action,
   Chain,
+  ChainRole,
   CtState,
   Field,
   Hook,
@@ -13,6 +14,7 @@ import type {
   Room,
   Rule,
   SetContent,
+  SetRole,
   Verdict,
 } from './types.js';
 
@@ -99,20 +101,39 @@ export function dispatch(fields: readonly Field[], elements: readonly MapElement
   return act({ kind: 'inline-verdict-map', fields, elements }, comment);
 }
 
+/** The role of what the fixed part is made of: all that is built here, unless another one is given. */
+const FIXED = { kind: 'fixed' } as const;
+
 export function chain(name: string, comment: string, rules: readonly Rule[], hook?: Hook): Chain {
-  return hook === undefined ? { name, comment, rules } : { name, comment, rules, hook };
+  const made: Chain = { name, comment, rules, role: FIXED };
+  return hook === undefined ? made : { ...made, hook };
+}
+
+/** A chain that something of the policy makes. */
+export function chainOf(role: ChainRole, name: string, comment: string, rules: readonly Rule[]): Chain {
+  return { name, comment, rules, role };
 }
 
 export function namedSet(name: string, fields: readonly Field[], interval: boolean, content: SetContent): NamedSet {
-  return { name, fields, interval, content };
+  return { name, fields, interval, role: FIXED, content };
 }
 
 /** A set of keys without data. */
-export function plainSet(name: string, fields: readonly Field[], elements: readonly Key[]): NamedSet {
-  return namedSet(name, fields, false, { data: 'none', elements });
+export function plainSet(
+  name: string,
+  fields: readonly Field[],
+  elements: readonly Key[],
+  role: SetRole = FIXED,
+): NamedSet {
+  return { name, fields, interval: false, role, content: { data: 'none', elements } };
 }
 
 /** A set of keys that may be prefixes or ranges; they must not overlap. */
-export function intervalSet(name: string, fields: readonly Field[], elements: readonly Key[]): NamedSet {
-  return namedSet(name, fields, true, { data: 'none', elements });
+export function intervalSet(
+  name: string,
+  fields: readonly Field[],
+  elements: readonly Key[],
+  role: SetRole = FIXED,
+): NamedSet {
+  return { name, fields, interval: true, role, content: { data: 'none', elements } };
 }

@@ -10,7 +10,7 @@ import { closedTable, TABLE_NAME } from './closed.js';
 import { ETHERTYPE } from './ethertype.js';
 import { bridgeGuard, GUARDED, owedToBridge, routedGuard } from './guard.js';
 import { groupProgram, type GroupProgram, type MemberSetNames } from './group-chain.js';
-import { memberSetNames } from './member-set-names.js';
+import { membersRole, memberSetNames } from './member-set-names.js';
 import { distinctKeys, ownKeys, ownSets } from './own-sets.js';
 import { profileChain, profileChainName, profilesOf, type Profile } from './profiles.js';
 import {
@@ -299,8 +299,10 @@ export function namedMemberSets(set: MemberSet, names: MemberSetNames): readonly
   const field = memberField(set);
   const keys = (prefixes: readonly Prefix[]): readonly Key[] => prefixes.map((prefix) => [prefix]);
   return [
-    plainSet(names.addresses, [field], keys(set.addresses)),
-    ...(names.prefixes === undefined ? [] : [intervalSet(names.prefixes, [field], keys(set.prefixes))]),
+    plainSet(names.addresses, [field], keys(set.addresses), membersRole(set, 'addresses')),
+    ...(names.prefixes === undefined
+      ? []
+      : [intervalSet(names.prefixes, [field], keys(set.prefixes), membersRole(set, 'prefixes'))]),
   ];
 }
 

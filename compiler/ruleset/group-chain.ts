@@ -27,7 +27,7 @@ import {
   type Services,
 } from '../permits.js';
 import { ADMIT } from './admission.js';
-import { chain, counted, goTo, inSet, intervalSet, is, plainSet } from './build.js';
+import { chainOf, counted, goTo, inSet, intervalSet, is, plainSet } from './build.js';
 import { ETHERTYPE } from './ethertype.js';
 import type { Chain, Component, Field, Key, Match, NamedSet, Rule } from './types.js';
 import type { NumberRange } from '../number-range.js';
@@ -69,8 +69,11 @@ export function groupProgram(group: SecurityGroup, direction: Direction, context
   }
   for (const family of FAMILIES) writer.prefixes(family, permits.prefixes[family]);
   const comment = `${direction} of security group ${group.id}`;
-  return { chain: chain(writer.name, comment, writer.rules), sets: writer.sets };
+  return { chain: chainOf(OF_GROUP, writer.name, comment, writer.rules), sets: writer.sets };
 }
+
+/** The role of a group's chain, and of the sets that it alone asks. */
+const OF_GROUP = { kind: 'group' } as const;
 
 /** One permitted thing as matches, or as a key for a set. */
 interface Entry {
@@ -87,15 +90,15 @@ interface Shape {
   readonly interval: boolean;
 }
 
-/** The group's rules that a compiled rule comes from: those with this remote and this kind of service. */
-interface Origin {
+/** Whom a compiled rule is for: with the kind of service it tells the group's rules that it comes from. */
+interface Whom {
   readonly remote: Exclude<Remote['kind'], 'unknown'>;
   readonly id?: string;
 }
 
 /** What stands in front of every rule of one remote, and whether sets are made or shared with an earlier remote. */
 interface Scope {
-  readonly origin: Origin;
+  readonly whom: Whom;
   readonly condition: readonly Match[];
   readonly define: boolean;
 }
@@ -112,14 +115,14 @@ class GroupWriter {
 
   /** What any address may do. Both families share their sets: the family is part of the key. */
   anywhere(services: Readonly<Record<Family, Services>>): void {
-    const origin: Origin = { remote: 'any' };
+    const whom: Whom = { remote: 'any' };
     if (FAMILIES.every((family) => services[family].all)) {
-      this.#accept([], origin, 'any');
+      this.#accept([], whom, 'any');
       return;
     }
-    for (const family of FAMILIES) if (services[family].all) this.#accept([familyIs(family)], origin, 'any');
+    for (const family of FAMILIES) if (services[family].all) this.#accept([familyIs(family)], whom, 'any');
     const perFamily = FAMILIES.map((family) => ({ family, services: services[family] }));
-    this.#services({ origin, condition: [], define: true }, '', perFamily);
+    this.#services({ whom, condition: [], define: true }, '', perFamily);
   }
 
   /** What members of a remote group or address group may do. */
@@ -130,20 +133,20 @@ class GroupWriter {
     services: Services,
   ): void {
     const address = this.#addressField(remote.family);
-    const origin: Origin = { remote: remote.kind, id: remote.id };
+    const whom: Whom = { remote: remote.kind, id: remote.id };
     const infix = `_${remote.kind === 'security-group' ? 'sg' : 'ag'}_${remoteName}_${familyDigit(remote.family)}`;
     const sets = names.prefixes === undefined ? [names.addresses] : [names.addresses, names.prefixes];
     sets.forEach((set, index) => {
       const condition = [inSet([address], set)];
-      if (services.all) this.#accept(condition, origin, 'any');
-      else this.#services({ origin, condition, define: index === 0 }, infix, [{ family: remote.family, services }]);
+      if (services.all) this.#accept(condition, whom, 'any');
+      else this.#services({ whom, condition, define: index === 0 }, infix, [{ family: remote.family, services }]);
     });
   }
 
   /** What single prefixes may do. */
   prefixes(family: Family, permits: PrefixPermits): void {
     const address = this.#addressField(family);
-    const scope: Scope = { origin: { remote: 'prefix' }, condition: [], define: true };
+    const scope: Scope = { whom: { remote: 'prefix' }, condition: [], define: true };
     const digit = familyDigit(family);
     const inPrefix = (prefix: Prefix): Match => is(address, prefix);
     const write = (
@@ -250,25 +253,26 @@ class GroupWriter {
     const [first] = entries;
     if (first === undefined) return;
     if (entries.length === 1) {
-      this.#accept([...scope.condition, ...first.matches], scope.origin, service);
+      this.#accept([...scope.condition, ...first.matches], scope.whom, service);
       return;
     }
     const set = `${this.name}${shape.suffix}`;
     if (scope.define) {
       const keys = entries.map(({ key }) => key);
-      this.sets.push((shape.interval ? intervalSet : plainSet)(set, shape.fields, keys));
+      this.sets.push((shape.interval ? intervalSet : plainSet)(set, shape.fields, keys, OF_GROUP));
     }
-    this.#accept([...scope.condition, inSet(shape.fields, set)], scope.origin, service);
+    this.#accept([...scope.condition, inSet(shape.fields, set)], scope.whom, service);
   }
 
-  #accept(matches: readonly Match[], origin: Origin, service: Service['kind']): void {
+  #accept(matches: readonly Match[], whom: Whom, service: Service['kind']): void {
     const ids = this.group.rules
       .filter((rule) => rule.direction === this.direction && rule.service.kind === service)
-      .filter(({ remote }) => remote.kind === origin.remote)
-      .filter(({ remote }) => origin.id === undefined || ('id' in remote && remote.id === origin.id))
+      .filter(({ remote }) => remote.kind === whom.remote)
+      .filter(({ remote }) => whom.id === undefined || ('id' in remote && remote.id === whom.id))
       .map((rule) => rule.id);
     const comment = `${this.group.name}: ${summariseIds(ids)}`;
-    this.rules.push({ ...counted(matches, goTo(ADMIT[this.direction]), comment), origins: ids });
+    const origin = { group: this.group.id, rules: ids };
+    this.rules.push({ ...counted(matches, goTo(ADMIT[this.direction]), comment), origin });
   }
 
   #addressField(family: Family): Field {

@@ -6,7 +6,7 @@ import { FAMILIES, type Direction, type Family, type Port, type SecurityGroup } 
 import { hasFamily } from '../host-policy.js';
 import { digest } from '../names.js';
 import { SERVICES } from './admission.js';
-import { chain, dropped, is, jump, rule } from './build.js';
+import { chainOf, dropped, is, jump, rule } from './build.js';
 import { ETHERTYPE } from './ethertype.js';
 import { groupChainName } from './group-chain.js';
 import { CHAINS } from './skeleton.js';
@@ -74,7 +74,8 @@ export function profileChain(
   datapath: Datapath,
 ): Chain {
   const ids = profile.groups.map((group) => group.id).join(' ');
-  return chain(profileChainName(profile, direction), `${direction} of ports in ${ids === '' ? 'no group' : ids}`, [
+  const comment = `${direction} of ports in ${ids === '' ? 'no group' : ids}`;
+  return chainOf({ kind: 'profile', direction }, profileChainName(profile, direction), comment, [
     ...(direction === 'ingress' ? closedFamilies(profile, datapath) : []),
     rule([], jump(prologue(profile, direction)), 'checks that every port shares'),
     ...profile.groups.map((group) =>

@@ -5,7 +5,8 @@
  * nftables' own, because they are the field's best; nothing here is nftables text.
  */
 import type { Datapath } from '../datapath.js';
-import type { Prefix } from '../model/index.js';
+import type { MemberSet } from '../host-policy.js';
+import type { Direction, Prefix } from '../model/index.js';
 import type { NumberRange } from '../number-range.js';
 
 export type TableFamily = 'inet' | 'arp' | 'bridge';
@@ -74,7 +75,22 @@ export interface NamedSet {
   readonly fields: readonly Field[];
   /** True when keys may be prefixes or ranges. */
   readonly interval: boolean;
+  readonly role: SetRole;
   readonly content: SetContent;
+}
+
+/** What a set is for, as far as what changes in it is told apart. */
+export type SetRole =
+  /** Members of a remote group or an address group: what rules of several groups may ask. */
+  | ({ readonly kind: 'members'; readonly holds: 'addresses' | 'prefixes' } & WhoseMembers)
+  /** Asked by the rules of one security group alone. */
+  | { readonly kind: 'group' }
+  /** Of the fixed part. */
+  | { readonly kind: 'fixed' };
+
+export interface WhoseMembers {
+  readonly of: MemberSet['kind'];
+  readonly family: MemberSet['family'];
 }
 
 export type SetContent =
@@ -101,9 +117,18 @@ export interface Chain {
   /** Present on base chains. */
   readonly hook?: Hook;
   readonly rules: readonly Rule[];
+  readonly role: ChainRole;
   /** For the reader of a listing. Given at creation and never changed: the kernel keeps a chain's first comment. */
   readonly comment: string;
 }
+
+/** What a chain is for, as far as anybody asks. */
+export type ChainRole =
+  /** What the rules of a security group let pass. */
+  | { readonly kind: 'group' }
+  | { readonly kind: 'profile'; readonly direction: Direction }
+  /** Of the fixed part. */
+  | { readonly kind: 'fixed' };
 
 export interface Hook {
   readonly hook: 'prerouting' | 'postrouting' | 'input' | 'forward' | 'output';
@@ -115,10 +140,17 @@ export interface Rule {
   readonly matches: readonly Match[];
   readonly action: Action;
   readonly counter: boolean;
-  /** What the rule is for, in the user's words. */
+  /** What the rule is for, in the user's words: of a group's rule its origin, as far as there is room. */
   readonly comment: string;
-  /** Of a rule of a group's chain: ids of the security group rules that it comes from. */
-  readonly origins?: readonly string[];
+  /** Absent: of the fixed part. */
+  readonly origin?: RuleOrigin;
+}
+
+/** The security group rules that a rule of a group's chain comes from. */
+export interface RuleOrigin {
+  /** Ids, all of them. */
+  readonly group: string;
+  readonly rules: readonly string[];
 }
 
 export type Match =

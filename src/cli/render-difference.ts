@@ -1,6 +1,7 @@
 /** A difference for people: what goes (-), what comes (+), what is rewritten (~). */
 import type { Difference } from '../../agent/index.js';
 import {
+  elementText,
   fullRuleText,
   type Change,
   type ChainChange,
@@ -95,8 +96,6 @@ function renderTable(change: TableChange, paint: Paint): readonly string[] {
 function renderChange(change: Change, paint: Paint): readonly string[] {
   const removed = (lines: readonly string[]): readonly string[] => lines.map((line) => paint.removed(`- ${line}`));
   const added = (lines: readonly string[]): readonly string[] => lines.map((line) => paint.added(`+ ${line}`));
-  const elements = (list: readonly { readonly key: string; readonly data: string }[]): readonly string[] =>
-    shownOf(list.map(({ key, data }) => (data === '' ? key : `${key} : ${data}`)));
   switch (change.kind) {
     case 'add-set':
       return added([`set ${change.set.name}`]);
@@ -118,8 +117,15 @@ function renderChange(change: Change, paint: Paint): readonly string[] {
       ];
     }
     case 'delete-elements':
-      return removed(elements(change.elements).map((element) => `${change.set}: ${element}`));
+      return removed(elementLines(change));
     case 'add-elements':
-      return added(elements(change.elements).map((element) => `${change.set}: ${element}`));
+      return added(elementLines(change));
   }
+}
+
+function elementLines({
+  set,
+  elements,
+}: Extract<Change, { kind: 'add-elements' | 'delete-elements' }>): readonly string[] {
+  return shownOf(elements.map((element) => elementText(set.fields, element))).map((text) => `${set.name}: ${text}`);
 }

@@ -3,7 +3,7 @@ import type { FamilyTables, IptablesProgram, IptablesStep } from '../../compiler
 import { FAMILIES, type Family } from '../../compiler/model/index.js';
 
 type Chains = Map<string, readonly string[]>;
-type TableName = keyof FamilyTables;
+type TableName = Exclude<keyof FamilyTables, 'zones'>;
 
 const TABLES: readonly TableName[] = ['raw', 'mangle'];
 const OF_THE_KERNEL = ['PREROUTING', 'OUTPUT', 'POSTROUTING'];

@@ -1,6 +1,14 @@
 /** What no line of a group, of members or of a port speaks of, of what changes in iptables and ipset. */
-import { IPTABLES_HOOKS, type ChainChange, type IptablesChange, type SetChange } from '../../../compiler/index.js';
-import { portChainNames, readDeviceRule, readMemberSetName } from '../../../compiler/listing.js';
+import {
+  IPTABLES_HOOKS,
+  isNamedAfter,
+  readChainName,
+  readMemberSetName,
+  type ChainChange,
+  type IptablesChange,
+  type SetChange,
+} from '../../../compiler/index.js';
+import { portChainNames, readDeviceRule, SETS_OF_PORTS } from '../../../compiler/listing.js';
 import type { LongNames } from './iptables-side.js';
 import type { PlanLine } from './line.js';
 import { namedLine } from './rest.js';
@@ -33,18 +41,18 @@ class Spoken {
   }
 
   isSet(change: SetChange): boolean {
-    const name = this.long.of('set' in change ? change.set.name : change.name);
+    const loaded = 'set' in change ? change.set.name : change.name;
+    const name = this.long.of(loaded);
     if (this.#isOfGroup(name)) return true;
     if (readMemberSetName(name) !== undefined) return this.#hasGroups;
-    // Own addresses of ports, and those of stateless ones.
-    return /^(addresses|stateless)[46]$/.test(name) && this.#ports.size > 0;
+    return SETS_OF_PORTS.has(loaded) && this.#ports.size > 0;
   }
 
   isChain(change: ChainChange): boolean {
     const name = this.long.of(change.name);
     if (this.#isOfGroup(name) || this.#portChains.has(change.name)) return true;
     const [before, after] = [change.before ?? [], change.after ?? []];
-    if (name.startsWith('profile_'))
+    if (readChainName(name)?.kind === 'profile')
       return this.#ports.size > 0 && (change.before === undefined || change.after === undefined);
     if (IPTABLES_HOOKS.has(change.name) || change.overtaking !== undefined) return false;
     const different = [
@@ -55,7 +63,7 @@ class Spoken {
   }
 
   #isOfGroup(name: string): boolean {
-    return this.lines.some(({ kind, subject }) => kind !== 'port' && subject !== '' && name.startsWith(`${subject}_`));
+    return this.lines.some(({ kind, subject }) => kind !== 'port' && subject !== '' && isNamedAfter(name, subject));
   }
 
   /** It asks for the device of a port that is spoken of; or for how some devices begin, as the tree does that they are in. */

@@ -3,10 +3,18 @@
  * their rules have no comments, which would be a match more for each packet, so that what is loaded knows no name of a group and no id of
  * a rule: those are of the topology.
  */
-import type { FamilyTables, IpSet, IptablesProgram, Ruleset } from '../../../compiler/index.js';
+import {
+  groupChainName,
+  readChainName,
+  type FamilyTables,
+  type IpSet,
+  type IptablesProgram,
+  type Ruleset,
+} from '../../../compiler/index.js';
 import {
   chainName,
   groupConditions,
+  nameWithin,
   readDispatch,
   readSources,
   setName,
@@ -24,7 +32,7 @@ import {
   type SidePort,
   type SideRules,
 } from './line.js';
-import { groupChain, membersIn, shortOfChain, UNNAMED, type Names } from './names.js';
+import { membersIn, shortOfChain, UNNAMED, type Names } from './names.js';
 import { ANYWHERE, permitsOf, textOf, type Permit } from './permits.js';
 
 /** The names that nftables has, by those of iptables and ipset: one that does not fit there is a digest (compiler/iptables/names.ts). */
@@ -39,7 +47,7 @@ export class LongNames {
   }
 
   of(name: string): string {
-    return this.#names.get(name) ?? name.replace(/^pc-/, '');
+    return this.#names.get(name) ?? nameWithin(name);
   }
 }
 
@@ -71,7 +79,7 @@ export function iptablesSide(
   const chains = FAMILIES.flatMap((family) => [...reader.chains[family].keys()]);
   const shorts = new Set(chains.flatMap((chain) => shortOfChain(long.of(chain)) ?? []));
   const rulesOf = (short: string, direction: Direction): SideRules => {
-    const { permits, ...rules } = rulesIn(reader, groupChain(short, direction));
+    const { permits, ...rules } = rulesIn(reader, groupChainName(short, direction));
     return {
       ...rules,
       permits: permits.map((permit) => ({ ...permit, rules: knownRules(short, direction, permit) })),
@@ -146,7 +154,7 @@ function portsOf(reader: Reader): ReadonlyMap<string, SidePort> {
   return new Map(
     [...targets].map(([device, target]): [string, SidePort] => {
       const profile = /^-g (\S*)$/.exec(target)?.[1] ?? '';
-      const isFiltered = /^profile_\w+$/.test(reader.long.of(profile));
+      const isFiltered = readChainName(reader.long.of(profile))?.kind === 'profile';
       const own = { isFiltered, addresses: addresses.get(device) ?? new Set<string>() };
       if (isFiltered) return [device, { ...own, state: stateOfGroups(groupsIn(reader, profile)) }];
       return [device, { ...own, state: target === '-j DROP' ? CLOSED : UNFILTERED }];

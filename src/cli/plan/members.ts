@@ -1,7 +1,7 @@
 /** Members of remote groups and address groups. */
 import { counted } from './groups.js';
 import type { PlanLine, Side } from './line.js';
-import { membersIn, type Names } from './names.js';
+import { membersIn, subjectOfMembers, type Names } from './names.js';
 
 /** Of groups that are named both before and after; whose set comes or goes with a rule is said there. */
 export function memberLines(before: Side, after: Side, names: Names): readonly PlanLine[] {
@@ -10,7 +10,7 @@ export function memberLines(before: Side, after: Side, names: Names): readonly P
     const whose = membersIn(set, names);
     const old = before.members.get(set);
     if (whose === undefined || old === undefined) continue;
-    const count = counts.get(whose) ?? { subject: set.replace(/_(addresses|prefixes)[46]$/, ''), more: 0, fewer: 0 };
+    const count = counts.get(whose) ?? { subject: subjectOfMembers(set), more: 0, fewer: 0 };
     for (const key of members.keys()) if (!old.has(key)) count.more++;
     for (const key of old.keys()) if (!members.has(key)) count.fewer++;
     counts.set(whose, count);

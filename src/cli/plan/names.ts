@@ -1,8 +1,7 @@
 /** Whose the short names of kernel objects are (compiler/names.ts), as far as the topology knows them. */
-import { harmless } from '../../../compiler/index.js';
-import { readMemberSetName } from '../../../compiler/listing.js';
+import { harmless, readChainName, readMemberSetName, startOfNames } from '../../../compiler/index.js';
 import { shortNames } from '../../../compiler/names.js';
-import type { Direction, Topology } from '../../../compiler/model/index.js';
+import type { Topology } from '../../../compiler/model/index.js';
 
 interface Named {
   readonly id: string;
@@ -81,23 +80,25 @@ export const UNNAMED = '…';
 
 /** How names of what is a group's begin; that of a group is enough to tell it from others. */
 export function subjectOfGroup(short: string): string {
-  return `sg_${short}`;
+  return startOfNames('security-group', short);
 }
 
-/** Name of a group's chain, as nftables has it. */
-export function groupChain(short: string, direction: Direction): string {
-  return `${subjectOfGroup(short)}_${direction === 'ingress' ? 'in' : 'out'}`;
+/** The same, of those whose members a set holds; '' for a set of something else. */
+export function subjectOfMembers(set: string): string {
+  const members = readMemberSetName(set);
+  return members === undefined ? '' : startOfNames(members.role.of, members.short);
 }
 
 /** Of a group's two chains, the one that stands for the group says whose it is. */
 export function shortOfChain(chain: string): string | undefined {
-  return /^sg_(.+)_in$/.exec(chain)?.[1];
+  const name = readChainName(chain);
+  return name?.kind === 'group' && name.direction === 'ingress' ? name.short : undefined;
 }
 
 /** Whose members a set holds; undefined for a set of something else. */
 export function membersIn(set: string, names: Names): string | undefined {
   const members = readMemberSetName(set);
-  switch (members?.kind) {
+  switch (members?.role.of) {
     case 'security-group':
       return names.group(members.short) ?? `a group whose id begins with ${members.short}`;
     case 'address-group':

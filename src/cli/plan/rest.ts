@@ -1,5 +1,12 @@
 /** What no line of a group, of members or of a port speaks of: the fixed part, what somebody put there, tables as a whole. */
-import type { Change, Transaction } from '../../../compiler/index.js';
+import {
+  isNamedAfter,
+  readChainName,
+  type Change,
+  type Element,
+  type ListedElement,
+  type Transaction,
+} from '../../../compiler/index.js';
 import type { PlanLine } from './line.js';
 
 /** Names that a line has. */
@@ -38,42 +45,48 @@ export function namedLine(place: string, names: readonly string[]): readonly Pla
   return [line('~', `${place}: ${distinct.slice(0, MOST).join(', ')}${more}`)];
 }
 
-const MEMBERS = /^[sa]g_\w+_(addresses|prefixes)[46]$/;
-
 function isSpokenOf(change: Change, lines: readonly PlanLine[]): boolean {
   const [hasGroups, hasPorts] = [lines.some(({ kind }) => kind === 'group'), lines.some(({ kind }) => kind === 'port')];
   const isOfGroup = (name: string): boolean =>
-    lines.some(({ kind, subject }) => kind !== 'port' && name.startsWith(`${subject}_`));
+    lines.some(({ kind, subject }) => kind !== 'port' && isNamedAfter(name, subject));
   switch (change.kind) {
     case 'add-chain':
-      return isOfGroup(change.chain.name) || (change.chain.name.startsWith('profile_') && hasPorts);
+      return isOfGroup(change.chain.name) || (change.chain.role.kind === 'profile' && hasPorts);
     case 'delete-chain':
-      return isOfGroup(change.chain) || (change.chain.startsWith('profile_') && hasPorts);
+      return isOfGroup(change.chain) || (readChainName(change.chain)?.kind === 'profile' && hasPorts);
     case 'rewrite-chain':
       return isOfGroup(change.chain.name);
     case 'add-set':
-      return isOfGroup(change.set.name) || (MEMBERS.test(change.set.name) ? hasGroups : hasPorts);
+      return isOfGroup(change.set.name) || (change.set.role.kind === 'members' ? hasGroups : hasPorts);
     case 'delete-set':
-      return isOfGroup(change.set) || (MEMBERS.test(change.set) ? hasGroups : hasPorts);
+      return isOfGroup(change.set) || (change.role.kind === 'members' ? hasGroups : hasPorts);
     case 'add-elements':
     case 'delete-elements':
       return (
-        isOfGroup(change.set) ||
-        (MEMBERS.test(change.set) && hasGroups) ||
-        change.elements.every(({ key }) => isOfPort(key, lines))
+        isOfGroup(change.set.name) ||
+        (change.set.role.kind === 'members' && hasGroups) ||
+        change.elements.every((element) => isOfPort(element, lines))
       );
   }
 }
 
 /** The key begins with the device, where it has one; else it is an address. */
-function isOfPort(key: string, lines: readonly PlanLine[]): boolean {
-  const device = /^"([^"]*)"/.exec(key)?.[1];
+function isOfPort(element: Element | ListedElement, lines: readonly PlanLine[]): boolean {
+  const device = deviceOf(element);
   return lines.some(({ kind, subject }) => kind === 'port' && (device === undefined || subject === device));
+}
+
+function deviceOf(element: Element | ListedElement): string | undefined {
+  if ('listed' in element) return /^"([^"]*)"/.exec(element.listed)?.[1];
+  const [first] = 'key' in element ? element.key : element;
+  return typeof first === 'string' ? first : undefined;
 }
 
 function nameOf(change: Change): string {
   switch (change.kind) {
     case 'add-set':
+    case 'add-elements':
+    case 'delete-elements':
       return `set ${change.set.name}`;
     case 'add-chain':
     case 'rewrite-chain':
@@ -81,8 +94,6 @@ function nameOf(change: Change): string {
     case 'delete-chain':
       return `chain ${change.chain}`;
     case 'delete-set':
-    case 'add-elements':
-    case 'delete-elements':
       return `set ${change.set}`;
   }
 }

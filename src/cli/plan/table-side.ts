@@ -1,5 +1,5 @@
 /** What a table of nftables holds, as a plan speaks of it. Comments of its rules know names of groups and ids of rules. */
-import type { TableState } from '../../../compiler/index.js';
+import { groupChainName, readChainName, type TableState } from '../../../compiler/index.js';
 import type { ReadRule } from '../../../compiler/listing.js';
 import type { Direction } from '../../../compiler/model/index.js';
 import {
@@ -12,7 +12,7 @@ import {
   type SidePort,
   type SideRules,
 } from './line.js';
-import { groupChain, membersIn, shortOfChain, type Names } from './names.js';
+import { membersIn, shortOfChain, type Names } from './names.js';
 import { permitsOf } from './permits.js';
 
 /** @param rulesOf the rules of a chain. */
@@ -35,7 +35,7 @@ function groupOf(
   short: string,
   names: Names,
 ): SideGroup {
-  const [chainIn, chainOut] = [groupChain(short, 'ingress'), groupChain(short, 'egress')];
+  const [chainIn, chainOut] = [groupChainName(short, 'ingress'), groupChainName(short, 'egress')];
   const sideRules = (chain: string): SideRules => rulesIn(state, chain, rulesOf(chain), names);
   return {
     name: nameInComments([...rulesOf(chainIn), ...rulesOf(chainOut)]),
@@ -78,7 +78,11 @@ function ruleIn(comment: string): string {
 const OF_EVERY_PORT =
   /^(checks that every port shares|service traffic|not let through|no rule allows it|answers of DHCP servers|the ports have no IPv[46] address)$/;
 
-const PROFILE = /^(?:goto|jump) (profile_\w+)$/;
+/** The profile that a map's element leads to, as nft text (`goto CHAIN`). */
+function profileIn(verdict: string): string | undefined {
+  const target = verdict.slice(verdict.lastIndexOf(' ') + 1);
+  return readChainName(target)?.kind === 'profile' ? target : undefined;
+}
 
 function portsOf(state: TableState): ReadonlyMap<string, SidePort> {
   const addresses = addressesIn(state);
@@ -87,7 +91,7 @@ function portsOf(state: TableState): ReadonlyMap<string, SidePort> {
   return new Map(
     [...verdicts].map(([key, verdict]): [string, SidePort] => {
       const device = unquoted(key);
-      const profile = PROFILE.exec(verdict)?.[1];
+      const profile = profileIn(verdict);
       const own = { isFiltered: profile !== undefined, addresses: addresses.get(device) ?? new Set<string>() };
       if (profile !== undefined) return [device, { ...own, state: stateOfGroups(groupsIn(state, profile)) }];
       return [device, { ...own, state: verdict === 'drop' ? CLOSED : UNFILTERED }];

@@ -1,9 +1,14 @@
 /** Counters by the names that the topology gives: which rule, which port, since when. Pure. */
 import type { AuditedFlow, Counted, Counters, PortDrops, RuleCounter } from '../../../agent/index.js';
-import type { Legend, LegendPort, LegendRule } from '../../../compiler/index.js';
+import {
+  iptablesChainName,
+  placeOfProfiles,
+  readChainName,
+  type Legend,
+  type LegendPort,
+  type LegendRule,
+} from '../../../compiler/index.js';
 
-/** What names of chains in iptables begin with. */
-const IPTABLES = 'pc-';
 /** Families of rules in iptables: nobody knows since when these count. */
 export const OF_IPTABLES: ReadonlySet<string> = new Set(['ip', 'ip6']);
 
@@ -57,7 +62,7 @@ export function reportOf(
   const ports = known?.legend.ports ?? [];
   const byDevice = new Map(ports.map((port) => [port.device, named(port)]));
   const byRule = new Map(known?.legend.rules.map((rule) => [`${rule.chain} ${rule.digest}`, rule]));
-  const byChain = new Map(known?.legend.rules.map(({ chain, group }) => [`${IPTABLES}${chain}`, group]));
+  const byChain = new Map(known?.legend.rules.map(({ chain, group }) => [iptablesChainName(chain), group]));
   const byAddress = ownersOf(ports);
   const withPort = (drops: PortDrops): ReportedDrops => ({ ...drops, port: byDevice.get(drops.device) });
   const isAudit = counters.rules.some(({ verdict }) => verdict === 'would-drop');
@@ -114,8 +119,10 @@ function ownersOf(ports: readonly LegendPort[]): ReadonlyMap<string, NamedPort> 
 
 /** What the rules of the place say that would have dropped it. */
 function reasonOf(place: string, rules: readonly RuleCounter[]): string {
-  const isThere = ({ chain }: RuleCounter): boolean =>
-    chain === place || chain.replace(/^profile_.*_(in|out)$/, 'profile_$1') === place;
+  const isThere = ({ chain }: RuleCounter): boolean => {
+    const name = readChainName(chain);
+    return chain === place || (name?.kind === 'profile' && placeOfProfiles(name.direction) === place);
+  };
   const labels = rules
     .filter((rule) => rule.verdict === 'would-drop' && !rule.isNoise && isThere(rule))
     .map(({ label }) => label);

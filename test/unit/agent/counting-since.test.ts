@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { CountingSince } from '../../../agent/counting-since.js';
 import { stateOf, type Chain, type Table } from '../../../compiler/index.js';
 
-const chain = (name: string): Chain => ({ name, comment: '', rules: [] });
+const chain = (name: string): Chain => ({ name, comment: '', rules: [], role: { kind: 'fixed' } });
 const table: Table = { family: 'inet', name: 'portcullis', sets: new Map(), chains: new Map([['a', chain('a')]]) };
 const update = (...changes: Extract<Parameters<CountingSince['wrote']>[0][number], { kind: 'update' }>['changes']) =>
   ({ kind: 'update', family: 'inet', name: 'portcullis', changes }) as const;

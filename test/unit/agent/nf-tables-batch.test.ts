@@ -78,6 +78,7 @@ it.each<readonly [string, Table]>([
     withChain({
       name: 'one',
       comment: '',
+      role: { kind: 'fixed' },
       rules: [
         {
           matches: [{ kind: 'ct-state', states: ['new'] }],
@@ -90,16 +91,34 @@ it.each<readonly [string, Table]>([
   ],
   [
     'set addresses',
-    withSet({ name: 'addresses', fields: ['ip saddr'], interval: false, content: { data: 'none', elements: [] } }),
+    withSet({
+      name: 'addresses',
+      fields: ['ip saddr'],
+      interval: false,
+      role: { kind: 'fixed' },
+      content: { data: 'none', elements: [] },
+    }),
   ],
   [
     'map ports',
-    withSet({ name: 'ports', fields: ['iifname'], interval: false, content: { data: 'verdict', elements: [] } }),
+    withSet({
+      name: 'ports',
+      fields: ['iifname'],
+      interval: false,
+      role: { kind: 'fixed' },
+      content: { data: 'verdict', elements: [] },
+    }),
   ],
   [
     'hook postrouting of family arp',
     {
-      ...withChain({ name: 'egress', comment: '', rules: [], hook: { hook: 'postrouting', priority: 0 } }),
+      ...withChain({
+        name: 'egress',
+        comment: '',
+        rules: [],
+        role: { kind: 'fixed' },
+        hook: { hook: 'postrouting', priority: 0 },
+      }),
       family: 'arp',
     },
   ],

@@ -1,13 +1,13 @@
 /** What is loaded, as iptables-save(8) and `ipset save` list it, when others have had their hands in it. */
 import { describe, expect, it } from 'vitest';
-import { planIptables, readIpsets, readIptables, type IptablesProgram } from '../../../compiler/index.js';
+import { EMPTY_PROGRAM, planIptables, readIpsets, readIptables, type IptablesProgram } from '../../../compiler/index.js';
 
 const listed = (...rules: readonly string[]): string =>
   ['*mangle', ':PREROUTING ACCEPT [1:2]', ':pc-egress - [0:0]', ':theirs - [0:0]', ...rules, 'COMMIT', ''].join('\n');
 
 const program = (listing: string): IptablesProgram => ({
   sets: [],
-  families: { IPv4: readIptables(listing), IPv6: { raw: [], mangle: [] } },
+  families: { IPv4: readIptables(listing), IPv6: EMPTY_PROGRAM.families.IPv6 },
 });
 const WANTED = program(listed('-A PREROUTING -j pc-egress'));
 

@@ -1,0 +1,113 @@
+/** The raw table: packets get their zone there, or are kept from being tracked. */
+import { covers, FAMILIES, isExact, parsePrefix, type Family, type Port } from '../model/index.js';
+import { compareText, ownAddresses } from '../host-policy.js';
+import type { Profile } from '../ruleset/profiles.js';
+import type { ZoneAssignment } from '../zones.js';
+import { dispatchTree } from './dispatch.js';
+import { chainName, statelessName } from './names.js';
+import { ruleText } from './rule.js';
+import type { IpSet, IptablesChain, RawZones } from './types.js';
+
+type SourceZone = RawZones['sources'][number];
+
+/** The entry of PREROUTING. */
+const ENTRY = chainName('raw_in');
+
+export const NO_ZONES: RawZones = { devices: [], sources: [], untracked: [] };
+
+/** What a family's raw table is to say. A name that ends in + would stand for all that start so. */
+export function rawZones({ zones, sources }: ZoneAssignment, family: Family, stateless: readonly IpSet[]): RawZones {
+  return {
+    devices: [...zones],
+    sources: sources
+      .filter(({ device, source }) => source.family === family && !device.endsWith('+'))
+      .map(({ device, source: { text, length }, zone }) => ({ device, source: { text, length }, zone })),
+    untracked: stateless.filter((set) => set.family === family).map(({ name }) => name),
+  };
+}
+
+/**
+ * The chains that say it.
+ * @param isAlways whether there are chains when there is nothing to say.
+ */
+export function rawChains({ devices, sources, untracked }: RawZones, isAlways: boolean): readonly IptablesChain[] {
+  if (devices.length + sources.length + untracked.length === 0 && !isAlways) return [];
+  const destinations = devices.map(([device, zone]) => ({ device, target: inZone(zone) }));
+  const tree = (way: 'in' | 'out'): readonly IptablesChain[] => {
+    const side = way === 'in' ? 'input' : 'output';
+    return dispatchTree(`zone_${way}`, destinations, (device, target) => ruleText({ [side]: device, target }));
+  };
+  // What is not tracked comes first: a packet that has a zone cannot be kept from tracking any more (xt_CT.c).
+  const rules = [...untracked.map(untrackedRule), ...sources.map(sourceRule), `-j ${chainName('zone_in')}`];
+  return [
+    ...tree('in'),
+    { name: ENTRY, rules },
+    { name: 'PREROUTING', rules: [`-j ${ENTRY}`] },
+    ...tree('out'),
+    { name: 'OUTPUT', rules: [`-j ${chainName('zone_out')}`] },
+  ];
+}
+
+/** What chains that are loaded say: the reverse of {@link rawChains}, of rules as iptables-save(8) lists them. */
+export function readRawZones(chains: readonly IptablesChain[]): RawZones {
+  const devices = new Map<string, number>();
+  const sources: SourceZone[] = [];
+  const untracked: string[] = [];
+  for (const rule of chains.flatMap(({ rules }) => rules)) {
+    const [, text, quoted, zone] = /^(?:-s (\S+) )?-i (\S+) -j CT --zone (\d+)$/.exec(rule) ?? [];
+    const set = /^-m set --match-set (\S+) src .* -j CT --notrack$/.exec(rule)?.[1];
+    if (set !== undefined) untracked.push(set);
+    if (quoted === undefined) continue;
+    const device = quoted.replaceAll(/["\\]/g, '');
+    const source = parsePrefix(text ?? '');
+    if (source !== undefined)
+      sources.push({ device, source: { text: source.text, length: source.length }, zone: Number(zone) });
+    else if (text === undefined) devices.set(device, Number(zone));
+  }
+  return { devices: [...devices], sources, untracked };
+}
+
+/** The zones that are wanted and, of devices and sources that have none any more, those that were; undefined where that is what is wanted. */
+export function zonesBetween(before: RawZones, after: RawZones): RawZones | undefined {
+  const devices = new Map([...before.devices, ...after.devices]);
+  const sources = [
+    ...new Map([...after.sources, ...before.sources].map((source) => [sourceRule(source), source])).values(),
+  ];
+  if (devices.size === after.devices.length && sources.length === after.sources.length) return undefined;
+  return { ...after, devices: [...devices].sort(([a], [b]) => compareText(a, b)), sources };
+}
+
+function inZone(zone: number): string {
+  return `-j CT --zone ${zone.toString()}`;
+}
+
+function sourceRule({ device, source, zone }: SourceZone): string {
+  return ruleText({ source, input: device, target: inZone(zone) });
+}
+
+/**
+ * Between two ports of this host whose groups are stateless nobody asks for the state of a connection. Any other packet may be
+ * of a flow that a stateful port, or the host's own rules and address translation, follow: docs/decisions/iptables.md.
+ */
+function untrackedRule(set: string): string {
+  const both = ['src', 'dst'].map((side) => `-m set --match-set ${set} ${side}`);
+  return ruleText({ matches: both, target: '-j CT --notrack' });
+}
+
+/** What only stateless ports of this host may send from; none where there is one such port at most. */
+export function statelessSets(ports: readonly Port[], profiles: ReadonlyMap<string, Profile>): readonly IpSet[] {
+  const isStateless = (port: Port): boolean => profiles.get(port.id)?.stateful === false;
+  const others = ports.filter((port) => !isStateless(port)).flatMap(ownAddresses);
+  const theirs = new Set(others.map(({ prefix }) => prefix.text));
+  const wide = others.filter(({ prefix }) => !isExact(prefix));
+  return FAMILIES.flatMap((family): readonly IpSet[] => {
+    const own = ports
+      .filter(isStateless)
+      .flatMap(ownAddresses)
+      .filter(({ prefix }) => prefix.family === family && isExact(prefix))
+      .filter(({ prefix }) => !theirs.has(prefix.text) && !wide.some((other) => covers(other.prefix, prefix)));
+    const entries = [...new Set(own.map(({ prefix }) => prefix.text))].sort(compareText);
+    if (entries.length < 2) return [];
+    return [{ name: statelessName(family), type: 'hash:ip', family, entries }];
+  });
+}
