@@ -1,7 +1,7 @@
 /** Stage 5b: a transaction as texts that are applied one after the other, for packets that are under way meanwhile. docs/decisions/stages.md. */
 import { CLOSED_DEVICES, closedDevices, closedRule } from '../ruleset/closed.js';
 import { readMemberSetName } from '../ruleset/member-set-names.js';
-import { CHAINS, SETS } from '../ruleset/skeleton.js';
+import { CHAINS, SETS } from '../ruleset/fixed-names.js';
 import { countsLate, type TableState } from './state.js';
 import { fullRuleText, setDeclaration } from './text.js';
 import { printTransaction, type Change, type TableChange, type Transaction } from './transaction.js';

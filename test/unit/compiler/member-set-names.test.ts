@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest';
 import { groupProgram } from '../../../compiler/ruleset/group-chain.js';
 import { memberSetNames, readMemberSetName } from '../../../compiler/ruleset/member-set-names.js';
-import { SETS } from '../../../compiler/ruleset/skeleton.js';
+import { SETS } from '../../../compiler/ruleset/fixed-names.js';
 import { FAMILIES, parseTopology } from '../../../compiler/model/index.js';
 
 it('is read back as it was given', () => {
