@@ -15,7 +15,7 @@ export { besideIptables, compileRuleset, tableFamilies } from './ruleset/compile
 export { CLOSED_DEVICES, closedDevices, closedRule, TABLE_NAME } from './ruleset/closed.js';
 export { AUDIT, AUDIT_PASSED, auditTallySetName, placeOfFlows } from './ruleset/audit.js';
 export { tallySetName } from './ruleset/build.js';
-export { NOISE } from './ruleset/skeleton.js';
+export { NOISE } from './ruleset/services.js';
 export { ADMIT, flowBits, type FlowBits } from './ruleset/admission.js';
 export { GUARDED } from './ruleset/guard.js';
 export { overlapsByHost, overlapText, type NetworkOverlap } from './zones.js';
