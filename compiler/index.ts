@@ -17,7 +17,7 @@ export { AUDIT, AUDIT_PASSED, auditTallySetName, placeOfProfiles } from './rules
 export { groupChainName } from './ruleset/group-chain.js';
 export { isNamedAfter, placeOfFlows, readChainName, readMemberSetName, startOfNames } from './ruleset/read-names.js';
 export { tallySetName } from './ruleset/build.js';
-export { NOISE } from './ruleset/skeleton.js';
+export { NOISE } from './ruleset/services.js';
 export { ADMIT, flowBits, type FlowBits } from './ruleset/admission.js';
 export { GUARDED } from './ruleset/guard.js';
 export { isGrowth, stepsOf, type Change, type Element, type ListedElement, type Step } from './ruleset/change.js';
@@ -25,7 +25,8 @@ export { overlapsByHost, overlapText, type NetworkOverlap } from './zones.js';
 export { holdsAdmission } from './nftables/state.js';
 export * from './ruleset/types.js';
 export { legendOf, type Legend, type LegendPort, type LegendRule } from './legend.js';
-export { HostCompiler, type Touched } from './incremental/host-compiler.js';
+export { HostCompiler } from './incremental/host-compiler.js';
+export type { Touched } from './incremental/touched.js';
 export { runEgress, runIngress, type Passage } from './ruleset/run.js';
 export { harmless, ruleComment } from './nftables/comment.js';
 export { elementText, fullRuleText, printRuleset, printTable, printTables, ruleText } from './nftables/text.js';

@@ -1,7 +1,7 @@
 /** What the counters of the loaded rules say. */
 import { z } from 'zod';
 import { AUDIT, AUDIT_PASSED, auditTallySetName, NOISE, placeOfFlows, tallySetName } from '../../compiler/index.js';
-import type { Direction } from '../../compiler/model/index.js';
+import { DIRECTIONS, type Direction } from '../../compiler/model/index.js';
 import { readIptablesCounters } from './iptables-counters.js';
 import { listWithCounters } from './nft.js';
 import type { Count, RuleCounter } from './rule-counter.js';
@@ -53,8 +53,6 @@ const FLOW = z.object({
     counter: COUNTER,
   }),
 });
-
-const DIRECTIONS: readonly Direction[] = ['egress', 'ingress'];
 
 export async function readCounters(): Promise<Counters> {
   const [counters, rules] = await Promise.all([listWithCounters().then(countersIn), readIptablesCounters()]);

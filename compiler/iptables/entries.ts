@@ -1,5 +1,5 @@
 /** From the kernel's chains to those of the ports: the trees of devices, and what becomes of ports that are not filtered. */
-import { FAMILIES, type Direction, type Family, type Port } from '../model/index.js';
+import { DIRECTIONS, FAMILIES, type Direction, type Family, type Port } from '../model/index.js';
 import { compareText } from '../host-policy.js';
 import { isBridged } from '../datapath.js';
 import type { CompileOptions } from '../options.js';
@@ -11,8 +11,6 @@ import { chainName, DROP, ownAddressesName, PASS, word } from './names.js';
 import { fromPortName } from './port.js';
 import { ruleText } from './rule.js';
 import type { IpSet, IptablesChain } from './types.js';
-
-const DIRECTIONS: readonly Direction[] = ['egress', 'ingress'];
 
 /** From the kernel's chains to the ports, and the end of what belongs to no port. The same for both families. */
 export function entryChains(

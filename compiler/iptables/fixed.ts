@@ -1,13 +1,12 @@
 /** The fixed part: the chains of a family's mangle table that every port shares. */
-import type { Direction, Family } from '../model/index.js';
+import { DIRECTIONS, type Direction, type Family } from '../model/index.js';
 import type { CompileOptions } from '../options.js';
 import { flowBits, type FlowBits } from '../ruleset/admission.js';
 import { owedBits } from '../ruleset/guard.js';
 import { ADMIT_CHAIN, chainName, DROP, PASS } from './names.js';
 import { SPOOFED } from './port.js';
+import { serviceRules, toDhcpServer } from './services.js';
 import type { IptablesChain, IptablesProgram } from './types.js';
-
-const DIRECTIONS: readonly Direction[] = ['egress', 'ingress'];
 
 export const STATE: Readonly<Record<Direction, string>> = {
   egress: chainName('state_out'),
@@ -58,14 +57,13 @@ function stateRules(direction: Direction, family: Family, bits: FlowBits): reado
 }
 
 function admitChains(family: Family, { originator, responder }: FlowBits): readonly IptablesChain[] {
-  const toServer = family === 'IPv4' ? udp(68, 67) : udp(546, 547);
   // What is for several stations is judged for each of them.
   const toSeveral = ['broadcast', 'multicast'].map((type) => `-m pkttype --pkt-type ${type} ${PASS}`);
   return [
     { name: ADMIT_CHAIN.egress, rules: [`${runs('ORIGINAL')} ${gives(originator)}`, PASS] },
     {
       name: ADMIT_CHAIN.ingress,
-      rules: [...toSeveral, `${toServer} ${PASS}`, `${runs('ORIGINAL')} ${gives(responder)}`, PASS],
+      rules: [...toSeveral, `${toDhcpServer(family)} ${PASS}`, `${runs('ORIGINAL')} ${gives(responder)}`, PASS],
     },
   ];
 }
@@ -88,22 +86,6 @@ export function fixedChains(family: Family, options: CompileOptions): readonly I
       name: LINK_LOCAL_ONLY,
       rules: family === 'IPv6' ? ['-d fe80::/10 -j RETURN', '-d ff02::/16 -j RETURN', DROP] : [DROP],
     },
-    { name: SERVICE.egress, rules: family === 'IPv4' ? SERVICE_OUT4 : SERVICE_OUT6 },
-    { name: SERVICE.ingress, rules: family === 'IPv4' ? SERVICE_IN4 : SERVICE_IN6 },
+    ...DIRECTIONS.map((direction) => ({ name: SERVICE[direction], rules: serviceRules(direction, family) })),
   ];
 }
-
-const udp = (from: number, to: number): string => `-p udp -m udp --sport ${from.toString()} --dport ${to.toString()}`;
-const icmpv6 = (type: number): string => `-p ipv6-icmp -m icmp6 --icmpv6-type ${type.toString()}`;
-
-/** DHCP (RFC 2131) and DHCPv6 (RFC 8415): clients, never servers. */
-const SERVICE_OUT4 = [`${udp(68, 67)} ${PASS}`, `${udp(67, 68)} ${DROP}`];
-const SERVICE_IN4 = [`${udp(67, 68)} ${PASS}`];
-/** Neighbour discovery and MLD as in ruleset/skeleton.ts; an advertisement was judged before. */
-const SERVICE_OUT6 = [
-  `${udp(546, 547)} ${PASS}`,
-  `${udp(547, 546)} ${DROP}`,
-  ...[131, 132, 133, 135, 143].map((type) => `${icmpv6(type)} ${PASS}`),
-  ...[134, 137].map((type) => `${icmpv6(type)} ${DROP}`),
-];
-const SERVICE_IN6 = [`${udp(547, 546)} ${PASS}`, ...[130, 134, 135, 136].map((type) => `${icmpv6(type)} ${PASS}`)];

@@ -10,17 +10,15 @@ import {
   type Prefix,
 } from '../model/index.js';
 import { linkLocalAddress, ownAddresses, ownMacs } from '../host-policy.js';
+import { serviceTraffic } from '../ruleset/service-traffic.js';
 import { chainName, PASS } from './names.js';
 import { ruleText } from './rule.js';
+import { serviceTarget, serviceTests } from './services.js';
 import type { IptablesChain } from './types.js';
 
 /** The chain of the fixed part where what is not the port's own ends. */
 export const SPOOFED = chainName('spoofed');
 
-/** ICMPv6 types (RFC 4861, 2710, 3810). */
-const SOLICITATION = 135;
-const ADVERTISEMENT = 136;
-const REPORTS = [131, 143];
 /** Length of the IPv6 header and offset of the target behind it (RFC 4861, 4.3), in bytes. */
 const ND_TARGET_OFFSET = 40 + 8;
 /** The next header, read as the last of four bytes; it must be ICMPv6 itself, or the offset means nothing. */
@@ -78,21 +76,25 @@ function sourcesOf(port: Port, family: Family): readonly Source[] {
 }
 
 function egress4(port: Port, profile: string): IptablesChain {
-  const discover = (mac: Mac): string =>
-    ruleText({
-      source: makePrefix('IPv4', 0n, 32),
-      destination: makePrefix('IPv4', 0xffff_ffffn, 32),
-      protocol: 17,
-      matches: [isFrom(mac), '-m udp --sport 68 --dport 67'],
-      target: PASS,
-    });
+  const discover = (mac: Mac): readonly string[] =>
+    serviceTraffic({ source: 'none', family: 'IPv4' }).flatMap(({ match, verdict }) =>
+      serviceTests(match).map((test) =>
+        ruleText({
+          source: makePrefix('IPv4', 0n, 32),
+          destination: makePrefix('IPv4', 0xffff_ffffn, 32),
+          protocol: 17,
+          matches: [isFrom(mac), test],
+          target: serviceTarget(verdict, SPOOFED),
+        }),
+      ),
+    );
   return {
     name: fromPortName(port.device),
     rules: [
       ...sourcesOf(port, 'IPv4').map(({ mac, prefix }) =>
         ruleText({ source: prefix, matches: [isFrom(mac)], target: `-g ${profile}` }),
       ),
-      ...ownMacs(port).map(discover),
+      ...ownMacs(port).flatMap(discover),
       `-j ${SPOOFED}`,
     ],
   };
@@ -106,14 +108,19 @@ function egress6(port: Port, profile: string): readonly IptablesChain[] {
   const [targets, own] = [targetsName(port.device), ownName(port.device)];
   const sources = sourcesOf(port, 'IPv6');
   const distinct = [...new Map(sources.map(({ prefix }) => [prefix.text, prefix])).values()];
-  const unspecified = (mac: Mac, type: number, target: string): string =>
-    ruleText({
-      source: UNSPECIFIED,
-      destination: LINK_MULTICAST,
-      protocol: ICMPV6,
-      matches: [isFrom(mac), isType(type)],
-      target,
-    });
+  const unspecified = (mac: Mac): readonly string[] =>
+    serviceTraffic({ source: 'none', family: 'IPv6' }).flatMap(({ match, verdict }) =>
+      serviceTests(match).map((test) =>
+        ruleText({
+          source: UNSPECIFIED,
+          destination: LINK_MULTICAST,
+          protocol: ICMPV6,
+          matches: [isFrom(mac), test],
+          target: serviceTarget(verdict, targets),
+        }),
+      ),
+    );
+  const targeted = serviceTraffic({ source: 'own', verdict: 'own-target' }).flatMap(({ match }) => serviceTests(match));
   return [
     {
       name: targets,
@@ -122,7 +129,7 @@ function egress6(port: Port, profile: string): readonly IptablesChain[] {
     {
       name: own,
       rules: [
-        ruleText({ protocol: ICMPV6, matches: [isType(ADVERTISEMENT)], target: `-g ${targets}` }),
+        ...targeted.map((test) => ruleText({ protocol: ICMPV6, matches: [test], target: `-g ${targets}` })),
         `-g ${profile}`,
       ],
     },
@@ -130,10 +137,7 @@ function egress6(port: Port, profile: string): readonly IptablesChain[] {
       name: fromPortName(port.device),
       rules: [
         ...sources.map(({ mac, prefix }) => ruleText({ source: prefix, matches: [isFrom(mac)], target: `-g ${own}` })),
-        ...ownMacs(port).flatMap((mac) => [
-          ...REPORTS.map((type) => unspecified(mac, type, PASS)),
-          unspecified(mac, SOLICITATION, `-g ${targets}`),
-        ]),
+        ...ownMacs(port).flatMap(unspecified),
         `-j ${SPOOFED}`,
       ],
     },
@@ -142,10 +146,6 @@ function egress6(port: Port, profile: string): readonly IptablesChain[] {
 
 function isFrom(mac: Mac): string {
   return `-m mac --mac-source ${mac}`;
-}
-
-function isType(type: number): string {
-  return `-m icmp6 --icmpv6-type ${type.toString()}`;
 }
 
 /** The target of neighbour discovery, four bytes at a time: ip6tables has no match of its own for it. */

@@ -7,7 +7,7 @@
  * The same places and the same order of judgement as the nftables ruleset (ruleset/skeleton.ts). ARP and frames that are not
  * IP never get to iptables: table arp, or table bridge, judges them.
  */
-import { FAMILIES, type Direction, type Family, type Port, type SecurityGroup } from '../model/index.js';
+import { DIRECTIONS, FAMILIES, type Family, type Port, type SecurityGroup } from '../model/index.js';
 import { compareText, memberKey, type HostPolicy } from '../host-policy.js';
 import { shortNames } from '../names.js';
 import type { CompileOptions } from '../options.js';
@@ -24,8 +24,6 @@ import { chainName, DROP, setName } from './names.js';
 import { egressChains } from './port.js';
 import type { FamilyTables, IpSet, IptablesChain, IptablesProgram } from './types.js';
 import { rawChains, rawZones, statelessSets } from './zones.js';
-
-const DIRECTIONS: readonly Direction[] = ['egress', 'ingress'];
 
 /** What was compiled of ports and groups that are still the same objects: they are never changed in place. */
 export class IptablesMemory {

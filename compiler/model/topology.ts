@@ -68,6 +68,8 @@ export interface SecurityGroup {
 
 export type Direction = 'ingress' | 'egress';
 
+export const DIRECTIONS: readonly Direction[] = ['egress', 'ingress'];
+
 export interface SecurityGroupRule {
   readonly id: string;
   readonly direction: Direction;

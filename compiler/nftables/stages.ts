@@ -1,7 +1,7 @@
 /** Stage 5b: a transaction as texts that are applied one after the other, for packets that are under way meanwhile. docs/decisions/stages.md. */
 import type { Change, Element, SetHead } from '../ruleset/change.js';
 import { CLOSED_DEVICES, closedDevices, closedRule } from '../ruleset/closed.js';
-import { CHAINS, SETS } from '../ruleset/skeleton.js';
+import { CHAINS, SETS } from '../ruleset/fixed-names.js';
 import type { TableState } from './state.js';
 import { fullRuleText, setDeclaration } from './text.js';
 import { printTransaction, type TableChange, type Transaction } from './transaction.js';

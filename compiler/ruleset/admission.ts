@@ -4,10 +4,11 @@
  * permission was taken away. A packet of a flow passes a port by the bit of that port's end alone. That connection tracking
  * calls it established says nothing: anybody can make an entry with anybody's address. docs/decisions/admission.md.
  */
-import type { Direction } from '../model/index.js';
+import { FAMILIES, type Direction } from '../model/index.js';
 import type { CompileOptions } from '../options.js';
 import { ACCEPT, act, chain, ctState, dropped, goTo, inSet, is, isNot, jump, RETURN, rule } from './build.js';
 import { ETHERTYPE } from './ethertype.js';
+import { DHCP } from './service-traffic.js';
 import type { Chain, Field, FlowDirection, Hook, Match, Rule } from './types.js';
 
 /** Bits of the conntrack mark. */
@@ -62,14 +63,16 @@ const ICMP = 1;
 const ICMPV6 = 58;
 /** Linux calls it invalid whenever it has a checksum, as long as checksums are looked at, which is the default: it has no flows, then. */
 const UDPLITE = 136;
-const UDP_TO_DHCP_SERVER = [
-  [is('meta protocol', ETHERTYPE.IPv4), is('udp sport', 68), is('udp dport', 67)],
-  [is('meta protocol', ETHERTYPE.IPv6), is('udp sport', 546), is('udp dport', 547)],
-] as const;
-const UDP_FROM_DHCP_SERVER = [
-  [is('meta protocol', ETHERTYPE.IPv4), is('udp sport', 67), is('udp dport', 68)],
-  [is('meta protocol', ETHERTYPE.IPv6), is('udp sport', 547), is('udp dport', 546)],
-] as const;
+const UDP_TO_DHCP_SERVER = betweenDhcp('client', 'server');
+const UDP_FROM_DHCP_SERVER = betweenDhcp('server', 'client');
+
+function betweenDhcp(from: 'client' | 'server', to: 'client' | 'server'): readonly (readonly Match[])[] {
+  return FAMILIES.map((family) => [
+    is('meta protocol', ETHERTYPE[family]),
+    is('udp sport', DHCP[family][from]),
+    is('udp dport', DHCP[family][to]),
+  ]);
+}
 
 function carries(set: number, unset: number): Match {
   return { kind: 'ct-mark', mask: (set | unset) >>> 0, value: set };

@@ -7,7 +7,7 @@
 import { FAMILIES, PORT_PROTOCOLS, type Direction, type Family } from '../model/index.js';
 import { ACCEPT, chain, counted, filledSet, goTo, is, isNot, jump, rule, tallySetName } from './build.js';
 import { ETHERTYPE } from './ethertype.js';
-import { CHAINS } from './skeleton.js';
+import { CHAINS } from './fixed-names.js';
 import type { Action, Chain, Field, Match, NamedSet, Room, Rule, Ruleset, Table, Verdict } from './types.js';
 
 /** Where maps lead that would drop: a map's element counts nothing. */

@@ -2,7 +2,7 @@
 import type { Direction } from '../model/index.js';
 import type { CompileOptions } from '../options.js';
 import { counted, DROP, inSet, plainSet, tallySet } from './build.js';
-import { arpBaseChain, baseChains } from './skeleton.js';
+import { arpBaseChain, baseChains } from './base-chains.js';
 import type { Chain, NamedSet, Rule, Table, TableFamily } from './types.js';
 
 /** The name of each of our tables. */

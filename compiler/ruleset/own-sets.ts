@@ -1,10 +1,20 @@
 /** The sets of own addresses: what anti-spoofing lets each filtered port send from. */
-import { FAMILIES, isExact, type Family, type Mac, type Port, type Prefix } from '../model/index.js';
+import {
+  FAMILIES,
+  isExact,
+  type Family,
+  type Mac,
+  type Port,
+  type Prefix,
+  type SecurityGroup,
+} from '../model/index.js';
 import { hasFamily, linkLocalAddress, ownAddresses, ownMacs } from '../host-policy.js';
 import { aggregatePrefixes } from '../prefixes.js';
+import { intervalSet, plainSet } from './build.js';
 import { ETHERTYPE } from './ethertype.js';
-import { MAC_FIELDS, ND_TARGET_FIELDS, SETS, SOURCE4_FIELDS, SOURCE6_FIELDS } from './skeleton.js';
-import type { Field, Key } from './types.js';
+import { MAC_FIELDS, ND_TARGET_FIELDS, SETS, SOURCE4_FIELDS, SOURCE6_FIELDS } from './fixed-names.js';
+import { isStateful } from './profiles.js';
+import type { Field, Key, NamedSet } from './types.js';
 import type { Datapath } from '../datapath.js';
 
 export interface OwnSet {
@@ -75,7 +85,7 @@ export function ownSets(datapath: Datapath): readonly OwnSet[] {
 }
 
 /** Each key once. */
-export function distinctKeys(fields: readonly Field[], keys: readonly Key[]): readonly Key[] {
+function distinctKeys(fields: readonly Field[], keys: readonly Key[]): readonly Key[] {
   return fields.length > 1 ? keys : [...new Map(keys.map((key) => [componentText(key[0]), key])).values()];
 }
 
@@ -157,4 +167,40 @@ function exactAndPrefixes(prefixes: readonly Prefix[]): readonly Prefix[] {
     ...[...exact.values()].sort((a, b) => (a.text < b.text ? -1 : 1)),
     ...aggregatePrefixes(prefixes.filter((prefix) => !isExact(prefix))),
   ];
+}
+
+/** The sets of own addresses, with what all ports of a host add. */
+export interface HostOwnSets {
+  readonly all: readonly NamedSet[];
+  /** Those that the ARP guard needs. */
+  readonly arp: readonly NamedSet[];
+  /** Those that frames which are not IP need. */
+  readonly link: readonly NamedSet[];
+}
+
+export function ownSetsOf(
+  ports: readonly Port[],
+  groups: ReadonlyMap<string, SecurityGroup>,
+  datapath: Datapath,
+): HostOwnSets {
+  const own = ports
+    .filter((port) => port.filtering === 'filtered')
+    .map((port) => ownKeys(port, isStateful(port, groups)));
+  const all = ownSets(datapath).map((set) => ({
+    forArp: set.forArp,
+    forLink: set.forArp || set.name === SETS.macs,
+    set: (set.interval ? intervalSet : plainSet)(
+      set.name,
+      set.fields,
+      distinctKeys(
+        set.fields,
+        own.flatMap((keys) => set.keys(keys)),
+      ),
+    ),
+  }));
+  return {
+    all: all.map(({ set }) => set),
+    arp: all.filter(({ forArp }) => forArp).map(({ set }) => set),
+    link: all.filter(({ forLink }) => forLink).map(({ set }) => set),
+  };
 }

@@ -9,7 +9,7 @@ import { SERVICES } from './admission.js';
 import { chainOf, dropped, is, jump, rule } from './build.js';
 import { ETHERTYPE } from './ethertype.js';
 import { groupChainName } from './group-chain.js';
-import { CHAINS } from './skeleton.js';
+import { CHAINS } from './fixed-names.js';
 import type { Chain, Match, Rule } from './types.js';
 import { isBridged, type Datapath } from '../datapath.js';
 
@@ -53,13 +53,23 @@ export function profileContent(port: Port): string {
 /** The profile of a filtered port. */
 export function profileOf(port: Port, groups: ReadonlyMap<string, SecurityGroup>): Profile {
   const mine = port.securityGroupIds.flatMap((id) => groups.get(id) ?? []);
-  // 48 bits: two of 10 000 profiles agree once in five million hosts, and the compiler then refuses (compile.ts).
   return {
-    name: digest(profileContent(port), 12),
+    name: profileName(port),
     groups: mine,
     families: familiesOf(port),
-    stateful: mine.every((group) => group.stateful),
+    stateful: isStateful(port, groups),
   };
+}
+
+/** The name of a filtered port's profile. */
+export function profileName(port: Port): string {
+  // 48 bits: two of 10 000 profiles agree once in five million hosts, and the compiler then refuses (compile.ts).
+  return digest(profileContent(port), 12);
+}
+
+/** Whether all groups of a port are stateful, as far as they are known. */
+export function isStateful(port: Port, groups: ReadonlyMap<string, SecurityGroup>): boolean {
+  return port.securityGroupIds.every((id) => groups.get(id)?.stateful ?? true);
 }
 
 function familiesOf(port: Port): readonly Family[] {

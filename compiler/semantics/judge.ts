@@ -7,36 +7,18 @@
  */
 import {
   covers,
-  eui64LinkLocalNumber,
   makePrefix,
   parsePrefix,
   type Direction,
-  type Family,
   type FlowState,
   type Frame,
   type IpPacket,
-  type Mac,
   type Port,
-  type Prefix,
   type SecurityGroup,
   type SecurityGroupRule,
-  type Topology,
 } from '../model/index.js';
-
-export interface JudgeContext {
-  readonly topology: Topology;
-  /** Allowed address pairs with a shorter prefix are no members of remote groups. */
-  readonly widestPairLength: Readonly<Record<Family, number>>;
-  /**
-   * Where the host routes: the fixed IPs of its filtered ports, as text. A port without port security may not send from them,
-   * unless they are its own.
-   */
-  readonly addressesOfPorts?: ReadonlySet<string>;
-  /** Ethertypes that are permitted on bridges, beside those of IP, ARP and RARP. */
-  readonly ethertypes?: readonly number[];
-  /** A faster answer than a walk over all ports, for who judges many packets; undefined: not known. */
-  readonly isMember?: (kind: 'security-group' | 'address-group', id: string, address: Prefix) => boolean | undefined;
-}
+import { hasFamily, isOwnMac, isOwnSource, isOwnTarget } from './own-addresses.js';
+import { groupsOf, ruleMismatches, type JudgeContext } from './rules.js';
 
 export interface Judgement {
   readonly verdict: 'accept' | 'drop';
@@ -266,131 +248,10 @@ function rules(context: JudgeContext, port: Port, direction: Direction, packet: 
   return drop(groups.length === 0 ? 'no-groups' : 'no-rule');
 }
 
-/** The MAC that goes with an address of a port: its own, or that of the pair that allows the address. */
-export function macFor(port: Port, address: Prefix): Mac {
-  if (port.fixedIps.some((fixed) => fixed.text === address.text)) return port.mac;
-  return port.allowedAddressPairs.find(({ prefix }) => covers(prefix, address))?.mac ?? port.mac;
-}
-
-/** The groups of a port, by id. */
-export function groupsOf({ topology }: JudgeContext, port: Port): readonly SecurityGroup[] {
-  return port.securityGroupIds.flatMap((id) => topology.securityGroups.get(id) ?? []);
-}
-
-/** Which condition of a rule a packet does not meet; empty when the rule matches. */
-export type Mismatch = 'direction' | 'ethertype' | 'protocol' | 'ports' | 'icmp' | 'remote';
-
-export function ruleMismatches(
-  context: JudgeContext,
-  rule: SecurityGroupRule,
-  direction: Direction,
-  packet: IpPacket,
-): readonly Mismatch[] {
-  const mismatches: Mismatch[] = [];
-  if (rule.direction !== direction) mismatches.push('direction');
-  if (rule.family !== packet.source.family) mismatches.push('ethertype');
-  const service = serviceMismatch(rule, packet);
-  if (service !== undefined) mismatches.push(service);
-  if (!remoteMatches(context, rule, direction === 'ingress' ? packet.source : packet.destination))
-    mismatches.push('remote');
-  return mismatches;
-}
-
-function serviceMismatch({ family, service }: SecurityGroupRule, { transport }: IpPacket): Mismatch | undefined {
-  if (service.kind === 'any') return undefined;
-  if (isExtensionHeader(family, service.protocol)) return 'protocol';
-  if (service.protocol !== transport.protocol) return 'protocol';
-  switch (service.kind) {
-    case 'protocol':
-      return undefined;
-    case 'ports': {
-      if (transport.kind !== 'ports') return 'ports';
-      const port = transport.destinationPort;
-      return service.first <= port && port <= service.last ? undefined : 'ports';
-    }
-    case 'icmp': {
-      if (transport.kind !== 'icmp' || transport.type !== service.type) return 'icmp';
-      return service.code === undefined || service.code === transport.code ? undefined : 'icmp';
-    }
-  }
-}
-
-/** IPv6 has these as headers before its protocol (RFC 8200): no packet is of such a protocol. */
-function isExtensionHeader(family: Family, protocol: number): boolean {
-  return family === 'IPv6' && [0, 43, 44, 51, 60].includes(protocol);
-}
-
-function remoteMatches(context: JudgeContext, { remote, family }: SecurityGroupRule, address: Prefix): boolean {
-  switch (remote.kind) {
-    case 'any':
-      return true;
-    case 'prefix':
-      return covers(remote.prefix, address);
-    case 'security-group':
-      if (address.family !== family) return false;
-      return (
-        context.isMember?.(remote.kind, remote.id, address) ??
-        members(context, remote.id, family).some((prefix) => covers(prefix, address))
-      );
-    case 'address-group':
-      return (context.topology.addressGroups.get(remote.id)?.prefixes ?? []).some((prefix) => covers(prefix, address));
-    case 'unknown':
-      return false;
-  }
-}
-
-/** Addresses and prefixes that a remote group stands for, of one family. */
-export function members(
-  { topology, widestPairLength }: JudgeContext,
-  groupId: string,
-  family: Family,
-): readonly Prefix[] {
-  return [...topology.ports.values()]
-    .filter((port) => port.securityGroupIds.includes(groupId))
-    .flatMap((port) => [
-      ...port.fixedIps,
-      ...port.allowedAddressPairs
-        .map((pair) => pair.prefix)
-        .filter((prefix) => prefix.length >= widestPairLength[prefix.family]),
-    ])
-    .filter((prefix) => prefix.family === family);
-}
-
-// Own addresses
+// Packets
 
 const LINK_LOCAL = makePrefix('IPv6', 0xfe80n << 112n, 10);
 const LINK_MULTICAST = parsePrefix('ff02::/16') ?? LINK_LOCAL;
-
-function isOwnMac(port: Port, mac: string): boolean {
-  return port.mac === mac || port.allowedAddressPairs.some((pair) => pair.mac === mac);
-}
-
-function ownPairs(port: Port): readonly { readonly mac: Mac; readonly prefix: Prefix }[] {
-  const macs = [port.mac, ...port.allowedAddressPairs.map((pair) => pair.mac)];
-  return [
-    ...port.fixedIps.map((prefix) => ({ mac: port.mac, prefix })),
-    ...port.allowedAddressPairs,
-    ...macs.map((mac) => ({ mac, prefix: makePrefix('IPv6', eui64LinkLocalNumber(mac), 128) })),
-  ];
-}
-
-function isOwnSource(port: Port, mac: string, address: Prefix): boolean {
-  return ownPairs(port).some((pair) => pair.mac === mac && covers(pair.prefix, address));
-}
-
-function isOwnTarget(port: Port, { transport }: IpPacket): boolean {
-  const target = transport.kind === 'icmp' ? transport.target : undefined;
-  return target !== undefined && ownPairs(port).some((pair) => covers(pair.prefix, target));
-}
-
-/** True when the port has a fixed IP or an allowed address pair of the family. */
-export function hasFamily(port: Port, family: Family): boolean {
-  return [...port.fixedIps, ...port.allowedAddressPairs.map((pair) => pair.prefix)].some(
-    (prefix) => prefix.family === family,
-  );
-}
-
-// Packets
 
 function isUdp({ transport }: IpPacket, sourcePort: number, destinationPort: number): boolean {
   return (

@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { groupProgram } from '../../../compiler/ruleset/group-chain.js';
 import { memberSetNames, membersRole } from '../../../compiler/ruleset/member-set-names.js';
 import { readChainName, readMemberSetName, readSetRole } from '../../../compiler/ruleset/read-names.js';
-import { SETS } from '../../../compiler/ruleset/skeleton.js';
+import { SETS } from '../../../compiler/ruleset/fixed-names.js';
 import { compile, DEFAULT_OPTIONS } from '../../../compiler/index.js';
 import { groupFields, portFields } from '../../support/world.js';
 import { FAMILIES, parseTopology } from '../../../compiler/model/index.js';

@@ -1,0 +1,60 @@
+/** Groups of this host's ports -> their chains, and the sets that only these use. */
+import { DIRECTIONS, type SecurityGroup } from '../model/index.js';
+import { groupProgram, type GroupProgram } from '../ruleset/group-chain.js';
+import type { Chain } from '../ruleset/types.js';
+import type { Calculator } from './calculator.js';
+import type { UsedGroups } from './groups.js';
+import type { GroupChange } from './known.js';
+import type { Members } from './members.js';
+import type { HostTables } from './tables.js';
+
+/** Keys: ids of groups. Outputs: the same. */
+export class GroupChains implements Calculator<GroupChange, string, string> {
+  readonly #programs = new Map<string, readonly GroupProgram[]>();
+
+  constructor(
+    private readonly groups: UsedGroups,
+    private readonly members: Members,
+    private readonly tables: HostTables,
+  ) {}
+
+  *all(): Iterable<{ readonly group: SecurityGroup; readonly chain: Chain }> {
+    for (const [id, programs] of this.#programs) {
+      const group = this.groups.get(id);
+      if (group !== undefined) for (const { chain } of programs) yield { group, chain };
+    }
+  }
+
+  change({ id }: GroupChange): readonly string[] {
+    return [id];
+  }
+
+  recompute(ids: ReadonlySet<string>): readonly string[] {
+    // All that goes goes first: a name may pass from one group to another.
+    for (const id of ids) this.#retract(id);
+    for (const id of ids) this.#compile(id);
+    return [...ids];
+  }
+
+  #retract(id: string): void {
+    for (const { chain, sets } of this.#programs.get(id) ?? []) {
+      this.tables.main.deleteChain(chain.name);
+      for (const set of sets) this.tables.main.deleteSet(set.name);
+    }
+  }
+
+  #compile(id: string): void {
+    const group = this.groups.get(id);
+    if (group === undefined) {
+      this.#programs.delete(id);
+      return;
+    }
+    const context = { name: this.groups.name(id), ...this.members.namesFor(id) };
+    const programs = DIRECTIONS.map((direction) => groupProgram(group, direction, context));
+    this.#programs.set(id, programs);
+    for (const { chain, sets } of programs) {
+      for (const set of sets) this.tables.main.addSet(set);
+      this.tables.setChain(chain);
+    }
+  }
+}
