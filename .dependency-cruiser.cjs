@@ -14,12 +14,14 @@ const COMPILER = [
   'index',
 ];
 const AGENT = [
-  'log|programs|own-commits|gate|former|isolate|counting-since',
+  'backoff|binder|clock|log|programs|own-commits|gate|former|isolate|counting-since|single-flight',
   'netlink',
   'closing',
   'kernel',
   'backends|flows|watch|service-manager',
-  'commits|devices|drop-totals|status|metrics',
+  'commits|devices|drop-totals|ground|lateness|status|metrics',
+  'closings|live-topology',
+  'quarantine|reconciliation',
   'enforcer|server|isolated-objects|reporter',
   'agent',
   'index',

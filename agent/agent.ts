@@ -15,8 +15,11 @@ import type { Log } from './log.js';
 import { DropCounter } from './drop-totals.js';
 import { SourceGate, type Obeyed, type Passage } from './gate.js';
 import { IsolatedObjects } from './isolated-objects.js';
+import { closingMessages } from './closing.js';
+import { thisMachine } from './ground.js';
 import type { BackendName } from './kernel/backend-name.js';
-import { Enforcer, VERIFICATION, type AppliedTransaction } from './enforcer.js';
+import { Enforcer, VERIFICATION } from './enforcer.js';
+import type { AppliedTransaction } from './reconciliation.js';
 import { Sweeper, type SweepResult } from './flows/sweeper.js';
 import { Reporter } from './reporter.js';
 import { markWriters } from './kernel/mark-writers.js';
@@ -113,7 +116,7 @@ export class Agent {
     this.#drops = new DropCounter(backend);
     this.#gate = new SourceGate(isLocal, settings.allowShrink);
     this.#isolated = new IsolatedObjects(host, log);
-    this.#enforcer = new Enforcer(isLocal, options, backend, {
+    this.#enforcer = new Enforcer(isLocal, options, thisMachine(backend), {
       onApplied: (applied) => {
         this.#applied(applied);
       },
@@ -155,8 +158,8 @@ export class Agent {
           `what is open cannot be closed that way: ${why}`,
         );
       },
-      onClosing: (closing) => {
-        this.#watcher.order({ kind: 'closing', closing });
+      onClosing: (devices) => {
+        this.#watcher.order({ kind: 'closing', closing: closingMessages(options, devices) });
       },
       onOwnCommit: (order) => {
         this.#watcher.order(order);
@@ -302,7 +305,7 @@ export class Agent {
   /** What whoever the source follows is told of this host. */
   report(): HostReport {
     const { version, options } = this.settings;
-    const refused = [...this.#enforcer.refusals()].map(([port, why]) => ({ port, why: why.slice(0, 1000) }));
+    const refused = [...this.#enforcer.live.refusals].map(([port, why]) => ({ port, why: why.slice(0, 1000) }));
     const trouble =
       this.#lastError() ??
       (this.#staleSince === undefined ? undefined : (this.#problems[0] ?? 'the source cannot be used')) ??
@@ -312,7 +315,7 @@ export class Agent {
       revision: this.#enforcer.revisionInForce ?? null,
       enforced: this.#isEnforcing(),
       trouble: trouble?.slice(0, 1000) ?? null,
-      ports: [...this.#enforcer.localPorts()].length,
+      ports: [...this.#enforcer.live.ports()].length,
       refused: refused.slice(0, 100),
       isolated: this.#isolated.status().filter(({ isHere }) => isHere).length,
       drift: this.#drift.foreign + this.#drift.found,
@@ -321,7 +324,7 @@ export class Agent {
 
   status(): AgentStatus {
     const { version, host, options, backend, source } = this.settings;
-    const ports = [...this.#enforcer.localPorts()].map((port) => this.#portStatus(port));
+    const ports = [...this.#enforcer.live.ports()].map((port) => this.#portStatus(port));
     const isLoaded = this.#isLoaded();
     const { lateFor } = this.#enforcer;
     return {
@@ -355,14 +358,14 @@ export class Agent {
       flows: this.#flows,
       isolated: this.#isolated.status(),
       formerDevices: this.#enforcer.formerDevices,
-      notFiltered: this.#enforcer.links.guestLike((name) => this.#isOurs(name)),
+      notFiltered: this.#enforcer.live.links.guestLike((name) => this.#isOurs(name)),
       ports,
     };
   }
 
   #counted(): Counted {
     const { compiler, counting } = this.#enforcer;
-    const legend = legendOf(compiler, this.#enforcer.localPorts());
+    const legend = legendOf(compiler, this.#enforcer.live.ports());
     return { ...legend, since: counting.json() };
   }
 
@@ -390,7 +393,7 @@ export class Agent {
     return (
       isManagedDevice(this.settings.options, device) ||
       this.#enforcer.formerDevices.includes(device) ||
-      this.#enforcer.isPortDevice(device)
+      this.#enforcer.live.isPortDevice(device)
     );
   }
 
@@ -464,7 +467,7 @@ export class Agent {
     if (passage.kind === 'topology') this.#enforcer.setTopology(passage.topology);
     else this.#enforcer.changeTopology(passage.changes);
     this.#enforcer.setRevision(revision);
-    this.#isolated.update(isolations, this.#enforcer.localPorts());
+    this.#isolated.update(isolations, this.#enforcer.live.ports());
   }
 
   #isStale(): void {
@@ -587,16 +590,16 @@ export class Agent {
       id: port.id,
       name: port.name,
       device: port.device,
-      isDevicePresent: this.#enforcer.links.has(port.device),
+      isDevicePresent: this.#enforcer.live.links.has(port.device),
       state: this.#portState(port),
-      since: this.#enforcer.since(port.id).toISOString(),
+      since: this.#enforcer.live.since(port.id).toISOString(),
       securityGroups: port.securityGroupIds.map((id) => ({ id, name: groups.get(id)?.name ?? '' })),
-      lastError: this.#enforcer.refusal(port.id) ?? this.#isolated.ofPort(port),
+      lastError: this.#enforcer.live.refusal(port.id) ?? this.#isolated.ofPort(port),
     };
   }
 
   #portState(port: Port): PortState {
-    if (this.#enforcer.refusal(port.id) !== undefined) return 'refused';
+    if (this.#enforcer.live.refusal(port.id) !== undefined) return 'refused';
     switch (port.filtering) {
       case 'port-security-off':
       case 'trusted':
@@ -628,7 +631,7 @@ export class Agent {
     gauge(
       'portcullis_devices_not_filtered',
       'Devices that look like guests’ and are none of a port’s.',
-      () => this.#enforcer.links.guestLike((name) => this.#isOurs(name)).length,
+      () => this.#enforcer.live.links.guestLike((name) => this.#isOurs(name)).length,
     );
     gauge(
       'portcullis_devices_closed',
@@ -638,13 +641,13 @@ export class Agent {
     gauge('portcullis_audit', '1 in audit mode: nothing is enforced.', () => (this.settings.options.audit ? 1 : 0));
     this.#metrics.gaugeBy('portcullis_ports', 'Ports of this host, by state.', 'state', () => {
       const counts: Record<PortState, number> = { ...NO_PORTS };
-      for (const port of this.#enforcer.localPorts()) counts[this.#portState(port)]++;
+      for (const port of this.#enforcer.live.ports()) counts[this.#portState(port)]++;
       return counts;
     });
     gauge(
       'portcullis_ports_absent',
       'Ports of this host whose device is not there.',
-      () => [...this.#enforcer.localPorts()].filter(({ device }) => !this.#enforcer.links.has(device)).length,
+      () => [...this.#enforcer.live.ports()].filter(({ device }) => !this.#enforcer.live.links.has(device)).length,
     );
     this.#metrics.totalsBy(
       'portcullis_dropped_packets_total',
@@ -668,7 +671,7 @@ export class Agent {
     gauge(
       'portcullis_ports_refused',
       'Ports that are closed since the kernel refuses their rules.',
-      () => [...this.#enforcer.refusals()].length,
+      () => this.#enforcer.live.refusals.size,
     );
     gauge(
       'portcullis_objects_isolated',
