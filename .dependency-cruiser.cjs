@@ -14,15 +14,16 @@ const COMPILER = [
   'index',
 ];
 const AGENT = [
-  'backoff|binder|clock|log|programs|own-commits|gate|former|isolate|counting-since|single-flight',
+  'backoff|binder|clock|doubt|log|programs|own-commits|gate|former|isolate|counting-since|single-flight',
   'netlink',
   'closing',
   'kernel',
   'backends|flows|watch|service-manager',
   'commits|devices|drop-totals|ground|lateness|status|metrics',
   'closings|live-topology',
-  'quarantine|reconciliation',
-  'enforcer|server|isolated-objects|reporter',
+  'desired|quarantine|reconciliation',
+  'enforcer|following|gauges|server|isolated-objects|mark-watch|reporter|settings|telling',
+  'account',
   'agent',
   'index',
 ];

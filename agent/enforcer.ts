@@ -5,19 +5,20 @@
  * steps that the incremental compiler gives). At the start, in doubt, after a failure and on somebody else's change to our
  * tables it takes the long way: read back what is loaded, compare with a compilation from scratch, load the difference.
  */
-import { HostCompiler, tableFamilies, type CompileOptions, type Transaction } from '../compiler/index.js';
-import { diffTopologies, isEmpty, type Port, type Topology, type TopologyChanges } from '../compiler/model/index.js';
+import { tableFamilies, type CompileOptions, type HostCompiler, type Transaction } from '../compiler/index.js';
+import type { Port, Topology, TopologyChanges } from '../compiler/model/index.js';
 import type { Backend, Comparison, Overtaking, Plan } from './backends/backend.js';
 import { Backoff } from './backoff.js';
 import type { Opened } from './closing.js';
 import { Closings } from './closings.js';
 import { Commits } from './commits.js';
 import { CountingSince } from './counting-since.js';
-import { FormerDevices, isFormerDevice } from './former.js';
+import { Desired } from './desired.js';
+import { AT_START, isMereLook, LOOK, VERIFICATION } from './doubt.js';
 import type { Ground } from './ground.js';
 import { KernelError } from './kernel/errors.js';
 import { Lateness } from './lateness.js';
-import { LiveTopology } from './live-topology.js';
+import type { LiveTopology } from './live-topology.js';
 import { Quarantine } from './quarantine.js';
 import type { AppliedTransaction, EnforcerListener } from './reconciliation.js';
 import { SingleFlight } from './single-flight.js';
@@ -31,14 +32,12 @@ const GRACE = 3000;
 const FAILURES_BEFORE_REPLACING = 3;
 
 export class Enforcer {
-  readonly compiler: HostCompiler;
-  readonly live: LiveTopology;
   readonly counting = new CountingSince();
+  readonly #desired: Desired;
   readonly #backend: Backend;
   readonly #commits: Commits;
   readonly #closings: Closings;
   readonly #quarantine: Quarantine;
-  readonly #former: FormerDevices;
   readonly #lateness: Lateness;
   readonly #loop = new SingleFlight(
     async () => this.#run(),
@@ -75,11 +74,10 @@ export class Enforcer {
     private readonly listener: EnforcerListener,
   ) {
     const { kernel, clock, makeBackend } = ground;
-    const isOurs = (port: Port): boolean => isFormerDevice(port) || isLocal(port);
-    const doubt = this.doubt.bind(this);
-    this.compiler = new HostCompiler(isOurs, options);
-    this.live = new LiveTopology(isLocal);
-    this.#former = new FormerDevices(options);
+    const desired = new Desired(isLocal, options, (isAny) => {
+      this.#changes(isAny);
+    });
+    this.#desired = desired;
     this.#lateness = new Lateness(clock);
     this.#commits = new Commits(kernel, clock, {
       onOrder: (order) => {
@@ -90,31 +88,42 @@ export class Enforcer {
         this.doubt('no notice of our own transaction came');
       },
     });
-    this.#closings = new Closings(options, ground, this.#commits, () => this.#devicesToClose(), doubt, listener);
-    this.#backend = makeBackend(this.compiler, options, {
+    const devices = desired.devicesToClose.bind(desired);
+    this.#closings = new Closings(options, ground, this.#commits, devices, this.doubt.bind(this), listener);
+    this.#backend = makeBackend(desired.compiler, options, {
       kernel,
       onWritten: (transaction) => {
         this.counting.wrote(transaction);
       },
       applyNft: async (text) => this.#commits.apply(text),
       commitRules: async (program, tables, start) => this.#commits.run(program, tables, start),
-      isLocal: isOurs,
+      isLocal: desired.isOurs,
     });
-    this.#quarantine = new Quarantine(this.live, this.#backend, clock, {
+    this.#quarantine = new Quarantine(desired.live, this.#backend, clock, {
       onClosed: (ports) => {
-        this.#update(portsAlone(ports));
-        this.listener.onIsolated(new Map(this.live.refusals));
+        desired.changePorts(ports);
+        this.listener.onIsolated(new Map(desired.live.refusals));
       },
       onRetry: (ports) => {
-        this.#update(portsAlone(ports));
+        desired.changePorts(ports);
         this.doubt('refused ports are tried again');
       },
     });
   }
 
+  get compiler(): HostCompiler {
+    return this.#desired.compiler;
+  }
+
+  /** This host's ports as they are here, and the links. */
+  get live(): LiveTopology {
+    return this.#desired.live;
+  }
+
   /** Takes a topology; the first one starts the enforcement. */
   setTopology(topology: Topology): void {
-    this.changeTopology(diffTopologies(this.live.given, topology));
+    this.#desired.set(topology);
+    this.#begins();
   }
 
   /** What was taken last is this revision of the source's; undefined where it has none. */
@@ -129,26 +138,24 @@ export class Enforcer {
 
   /** Takes what changed; after the first topology. */
   changeTopology(changes: TopologyChanges): void {
-    this.#update(this.live.change(changes));
-    this.#isStarted = true;
-    this.#loop.start();
+    this.#desired.change(changes);
+    this.#begins();
   }
 
   /** Devices that were ports' before this process began: they stay closed when no port has them. */
   remember(devices: Iterable<string>): void {
-    this.#former.remember(devices);
+    this.#desired.remember(devices);
     this.#closings.prepare();
   }
 
   /** Devices that are closed since they were a port's once. */
   get formerDevices(): readonly string[] {
-    return this.#former.devices;
+    return this.#desired.formerDevices;
   }
 
   /** Leaves a former device alone. @returns false when it is none. */
   release(device: string): boolean {
-    if (!this.#former.release(device)) return false;
-    this.#update(portsAlone(new Map()));
+    if (!this.#desired.release(device)) return false;
     this.#loop.start();
     return true;
   }
@@ -167,7 +174,7 @@ export class Enforcer {
 
   /** Takes news of links. */
   setLinks(event: LinkEvent): void {
-    this.#update(portsAlone(this.live.changeLinks(event)));
+    this.#desired.changePorts(this.live.changeLinks(event));
     this.#loop.start();
   }
 
@@ -278,30 +285,19 @@ export class Enforcer {
     areEnded();
   }
 
-  #update(changes: TopologyChanges): void {
-    for (const id of changes.ports.keys()) {
-      const device = this.live.deviceOf(id);
-      if (device !== undefined) this.#former.remember([device]);
-    }
-    const former = this.#former.update(() => [...this.live.ports()].map(({ device }) => device));
-    const all = former.size === 0 ? changes : { ...changes, ports: new Map([...changes.ports, ...former]) };
+  #begins(): void {
+    this.#isStarted = true;
+    this.#loop.start();
+  }
+
+  /** What is wanted, or what closes, is another. */
+  #changes(isAny: boolean): void {
     this.#closings.prepare();
-    if (isEmpty(all)) return;
-    this.compiler.update(all);
+    if (!isAny) return;
     this.#step++;
     this.#hasChanges = true;
     this.#changedAt ??= this.ground.clock.now();
     this.#lateness.changes();
-  }
-
-  /** Those that are or were ports', of those that the managed prefix does not close, but for ports that are not filtered. */
-  #devicesToClose(): readonly string[] {
-    const { known } = this.#former;
-    if (known.length === 0) return known;
-    const open = new Set(
-      [...this.live.ports()].flatMap(({ filtering, device }) => (isUnfiltered(filtering) ? [device] : [])),
-    );
-    return known.filter((device) => !open.has(device));
   }
 
   #hasWork(): boolean {
@@ -465,10 +461,6 @@ export class Enforcer {
   }
 }
 
-function portsAlone(ports: ReadonlyMap<string, Port>): TopologyChanges {
-  return { ports, securityGroups: new Map(), addressGroups: new Map() };
-}
-
 /** True when nothing but members of remote groups and address groups came: no permission went. */
 function isGrowth(transaction: Transaction): boolean {
   return transaction.every(
@@ -476,22 +468,4 @@ function isGrowth(transaction: Transaction): boolean {
       change.kind === 'update' &&
       change.changes.every((step) => step.kind === 'add-elements' && /^[sa]g_/.test(step.set)),
   );
-}
-
-function isUnfiltered(filtering: Port['filtering']): boolean {
-  return filtering === 'port-security-off' || filtering === 'trusted';
-}
-
-/** The reason of the first comparison. */
-const AT_START = 'start';
-
-/** The reason of a comparison after a look at what the kernel tells nobody of. */
-const LOOK = 'a look at iptables and ipset';
-
-/** The reason of a comparison that nothing asked for. */
-export const VERIFICATION = 'verification';
-
-/** True where nobody has told of anything: what is loaded should be what we left there. */
-function isMereLook(reason: string): boolean {
-  return reason === VERIFICATION || reason === LOOK;
 }

@@ -50,6 +50,11 @@ export class VirtualClock implements Clock {
     await onStep();
   }
 
+  /** True while something is due that was not called yet, since the process stood still. */
+  get isCatchingUp(): boolean {
+    return (this.#timers[0]?.at ?? Infinity) < this.#now;
+  }
+
   /** The process stands still, and time goes on. */
   jump(milliseconds: number): void {
     this.#now += milliseconds;

@@ -4,7 +4,8 @@
  */
 import { closingTables, closingText, type Opened } from '../../../agent/closing.js';
 import { NftablesBackend } from '../../../agent/backends/nftables.js';
-import { Enforcer, VERIFICATION } from '../../../agent/enforcer.js';
+import { VERIFICATION } from '../../../agent/doubt.js';
+import { Enforcer } from '../../../agent/enforcer.js';
 import type { AppliedTransaction } from '../../../agent/reconciliation.js';
 import type { Link } from '../../../agent/netlink/links.js';
 import type { LinkEvent } from '../../../agent/watch/events.js';
@@ -62,6 +63,8 @@ export class SimulatedHost {
   #watch = { life: 0, isAlive: false, inPipe: 0, closing: undefined as readonly string[] | undefined };
   readonly #own = new Set<number>();
   #isKnownBy = 0;
+  /** A transaction of the agent's that nobody told of, though somebody listened. */
+  #unheard: { readonly life: number; readonly at: number } | undefined;
   /** Devices that the kernel refused at any time. */
   readonly #everRefused = new Set<string>();
   #refusedBefore = '';
@@ -337,6 +340,7 @@ export class SimulatedHost {
     }
     if (!isHeard || !this.#watch.isAlive) {
       this.#isKnownBy = this.clock.now() + TOLD_WITHIN;
+      if (this.#watch.isAlive) this.#unheard = { life: this.#watch.life, at: this.clock.now() };
       return;
     }
     const opened = openedBetween(before, this.#kernel.tables);
@@ -400,7 +404,18 @@ export class SimulatedHost {
   /** After whatever happened. */
   #look(): void {
     if (!this.#isHeld) this.#wantsLess();
+    this.#lookForUnseen();
     if (this.#agent.enforcer.isEnforced && this.#isQuiet()) this.#compare();
+  }
+
+  /** What nobody told of must be seen before it is called enforced. */
+  #lookForUnseen(): void {
+    if (this.#unheard === undefined) return;
+    const { life, at } = this.#unheard;
+    if (life !== this.#watch.life || this.#kernel.readAt > at) this.#unheard = undefined;
+    else if (this.clock.now() > at + TOLD_WITHIN && !this.clock.isCatchingUp && this.#agent.enforcer.isEnforced) {
+      this.#broken('it says that it enforces what nobody has seen');
+    }
   }
 
   /** Nothing is on its way to the agent, and nothing that it does is under way: what it says now is what it knows. */
@@ -412,7 +427,8 @@ export class SimulatedHost {
       !this.#isHeld &&
       this.#kernel.underWay === 0 &&
       this.#agent.enforcer.isIdle &&
-      this.clock.now() > this.#isKnownBy
+      this.clock.now() > this.#isKnownBy &&
+      !this.clock.isCatchingUp
     );
   }
 

@@ -64,6 +64,8 @@ export class SimulatedKernel {
   readonly refusedDevices = new Set<string>();
   /** Of the requests to come. */
   readonly fates: Fate[] = [];
+  /** When tables were read back last. */
+  readAt = -Infinity;
   /** How many requests of the agent's are under way. */
   underWay = 0;
   #generation = 1;
@@ -125,7 +127,11 @@ export class SimulatedKernel {
     return {
       // Over netlink, at once.
       readGeneration: async () => Promise.resolve(this.#generation),
-      readTables: async () => ask(() => this.#loaded()),
+      readTables: async () =>
+        ask(() => {
+          this.readAt = this.clock.now();
+          return this.#loaded();
+        }),
       judgeBodies: async (loaded, wanted) => ask(() => ({ tables: judged(loaded, wanted), areBodiesKnown: true })),
       wouldApply: async (text) =>
         ask(() => {

@@ -322,7 +322,7 @@ export function declarationOf(set: Parameters<typeof setDeclaration>[0]): string
 export function countAsked(text: string): number {
   return text.split('\n').reduce((sum, line) => {
     if (line.startsWith('add rule ')) return sum + 1;
-    return / element /.test(line) ? sum + line.split(', ').length : sum;
+    return line.includes(' element ') ? sum + line.split(', ').length : sum;
   }, 0);
 }
 
