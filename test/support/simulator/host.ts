@@ -64,7 +64,7 @@ export class SimulatedHost {
   readonly #own = new Set<number>();
   #isKnownBy = 0;
   /** A transaction of the agent's that nobody told of, though somebody listened. */
-  #unheard: { readonly life: number; readonly at: number } | undefined;
+  #unheard: { readonly life: number; readonly at: number; readonly until: number } | undefined;
   /** Devices that the kernel refused at any time. */
   readonly #everRefused = new Set<string>();
   #refusedBefore = '';
@@ -280,7 +280,10 @@ export class SimulatedHost {
         this.#agent = this.#begin();
         return;
       case 'everything stands still':
+        // Whatever the agent waits for may begin when it goes on.
         this.clock.jump(step.milliseconds);
+        this.#isKnownBy += step.milliseconds;
+        if (this.#unheard !== undefined) this.#unheard = { ...this.#unheard, until: this.#isKnownBy };
         return;
       case 'verification':
         this.#agent.enforcer.doubt(VERIFICATION);
@@ -340,7 +343,9 @@ export class SimulatedHost {
     }
     if (!isHeard || !this.#watch.isAlive) {
       this.#isKnownBy = this.clock.now() + TOLD_WITHIN;
-      if (this.#watch.isAlive) this.#unheard = { life: this.#watch.life, at: this.clock.now() };
+      if (this.#watch.isAlive) {
+        this.#unheard = { life: this.#watch.life, at: this.clock.now(), until: this.#isKnownBy };
+      }
       return;
     }
     const opened = openedBetween(before, this.#kernel.tables);
@@ -411,9 +416,9 @@ export class SimulatedHost {
   /** What nobody told of must be seen before it is called enforced. */
   #lookForUnseen(): void {
     if (this.#unheard === undefined) return;
-    const { life, at } = this.#unheard;
+    const { life, at, until } = this.#unheard;
     if (life !== this.#watch.life || this.#kernel.readAt > at) this.#unheard = undefined;
-    else if (this.clock.now() > at + TOLD_WITHIN && !this.clock.isCatchingUp && this.#agent.enforcer.isEnforced) {
+    else if (this.clock.now() > until && !this.clock.isCatchingUp && this.#agent.enforcer.isEnforced) {
       this.#broken('it says that it enforces what nobody has seen');
     }
   }

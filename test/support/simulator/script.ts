@@ -138,12 +138,12 @@ export function arbitraryScript(): fc.Arbitrary<Script> {
     { weight: 4, arbitrary: faultStep },
     { weight: 2, arbitrary: otherStep },
   );
-  return scriptOf(step, 16);
+  return scriptOf(step, 12);
 }
 
 /** Only what the source says, and links. */
 export function arbitraryQuietScript(): fc.Arbitrary<Script> {
-  return scriptOf(fc.oneof({ weight: 3, arbitrary: sourceStep }, { weight: 1, arbitrary: linkStep }), 16);
+  return scriptOf(fc.oneof({ weight: 3, arbitrary: sourceStep }, { weight: 1, arbitrary: linkStep }), 12);
 }
 
 const topologies = new Map<string, Topology>();
