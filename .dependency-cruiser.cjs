@@ -14,13 +14,16 @@ const COMPILER = [
   'index',
 ];
 const AGENT = [
-  'log|programs|own-commits|gate|former|isolate|counting-since',
+  'backoff|binder|clock|doubt|log|programs|own-commits|gate|former|isolate|counting-since|single-flight',
   'netlink',
   'closing',
   'kernel',
   'backends|flows|watch|service-manager',
-  'commits|devices|drop-totals|status|metrics',
-  'enforcer|server|isolated-objects|reporter',
+  'commits|devices|drop-totals|ground|lateness|status|metrics',
+  'closings|live-topology',
+  'desired|quarantine|reconciliation',
+  'enforcer|following|gauges|server|isolated-objects|mark-watch|reporter|settings|telling',
+  'account',
   'agent',
   'index',
 ];

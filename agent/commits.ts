@@ -2,11 +2,9 @@
  * Makes transactions of nf_tables, by nft or over netlink, and knows them again when the kernel tells of them. The watching process is
  * told of each before it can be made, since it closes what others open.
  */
+import type { Clock } from './clock.js';
+import type { Kernel, Make } from './kernel/driver.js';
 import { KernelError } from './kernel/errors.js';
-import { applyMessages } from './kernel/netlink-load.js';
-import { applyText } from './kernel/nft.js';
-import { readGeneration } from './netlink/generation.js';
-import type { NfTablesMessage } from './netlink/nf-tables-batch.js';
 import { OwnCommits, type OwnCommit } from './own-commits.js';
 import type { CommitOrder, Committed } from './watch/events.js';
 
@@ -23,7 +21,11 @@ export interface CommitsListener {
 export class Commits {
   readonly #expected = new OwnCommits();
 
-  constructor(private readonly listener: CommitsListener) {}
+  constructor(
+    private readonly kernel: Pick<Kernel, 'applyText' | 'readGeneration'>,
+    private readonly clock: Clock,
+    private readonly listener: CommitsListener,
+  ) {}
 
   /**
    * Applies nft text as one transaction.
@@ -31,7 +33,7 @@ export class Commits {
    */
   async apply(text: string): Promise<void> {
     // The port id of nft(8) is its process id.
-    await this.#commit('nft', async (onPort) => applyText(text, onPort));
+    await this.#commit('nft', async (onPort) => this.kernel.applyText(text, onPort));
   }
 
   /**
@@ -41,13 +43,13 @@ export class Commits {
    * @param start is given what must be called with the program's process id, its port id.
    * @throws KernelError `ineffective` when the program says that it did and the kernel has made none.
    */
-  async run(name: string, most: number, start: (onStart: (pid: number) => void) => Promise<void>): Promise<void> {
+  async run(name: string, most: number, start: Make): Promise<void> {
     await this.#commit(name, start, { most, isTold: false });
   }
 
-  /** Applies messages as one transaction, without nft. Rejects with NetlinkError. */
-  async applyMessages(messages: readonly NfTablesMessage[]): Promise<void> {
-    await this.#commit('the kernel', async (onPort) => applyMessages(messages, onPort));
+  /** Makes one transaction without nft. Rejects as `make` does. */
+  async make(make: Make): Promise<void> {
+    await this.#commit('the kernel', make);
   }
 
   /** True when the transaction is one of ours; its notice is awaited no more. */
@@ -62,10 +64,15 @@ export class Commits {
 
   async #commit(
     by: string,
-    make: (onPort: (portId: number) => void) => Promise<void>,
+    make: Make,
     { most, isTold }: { readonly most: number; readonly isTold: boolean } = { most: 1, isTold: true },
   ): Promise<void> {
-    const commit: OwnCommit = { before: await readGeneration(), after: undefined, portId: undefined, awaited: most };
+    const commit: OwnCommit = {
+      before: await this.kernel.readGeneration(),
+      after: undefined,
+      portId: undefined,
+      awaited: most,
+    };
     const order = (what: CommitOrder): void => {
       if (isTold) this.listener.onOrder(what);
     };
@@ -79,12 +86,12 @@ export class Commits {
         commit.portId = portId;
         order({ kind: 'own-begins', portId, before: commit.before });
       });
-      commit.after = await readGeneration();
+      commit.after = await this.kernel.readGeneration();
     } catch (error) {
       // Whatever was made of it all the same is compared, as if it were somebody else's; the watching process must not take it back.
       this.#expected.delete(commit);
       // Where even that cannot be asked, it made the next generation or none: its port id must not be ours for ever.
-      over(await readGeneration().catch(() => (commit.before + 1) >>> 0), false);
+      over(await this.kernel.readGeneration().catch(() => (commit.before + 1) >>> 0), false);
       throw error;
     }
     over(commit.after, true);
@@ -95,12 +102,11 @@ export class Commits {
         `${by} said that it had applied a transaction, and the kernel has made none`,
       );
     }
-    const timer = setTimeout(() => {
+    this.clock.after(NOTICE_WITHIN, () => {
       if (!this.#expected.has(commit)) return;
       // A notice that comes later is of ours all the same: taken for somebody else's, it would close. A program may make fewer than it could.
       if (commit.awaited === most) this.listener.onSilence();
       else this.#expected.delete(commit);
-    }, NOTICE_WITHIN);
-    timer.unref();
+    });
   }
 }

@@ -1,8 +1,7 @@
 /**
- * Which device a port has on this host: the one of its own name, or else the one whose alias is `port:<id>`. Rules match
+ * The devices of this host. A port has the one of its own name, or else the one whose alias is `port:<id>` (binder.ts). Rules match
  * devices by name, so a port whose device is not there yet is ready for it.
  */
-import type { Port } from '../compiler/model/index.js';
 import type { Link } from './netlink/links.js';
 import type { LinkEvent } from './watch/events.js';
 
@@ -68,6 +67,11 @@ export class LinkTable {
     return this.#byPort.get(portId)?.name;
   }
 
+  /** The port that the alias of a device names. */
+  portOf(name: string): string | undefined {
+    return ALIAS.exec(this.#byName.get(name)?.alias ?? '')?.[1];
+  }
+
   #put(link: Link, touched: { names: Set<string>; ports: Set<string> }): void {
     const before = this.#byIndex.get(link.index);
     if (before?.name === link.name && before.alias === link.alias) {
@@ -102,14 +106,4 @@ export class LinkTable {
     const next = [...this.#byIndex.values()].find(({ alias }) => alias === link.alias);
     if (next !== undefined) this.#byPort.set(portId, next);
   }
-}
-
-/**
- * The device that a port's rules are for.
- * @param isTaken true for a name that another port of the host has as its own.
- */
-export function deviceOf(port: Port, links: LinkTable, isTaken: (name: string) => boolean): string {
-  if (links.has(port.device)) return port.device;
-  const aliased = links.aliased(port.id);
-  return aliased === undefined || isTaken(aliased) ? port.device : aliased;
 }

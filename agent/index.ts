@@ -1,6 +1,7 @@
 /** The agent: what touches the kernel. */
 export type { BackendName } from './kernel/backend-name.js';
-export { Agent, type AgentSettings } from './agent.js';
+export { Agent } from './agent.js';
+export type { AgentSettings } from './settings.js';
 export { countersIn, readCounters, type AuditedFlow, type Counters, type PortDrops } from './kernel/counters.js';
 export type { Count, RuleCounter } from './kernel/rule-counter.js';
 export { CountingSince, type CountingSinceJson } from './counting-since.js';

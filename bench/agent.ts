@@ -8,8 +8,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Conntrack } from '../agent/netlink/conntrack.js';
-import { Enforcer, type AppliedTransaction } from '../agent/enforcer.js';
+import { Enforcer } from '../agent/enforcer.js';
+import type { AppliedTransaction } from '../agent/reconciliation.js';
 import { AdmissionCheck } from '../agent/flows/admission.js';
+import { thisMachine } from '../agent/ground.js';
 import { carryOutStep, removeIptables } from '../agent/kernel/iptables.js';
 import { applyText } from '../agent/kernel/nft.js';
 import { Watcher } from '../agent/watch/watcher.js';
@@ -187,7 +189,7 @@ async function latencies(backend: BackendName): Promise<void> {
     const base = document(size, size) as unknown as Document;
     const topology = parsed({ ...base });
     const reports = new Reports();
-    const enforcer = new Enforcer(here, DEFAULT_OPTIONS, backend, reports.listener);
+    const enforcer = new Enforcer(here, DEFAULT_OPTIONS, thisMachine(backend), reports.listener);
     const started = reports.next();
     enforcer.setTopology(topology);
     enforcer.watchBegins();
@@ -221,7 +223,7 @@ async function linkLatency(): Promise<void> {
   const { security_groups: groups, ports } = document(1000, 1000) as unknown as Document;
   const topology = parsed({ security_groups: groups, ports: [...ports, { ...ports[0], id }] });
   const reports = new Reports();
-  const enforcer = new Enforcer(here, DEFAULT_OPTIONS, 'nftables', reports.listener);
+  const enforcer = new Enforcer(here, DEFAULT_OPTIONS, thisMachine('nftables'), reports.listener);
   const watcher = new Watcher({
     onEvent: (event) => {
       if (event.kind === 'table-changed' || event.kind === 'closed' || event.kind === 'withdrawn') return;

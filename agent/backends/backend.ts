@@ -1,6 +1,7 @@
 /** What the reconcile loop asks of a packet filter. */
-import type { Touched, Transaction } from '../../compiler/index.js';
+import type { CompileOptions, HostCompiler, Touched, Transaction } from '../../compiler/index.js';
 import type { Port } from '../../compiler/model/index.js';
+import type { Kernel } from '../kernel/driver.js';
 import type { CommitRules } from '../kernel/iptables.js';
 
 export interface Backend {
@@ -50,8 +51,12 @@ export interface Overtaking {
   readonly isTerminal: boolean;
 }
 
+/** Makes one of these kinds. */
+export type MakeBackend = (compiler: HostCompiler, options: CompileOptions, parts: BackendParts) => Backend;
+
 /** What both kinds are made of. */
 export interface BackendParts {
+  readonly kernel: Kernel;
   /** Called when a transaction is in the kernel. */
   readonly onWritten: (transaction: Transaction) => void;
   /** Applies nft text as one transaction. */

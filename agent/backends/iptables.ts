@@ -40,7 +40,6 @@ import {
   wouldTakeRules,
 } from '../kernel/iptables.js';
 import { IptablesLook } from '../kernel/iptables-look.js';
-import { judgeBodies, readLoadedTables, wouldApply } from '../kernel/nft.js';
 import type { Backend, BackendParts, Comparison, Overtaking, Plan } from './backend.js';
 import { countChanges } from './nftables.js';
 
@@ -74,15 +73,16 @@ export class IptablesBackend implements Backend {
   }
 
   async plan(anew: boolean): Promise<Comparison> {
+    const { kernel } = this.parts;
     this.#flavour ??= await defaultFlavour();
-    const [loaded, loadedTables] = await Promise.all([readLoadedIptables(), readLoadedTables()]);
+    const [loaded, loadedTables] = await Promise.all([readLoadedIptables(), kernel.readTables()]);
     // What came while we read is in the compilation.
     this.compiler.take();
     const policy = hostPolicy(this.compiler.topology, this.parts.isLocal, this.options);
     const wanted = { program: iptablesProgram(policy, this.options), beside: besideIptables(policy, this.options) };
     const program = planIptables(anew ? doubted(loaded) : loaded, wanted.program);
     const rules = iptablesRules(policy, this.options, this.#memory);
-    const judged = await judgeBodies(loadedTables, wanted.beside);
+    const judged = await kernel.judgeBodies(loadedTables, wanted.beside);
     const plan = this.#planOf(program, rules, policy, judged.tables);
     return {
       changes: plan.changes,
@@ -94,8 +94,8 @@ export class IptablesBackend implements Backend {
         if (!this.#isMoved) await this.#removeOther();
       },
       remaining: async () => {
-        const [now, tables] = await Promise.all([readLoadedIptables(), readLoadedTables()]);
-        const beside = await judgeBodies(tables, wanted.beside);
+        const [now, tables] = await Promise.all([readLoadedIptables(), kernel.readTables()]);
+        const beside = await kernel.judgeBodies(tables, wanted.beside);
         return (
           planIptables(now, wanted.program).changes.length + countChanges(planTransaction(wanted.beside, beside.tables))
         );
@@ -120,7 +120,7 @@ export class IptablesBackend implements Backend {
     for (const family of FAMILIES) {
       if (!(await wouldTakeRules(family, printIptables(program, family)))) return false;
     }
-    return wouldApply(printTables(besideIptables(policy, this.options)));
+    return this.parts.kernel.wouldApply(printTables(besideIptables(policy, this.options)));
   }
 
   async #carryOut(plan: IptablesPlan): Promise<void> {

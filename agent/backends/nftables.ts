@@ -2,7 +2,6 @@
 import {
   compile,
   holdsAdmission,
-  iptablesHoldsAdmission,
   planReplacement,
   planTransaction,
   printStages,
@@ -13,9 +12,7 @@ import {
   type Transaction,
 } from '../../compiler/index.js';
 import type { Port } from '../../compiler/model/index.js';
-import { removeIptables, leftIptables } from '../kernel/iptables.js';
 import { KernelError } from '../kernel/errors.js';
-import { judgeBodies, readLoadedTables, wouldApply } from '../kernel/nft.js';
 import type { Backend, BackendParts, Comparison, Plan } from './backend.js';
 
 export class NftablesBackend implements Backend {
@@ -27,11 +24,12 @@ export class NftablesBackend implements Backend {
   constructor(
     private readonly compiler: HostCompiler,
     private readonly options: CompileOptions,
-    private readonly parts: Pick<BackendParts, 'applyNft' | 'onWritten'>,
+    private readonly parts: Pick<BackendParts, 'kernel' | 'applyNft' | 'onWritten'>,
   ) {}
 
   async plan(anew: boolean): Promise<Comparison> {
-    const loaded = await readLoadedTables();
+    const { kernel } = this.parts;
+    const loaded = await kernel.readTables();
     // What came while we read is in the compilation.
     this.compiler.take();
     const { tables } = this.compiler.ruleset();
@@ -39,12 +37,12 @@ export class NftablesBackend implements Backend {
     const isOurs = ({ family }: { readonly family: string }): boolean =>
       !foreign.some((table) => table.family === family);
     const [own, wanted] = [loaded.filter(isOurs), tables.filter(isOurs)];
-    const judged = await judgeBodies(own, wanted);
+    const judged = await kernel.judgeBodies(own, wanted);
     const plan = this.change(anew ? planReplacement(wanted, own) : planTransaction(wanted, judged.tables));
     return {
       changes: plan.changes,
       areBodiesKnown: judged.areBodiesKnown,
-      isFirst: !holdsAdmission(loaded) && !(await isInIptables()),
+      isFirst: !holdsAdmission(loaded) && !(await kernel.isInIptables()),
       overtaking: [],
       apply: async () => {
         await plan.apply();
@@ -53,7 +51,7 @@ export class NftablesBackend implements Backend {
         if (foreign.length > 0) throw ownedByAnother(foreign);
       },
       remaining: async () => {
-        const now = await judgeBodies((await readLoadedTables()).filter(isOurs), wanted);
+        const now = await kernel.judgeBodies((await kernel.readTables()).filter(isOurs), wanted);
         return countChanges(planTransaction(wanted, now.tables));
       },
     };
@@ -70,13 +68,15 @@ export class NftablesBackend implements Backend {
   }
 
   async wouldTake(isLocal: (port: Port) => boolean): Promise<boolean> {
-    return wouldApply(printTables(compile(this.compiler.topology, isLocal, this.options).ruleset.tables));
+    return this.parts.kernel.wouldApply(
+      printTables(compile(this.compiler.topology, isLocal, this.options).ruleset.tables),
+    );
   }
 
   /** A failure leaves rules that only take away: what is wanted is in force all the same. */
   async #removeIptables(): Promise<void> {
     try {
-      await removeIptables();
+      await this.parts.kernel.removeIptables();
       this.#isMoved = true;
       this.leftover = undefined;
     } catch (error) {
@@ -92,17 +92,6 @@ function ownedByAnother(foreign: readonly TableState[]): KernelError {
     'not-permitted',
     `${names}: another program owns it (flag owner), so that nobody else can change it`,
   );
-}
-
-/** True when flows carry our bits by the rules of a former backend. */
-async function isInIptables(): Promise<boolean> {
-  try {
-    return [...(await leftIptables()).values()].some(iptablesHoldsAdmission);
-  } catch (error) {
-    // The unit's capabilities do not let us read legacy tables, which are somebody else's: as on a host that has none of ours.
-    if (error instanceof KernelError && error.code === 'not-permitted') return false;
-    throw error;
-  }
 }
 
 export function countChanges(transaction: Transaction): number {

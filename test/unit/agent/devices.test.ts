@@ -1,6 +1,7 @@
 /** Which device a port has, through everything that links do. */
 import { describe, expect, it } from 'vitest';
-import { deviceOf, LinkTable } from '../../../agent/devices.js';
+import { deviceOf } from '../../../agent/binder.js';
+import { LinkTable } from '../../../agent/devices.js';
 import type { Link } from '../../../agent/netlink/links.js';
 import { parseTopology, type Port } from '../../../compiler/model/index.js';
 

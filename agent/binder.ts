@@ -1,0 +1,37 @@
+/** What a port of this host is here: with the device that it has, and closed where the kernel refused its rules. */
+import type { Port } from '../compiler/model/index.js';
+
+/** Devices that are there. */
+export interface Links {
+  readonly has: (name: string) => boolean;
+  /** Name of the device whose alias names the port. */
+  readonly aliased: (portId: string) => string | undefined;
+}
+
+/**
+ * @param owner gives the port that has a name of a device as its own.
+ * @param isRefused true for a port whose rules the kernel refused.
+ */
+export function bind(
+  port: Port,
+  links: Links,
+  owner: (device: string) => string | undefined,
+  isRefused: boolean,
+): Port {
+  const device = deviceOf(port, links, (name) => (owner(name) ?? port.id) !== port.id);
+  return {
+    ...port,
+    device,
+    ...(isRefused ? { filtering: 'down', securityGroupIds: [], allowedAddressPairs: [] } : {}),
+  };
+}
+
+/**
+ * The device that a port's rules are for.
+ * @param isTaken true for a name that another port of the host has as its own.
+ */
+export function deviceOf(port: Port, links: Links, isTaken: (name: string) => boolean): string {
+  if (links.has(port.device)) return port.device;
+  const aliased = links.aliased(port.id);
+  return aliased === undefined || isTaken(aliased) ? port.device : aliased;
+}

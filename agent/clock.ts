@@ -1,0 +1,24 @@
+/** Time, as the reconcile loop is given it: a simulator's goes as fast as it can compute. In milliseconds. */
+import { setTimeout as startTimer } from 'node:timers';
+import { setTimeout } from 'node:timers/promises';
+
+export interface Clock {
+  /** Monotonic. */
+  readonly now: () => number;
+  /** Calls back later, and keeps no process alive for it. @returns what calls it off. */
+  readonly after: (milliseconds: number, callback: () => void) => () => void;
+  /** Done later, or as soon as the signal comes. */
+  readonly sleep: (milliseconds: number, signal: AbortSignal) => Promise<void>;
+}
+
+export const CLOCK: Clock = {
+  now: () => performance.now(),
+  after: (milliseconds, callback) => {
+    const timer = startTimer(callback, milliseconds);
+    timer.unref();
+    return () => {
+      clearTimeout(timer);
+    };
+  },
+  sleep: async (milliseconds, signal) => setTimeout(milliseconds, undefined, { signal }).catch(() => undefined),
+};

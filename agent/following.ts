@@ -1,0 +1,145 @@
+/** What the source says: what of it passes the gate is obeyed, what is wrong with it is said. */
+import {
+  formatProblem,
+  type Isolation,
+  type Port,
+  type Problem,
+  type Source,
+  type SourceEvent,
+} from '../compiler/model/index.js';
+import type { Topology, TopologyChanges } from '../compiler/model/index.js';
+import { SourceGate, type Obeyed, type Passage } from './gate.js';
+import type { IsolatedObjects } from './isolated-objects.js';
+import type { LiveTopology } from './live-topology.js';
+import type { Log } from './log.js';
+
+/** What a source tells beside a topology. */
+interface Told {
+  readonly problems: readonly Problem[];
+  readonly isolations: readonly Isolation[];
+  readonly revision?: number | undefined;
+}
+
+/** Who obeys. */
+export interface Obedient {
+  readonly live: LiveTopology;
+  setTopology(topology: Topology): void;
+  changeTopology(changes: TopologyChanges): void;
+  setRevision(revision: number | undefined): void;
+}
+
+export class Following {
+  readonly #gate: SourceGate;
+  /** Of the topology that is held back. */
+  #held: Told = { problems: [], isolations: [], revision: undefined };
+  /** Why a topology is held back, as it was told last. */
+  #heldFor: string | undefined;
+  #readAt: Date | undefined;
+  #staleSince: Date | undefined;
+  #problems: readonly string[] = [];
+
+  /** @param allowShrink obey a topology from which this host's ports have gone. */
+  constructor(
+    private readonly source: Pick<Source, 'name' | 'accept'>,
+    isLocal: (port: Port) => boolean,
+    allowShrink: boolean,
+    private readonly enforcer: Obedient,
+    private readonly isolated: IsolatedObjects,
+    private readonly log: Log,
+  ) {
+    this.#gate = new SourceGate(isLocal, allowShrink);
+  }
+
+  /** Devices that were ports' before this process began. */
+  remember(devices: Iterable<string>): void {
+    this.#gate.remember(devices);
+  }
+
+  get inForce(): Topology {
+    return this.#gate.inForce;
+  }
+
+  /** True while a topology is held back. */
+  get isHolding(): boolean {
+    return this.#gate.isHolding;
+  }
+
+  /** When a topology was read last. */
+  get readAt(): Date | undefined {
+    return this.#readAt;
+  }
+
+  /** Since when the source cannot be used; undefined while it can. */
+  get staleSince(): Date | undefined {
+    return this.#staleSince;
+  }
+
+  get problems(): readonly string[] {
+    return this.#problems;
+  }
+
+  /** Takes what the source says. */
+  hear(event: SourceEvent): void {
+    this.#problems = event.problems.map((problem) => formatProblem(problem));
+    switch (event.kind) {
+      case 'topology':
+        this.#passed(this.#gate.whole(event.topology, event.doubt), event);
+        break;
+      case 'changes':
+        this.#passed(this.#gate.changes(event.changes), event);
+        break;
+      case 'stale':
+        this.#isStale();
+        break;
+    }
+  }
+
+  /** Obeys the topology that is held back. @returns false when none is. */
+  accept(): boolean {
+    const passage = this.#gate.accept();
+    if (passage === undefined) return false;
+    this.log.warn({ id: 'accepted' }, 'told to obey the topology that was held back');
+    this.source.accept?.();
+    this.#heldFor = undefined;
+    this.#problems = [];
+    this.#isWell([]);
+    this.#obey(passage, this.#held);
+    return true;
+  }
+
+  #passed(passage: Passage, told: Told): void {
+    if (passage.kind === 'held') {
+      this.#held = told;
+      this.#problems = [`${this.source.name}: ${passage.reason}`, ...this.#problems];
+      if (this.#heldFor !== passage.reason) this.#isStale();
+      this.#heldFor = passage.reason;
+      return;
+    }
+    this.#heldFor = undefined;
+    this.#isWell(told.problems);
+    this.#obey(passage, told);
+  }
+
+  #obey(passage: Obeyed, { isolations, revision }: Told): void {
+    if (passage.kind === 'topology') this.enforcer.setTopology(passage.topology);
+    else this.enforcer.changeTopology(passage.changes);
+    this.enforcer.setRevision(revision);
+    this.isolated.update(isolations, this.enforcer.live.ports());
+  }
+
+  #isStale(): void {
+    this.#staleSince ??= new Date();
+    const [first] = this.#problems;
+    this.log.error(
+      { id: 'source-stale', problems: this.#problems.length },
+      `the source cannot be used, the last good state stays: ${first ?? 'no reason given'}`,
+    );
+  }
+
+  #isWell(problems: readonly Problem[]): void {
+    if (this.#staleSince !== undefined) this.log.info({ id: 'source-well' }, 'the source is well again');
+    this.#staleSince = undefined;
+    this.#readAt = new Date();
+    for (const problem of problems) this.log.debug({ id: 'problem' }, formatProblem(problem));
+  }
+}

@@ -1,0 +1,80 @@
+/**
+ * What the reconcile loop asks of the kernel, and gives it. The loop and the packet filters below it are given one, so that a strict
+ * simulation can stand in its place.
+ */
+import { iptablesHoldsAdmission, type CompileOptions, type Table } from '../../compiler/index.js';
+import { closeTables, closingMessages, type Opened } from '../closing.js';
+import { readGeneration } from '../netlink/generation.js';
+import type { NfTablesMessage } from '../netlink/nf-tables-batch.js';
+import { KernelError } from './errors.js';
+import { leftIptables, removeIptables } from './iptables.js';
+import type { LoadedTable } from './loaded.js';
+import { applyMessages } from './netlink-load.js';
+import { applyText, judgeBodies, readLoadedTables, wouldApply, type Judged } from './nft.js';
+import { whatIsOpen, type Open } from './open.js';
+import { endPrograms } from './program.js';
+
+/** Makes one transaction of nf_tables; calls back with the port id of its socket before it can be made. */
+export type Make = (onPort: (portId: number) => void) => Promise<void>;
+
+/** Each of these rejects with KernelError, where nothing else is said. */
+export interface Kernel {
+  /** The number of the last transaction of nf_tables. */
+  readonly readGeneration: () => Promise<number>;
+  /** Our tables, as they are loaded. */
+  readonly readTables: () => Promise<readonly LoadedTable[]>;
+  /** What is loaded, where rules that do something else than their comments say do not have these comments. */
+  readonly judgeBodies: (loaded: readonly LoadedTable[], wanted: readonly Table[]) => Promise<Judged>;
+  /** True when it would take the text; nothing is applied. */
+  readonly wouldApply: (text: string) => Promise<boolean>;
+  /** Applies nft text as one transaction: all of it, or nothing. */
+  readonly applyText: (text: string, onPort: (portId: number) => void) => Promise<void>;
+  /** What of our tables closes nothing; needs no nft. */
+  readonly whatIsOpen: () => Promise<Open>;
+  /**
+   * Closes tables that somebody opened; needs no nft.
+   * @param commit is given each transaction, to make it.
+   */
+  readonly close: (closing: ToClose, commit: (make: Make) => Promise<void>) => Promise<void>;
+  /** True when flows carry our bits by rules in iptables. */
+  readonly isInIptables: () => Promise<boolean>;
+  /** Removes everything of ours from iptables. */
+  readonly removeIptables: () => Promise<unknown>;
+  /** Ends whatever runs for us, and hangs. */
+  readonly endPrograms: () => void;
+}
+
+export interface ToClose {
+  readonly options: CompileOptions;
+  /** Closed beside those of the managed prefixes. */
+  readonly devices: readonly string[];
+  readonly opened: readonly Opened[];
+}
+
+/** That of this machine. */
+export const KERNEL: Kernel = {
+  readGeneration,
+  readTables: readLoadedTables,
+  judgeBodies,
+  wouldApply,
+  applyText,
+  whatIsOpen,
+  close: async ({ options, devices, opened }, commit) => {
+    const apply = async (messages: readonly NfTablesMessage[]): Promise<void> =>
+      commit(async (onPort) => applyMessages(messages, onPort));
+    await closeTables(apply, closingMessages(options, devices), opened);
+  },
+  isInIptables,
+  removeIptables,
+  endPrograms,
+};
+
+async function isInIptables(): Promise<boolean> {
+  try {
+    return [...(await leftIptables()).values()].some(iptablesHoldsAdmission);
+  } catch (error) {
+    // The unit's capabilities do not let us read legacy tables, which are somebody else's: as on a host that has none of ours.
+    if (error instanceof KernelError && error.code === 'not-permitted') return false;
+    throw error;
+  }
+}

@@ -1,0 +1,153 @@
+/**
+ * The topology as the source gave it, and this host's ports as they are here: with the devices that they have, and closed where the
+ * kernel refused them. Whatever either depends on is told here, and what it changes comes out.
+ */
+import {
+  applyTo,
+  EMPTY_TOPOLOGY,
+  type AddressGroup,
+  type Port,
+  type SecurityGroup,
+  type Topology,
+  type TopologyChanges,
+} from '../compiler/model/index.js';
+import { bind } from './binder.js';
+import { LinkTable } from './devices.js';
+import type { LinkEvent } from './watch/events.js';
+
+/** A port of this host. */
+interface PortHere {
+  /** With the device that it has here. */
+  readonly port: Port;
+  /** When it last changed. */
+  readonly since: Date;
+}
+
+export class LiveTopology {
+  readonly links = new LinkTable();
+  readonly #given = {
+    ports: new Map<string, Port>(),
+    securityGroups: new Map<string, SecurityGroup>(),
+    addressGroups: new Map<string, AddressGroup>(),
+  };
+  readonly #here = new Map<string, PortHere>();
+  /** Ids of ports of this host by their own device names. */
+  readonly #owners = new Map<string, string>();
+  /** Ports that the kernel refused, and what it said. */
+  readonly #refused = new Map<string, string>();
+
+  constructor(private readonly isLocal: (port: Port) => boolean) {}
+
+  /** As the source gave it, but for networks and subnets. */
+  get given(): Topology {
+    return { ...EMPTY_TOPOLOGY, ...this.#given };
+  }
+
+  /** Takes what the source changed. @returns the same, with ports of this host as they are here. */
+  change(changes: TopologyChanges): TopologyChanges {
+    /** Names that had another owner before. */
+    const names = new Set<string>();
+    for (const id of changes.ports.keys()) {
+      if (!this.#here.delete(id)) continue;
+      const own = this.#given.ports.get(id)?.device ?? '';
+      if (this.#owners.get(own) === id) this.#owners.delete(own);
+      names.add(own);
+    }
+    applyTo(this.#given.ports, changes.ports);
+    applyTo(this.#given.securityGroups, changes.securityGroups);
+    applyTo(this.#given.addressGroups, changes.addressGroups);
+    const local = [...changes.ports.values()].flatMap((port) =>
+      port !== undefined && this.isLocal(port) ? [port] : [],
+    );
+    for (const { device, id } of local) {
+      this.#owners.set(device, id);
+      names.add(device);
+    }
+    const ports = new Map(changes.ports);
+    for (const port of local) ports.set(port.id, this.#bind(port));
+    // Whoever had a name by an alias gives it to the port whose own it is, and may have it when that is gone.
+    for (const [id, port] of this.#moved([...names].flatMap((name) => this.links.portOf(name) ?? []))) {
+      if (!changes.ports.has(id)) ports.set(id, port);
+    }
+    return { ...changes, ports };
+  }
+
+  /** Takes news of links. @returns ports of this host that have another device now. */
+  changeLinks(event: LinkEvent): ReadonlyMap<string, Port> {
+    const touched = this.links.take(event);
+    const ids = new Set(touched.ports);
+    for (const name of touched.names) {
+      const owner = this.#owners.get(name);
+      if (owner !== undefined) ids.add(owner);
+    }
+    return this.#moved(ids);
+  }
+
+  /** Closes ports that the kernel refused. @returns them, as they are now. */
+  refuse(ports: readonly Port[], why: string): ReadonlyMap<string, Port> {
+    for (const { id } of ports) this.#refused.set(id, why);
+    return this.#boundAnew(ports.map(({ id }) => id));
+  }
+
+  /** Opens again what the kernel refused. @returns these ports; empty for none. */
+  refuseNone(): ReadonlyMap<string, Port> {
+    const ids = [...this.#refused.keys()];
+    this.#refused.clear();
+    return this.#boundAnew(ids);
+  }
+
+  /** What the kernel said of a port that it refused; undefined for all others. */
+  refusal(id: string): string | undefined {
+    return this.#refused.get(id);
+  }
+
+  /** Ports that the kernel refused, by id, and what it said. */
+  get refusals(): ReadonlyMap<string, string> {
+    return this.#refused;
+  }
+
+  /** This host's ports, with the devices that they have here. */
+  *ports(): Iterable<Port> {
+    for (const { port } of this.#here.values()) yield port;
+  }
+
+  /** The device that a port of this host has here; undefined for others. */
+  deviceOf(id: string): string | undefined {
+    return this.#here.get(id)?.port.device;
+  }
+
+  /** True for a device of a port of this host, and for a name that one has as its own. */
+  isPortDevice(name: string): boolean {
+    return this.#owners.has(name) || [...this.ports()].some(({ device }) => device === name);
+  }
+
+  /** When a port of this host last changed. */
+  since(id: string): Date {
+    return this.#here.get(id)?.since ?? new Date();
+  }
+
+  #moved(ids: Iterable<string>): ReadonlyMap<string, Port> {
+    const moved = new Map<string, Port>();
+    for (const id of ids) {
+      const before = this.#here.get(id)?.port.device;
+      for (const [, port] of this.#boundAnew([id])) if (port.device !== before) moved.set(id, port);
+    }
+    return moved;
+  }
+
+  #boundAnew(ids: Iterable<string>): ReadonlyMap<string, Port> {
+    const bound = new Map<string, Port>();
+    for (const id of ids) {
+      const port = this.#given.ports.get(id);
+      if (port !== undefined && this.isLocal(port)) bound.set(id, this.#bind(port));
+    }
+    return bound;
+  }
+
+  #bind(given: Port): Port {
+    const owner = (device: string): string | undefined => this.#owners.get(device);
+    const port = bind(given, this.links, owner, this.#refused.has(given.id));
+    this.#here.set(port.id, { port, since: new Date() });
+    return port;
+  }
+}
