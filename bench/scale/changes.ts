@@ -2,7 +2,7 @@
  * Changes of a cloud's day, as many as are asked for and the same for the same seed. None has a host follow other scopes than before: who is
  * told of each of them is known beforehand, whatever the speed of anything.
  */
-import type { Writer } from '../../src/api/database.js';
+import type { Writer } from '../../src/api/writer.js';
 import { portId, portRecord, randomNumbers, RULES_OF_GROUP, ruleId, ruleRecord, type Cloud } from './cloud.js';
 
 export interface Change {

@@ -1,5 +1,5 @@
 /** A cloud by numbers: who is in which group and on which host, and its records. The same for the same numbers. */
-import type { Writer } from '../../src/api/database.js';
+import type { Writer } from '../../src/api/writer.js';
 import type { GroupRecord, NetworkRecord, PortRecord, RuleRecord, SubnetRecord } from '../../src/api/records.js';
 
 export interface CloudShape {
