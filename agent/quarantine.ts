@@ -26,7 +26,7 @@ export class Quarantine {
   /** Closes the ports without which the kernel takes the rest. Throws the error when no port is at fault. */
   async isolate(error: Error): Promise<void> {
     // Somebody else's change between our look and our transaction looks the same: only what is refused by itself counts.
-    const all = [...this.live.ports()].filter(({ filtering }) => filtering === 'filtered');
+    const all = [...this.live.ports()].filter(({ filtering }) => filtering !== 'down');
     const found = await isolate(all, async (ports) => {
       const ids = new Set(ports.map(({ id }) => id));
       return this.backend.wouldTake(({ id }) => ids.has(id));
