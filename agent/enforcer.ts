@@ -314,7 +314,6 @@ export class Enforcer {
       this.#isDisturbed = false;
       const reason = this.#doubt;
       const revision = this.#revision;
-      this.#lateness.begins();
       try {
         if (!(await this.#carryOut(reason))) {
           // What is in force is as before.
@@ -361,7 +360,7 @@ export class Enforcer {
   }
 
   async #applyChanges(): Promise<void> {
-    this.#hasChanges = false;
+    this.#beginsWithChanges();
     const changedAt = this.#takeChangedAt();
     const { transaction, touched } = this.compiler.take();
     const plan = this.#backend.change(transaction, touched);
@@ -388,11 +387,13 @@ export class Enforcer {
 
   /** @returns false where nothing was loaded: see {@link #carryOut}. */
   async #applyEverything(reason: string): Promise<boolean> {
+    // What is being closed is counted when it is: a closing that this has not seen must be doubted anew.
+    await this.#closings.idle();
     // Cleared first: a doubt that comes while we read counts.
     this.#doubt = undefined;
     const closings = this.#closings.count;
     const wasChanged = this.#hasChanges;
-    this.#hasChanges = false;
+    this.#beginsWithChanges();
     const changedAt = this.#takeChangedAt();
     try {
       const startedAt = this.ground.clock.now();
@@ -436,6 +437,12 @@ export class Enforcer {
       );
     }
     this.#isUnconfirmed = false;
+  }
+
+  /** What is known now goes into the transaction that begins, in the same turn of the event loop. */
+  #beginsWithChanges(): void {
+    this.#hasChanges = false;
+    this.#lateness.begins();
   }
 
   #takeChangedAt(): number | undefined {

@@ -17,9 +17,9 @@ export class Lateness {
     this.#pendingSince ??= this.clock.now();
   }
 
-  /** A transaction begins to bring in what is known. */
+  /** A transaction begins to bring in what is known; also a second one, where it takes two until all of it is seen to be in force. */
   begins(): void {
-    this.#runningSince = this.#pendingSince;
+    this.#runningSince ??= this.#pendingSince;
     this.#pendingSince = undefined;
   }
 
