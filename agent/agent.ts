@@ -19,6 +19,7 @@ import { MarkWatch } from './mark-watch.js';
 import { Metrics } from './metrics.js';
 import { Conntrack } from './netlink/conntrack.js';
 import { readLoadedDevices } from './kernel/loaded-devices.js';
+import { loadedFamilies } from './kernel/nft.js';
 import { serveMetrics, serveSocket } from './server.js';
 import type { AgentSettings } from './settings.js';
 import { notify, startWatchdog } from './service-manager.js';
@@ -211,9 +212,9 @@ export class Agent {
     try {
       const devices = await readLoadedDevices(this.settings.backend);
       this.#following.remember(devices);
-      this.#enforcer.remember(devices);
+      this.#enforcer.remember(devices, devices.size > 0 || (await loadedFamilies()).length > 0);
     } catch (error) {
-      this.#enforcer.remember([]);
+      this.#enforcer.remember([], true);
       this.#log.error(
         { id: 'loaded-unreadable' },
         `what is loaded cannot be read: ${error instanceof Error ? error.message : String(error)}`,

@@ -49,6 +49,8 @@ export class Enforcer {
   #doubt: string | undefined = AT_START;
   #hasChanges = false;
   #changedAt: number | undefined;
+  /** Something of ours was there before this process began. */
+  #wasLoaded = false;
   #isStarted = false;
   #isWatched = false;
   #isStopped = false;
@@ -142,8 +144,13 @@ export class Enforcer {
     this.#begins();
   }
 
-  /** Devices that were ports' before this process began: they stay closed when no port has them. */
-  remember(devices: Iterable<string>): void {
+  /**
+   * What was there before this process began.
+   * @param devices that were ports': they stay closed when no port has them.
+   * @param wasLoaded whether anything of ours was loaded, or may have been.
+   */
+  remember(devices: Iterable<string>, wasLoaded: boolean): void {
+    this.#wasLoaded = wasLoaded;
     this.#desired.remember(devices);
     this.#closings.prepare();
   }
@@ -165,8 +172,8 @@ export class Enforcer {
     if (this.#isWatched) {
       this.#commits.forget();
       this.doubt('notices were lost');
-      // Those of many changes at once (a flush of many rules) are what ends a watching process.
-      void this.#closings.meanwhile();
+      // Those of many changes at once (a flush of many rules) are what ends a watching process. Where nothing of ours ever was, nobody opened it.
+      if (this.#isStarted || this.#wasLoaded) void this.#closings.meanwhile();
     }
     this.#isWatched = true;
     this.#loop.start();

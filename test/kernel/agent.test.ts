@@ -278,6 +278,19 @@ describe('life', () => {
     agent.write(OPEN);
     await agent.until(({ enforced }) => enforced);
   });
+
+  it('without a topology yet, changes nothing when notices are lost either', async () => {
+    agent.write('{ broken');
+    agent.start();
+    await agent.until(({ source, watching }) => source.staleSince !== undefined && watching.awaySince === undefined);
+    process.kill(agent.watcher(), 'SIGKILL');
+    await eventually(() => agent.log().some(({ msg }) => msg.includes('the watching process ended')));
+    await agent.until(({ watching }) => watching.awaySince === undefined);
+    expect(agent.log().filter(({ id }) => id === 'closed')).toEqual([]);
+    expect((await lab.exec('nft', ['list', 'tables'])).stdout).not.toContain('portcullis');
+    agent.write(OPEN);
+    await agent.until(({ enforced }) => enforced);
+  });
 });
 
 describe('source', () => {

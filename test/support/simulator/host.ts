@@ -178,7 +178,7 @@ export class SimulatedHost {
         onBlind: () => undefined,
       },
     );
-    enforcer.remember(agent.known);
+    enforcer.remember(agent.known, this.#kernel.tables.size > 0);
     this.#isHeld = true;
     this.clock.after(STARTING, () => {
       if (!agent.isAlive) return;
