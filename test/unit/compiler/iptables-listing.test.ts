@@ -1,6 +1,12 @@
 /** What is loaded, as iptables-save(8) and `ipset save` list it, when others have had their hands in it. */
 import { describe, expect, it } from 'vitest';
-import { EMPTY_PROGRAM, planIptables, readIpsets, readIptables, type IptablesProgram } from '../../../compiler/index.js';
+import {
+  EMPTY_PROGRAM,
+  planIptables,
+  readIpsets,
+  readIptables,
+  type IptablesProgram,
+} from '../../../compiler/index.js';
 
 const listed = (...rules: readonly string[]): string =>
   ['*mangle', ':PREROUTING ACCEPT [1:2]', ':pc-egress - [0:0]', ':theirs - [0:0]', ...rules, 'COMMIT', ''].join('\n');
