@@ -1,26 +1,25 @@
 /**
  * The reconcile loop: keeps the kernel equal to the policy.
  *
- * One transaction is under way at a time; what changes meanwhile goes into the next. A change takes the short way (the
- * steps that the incremental compiler gives). At the start, in doubt, after a failure and on somebody else's change to our
- * tables it takes the long way: read back what is loaded, compare with a compilation from scratch, load the difference.
+ * One transaction is under way at a time; what changes meanwhile goes into the next. A change takes the short way; at the start, in doubt,
+ * after a failure and on somebody else's change to our tables everything is compared (bringing.ts).
  */
-import { isGrowth, tableFamilies, type CompileOptions, type HostCompiler } from '../compiler/index.js';
+import { tableFamilies, type CompileOptions, type HostCompiler } from '../compiler/index.js';
 import type { Port, Topology, TopologyChanges } from '../compiler/model/index.js';
-import type { Backend, Comparison, Overtaking, Plan } from './backends/backend.js';
+import type { Backend, Overtaking } from './backends/backend.js';
 import { Backoff } from './backoff.js';
+import { Bringing } from './bringing.js';
 import type { Opened } from './closing.js';
 import { Closings } from './closings.js';
 import { Commits } from './commits.js';
 import { CountingSince } from './counting-since.js';
 import { Desired } from './desired.js';
-import { AT_START, isMereLook, LOOK, VERIFICATION } from './doubt.js';
+import { LOOK } from './doubt.js';
 import type { Ground } from './ground.js';
-import { KernelError } from './kernel/errors.js';
-import { Lateness } from './lateness.js';
 import type { LiveTopology } from './live-topology.js';
+import { Pending } from './pending.js';
 import { Quarantine } from './quarantine.js';
-import type { AppliedTransaction, EnforcerListener } from './reconciliation.js';
+import type { EnforcerListener } from './reconciliation.js';
 import { SingleFlight } from './single-flight.js';
 import type { IptablesChanged, LinkEvent, TableChanged } from './watch/events.js';
 
@@ -37,18 +36,14 @@ export class Enforcer {
   readonly #backend: Backend;
   readonly #commits: Commits;
   readonly #closings: Closings;
-  readonly #quarantine: Quarantine;
-  readonly #lateness: Lateness;
+  readonly #pending: Pending;
+  readonly #bringing: Bringing;
   readonly #loop = new SingleFlight(
     async () => this.#run(),
     () => this.#isStarted && this.#isWatched && this.#hasWork(),
   );
   readonly #backoff = new Backoff(BACKOFF);
   readonly #stopping = new AbortController();
-  /** Why everything must be compared; undefined when the short way will do. */
-  #doubt: string | undefined = AT_START;
-  #hasChanges = false;
-  #changedAt: number | undefined;
   /** Something of ours was there before this process began. */
   #wasLoaded = false;
   #isStarted = false;
@@ -58,14 +53,11 @@ export class Enforcer {
   #failures = 0;
   #lastError: string | undefined;
   #isEnforced = false;
-  /** Nobody told of a transaction of ours: what is loaded must be seen before anything is called enforced. */
-  #isUnconfirmed = false;
   /** Somebody changed our tables while a transaction of ours was under way. */
   #isDisturbed = false;
   /** Of the source, of what was taken last; and of what was wanted when the last transaction that is in force began. */
   #revision: number | undefined;
   #applied: number | undefined;
-  #overtaking: readonly Overtaking[] = [];
   /** Counts what changed: of what is wanted, and of what is loaded by us. */
   #step = 0;
 
@@ -80,19 +72,20 @@ export class Enforcer {
       this.#changes(isAny);
     });
     this.#desired = desired;
-    this.#lateness = new Lateness(clock);
+    const pending = new Pending(clock);
+    this.#pending = pending;
     this.#commits = new Commits(kernel, clock, {
       onOrder: (order) => {
         this.listener.onOwnCommit(order);
       },
       onSilence: () => {
-        this.#isUnconfirmed = true;
+        this.#bringing.mustConfirm();
         this.doubt('no notice of our own transaction came');
       },
     });
     const devices = desired.devicesToClose.bind(desired);
     this.#closings = new Closings(options, ground, this.#commits, devices, this.doubt.bind(this), listener);
-    this.#backend = makeBackend(desired.compiler, options, {
+    const backend = makeBackend(desired.compiler, options, {
       kernel,
       onWritten: (transaction) => {
         this.counting.wrote(transaction);
@@ -101,7 +94,7 @@ export class Enforcer {
       commitRules: async (program, tables, start) => this.#commits.run(program, tables, start),
       isLocal: desired.isOurs,
     });
-    this.#quarantine = new Quarantine(desired.live, this.#backend, clock, {
+    const quarantine = new Quarantine(desired.live, backend, clock, {
       onClosed: (ports) => {
         desired.changePorts(ports);
         this.listener.onIsolated(new Map(desired.live.refusals));
@@ -110,6 +103,11 @@ export class Enforcer {
         desired.changePorts(ports);
         this.doubt('refused ports are tried again');
       },
+    });
+    this.#backend = backend;
+    this.#bringing = new Bringing({
+      ...{ compiler: desired.compiler, backend, pending, closings: this.#closings },
+      ...{ quarantine, clock, listener },
     });
   }
 
@@ -243,21 +241,18 @@ export class Enforcer {
 
   /** Compares everything at the next opportunity. */
   doubt(reason: string): void {
-    if (!isMereLook(reason)) this.#doubt = reason;
-    else this.#doubt ??= reason;
-    // A comparison that nothing asked for is no sign that anything is wrong.
-    if (reason !== VERIFICATION) this.#lateness.changes();
+    this.#pending.doubts(reason);
     this.#loop.start();
   }
 
   /** True when the kernel holds the policy, as far as is known: what was closed meanwhile is more than that. */
   get isEnforced(): boolean {
-    return this.#isEnforced && !this.#closings.isClosed && !this.#isUnconfirmed && this.lateFor === undefined;
+    return this.#isEnforced && !this.#closings.isClosed && !this.#bringing.isUnconfirmed && this.lateFor === undefined;
   }
 
   /** For how long the oldest change has waited that is not in force, in milliseconds; undefined while none has waited for long. */
   get lateFor(): number | undefined {
-    return this.#isStarted ? this.#lateness.lateFor : undefined;
+    return this.#isStarted ? this.#pending.lateness.lateFor : undefined;
   }
 
   /** True when everything that is known is in the kernel, as far as is known: nothing is under way or waits. */
@@ -272,7 +267,7 @@ export class Enforcer {
 
   /** Rules of others that stand before ours, as far as is known. */
   get overtaking(): readonly Overtaking[] {
-    return this.#overtaking;
+    return this.#bringing.overtaking;
   }
 
   get lastError(): string | undefined {
@@ -302,13 +297,11 @@ export class Enforcer {
     this.#closings.prepare();
     if (!isAny) return;
     this.#step++;
-    this.#hasChanges = true;
-    this.#changedAt ??= this.ground.clock.now();
-    this.#lateness.changes();
+    this.#pending.changes();
   }
 
   #hasWork(): boolean {
-    return !this.#isStopped && (this.#doubt !== undefined || this.#hasChanges);
+    return !this.#isStopped && this.#pending.isAny;
   }
 
   async #run(): Promise<void> {
@@ -319,44 +312,34 @@ export class Enforcer {
       await this.#closings.idle();
       this.#step++;
       this.#isDisturbed = false;
-      const reason = this.#doubt;
       const revision = this.#revision;
       try {
-        if (!(await this.#carryOut(reason))) {
+        if (!(await this.#bringing.bring(this.#failures >= FAILURES_BEFORE_REPLACING))) {
           // What is in force is as before.
-          this.#lateness.isUndone();
+          this.#pending.lateness.isUndone();
           continue;
         }
         this.#backoff.reset();
         this.#failures = 0;
         this.#isEnforced = true;
         // A doubt that came meanwhile is looked into first.
-        if (!this.#isUnconfirmed && this.#doubt === undefined) this.#applied = revision;
+        if (!this.#bringing.isUnconfirmed && this.#pending.doubt === undefined) this.#applied = revision;
         this.#closings.isInForce();
         this.#lastError = undefined;
-        this.#lateness.isDone();
+        this.#pending.lateness.isDone();
       } catch (error) {
         await this.#failed(error instanceof Error ? error : new Error(String(error)));
       }
     }
   }
 
-  /** @returns false where nothing was loaded, since the kernel refused ports: without them it is to be tried again. */
-  async #carryOut(reason: string | undefined): Promise<boolean> {
-    if (reason === undefined) {
-      await this.#applyChanges();
-      return true;
-    }
-    return isMereLook(reason) ? this.#lookAgain(reason) : this.#applyEverything(reason);
-  }
-
   async #failed(error: Error): Promise<void> {
     // What somebody did meanwhile made it fail: that says nothing of the policy.
     const isDisturbed = this.#isDisturbed;
     if (isDisturbed) this.#backoff.reset();
-    this.#doubt ??= 'a transaction failed';
-    this.#lateness.isUndone();
-    this.#lateness.changes();
+    this.#pending.stillDoubts('a transaction failed');
+    this.#pending.lateness.isUndone();
+    this.#pending.lateness.changes();
     this.#isEnforced = false;
     await this.#closings.whatIsOpen();
     this.#lastError = error.message;
@@ -364,114 +347,5 @@ export class Enforcer {
     if (!isDisturbed) this.#failures++;
     await this.ground.clock.sleep(this.#backoff.milliseconds, this.#stopping.signal);
     if (!isDisturbed) this.#backoff.lengthen();
-  }
-
-  async #applyChanges(): Promise<void> {
-    this.#beginsWithChanges();
-    const changedAt = this.#takeChangedAt();
-    const { transaction, touched } = this.compiler.take();
-    const plan = this.#backend.change(transaction, touched);
-    if (plan.changes > 0) {
-      const startedAt = this.ground.clock.now();
-      await plan.apply();
-      this.#report(plan, 'changes', '', startedAt, changedAt);
-    }
-    const onlyGrows = transaction.every((change) => change.kind === 'update' && isGrowth(change.changes));
-    this.listener.onTouched(touched, onlyGrows);
-  }
-
-  /** Changes of the policy come first: they are no drift. */
-  async #lookAgain(reason: string): Promise<boolean> {
-    this.#doubt = undefined;
-    if (this.#hasChanges) await this.#applyChanges();
-    return this.#applyEverything(this.#doubtOr(reason));
-  }
-
-  /** What came meanwhile says more. */
-  #doubtOr(reason: string): string {
-    return this.#doubt ?? reason;
-  }
-
-  /** @returns false where nothing was loaded: see {@link #carryOut}. */
-  async #applyEverything(reason: string): Promise<boolean> {
-    // What is being closed is counted when it is: a closing that this has not seen must be doubted anew.
-    await this.#closings.idle();
-    // Cleared first: a doubt that comes while we read counts.
-    this.#doubt = undefined;
-    const closings = this.#closings.count;
-    const wasChanged = this.#hasChanges;
-    this.#beginsWithChanges();
-    const changedAt = this.#takeChangedAt();
-    try {
-      const startedAt = this.ground.clock.now();
-      const plan = await this.#backend.plan(this.#failures >= FAILURES_BEFORE_REPLACING);
-      // What came while we read is in the plan, and no drift: of a plan with both nothing is said.
-      const isNews = wasChanged || this.#hasChanges;
-      if (isMereLook(reason) && plan.changes > 0 && !isNews) this.listener.onDrift(plan.changes);
-      if (!plan.areBodiesKnown) this.listener.onBlind();
-      this.#overtaking = plan.overtaking;
-      if (this.#overtaking.length > 0) this.listener.onOvertaken(this.#overtaking);
-      // Whoever took our tables away later left flows that nobody vouches for.
-      if (plan.isFirst && reason === AT_START) await this.listener.onFirstLoad();
-      try {
-        await plan.apply();
-      } catch (error) {
-        if (!(error instanceof KernelError) || error.code !== 'refused') throw error;
-        await this.#quarantine.isolate(error);
-        this.#doubt = 'ports that the kernel refuses were closed';
-        return false;
-      }
-      this.#overtaking = [];
-      if (this.#isUnconfirmed) await this.#confirm(plan);
-      this.#closings.takenBack(closings);
-      this.#report(plan, 'everything', reason, startedAt, changedAt);
-      return true;
-    } catch (error) {
-      this.#doubt ??= reason;
-      throw error;
-    }
-  }
-
-  /**
-   * Looks whether what a plan was to bring is there.
-   * @throws KernelError `ineffective` when it is not, whatever the program said.
-   */
-  async #confirm(plan: Comparison): Promise<void> {
-    if (plan.changes > 0 && (await plan.remaining()) > 0) {
-      throw new KernelError(
-        'ineffective',
-        'nft said that it had applied a transaction, and what is loaded is not that',
-      );
-    }
-    this.#isUnconfirmed = false;
-  }
-
-  /** What is known now goes into the transaction that begins, in the same turn of the event loop. */
-  #beginsWithChanges(): void {
-    this.#hasChanges = false;
-    this.#lateness.begins();
-  }
-
-  #takeChangedAt(): number | undefined {
-    const changedAt = this.#changedAt;
-    this.#changedAt = undefined;
-    return changedAt;
-  }
-
-  #report(
-    { changes }: Plan,
-    way: AppliedTransaction['way'],
-    reason: string,
-    startedAt: number,
-    changedAt: number | undefined,
-  ): void {
-    const now = this.ground.clock.now();
-    this.listener.onApplied({
-      changes,
-      way,
-      reason,
-      milliseconds: now - startedAt,
-      latency: now - (changedAt ?? startedAt),
-    });
   }
 }
