@@ -12,6 +12,9 @@ import type { Pending } from './pending.js';
 import type { Quarantine } from './quarantine.js';
 import type { AppliedTransaction, EnforcerListener } from './reconciliation.js';
 
+/** After as many failures in a row our tables are replaced as a whole, still in one transaction. */
+const FAILURES_BEFORE_REPLACING = 3;
+
 interface Parts {
   readonly compiler: HostCompiler;
   readonly backend: Backend;
@@ -44,11 +47,11 @@ export class Bringing {
 
   /**
    * One transaction, or two where a look finds changes.
-   * @param anew to replace all that is ours, where everything is compared.
+   * @param failures how many there were in a row.
    * @returns false where nothing was loaded, since the kernel refused ports: without them it is to be tried again.
    * @throws KernelError; then everything is in doubt
    */
-  async bring(anew: boolean): Promise<boolean> {
+  async bring(failures: number): Promise<boolean> {
     const { pending } = this.parts;
     const { doubt } = pending;
     if (doubt === undefined) {
@@ -60,7 +63,7 @@ export class Bringing {
       // Changes of the policy come first: they are no drift.
       if (pending.hasChanges) await this.#changes();
     }
-    return this.#everything(doubt, anew);
+    return this.#everything(doubt, failures);
   }
 
   async #changes(): Promise<void> {
@@ -77,7 +80,7 @@ export class Bringing {
     listener.onTouched(touched, onlyGrows);
   }
 
-  async #everything(asked: string, anew: boolean): Promise<boolean> {
+  async #everything(asked: string, failures: number): Promise<boolean> {
     const { backend, clock, closings, listener, pending, quarantine } = this.parts;
     // What is being closed is counted when it is: a closing that this has not seen must be doubted anew.
     await closings.idle();
@@ -90,7 +93,7 @@ export class Bringing {
     const changedAt = pending.begin();
     try {
       const startedAt = clock.now();
-      const plan = await backend.plan(anew);
+      const plan = await backend.plan(failures >= FAILURES_BEFORE_REPLACING);
       // What came while we read is in the plan, and no drift: of a plan with both nothing is said.
       const isNews = wasChanged || pending.hasChanges;
       if (isMereLook(reason) && plan.changes > 0 && !isNews) listener.onDrift(plan.changes);

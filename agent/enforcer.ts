@@ -27,8 +27,6 @@ import type { IptablesChanged, LinkEvent, TableChanged } from './watch/events.js
 const BACKOFF = { first: 50, most: 5000 };
 /** Programs that run when the agent is asked to stop may take as long; in milliseconds. */
 const GRACE = 3000;
-/** After as many in a row our tables are replaced as a whole, still in one transaction. */
-const FAILURES_BEFORE_REPLACING = 3;
 
 export class Enforcer {
   readonly counting = new CountingSince();
@@ -314,7 +312,7 @@ export class Enforcer {
       this.#isDisturbed = false;
       const revision = this.#revision;
       try {
-        if (!(await this.#bringing.bring(this.#failures >= FAILURES_BEFORE_REPLACING))) {
+        if (!(await this.#bringing.bring(this.#failures))) {
           // What is in force is as before.
           this.#pending.lateness.isUndone();
           continue;
