@@ -28,7 +28,7 @@ async function runAll(
 }
 
 // No limit to the whole: each command has its own.
-describe('without authentication', { timeout: 0 }, () => {
+describe('without authentication', () => {
   let cloud: Cloud;
   beforeAll(async () => {
     cloud = new Cloud();
@@ -54,7 +54,7 @@ describe('without authentication', { timeout: 0 }, () => {
   });
 });
 
-describe('with passwords', { timeout: 0 }, () => {
+describe('with passwords', () => {
   let cloud: Cloud;
   beforeAll(async () => {
     cloud = new Cloud();

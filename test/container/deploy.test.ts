@@ -177,7 +177,7 @@ async function plug(guest: Guest): Promise<void> {
 }
 
 // No limit to the whole: each wait has its own.
-describe('from three machines to an enforcing cluster', { timeout: 0 }, () => {
+describe('from three machines to an enforcing cluster', () => {
   it('the programs', async () => {
     expect(await follow('The programs')).toContain(
       (JSON.parse(readFileSync('package.json', 'utf8')) as { readonly version: string }).version,

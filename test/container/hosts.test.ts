@@ -173,7 +173,7 @@ async function untilEnforced(topology: Topology): Promise<void> {
 }
 
 // No limit to the whole: each wait has its own.
-describe('two hosts', { timeout: 0 }, () => {
+describe('two hosts', () => {
   const before = topologyOf(example());
   const after = topologyOf(example([FOURTH]));
 
@@ -233,7 +233,7 @@ describe('two hosts', { timeout: 0 }, () => {
   });
 });
 
-describe('the image by itself', { timeout: 0 }, () => {
+describe('the image by itself', () => {
   it('is healthy on a host that it shares the network of, read-only, with one capability', async () => {
     const [host] = hosts;
     if (host === undefined) throw new Error('no host');

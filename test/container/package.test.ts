@@ -117,7 +117,7 @@ async function isDropped(): Promise<boolean> {
   return (await machine.tell(FORBIDDEN)).exit !== 0;
 }
 
-describe('the Debian package', { timeout: 0 }, () => {
+describe('the Debian package', () => {
   it('is installed without a network by what README says first, and enables and starts nothing', async () => {
     // In place of what README asks for, a Debian whose Node is new enough.
     await install('nodejs/nodejs');

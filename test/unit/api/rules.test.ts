@@ -376,7 +376,7 @@ describe('what the API takes, every command takes', () => {
     { requiredKeys: ['direction'] },
   );
 
-  it('two rules of a group, however they are written, mean what one does or two do', { timeout: 120_000 }, async () => {
+  it('two rules of a group, however they are written, mean what one does or two do', async () => {
     const test = await TestApi.open();
     await test.call('PUT', '/quotas/a', { quota: { security_group: -1, security_group_rule: -1 } });
     let [pairs, same] = [0, 0];

@@ -10,6 +10,7 @@ import { noAuthentication } from '../../../src/api/auth/none.js';
 import { Tokens } from '../../../src/api/auth/tokens.js';
 import { MEMBER, OTHER, READER, TestApi, type As } from '../../support/api.js';
 import { CERTIFICATE, KEY } from '../../support/certificate.js';
+import { step } from '../../support/progress.js';
 
 it('speaks TLS with the certificate that it is given, and only that', async () => {
   const tls = { cert: Buffer.from(CERTIFICATE), key: Buffer.from(KEY) };
@@ -225,7 +226,10 @@ it('made-up paths leave nothing behind (CVE-2021-40797)', async () => {
   const url = await api.app.listen({ host: '127.0.0.1', port: 0 });
   const agent = new PlainAgent({ keepAlive: true, maxSockets: 1 });
   const ask = async (count: number): Promise<number> => {
-    for (let number = 0; number < count; number++) await asked(url, `/v2.0/made-up-${Math.random().toString()}`, agent);
+    for (let number = 0; number < count; number++) {
+      await asked(url, `/v2.0/made-up-${Math.random().toString()}`, agent);
+      step(`request ${number.toString()} of ${count.toString()}`);
+    }
     collect();
     return process.memoryUsage().heapUsed;
   };

@@ -137,7 +137,7 @@ async function shownToUs(): Promise<unknown> {
   return JSON.parse(JSON.stringify(shown));
 }
 
-it('nothing that another project writes changes or joins what is ours', { timeout: 240_000 }, async () => {
+it('nothing that another project writes changes or joins what is ours', async () => {
   const vehicles = await theirs();
   const texts = textsOf('a');
   const [before, shown] = [recordsOf('a'), await shownToUs()];
