@@ -78,11 +78,15 @@ it('a watch ends with its connection when that does not answer a call, and not o
   const ends: EtcdError[] = [];
   client.watch(KEY, END, 1, { onEvents: () => undefined, onEnd: (error) => ends.push(error) });
   await setTimeout(500);
-  etcd.signal(0, 'SIGSTOP');
-  onTestFinished(() => {
-    etcd.signal(0, 'SIGCONT');
-  });
-  await client.range({ key: KEY });
+  // The first one, unless that was slow to answer as the client looked for one.
+  for (let member = 0; member < 3 && ends.length === 0; member++) {
+    etcd.signal(member, 'SIGSTOP');
+    try {
+      await client.range({ key: KEY });
+    } finally {
+      etcd.signal(member, 'SIGCONT');
+    }
+  }
   expect(ends.map(({ failure }) => failure)).toEqual(['unreachable']);
 });
 
