@@ -82,7 +82,7 @@ export class Bringing {
 
   async #everything(asked: string, failures: number): Promise<boolean> {
     const { backend, clock, closings, listener, pending, quarantine } = this.parts;
-    // What is being closed is counted when it is: a closing that this has not seen must be doubted anew.
+    // As before any transaction (enforcer.ts); behind the changes of a look something else may be being closed. No script was found that needs it.
     await closings.idle();
     // What came meanwhile says more.
     const reason = pending.doubt ?? asked;

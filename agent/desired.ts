@@ -3,7 +3,14 @@
  * were ports' once, all of it given to the compiler.
  */
 import { HostCompiler, type CompileOptions } from '../compiler/index.js';
-import { diffTopologies, isEmpty, type Port, type Topology, type TopologyChanges } from '../compiler/model/index.js';
+import {
+  diffTopologies,
+  isEmpty,
+  isUnfiltered,
+  type Port,
+  type Topology,
+  type TopologyChanges,
+} from '../compiler/model/index.js';
 import { FormerDevices, isFormerDevice } from './former.js';
 import { LiveTopology } from './live-topology.js';
 
@@ -60,9 +67,7 @@ export class Desired {
   devicesToClose(): readonly string[] {
     const { known } = this.#former;
     if (known.length === 0) return known;
-    const open = new Set(
-      [...this.live.ports()].flatMap(({ filtering, device }) => (isUnfiltered(filtering) ? [device] : [])),
-    );
+    const open = new Set([...this.live.ports()].flatMap((port) => (isUnfiltered(port) ? [port.device] : [])));
     return known.filter((device) => !open.has(device));
   }
 
@@ -77,8 +82,4 @@ export class Desired {
     this.onChange(isAny);
     if (isAny) this.compiler.update(all);
   }
-}
-
-function isUnfiltered(filtering: Port['filtering']): boolean {
-  return filtering === 'port-security-off' || filtering === 'trusted';
 }

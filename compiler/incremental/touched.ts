@@ -1,5 +1,5 @@
 /** What of the policy changes may have touched, for whoever must look at live flows. */
-import type { Port, Prefix } from '../model/index.js';
+import { isUnfiltered, type Port, type Prefix } from '../model/index.js';
 import type { PortChange } from './known.js';
 
 export interface Touched {
@@ -30,8 +30,7 @@ export class TouchedCollector {
 
   /** What a port of this host was, and is. */
   portChanged(before: Port, after: Port | undefined): void {
-    const wasUnfiltered = before.filtering === 'port-security-off' || before.filtering === 'trusted';
-    if (wasUnfiltered && after?.filtering === 'filtered') this.#filtered.push(...prefixesOf(after));
+    if (isUnfiltered(before) && after?.filtering === 'filtered') this.#filtered.push(...prefixesOf(after));
   }
 
   /** What ports of this host are permitted. */

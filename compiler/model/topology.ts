@@ -26,6 +26,11 @@ export interface Topology {
  */
 export type Filtering = 'filtered' | 'port-security-off' | 'trusted' | 'down' | 'closed';
 
+/** True for a port whose packets are not judged: without port security, or trusted. */
+export function isUnfiltered({ filtering }: Pick<Port, 'filtering'>): boolean {
+  return filtering === 'port-security-off' || filtering === 'trusted';
+}
+
 export interface Port {
   readonly id: string;
   readonly name: string;

@@ -114,18 +114,19 @@ export function chainOf(role: ChainRole, name: string, comment: string, rules: r
   return { name, comment, rules, role };
 }
 
-export function namedSet(name: string, fields: readonly Field[], interval: boolean, content: SetContent): NamedSet {
-  return { name, fields, interval, role: FIXED, content };
+export function namedSet(
+  name: string,
+  fields: readonly Field[],
+  interval: boolean,
+  content: SetContent,
+  role: SetRole = FIXED,
+): NamedSet {
+  return { name, fields, interval, role, content };
 }
 
 /** A set of keys without data. */
-export function plainSet(
-  name: string,
-  fields: readonly Field[],
-  elements: readonly Key[],
-  role: SetRole = FIXED,
-): NamedSet {
-  return { name, fields, interval: false, role, content: { data: 'none', elements } };
+export function plainSet(name: string, fields: readonly Field[], elements: readonly Key[], role?: SetRole): NamedSet {
+  return namedSet(name, fields, false, { data: 'none', elements }, role);
 }
 
 /** A set of keys that may be prefixes or ranges; they must not overlap. */
@@ -133,7 +134,7 @@ export function intervalSet(
   name: string,
   fields: readonly Field[],
   elements: readonly Key[],
-  role: SetRole = FIXED,
+  role?: SetRole,
 ): NamedSet {
-  return { name, fields, interval: true, role, content: { data: 'none', elements } };
+  return namedSet(name, fields, true, { data: 'none', elements }, role);
 }

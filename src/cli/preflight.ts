@@ -5,7 +5,7 @@
 import { setTimeout } from 'node:timers';
 import { isManagedDevice, type CompileOptions } from '../../compiler/index.js';
 import type { BackendName, KernelErrorCode } from '../../agent/index.js';
-import { EMPTY_TOPOLOGY, isOnHost, type Port } from '../../compiler/model/index.js';
+import { EMPTY_TOPOLOGY, isOnHost, isUnfiltered } from '../../compiler/model/index.js';
 import type { Source } from '../../compiler/model/index.js';
 import type { Log } from '../../agent/log.js';
 import { CommandError } from './errors.js';
@@ -110,8 +110,4 @@ export class Preflight {
       source.stop();
     }
   }
-}
-
-function isUnfiltered({ filtering }: Port): boolean {
-  return filtering === 'port-security-off' || filtering === 'trusted';
 }

@@ -46,6 +46,32 @@ describe('the reconcile loop', () => {
     );
   });
 
+  /** What random ones found once: whatever the seed is, these are tried. */
+  const FOUND: Readonly<Record<string, Script['steps']>> = {
+    'a port that is not filtered is refused': [
+      [0, { kind: 'port', port: 0, form: 8 }],
+      [0, { kind: 'refuse', device: 'tapone' }],
+      [0, { kind: 'fault', fate: 'slow', after: 0 }],
+    ],
+    'something is opened while a look brings changes in first': [
+      [31_000, { kind: 'rules', group: 0, rules: [] }],
+      [1, { kind: 'plug', device: 'vnet4', alias: 0 }],
+      [0, { kind: 'foreign', what: 'flush base chain', nth: 0 }],
+      [0, { kind: 'verification' }],
+      [0, { kind: 'fault', fate: 'slow', after: 0 }],
+    ],
+    'a change comes while a look brings another one in first': [
+      [6000, { kind: 'watching process dies' }],
+      [13, { kind: 'fault', fate: 'slow', after: 1 }],
+      [5, { kind: 'verification' }],
+      [0, { kind: 'rules', group: 0, rules: [] }],
+      [3, { kind: 'port', port: 0, form: 0 }],
+    ],
+  };
+  it.each(Object.entries(FOUND))('%s: ends as it must', async (_name, steps) => {
+    await run({ datapath: 'routed', steps });
+  });
+
   it('takes the short way for every change that nothing is in doubt about, and no more steps than it takes', async () => {
     await fc.assert(
       fc.asyncProperty(arbitraryQuietScript(), async (script) => {
