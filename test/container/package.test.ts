@@ -190,12 +190,10 @@ describe('the Debian package', () => {
     expect(await isDropped()).toBe(true);
     // What the doctor finds here is mended by what it says.
     const { exit, output } = await machine.tell('systemctl stop portcullis-agent; portcullis doctor');
-    expect({ exit, output }).toEqual({
-      exit: 16,
-      output: expect.stringMatching(
-        /^warning +agent +no agent answers.*\n +to mend it: systemctl enable --now portcullis-agent$/m,
-      ),
-    });
+    expect(output).toMatch(
+      /^warning +agent +no agent answers.*\n +to mend it: systemctl enable --now portcullis-agent$/m,
+    );
+    expect(exit).toBe(16);
     const { output: mended } = await machine.tell('systemctl enable --now portcullis-agent && portcullis doctor');
     expect(mended).toMatch(/^ok +agent +version \S+, process \d+, enforced$/m);
     // The other ports of the example.
