@@ -48,6 +48,7 @@ export async function parse(args: readonly string[]): Promise<void> {
       throw error ?? parserError(message ?? 'wrong usage', typedCommand(specs, args));
     });
   await registerCommands(parser, name);
+  makeNoHelp(parser);
   try {
     await parser.parseAsync();
   } catch (error) {
@@ -55,6 +56,17 @@ export async function parse(args: readonly string[]): Promise<void> {
     if (error instanceof Error && error.name === 'YError') throw parserError(error.message, typedCommand(specs, args));
     throw error;
   }
+}
+
+/**
+ * yargs makes the page of help of each command that it runs, a tenth of what starting one takes; ours is made elsewhere (help.ts). It is
+ * asked not to by what it calls its internals, which its types do not have.
+ */
+function makeNoHelp(parser: object): void {
+  const { getInternalMethods } = parser as {
+    readonly getInternalMethods: () => { readonly getUsageInstance: () => { cacheHelpMessage: () => void } };
+  };
+  getInternalMethods.call(parser).getUsageInstance().cacheHelpMessage = () => undefined;
 }
 
 /** The help and the version of all, for which no command is named. */

@@ -18,9 +18,12 @@ function loadedWith(file: string, seen = new Set<string>()): ReadonlySet<string>
   return seen;
 }
 
+/** A part is called by its name and a digest of eight characters. */
+const DIGEST = /-.{8}\.js$/;
+
 function partsNamed(name: string): readonly string[] {
   return readdirSync(PARTS)
-    .filter((file) => file.startsWith(`${name}-`))
+    .filter((file) => file.replace(DIGEST, '') === name)
     .map((file) => join(PARTS, file));
 }
 
