@@ -2,7 +2,6 @@
 import { Following } from '../../agent/following.js';
 import { Desired } from '../../agent/desired.js';
 import { IsolatedObjects } from '../../agent/isolated-objects.js';
-import type { Log } from '../../agent/log.js';
 import { groupId, groupRecord, hostName, portRecord, ruleRecord } from '../../bench/scale/cloud.js';
 import { DEFAULT_OPTIONS } from '../../compiler/index.js';
 import { isOnHost, type Port } from '../../compiler/model/index.js';
@@ -19,7 +18,6 @@ const [NAMED, OWN] = [0, 1];
 const HOSTS = 1000;
 
 const nothing = (): void => undefined;
-const SILENT: Log = { debug: nothing, info: nothing, warn: nothing, error: nothing, fatal: nothing };
 
 export class AgentMemory {
   readonly #view = new HostView(hostName(HOST));
@@ -36,8 +34,8 @@ export class AgentMemory {
       changeTopology: desired.change.bind(desired),
       setRevision: () => undefined,
     };
-    const isolated = new IsolatedObjects(hostName(HOST), SILENT);
-    this.#following = new Following({ name: 'memory' }, isLocal, false, obedient, isolated, SILENT);
+    const isolated = new IsolatedObjects(hostName(HOST), nothing);
+    this.#following = new Following({ name: 'memory' }, isLocal, false, obedient, isolated, nothing);
     this.#load(members);
     this.#tell(true);
   }
