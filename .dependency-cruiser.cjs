@@ -14,7 +14,7 @@ const COMPILER = [
   'index',
 ];
 const AGENT = [
-  'backoff|binder|clock|doubt|log|programs|own-commits|gate|former|isolate|counting-since|single-flight',
+  'backoff|binder|clock|doubt|log|programs|own-commits|gate|former|garbage|isolate|counting-since|single-flight',
   'netlink',
   'closing',
   'kernel',

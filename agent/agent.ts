@@ -6,6 +6,7 @@ import { Account } from './account.js';
 import type { AgentEvent, Applied } from './events.js';
 import { DropCounter } from './drop-totals.js';
 import { Following } from './following.js';
+import { Garbage } from './garbage.js';
 import { declareGauges } from './gauges.js';
 import { IsolatedObjects } from './isolated-objects.js';
 import { closingMessages } from './closing.js';
@@ -46,6 +47,7 @@ export class Agent {
   readonly #looks = new Looks(async () => this.#enforcer.look());
   readonly #metrics = new Metrics();
   readonly #drops: DropCounter;
+  readonly #garbage = new Garbage();
   readonly #conntrack = new Conntrack();
   /** Who is told what happens. */
   readonly #observers: readonly { readonly hear: (event: AgentEvent) => void }[];
@@ -192,6 +194,7 @@ export class Agent {
     this.#watcher.stop();
     this.#switches.stop();
     this.#looks.stop();
+    this.#garbage.stop();
     clearTimeout(this.#verifyTimer);
     this.#stopWatchdog();
     await this.#enforcer.stop();
@@ -243,6 +246,7 @@ export class Agent {
     if (way === 'everything') {
       this.#sweeper.all();
       void this.#marks.look();
+      this.#garbage.collectSoon();
     }
     this.#tellOverlaps();
     if (!this.#isReady) {

@@ -34,7 +34,7 @@ export class Desired {
   }
 
   set(topology: Topology): void {
-    this.change(diffTopologies(this.live.given, topology));
+    this.change(diffTopologies(this.#given(), topology));
   }
 
   change(changes: TopologyChanges): void {
@@ -69,6 +69,13 @@ export class Desired {
     if (known.length === 0) return known;
     const open = new Set([...this.live.ports()].flatMap((port) => (isUnfiltered(port) ? [port.device] : [])));
     return known.filter((device) => !open.has(device));
+  }
+
+  /** The topology as the source gave it, but for networks and subnets: the compiler has it, with ports of this host as they are here. */
+  #given(): Topology {
+    const { ports, ...others } = this.compiler.topology;
+    const given = [...ports.values()].filter((port) => !isFormerDevice(port));
+    return { ...others, ports: new Map(given.map((port) => [port.id, this.live.given(port.id) ?? port])) };
   }
 
   #update(changes: TopologyChanges): void {

@@ -1,22 +1,15 @@
 /**
- * The topology as the source gave it, and this host's ports as they are here: with the devices that they have, and closed where the
- * kernel refused them. Whatever either depends on is told here, and what it changes comes out.
+ * This host's ports as the source gave them and as they are here: with the devices that they have, and closed where the kernel refused
+ * them. Whatever either depends on is told here, and what it changes comes out. Ports of other hosts only pass through.
  */
-import {
-  applyTo,
-  EMPTY_TOPOLOGY,
-  type AddressGroup,
-  type Port,
-  type SecurityGroup,
-  type Topology,
-  type TopologyChanges,
-} from '../compiler/model/index.js';
+import type { Port, TopologyChanges } from '../compiler/model/index.js';
 import { bind } from './binder.js';
 import { LinkTable } from './devices.js';
 import type { LinkEvent } from './watch/events.js';
 
 /** A port of this host. */
 interface PortHere {
+  readonly given: Port;
   /** With the device that it has here. */
   readonly port: Port;
   /** When it last changed. */
@@ -32,11 +25,6 @@ interface Refusal {
 
 export class LiveTopology {
   readonly links = new LinkTable();
-  readonly #given = {
-    ports: new Map<string, Port>(),
-    securityGroups: new Map<string, SecurityGroup>(),
-    addressGroups: new Map<string, AddressGroup>(),
-  };
   readonly #here = new Map<string, PortHere>();
   /** Ids of ports of this host by their own device names. */
   readonly #owners = new Map<string, string>();
@@ -45,9 +33,9 @@ export class LiveTopology {
 
   constructor(private readonly isLocal: (port: Port) => boolean) {}
 
-  /** As the source gave it, but for networks and subnets. */
-  get given(): Topology {
-    return { ...EMPTY_TOPOLOGY, ...this.#given };
+  /** A port of this host as the source gave it; undefined for others. */
+  given(id: string): Port | undefined {
+    return this.#here.get(id)?.given;
   }
 
   /** Takes what the source changed. @returns the same, with ports of this host as they are here. */
@@ -55,14 +43,12 @@ export class LiveTopology {
     /** Names that had another owner before. */
     const names = new Set<string>();
     for (const id of changes.ports.keys()) {
-      if (!this.#here.delete(id)) continue;
-      const own = this.#given.ports.get(id)?.device ?? '';
+      const own = this.given(id)?.device;
+      if (own === undefined) continue;
+      this.#here.delete(id);
       if (this.#owners.get(own) === id) this.#owners.delete(own);
       names.add(own);
     }
-    applyTo(this.#given.ports, changes.ports);
-    applyTo(this.#given.securityGroups, changes.securityGroups);
-    applyTo(this.#given.addressGroups, changes.addressGroups);
     const local = [...changes.ports.values()].flatMap((port) =>
       port !== undefined && this.isLocal(port) ? [port] : [],
     );
@@ -145,8 +131,8 @@ export class LiveTopology {
   #boundAnew(ids: Iterable<string>): ReadonlyMap<string, Port> {
     const bound = new Map<string, Port>();
     for (const id of ids) {
-      const port = this.#given.ports.get(id);
-      if (port !== undefined && this.isLocal(port)) bound.set(id, this.#bind(port));
+      const port = this.given(id);
+      if (port !== undefined) bound.set(id, this.#bind(port));
     }
     return bound;
   }
@@ -156,7 +142,7 @@ export class LiveTopology {
     const refusal = this.#refused.get(given.id);
     const port = bind(given, this.links, owner, refusal?.device);
     if (refusal !== undefined && refusal.device !== port.device) this.#refused.delete(port.id);
-    this.#here.set(port.id, { port, since: new Date() });
+    this.#here.set(port.id, { given, port, since: new Date() });
     return port;
   }
 }

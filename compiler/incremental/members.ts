@@ -35,8 +35,10 @@ interface Named {
   readonly of: MemberSetOf;
   /** Ids of the groups that name it. */
   readonly users: Set<string>;
-  /** Exact addresses and prefixes by text, and how many ports give each. */
-  readonly found: Map<string, { readonly prefix: Prefix; count: number }>;
+  /** Exact addresses and prefixes by text. */
+  readonly found: Map<string, Prefix>;
+  /** How many ports give each that several give: hardly any. */
+  readonly shared: Map<string, number>;
   /** Prefixes as they stand in the interval set. */
   aggregated: readonly Prefix[];
   names: MemberSetNames | undefined;
@@ -169,7 +171,14 @@ export class Members implements Calculator<MemberChange, string, string> {
       known.users.add(groupId);
       return HANDLED;
     }
-    this.#sets.set(key, { of, users: new Set([groupId]), found: new Map(), aggregated: [], names: undefined });
+    this.#sets.set(key, {
+      of,
+      users: new Set([groupId]),
+      found: new Map(),
+      shared: new Map(),
+      aggregated: [],
+      names: undefined,
+    });
     this.#setsOf.add(ownerOf(of.kind, of.id), key);
     const renamed = this.#keysOf(this.#names.add(of.id));
     for (const prefixes of this.#sources(of)) this.#countIn(key, prefixes, 1);
@@ -248,21 +257,23 @@ function namedSets(group: SecurityGroup | undefined): ReadonlyMap<string, Member
 }
 
 /** Counts who gives a prefix; true when it is the first that does, or was the last. */
-function isFirstOrLast({ found }: Named, prefix: Prefix, by: 1 | -1): boolean {
-  const known = found.get(prefix.text);
-  const count = (known?.count ?? 0) + by;
-  if (count === 0) found.delete(prefix.text);
-  else if (known === undefined) found.set(prefix.text, { prefix, count });
-  else known.count = count;
+function isFirstOrLast({ found, shared }: Named, prefix: Prefix, by: 1 | -1): boolean {
+  const { text } = prefix;
+  const before = found.has(text) ? (shared.get(text) ?? 1) : 0;
+  const count = before + by;
+  if (count > 1) shared.set(text, count);
+  else shared.delete(text);
+  if (count === 0) found.delete(text);
+  else if (before === 0) found.set(text, prefix);
   return count === (by === 1 ? 1 : 0);
 }
 
 function exactOf(found: Named['found']): Prefix[] {
-  return [...found.values()].map(({ prefix }) => prefix).filter(isExact);
+  return [...found.values()].filter(isExact);
 }
 
 function prefixesOf(found: Named['found']): readonly Prefix[] {
-  return [...found.values()].map(({ prefix }) => prefix).filter((prefix) => !isExact(prefix));
+  return [...found.values()].filter((prefix) => !isExact(prefix));
 }
 
 /** What a port gives the sets of its groups. */

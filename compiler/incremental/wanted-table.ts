@@ -2,6 +2,7 @@
 import { commentsOf } from '../nftables/state.js';
 import { elementDataText, elementKeyText, setKind } from '../nftables/text.js';
 import type { Change, Element } from '../ruleset/change.js';
+import type { Prefix } from '../model/index.js';
 import type { Chain, NamedSet, TableFamily } from '../ruleset/types.js';
 import { Tracker } from './tracker.js';
 
@@ -12,11 +13,14 @@ export interface ObjectCount {
   readonly elements: number;
 }
 
+/** An element. Of a key that is an address and nothing else the address alone is kept: of members there are many. */
+type Kept = Element | Prefix;
+
 export class WantedTable {
-  /** Each with the elements that it was made with. */
+  /** Each without its elements. */
   readonly #sets = new Tracker<NamedSet>(() => true);
   /** By their keys as nft text: the elements themselves are those of whoever gave them. */
-  readonly #elements = new Map<string, Tracker<Element>>();
+  readonly #elements = new Map<string, Tracker<Kept>>();
   /** Sets whose elements were touched since they were last taken. */
   readonly #touched = new Set<string>();
   readonly #chains = new Tracker<Chain>(isSameChain);
@@ -25,9 +29,9 @@ export class WantedTable {
 
   /** Adds a set with its elements. */
   addSet(set: NamedSet): void {
-    this.#sets.set(set.name, set);
+    this.#sets.set(set.name, { ...set, content: { ...set.content, elements: [] } });
     const tracker = this.#tracker(set.name);
-    for (const element of set.content.elements) tracker.set(elementKeyText(set.fields, element), element);
+    for (const element of set.content.elements) tracker.set(elementKeyText(set.fields, element), kept(element));
   }
 
   /** Removes a set with all its elements. */
@@ -47,7 +51,7 @@ export class WantedTable {
 
   /** Adds an element to a set of this table, or gives it other data. */
   addElement(set: string, element: Element): void {
-    this.#tracker(set).set(elementKeyText(this.#fieldsOf(set), element), element);
+    this.#tracker(set).set(elementKeyText(this.#fieldsOf(set), element), kept(element));
   }
 
   /** Removes the element with that key. */
@@ -67,8 +71,8 @@ export class WantedTable {
         this.#elements.delete(name);
         continue;
       }
-      const gone = differences.flatMap(({ before }) => (before === undefined ? [] : [before]));
-      const fresh = differences.flatMap(({ after }) => (after === undefined ? [] : [after]));
+      const gone = differences.flatMap(({ before }) => (before === undefined ? [] : [whole(before)]));
+      const fresh = differences.flatMap(({ after }) => (after === undefined ? [] : [whole(after)]));
       if (gone.length > 0) changes.push({ kind: 'delete-elements', set, elements: gone });
       if (fresh.length > 0) changes.push({ kind: 'add-elements', set, elements: fresh });
     }
@@ -107,19 +111,29 @@ export class WantedTable {
     return known.fields;
   }
 
-  #tracker(set: string): Tracker<Element> {
+  #tracker(set: string): Tracker<Kept> {
     this.#touched.add(set);
     const known = this.#elements.get(set);
     if (known !== undefined) return known;
-    const fresh = new Tracker<Element>(isSameElement);
+    const fresh = new Tracker<Kept>(isSameElement);
     this.#elements.set(set, fresh);
     return fresh;
   }
 }
 
+function kept(element: Element): Kept {
+  if ('key' in element) return element;
+  const [only, ...others] = element;
+  return typeof only === 'object' && 'family' in only && others.length === 0 ? only : element;
+}
+
+function whole(known: Kept): Element {
+  return 'family' in known ? [known] : known;
+}
+
 /** Of elements with one key. */
-function isSameElement(a: Element, b: Element): boolean {
-  return a === b || elementDataText(a) === elementDataText(b);
+function isSameElement(a: Kept, b: Kept): boolean {
+  return a === b || elementDataText(whole(a)) === elementDataText(whole(b));
 }
 
 function isSameChain(a: Chain, b: Chain): boolean {

@@ -47,7 +47,7 @@ export function covers(outer: Prefix, inner: Prefix): boolean {
 export function formatAddress(family: Family, address: bigint): string {
   if (family === 'IPv4') {
     const n = Number(address);
-    return `${String(n >>> 24)}.${String((n >>> 16) & 255)}.${String((n >>> 8) & 255)}.${String(n & 255)}`;
+    return dottedQuad([n >>> 24, (n >>> 16) & 255, (n >>> 8) & 255, n & 255]);
   }
   const parts: number[] = [];
   for (let shift = 112n; shift >= 0n; shift -= 16n) parts.push(Number((address >> shift) & 0xffffn));
@@ -76,7 +76,12 @@ function parseIpv4(text: string): Prefix | undefined {
   const [a, b, c, d] = ipaddr.IPv4.parse(text).octets as [number, number, number, number];
   if (Math.max(a, b, c, d) > 255) return undefined;
   const network = BigInt(((a << 24) | (b << 16) | (c << 8) | d) >>> 0);
-  return { family: 'IPv4', network, length: 32, text: `${String(a)}.${String(b)}.${String(c)}.${String(d)}` };
+  return { family: 'IPv4', network, length: 32, text: dottedQuad([a, b, c, d]) };
+}
+
+/** Joined it is one string; a template would keep its parts. */
+function dottedQuad(octets: readonly number[]): string {
+  return octets.join('.');
 }
 
 function parseIpv6(text: string): Prefix | undefined {

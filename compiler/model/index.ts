@@ -7,6 +7,7 @@ export * from './mac.js';
 export * from './packet.js';
 export { parseTopology, type ParsedTopology, type ParseOptions } from './parse/index.js';
 export type { SourceDocument, TextPosition } from './parse/report.js';
+export { SharedValues } from './parse/shared.js';
 export { printTopology } from './print.js';
 export * from './problem.js';
 export * from './protocol.js';

@@ -18,6 +18,7 @@ import { fatesOf, hasSameName, inForce, read, sortOut, type Fate, type Sorted } 
 import { portsInForce } from './port-fates.js';
 import { parsePort, vlanId, wasThatPort, type PortContext } from './port.js';
 import { Directory } from './references.js';
+import { SharedValues } from './shared.js';
 import {
   booleanIn,
   field,
@@ -37,6 +38,8 @@ export interface ParseOptions {
   readonly widestPairLength?: Readonly<Record<Prefix['family'], number>>;
   /** What is in force: bad objects keep their versions of it. None where nothing is. */
   readonly lastGood?: Topology;
+  /** Of what was read before, where some of it is kept. */
+  readonly shared?: SharedValues;
 }
 
 export interface ParsedTopology {
@@ -90,6 +93,7 @@ export function parseTopology(documents: readonly SourceDocument[], options: Par
       else ids.push(portId);
     },
     widestPairLength: options.widestPairLength ?? { IPv4: 8, IPv6: 32 },
+    shared: options.shared ?? new SharedValues(),
   };
   const sortedPorts = sortOut(read(items.ports, (fields, place) => parsePort(fields, place, context)));
   const badPorts = fatesOf(sortedPorts, lastGood.ports, wasThatPort);

@@ -7,6 +7,7 @@ import type { AllowedAddressPair, Filtering, Network, Port, SecurityGroup } from
 import { distinct, unicastAddress, unicastPrefix } from './addresses.js';
 import { reportUnknownFields } from './fields.js';
 import type { Directory } from './references.js';
+import type { SharedValues } from './shared.js';
 import {
   booleanIn,
   field,
@@ -32,6 +33,7 @@ export interface PortContext {
   /** Is told of a port that names a group which is not in force. */
   readonly onClosedGroup: (groupId: string, portId: string) => void;
   readonly widestPairLength: Readonly<Record<Prefix['family'], number>>;
+  readonly shared: SharedValues;
 }
 
 /** Owners that Neutron trusts: their ports are not filtered. */
@@ -68,21 +70,23 @@ export function parsePort(fields: Fields, place: Place, context: PortContext): P
   const vlan = parseVlan(fields, place) ?? context.networksById.get(networkId)?.vlan;
   if (device === undefined || bridge === undefined) return undefined;
   if (!place.isInBadObject) noticeWidePairs(pairs, securityGroupIds, place, context);
+  const { shared } = context;
+  const host = textIn(fields, 'binding:host_id', place);
   return {
     id,
     name: textIn(fields, 'name', place),
-    projectId,
-    networkId,
+    projectId: shared.text(projectId),
+    networkId: shared.text(networkId),
     mac,
-    fixedIps,
-    allowedAddressPairs: pairs,
-    securityGroupIds,
+    fixedIps: shared.list(fixedIps),
+    allowedAddressPairs: shared.list(pairs),
+    securityGroupIds: shared.ids(securityGroupIds),
     filtering: filteringOf(adminStateUp, trusted, secured),
-    deviceOwner,
-    host: textIn(fields, 'binding:host_id', place) || undefined,
+    deviceOwner: shared.text(deviceOwner),
+    host: host === '' ? undefined : shared.text(host),
     migratingTo: migrationTarget(fields),
     device,
-    bridge,
+    bridge: shared.text(bridge),
     vlan,
   };
 }
@@ -212,7 +216,8 @@ function parseDevice(fields: Fields, id: string, place: Place): string | undefin
     const value = field(fields, name);
     if (value !== undefined && value !== null) return deviceName(value, place.key(name));
   }
-  return `tap${id.slice(0, 11)}`;
+  // Joined it is one string; a template would keep both of its parts.
+  return ['tap', id.slice(0, 11)].join('');
 }
 
 function parseBridge(fields: Fields, networkId: string, place: Place): string | undefined {

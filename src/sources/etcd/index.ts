@@ -313,7 +313,7 @@ export class EtcdSource implements Source {
     if (!isNews && this.#follow.trouble === undefined) return;
     try {
       const line = view.line(revision, isWhole, `${this.#identity}@${this.#clusterId}`);
-      this.#listener?.(this.#feed.take(line, this.#inForce()));
+      this.#listener?.(this.#feed.take(line, this.#inForce(), () => view.allPorts()));
     } catch (error) {
       // Whatever it was is lost to us, or to who listens: everything must be told anew.
       this.#view = undefined;

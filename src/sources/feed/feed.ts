@@ -13,8 +13,8 @@ import {
   EMPTY_TOPOLOGY,
   objectKey,
   parseTopology,
-  placeKey,
   quoteValue,
+  SharedValues,
   type AddressGroup,
   type Isolation,
   type ObjectKind,
@@ -24,6 +24,8 @@ import {
   type Topology,
 } from '../../../compiler/model/index.js';
 import type { SourceEvent } from '../../../compiler/model/index.js';
+import { ObjectTexts } from './object-texts.js';
+import { PortsRead } from './ports-read.js';
 
 export const COLLECTIONS = ['networks', 'subnets', 'address_groups', 'security_groups', 'ports'] as const;
 export type Collection = (typeof COLLECTIONS)[number];
@@ -83,17 +85,19 @@ export function parseFeedLine(text: string): FeedLine {
 export type FeedEvent = Exclude<SourceEvent, { kind: 'stale' }>;
 
 export class TopologyFeed {
-  /** What was told, as it was told. */
+  /** What was told, as it was told, but for ports. */
   #told: Readonly<Record<Collection, Map<string, Fields>>> = emptyCollections();
+  /** The same of ports, where nobody else keeps them; who does. */
+  #toldPorts = new ObjectTexts();
+  #allPorts: (() => readonly Fields[]) | undefined;
   /** The same as it was read, with what stands in for bad objects. */
-  readonly #ports = new Map<string, Port>();
+  readonly #ports = new PortsRead();
+  readonly #shared = new SharedValues();
   readonly #securityGroups = new Map<string, SecurityGroup>();
   readonly #addressGroups = new Map<string, AddressGroup>();
   /** Of the last time that everything was read. */
   #networks: Topology['networks'] = new Map();
   #subnets: Topology['subnets'] = new Map();
-  /** Ids of ports by the device that they have on a host. */
-  readonly #devices = new Map<string, string>();
   /** Of the bad objects that there are. */
   #isolations: readonly Isolation[] = [];
   /** What their fates hang on; a line that touches any of it has everything read again. */
@@ -110,9 +114,11 @@ export class TopologyFeed {
 
   /**
    * @param inForce bad objects keep their versions of it.
+   * @param allPorts every port with this line, from who tells them and keeps them; they are kept here where nobody does.
    * @throws Error with one line for changes of what was not told: a feed begins with everything.
    */
-  take(line: FeedLine, inForce: Topology): FeedEvent {
+  take(line: FeedLine, inForce: Topology, allPorts?: () => readonly Fields[]): FeedEvent {
+    this.#allPorts = allPorts;
     if (line.reset === true) return this.#reset(line, inForce);
     if (this.#revision === undefined) throw new Error('the feed does not begin with everything');
     if (line.revision < this.#revision) {
@@ -150,28 +156,25 @@ export class TopologyFeed {
     this.#isDoubtful = doubt !== undefined;
     if (doubt === undefined) this.accept();
     this.#told = emptyCollections();
-    for (const collection of COLLECTIONS) {
-      for (const fields of line[collection] ?? []) this.#told[collection].set(fields.id, fields);
-    }
+    this.#toldPorts = new ObjectTexts();
+    this.#keep(line);
     const content = Object.fromEntries(COLLECTIONS.map((name) => [name, line[name] ?? []]));
     const { topology, problems, isolations } = this.#readAll(content, inForce);
     return { kind: 'topology', topology, problems, isolations, doubt, revision: line.revision };
   }
 
   #change(line: FeedLine, inForce: Topology): FeedEvent {
-    for (const collection of COLLECTIONS) {
-      for (const id of line.gone?.[collection] ?? []) this.#told[collection].delete(id);
-      for (const fields of line[collection] ?? []) this.#told[collection].set(fields.id, fields);
-    }
+    this.#keep(line);
     const short = this.#touchesBadObjects(line) ? undefined : this.#changeAlone(line);
     if (short !== undefined) return short;
     const before: Topology = {
       ...EMPTY_TOPOLOGY,
-      ports: new Map(this.#ports),
+      ports: new Map(this.#ports.all()),
       securityGroups: new Map(this.#securityGroups),
       addressGroups: new Map(this.#addressGroups),
     };
-    const content = Object.fromEntries(COLLECTIONS.map((name) => [name, [...this.#told[name].values()]]));
+    const told = Object.fromEntries(COLLECTIONS.map((name) => [name, [...this.#told[name].values()]]));
+    const content = { ...told, ports: this.#allPorts?.() ?? [...this.#toldPorts.all()] };
     const { topology, problems, isolations } = this.#readAll(content, inForce);
     return {
       kind: 'changes',
@@ -182,14 +185,25 @@ export class TopologyFeed {
     };
   }
 
+  #keep(line: FeedLine): void {
+    for (const collection of COLLECTIONS) {
+      if (collection === 'ports') continue;
+      for (const id of line.gone?.[collection] ?? []) this.#told[collection].delete(id);
+      for (const fields of line[collection] ?? []) this.#told[collection].set(fields.id, fields);
+    }
+    if (this.#allPorts !== undefined) return;
+    for (const id of line.gone?.ports ?? []) this.#toldPorts.delete(id);
+    for (const port of line.ports ?? []) this.#toldPorts.set(port.id, JSON.stringify(port));
+  }
+
   #readAll(content: Fields, inForce: Topology): ParsedTopology {
     // Changes do not tell of networks: what is in force of them is what was read here.
     const lastGood =
       this.#networks.size === 0 ? inForce : { ...inForce, networks: this.#networks, subnets: this.#subnets };
-    const parsed = parseTopology([{ file: this.name, content }], { lastGood });
+    const parsed = parseTopology([{ file: this.name, content }], { lastGood, shared: this.#shared });
     const { topology, isolations } = parsed;
-    for (const known of [this.#ports, this.#securityGroups, this.#addressGroups, this.#devices]) known.clear();
-    for (const port of topology.ports.values()) this.#place(port.id, port);
+    for (const known of [this.#ports, this.#securityGroups, this.#addressGroups]) known.clear();
+    for (const [id, port] of topology.ports) this.#ports.put(id, port);
     for (const [id, group] of topology.securityGroups) this.#securityGroups.set(id, group);
     for (const [id, group] of topology.addressGroups) this.#addressGroups.set(id, group);
     this.#networks = topology.networks;
@@ -238,13 +252,15 @@ export class TopologyFeed {
 
   /** What a line changes where all of it is good; undefined where it is not. */
   #changeAlone(line: FeedLine): FeedEvent | undefined {
-    const { topology, problems, isolations } = parseTopology([{ file: this.name, content: this.#document(line) }]);
+    const { topology, problems, isolations } = parseTopology([{ file: this.name, content: this.#document(line) }], {
+      shared: this.#shared,
+    });
     const isContested = [...topology.ports.values()].some((port) =>
-      devicePlaces(port).some((place) => {
-        if (this.#hangsOn.has(deviceKey(place))) return true;
-        const owner = this.#devices.get(placeKey(place));
-        return owner !== undefined && owner !== port.id && line.gone?.ports?.includes(owner) !== true;
-      }),
+      devicePlaces(port).some(
+        (place) =>
+          this.#hangsOn.has(deviceKey(place)) ||
+          this.#ports.ownersOf(place).some((owner) => owner !== port.id && line.gone?.ports?.includes(owner) !== true),
+      ),
     );
     if (isolations.length > 0 || isContested) return undefined;
     const named = <T>(
@@ -260,8 +276,7 @@ export class TopologyFeed {
       securityGroups: named<SecurityGroup>('security_groups', topology.securityGroups),
       addressGroups: named<AddressGroup>('address_groups', topology.addressGroups),
     };
-    for (const [id] of changes.ports) this.#place(id, undefined);
-    for (const [id, port] of changes.ports) this.#place(id, port);
+    for (const [id, port] of changes.ports) this.#ports.put(id, port);
     applyTo(this.#securityGroups, changes.securityGroups);
     applyTo(this.#addressGroups, changes.addressGroups);
     return { kind: 'changes', changes, problems, isolations: this.#isolations, revision: line.revision };
@@ -309,17 +324,6 @@ export class TopologyFeed {
       ],
       ports,
     };
-  }
-
-  #place(id: string, port: Port | undefined): void {
-    const before = this.#ports.get(id);
-    for (const place of before === undefined ? [] : devicePlaces(before)) {
-      if (this.#devices.get(placeKey(place)) === id) this.#devices.delete(placeKey(place));
-    }
-    this.#ports.delete(id);
-    if (port === undefined) return;
-    this.#ports.set(id, port);
-    for (const place of devicePlaces(port)) this.#devices.set(placeKey(place), id);
   }
 }
 

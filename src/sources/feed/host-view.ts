@@ -1,19 +1,30 @@
 /** What a host knows of a policy: the scopes that concern it, and what changed in them as a line of a feed. Pure state. */
 import { COLLECTIONS, type Collection, type FeedLine } from './feed.js';
+import { ObjectTexts } from './object-texts.js';
 import { readObject, scopeOf, type Scope } from './scopes.js';
 
 type Fields = Readonly<Record<string, unknown>>;
 /** By the name in the scope. */
 type Entries = ReadonlyMap<string, string>;
 
+/** What is known of a scope. */
+interface Known {
+  /** Texts by name, of all but ports. */
+  readonly texts: Map<string, string>;
+  /** The same of ports, by id: of members there are many. */
+  readonly ports: ObjectTexts;
+}
+
+const PORT = 'port/';
+
 export class HostView {
   readonly #own: Scope;
-  readonly #scopes = new Map<Scope, Map<string, string>>();
+  readonly #scopes = new Map<Scope, Known>();
   /** Ids of objects that may have changed since the last line. */
   #dirty = emptyDirty();
-  /** Of each port that others' rules reach: the watched groups whose member it is. */
-  readonly #memberOf = new Map<string, Set<string>>();
-  /** How many of those ports are in a network: it is named for no other reason. */
+  /** Groups whose members are watched. */
+  readonly #watched = new Map<string, ObjectTexts>();
+  /** How many members are in a network: it is named for no other reason. */
   readonly #membersIn = new Map<string, number>();
   /** What is needed, for as long as nothing changed on which it hangs. */
   #needed: ReadonlySet<Scope> | undefined;
@@ -48,25 +59,39 @@ export class HostView {
   /** A scope as it is now, in place of what was known of it. */
   load(scope: Scope, entries: Entries): void {
     const before = this.#scopes.get(scope);
-    if (before === undefined) this.#scopes.set(scope, new Map());
-    for (const name of before?.keys() ?? []) if (!entries.has(name)) this.change(scope, name, undefined);
+    if (before === undefined) this.#begin(scope);
+    for (const name of namesOf(before)) if (!entries.has(name)) this.change(scope, name, undefined);
     for (const [name, text] of entries) this.change(scope, name, text);
   }
 
   drop(scope: Scope): void {
-    for (const name of [...(this.#scopes.get(scope)?.keys() ?? [])]) this.change(scope, name, undefined);
+    for (const name of namesOf(this.#scopes.get(scope))) this.change(scope, name, undefined);
     this.#scopes.delete(scope);
+    const [kind, id = ''] = scope.split('/');
+    if (kind === 'members') this.#watched.delete(id);
+  }
+
+  #begin(scope: Scope): void {
+    const known = { texts: new Map<string, string>(), ports: new ObjectTexts() };
+    this.#scopes.set(scope, known);
+    const [kind, id = ''] = scope.split('/');
+    if (kind === 'members') this.#watched.set(id, known.ports);
   }
 
   /** @param name '' for the scope's mark, which says nothing. @param text undefined for what is gone */
   change(scope: Scope, name: string, text: string | undefined): void {
-    const entries = this.#scopes.get(scope);
-    if (entries === undefined || name === '' || entries.get(name) === text) return;
+    const known = this.#scopes.get(scope);
+    const before = this.#textOf(scope, name);
+    if (known === undefined || name === '' || before === text) return;
     const [kind = '', id = ''] = scope.split('/');
-    const [what = '', part = ''] = name.split('/');
-    if (kind === 'members' && what === 'port') this.#changeMember(id, part, entries.get(name), text);
-    if (text === undefined) entries.delete(name);
-    else entries.set(name, text);
+    const [what = '', told = ''] = name.split('/');
+    const part = wholeText(told);
+    if (what === 'port') {
+      if (kind === 'members') this.#countMember(scope + name, before, text);
+      if (text === undefined) known.ports.delete(part);
+      else known.ports.set(part, text);
+    } else if (text === undefined) known.texts.delete(name);
+    else known.texts.set(name, text);
     switch (kind) {
       case 'hosts':
         this.#dirty.ports.add(part);
@@ -87,6 +112,13 @@ export class HostView {
       default:
         this.#dirty.address_groups.add(id);
     }
+  }
+
+  /** Every port that was told and is not gone, as it is now. @throws Error for what was not written by us */
+  allPorts(): readonly Fields[] {
+    const scopes = [this.#scopes.get(this.#own)?.ports, ...this.#watched.values()];
+    const ids = new Set(scopes.flatMap((ports) => [...(ports?.ids() ?? [])]));
+    return [...ids].map((id) => this.#port(id)).filter((port) => port !== undefined);
   }
 
   /** What changed since the last line; everything, after what was told before, where `isWhole`. @throws Error for what was not written by us */
@@ -121,34 +153,37 @@ export class HostView {
     return needed;
   }
 
-  *#objects(scope: Scope, prefix: string): Iterable<Fields> {
-    for (const [name, text] of this.#scopes.get(scope) ?? []) {
-      if (name.startsWith(prefix)) yield readObject(scope + name, text);
+  *#objects(scope: Scope, prefix: 'port/' | 'rule/'): Iterable<Fields> {
+    for (const name of namesOf(this.#scopes.get(scope))) {
+      const object = name.startsWith(prefix) ? this.#read(scope, name) : undefined;
+      if (object !== undefined) yield object;
     }
+  }
+
+  #textOf(scope: Scope, name: string): string | undefined {
+    const known = this.#scopes.get(scope);
+    return name.startsWith(PORT) ? known?.ports.get(name.slice(PORT.length)) : known?.texts.get(name);
   }
 
   #read(scope: Scope, name: string): Fields | undefined {
-    const text = this.#scopes.get(scope)?.get(name);
+    const text = this.#textOf(scope, name);
     return text === undefined ? undefined : readObject(scope + name, text);
   }
 
-  #changeMember(group: string, port: string, before: string | undefined, after: string | undefined): void {
-    const groups = this.#memberOf.get(port) ?? new Set();
-    if (after === undefined) groups.delete(group);
-    else groups.add(group);
-    if (groups.size === 0) this.#memberOf.delete(port);
-    else this.#memberOf.set(port, groups);
-    for (const [text, by] of [
-      [before, -1],
-      [after, 1],
-    ] as const) {
-      if (text === undefined) continue;
-      const network = String(readObject(`members/${group}/port/${port}`, text)['network_id']);
-      const count = (this.#membersIn.get(network) ?? 0) + by;
-      if (count === 0) this.#membersIn.delete(network);
-      else this.#membersIn.set(network, count);
-      if (count === 0 || (count === 1 && by === 1)) this.#dirty.networks.add(network);
-    }
+  /** @throws Error for what was not written by us, before anything is counted. */
+  #countMember(key: string, before: string | undefined, after: string | undefined): void {
+    const [was, is] = [before, after].map((text) =>
+      text === undefined ? undefined : String(readObject(key, text)['network_id']),
+    );
+    if (was !== undefined) this.#countIn(was, -1);
+    if (is !== undefined) this.#countIn(is, 1);
+  }
+
+  #countIn(network: string, by: 1 | -1): void {
+    const count = (this.#membersIn.get(network) ?? 0) + by;
+    if (count === 0) this.#membersIn.delete(network);
+    else this.#membersIn.set(network, count);
+    if (count === 0 || (count === 1 && by === 1)) this.#dirty.networks.add(network);
   }
 
   /** As it is now; undefined for what is gone, or concerns the host no more. */
@@ -173,11 +208,12 @@ export class HostView {
 
   /** The host's own, else one that rules reach: of its groups those that are watched for members. */
   #port(id: string): Fields | undefined {
-    const own = this.#read(this.#own, `port/${id}`);
-    const groups = [...(this.#memberOf.get(id) ?? [])];
-    if (own !== undefined || groups[0] === undefined) return own;
-    const member = this.#read(scopeOf.members(groups[0]), `port/${id}`);
-    return member === undefined ? undefined : { ...member, security_groups: groups.sort() };
+    const own = this.#read(this.#own, PORT + id);
+    if (own !== undefined) return { ...own, id };
+    const groups = [...this.#watched].flatMap(([group, ports]) => (ports.has(id) ? [group] : []));
+    const [first] = groups;
+    const member = first === undefined ? undefined : this.#read(scopeOf.members(first), PORT + id);
+    return member === undefined ? undefined : { ...member, id, security_groups: groups.sort() };
   }
 
   #group(id: string): Fields | undefined {
@@ -193,11 +229,20 @@ export class HostView {
     const scope = scopeOf.addressGroup(id);
     const group = this.#read(scope, 'group');
     if (group === undefined) return undefined;
-    const addresses = [...(this.#scopes.get(scope) ?? [])].flatMap(([name, text]) =>
+    const addresses = [...(this.#scopes.get(scope)?.texts ?? [])].flatMap(([name, text]) =>
       name.startsWith('address/') ? [JSON.parse(text) as unknown] : [],
     );
     return { ...group, addresses };
   }
+}
+
+function namesOf(known: Known | undefined): readonly string[] {
+  return known === undefined ? [] : [...known.texts.keys(), ...[...known.ports.ids()].map((id) => PORT + id)];
+}
+
+/** The same text, which keeps nothing alive that it was cut out of. */
+function wholeText(part: string): string {
+  return Buffer.from(part).toString();
 }
 
 function emptyDirty(): Readonly<Record<Collection, Set<string>>> {

@@ -218,7 +218,8 @@ export class NeutronSource implements Source {
     // Who was told that nothing can be known is told that it can, though nothing changed meanwhile.
     if (!isWhole && !view.isChanged && this.#follow.trouble === undefined && said === this.#told) return;
     try {
-      const event = withoutRevision(this.#feed.take(view.line(this.#line++, isWhole), this.#inForce()));
+      const line = view.line(this.#line++, isWhole);
+      const event = withoutRevision(this.#feed.take(line, this.#inForce(), () => view.allPorts()));
       this.#listener?.({ ...event, problems: [...event.problems, ...notices] });
       if (event.kind === 'topology') this.#isDoubtful = !isObeyed(event.topology, this.#inForce());
     } catch (error) {

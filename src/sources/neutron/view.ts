@@ -195,6 +195,11 @@ export class NeutronView {
     }
   }
 
+  /** As {@link HostView.allPorts}. */
+  allPorts(): ReturnType<HostView['allPorts']> {
+    return this.#view.allPorts();
+  }
+
   /** As {@link HostView.line}. */
   line(revision: number, isWhole: boolean): FeedLine {
     return this.#view.line(revision, isWhole);
