@@ -25,7 +25,15 @@ export {
 export { closeWhatIsOpen } from './kernel/close.js';
 export { BRIDGE_TRACKING, detectDatapath, probeDatapath } from './kernel/probe.js';
 export { readBridgeCalls, type BridgeCall } from './kernel/bridge-calls.js';
-export { listChain, listForeignTables, listLegacyRules, type IptablesListing } from './kernel/foreign-rules.js';
+export {
+  foreignRulesInIptables,
+  foreignRulesInNft,
+  listChain,
+  listForeignTables,
+  listLegacyRules,
+  type ForeignRule,
+  type IptablesListing,
+} from './kernel/foreign-rules.js';
 export { TRIAL_BEGINS, TRIAL_TABLE, tryNft, type NftFacts } from './kernel/nft-trial.js';
 export { crashOf } from './kernel/crash.js';
 export { runProgram, type ProgramResult } from './kernel/program.js';
