@@ -9,6 +9,7 @@ import {
   closedRule,
   GUARDED,
   printTable,
+  SETS,
   type Chain,
   type CompileOptions,
   type Table,
@@ -21,7 +22,7 @@ import { NetlinkError } from './netlink/socket.js';
 const IN_THE_WAY = new Set([16, 17, 22, 95]);
 
 /** What holds names of devices: the dispatch of a full table, the guard of rules in iptables, and what closes. */
-export const SETS_OF_DEVICES: readonly string[] = ['from_port', GUARDED, CLOSED_DEVICES];
+export const SETS_OF_DEVICES: readonly string[] = [SETS.fromPort, GUARDED, CLOSED_DEVICES];
 
 /** The kernel has no longer name (IFNAMSIZ, with the zero behind it): such a device is nowhere. In bytes. */
 const LONGEST_NAME = 15;

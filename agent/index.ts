@@ -11,21 +11,29 @@ export { countFlowsToCut } from './flows/would-cut.js';
 export { KernelError, type KernelErrorCode } from './kernel/errors.js';
 export { withFormerDevices } from './former.js';
 export { readLoadedDevices } from './kernel/loaded-devices.js';
-export { readLoadedIptables, removeIptables } from './kernel/iptables.js';
-export { isNoDifference, load, loadBaseline, planLoad, type Difference, type Wanted } from './kernel/load.js';
+export { KERNEL } from './kernel/driver.js';
 export {
-  applyText,
-  deletionOfLoadedTables,
-  loadedFamilies,
-  nftVersion,
-  listLoaded,
-  saveLoadedTables,
-  wouldApply,
-} from './kernel/nft.js';
+  isNoDifference,
+  loadBaseline,
+  planLoad,
+  unload,
+  type Difference,
+  type LoadPlan,
+  type Wanted,
+} from './kernel/load.js';
+export { deletionOfLoadedTables, loadedFamilies, nftVersion, listLoaded, wouldApply } from './kernel/nft.js';
 export { closeWhatIsOpen } from './kernel/close.js';
 export { BRIDGE_TRACKING, detectDatapath, probeDatapath } from './kernel/probe.js';
 export { readBridgeCalls, type BridgeCall } from './kernel/bridge-calls.js';
-export { listChain, listForeignTables, listLegacyRules, type IptablesListing } from './kernel/foreign-rules.js';
+export {
+  foreignRulesInIptables,
+  foreignRulesInNft,
+  listChain,
+  listForeignTables,
+  listLegacyRules,
+  type ForeignRule,
+  type IptablesListing,
+} from './kernel/foreign-rules.js';
 export { TRIAL_BEGINS, TRIAL_TABLE, tryNft, type NftFacts } from './kernel/nft-trial.js';
 export { crashOf } from './kernel/crash.js';
 export { runProgram, type ProgramResult } from './kernel/program.js';

@@ -15,6 +15,8 @@ export { besideIptables, compileRuleset, tableFamilies } from './ruleset/compile
 export { CLOSED_DEVICES, closedDevices, closedRule, TABLE_NAME } from './ruleset/closed.js';
 export { AUDIT, AUDIT_PASSED, auditTallySetName, placeOfProfiles } from './ruleset/audit.js';
 export { groupChainName } from './ruleset/group-chain.js';
+export { readGroupLabel } from './ruleset/group-label.js';
+export { SETS } from './ruleset/fixed-names.js';
 export { isNamedAfter, placeOfFlows, readChainName, readMemberSetName, startOfNames } from './ruleset/read-names.js';
 export { tallySetName } from './ruleset/build.js';
 export { NOISE } from './ruleset/services.js';
@@ -28,7 +30,7 @@ export { legendOf, type Legend, type LegendPort, type LegendRule } from './legen
 export { HostCompiler } from './incremental/host-compiler.js';
 export type { Touched } from './incremental/touched.js';
 export { runEgress, runIngress, type Passage } from './ruleset/run.js';
-export { harmless, ruleComment } from './nftables/comment.js';
+export { harmless, readComment, ruleComment } from './nftables/comment.js';
 export { elementText, fullRuleText, printRuleset, printTable, printTables, ruleText } from './nftables/text.js';
 export { printRulesetJson } from './nftables/json.js';
 export { iptablesHoldsAdmission } from './iptables/fixed.js';
@@ -37,11 +39,12 @@ export { memberChanges, memberSets } from './iptables/members.js';
 export {
   ADMIT_CHAIN as ADMIT_CHAINS,
   chainName as iptablesChainName,
-  directionOfChain,
   isOurs as isOursInIptables,
+  mentionsOurs,
+  nameWithin as nameInNftables,
   OF_THE_KERNEL as IPTABLES_HOOKS,
-  OURS as IPTABLES_PREFIX,
 } from './iptables/names.js';
+export { directionOfChain, reasonOfDrop } from './iptables/chain-uses.js';
 export { readIpsets, readIptables } from './iptables/listing.js';
 export { EMPTY_PROGRAM, planIptables, type IptablesPlan, type IptablesStep } from './iptables/plan.js';
 export { printIpsets, printIptables } from './iptables/text.js';

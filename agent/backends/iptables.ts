@@ -18,7 +18,6 @@ import {
   planIptables,
   planTransaction,
   printIptables,
-  printStages,
   printTables,
   stateOf,
   type CompileOptions,
@@ -31,17 +30,11 @@ import {
   type Transaction,
 } from '../../compiler/index.js';
 import { FAMILIES, type Port } from '../../compiler/model/index.js';
-import {
-  carryOut,
-  defaultFlavour,
-  doubted,
-  readLoadedIptables,
-  removeOtherFlavour,
-  wouldTakeRules,
-} from '../kernel/iptables.js';
+import { bringInForce, type Former } from '../kernel/in-force.js';
+import { doubted } from '../kernel/iptables.js';
 import { IptablesLook } from '../kernel/iptables-look.js';
 import type { Backend, BackendParts, Comparison, Overtaking, Plan } from './backend.js';
-import { countChanges } from './nftables.js';
+import { bringTables, countChanges } from './nftables.js';
 
 export class IptablesBackend implements Backend {
   readonly #memory = new IptablesMemory();
@@ -74,8 +67,8 @@ export class IptablesBackend implements Backend {
 
   async plan(anew: boolean): Promise<Comparison> {
     const { kernel } = this.parts;
-    this.#flavour ??= await defaultFlavour();
-    const [loaded, loadedTables] = await Promise.all([readLoadedIptables(), kernel.readTables()]);
+    this.#flavour ??= await kernel.iptables.defaultFlavour();
+    const [loaded, loadedTables] = await Promise.all([kernel.iptables.read(), kernel.readTables()]);
     // What came while we read is in the compilation.
     this.compiler.take();
     const policy = hostPolicy(this.compiler.topology, this.parts.isLocal, this.options);
@@ -90,11 +83,12 @@ export class IptablesBackend implements Backend {
       overtaking: overtakingOf(loaded),
       isFirst: !iptablesHoldsAdmission(loaded) && !holdsAdmission(loadedTables),
       apply: async () => {
-        await plan.apply();
-        if (!this.#isMoved) await this.#removeOther();
+        const { left } = await plan.bring(!this.#isMoved);
+        this.#isMoved = left === undefined;
+        this.leftover = left === undefined ? undefined : `the other iptables: ${left.message}`;
       },
       remaining: async () => {
-        const [now, tables] = await Promise.all([readLoadedIptables(), kernel.readTables()]);
+        const [now, tables] = await Promise.all([kernel.iptables.read(), kernel.readTables()]);
         const beside = await kernel.judgeBodies(tables, wanted.beside);
         return (
           planIptables(now, wanted.program).changes.length + countChanges(planTransaction(wanted.beside, beside.tables))
@@ -107,52 +101,62 @@ export class IptablesBackend implements Backend {
     const { sets, isMore } = memberChanges(transaction, isLocal);
     if (!isMore) {
       const plan = planIptables(EMPTY_PROGRAM, EMPTY_PROGRAM, sets);
-      return { changes: plan.changes.length, apply: async () => this.#carryOut(plan) };
+      const apply = async (): Promise<void> => {
+        await this.#bring(plan, async () => Promise.resolve(), false);
+      };
+      return { changes: plan.changes.length, apply };
     }
     const policy = this.compiler.policy();
     const rules = iptablesRules(policy, this.options, this.#memory);
-    return this.#planOf(planIptables(this.#rules, rules, sets), rules, policy, this.#beside);
+    const { changes, bring } = this.#planOf(planIptables(this.#rules, rules, sets), rules, policy, this.#beside);
+    return {
+      changes,
+      apply: async () => {
+        await bring(false);
+      },
+    };
   }
 
   async wouldTake(isLocal: (port: Port) => boolean): Promise<boolean> {
     const policy = hostPolicy(this.compiler.topology, isLocal, this.options);
     const program = iptablesProgram(policy, this.options);
+    const { kernel } = this.parts;
     for (const family of FAMILIES) {
-      if (!(await wouldTakeRules(family, printIptables(program, family)))) return false;
+      if (!(await kernel.iptables.wouldTake(family, printIptables(program, family)))) return false;
     }
-    return this.parts.kernel.wouldApply(printTables(besideIptables(policy, this.options)));
+    return kernel.wouldApply(printTables(besideIptables(policy, this.options)));
   }
 
-  async #carryOut(plan: IptablesPlan): Promise<void> {
-    this.#look.forget();
-    await carryOut(plan, this.isInIptablesNft ? { commit: this.parts.commitRules } : {});
-  }
-
-  async #removeOther(): Promise<void> {
-    try {
-      await removeOtherFlavour();
-      this.#isMoved = true;
-      this.leftover = undefined;
-    } catch (error) {
-      this.leftover = `the other iptables: ${error instanceof Error ? error.message : String(error)}`;
-    }
-  }
-
-  #planOf(plan: IptablesPlan, rules: IptablesProgram, policy: HostPolicy, loadedTables: readonly TableState[]): Plan {
+  #planOf(
+    plan: IptablesPlan,
+    rules: IptablesProgram,
+    policy: HostPolicy,
+    loadedTables: readonly TableState[],
+  ): ToBring {
     const tables = besideIptables(policy, this.options);
     const transaction = planTransaction(tables, loadedTables);
     return {
       changes: plan.changes.length + countChanges(transaction),
-      apply: async () => {
-        await this.#carryOut(plan);
-        // Last: what stands in tables of nftables from a former backend goes when these rules are in force.
-        for (const text of printStages(transaction)) await this.parts.applyNft(text);
-        this.parts.onWritten(transaction);
+      bring: async (mayBeLeft) => {
+        const bringBeside = async (): Promise<void> => bringTables(this.parts, transaction);
+        const former = await this.#bring(plan, bringBeside, mayBeLeft);
         this.#rules = rules;
         this.#beside = tables.map(stateOf);
+        return former;
       },
     };
   }
+
+  async #bring(plan: IptablesPlan, tables: () => Promise<void>, mayBeLeft: boolean): Promise<Former> {
+    this.#look.forget();
+    const steps = { iptables: new Map([['default', plan]] as const), tables, mayBeLeft };
+    return bringInForce(this.parts.kernel, steps, this.isInIptablesNft ? this.parts.commitRules : undefined);
+  }
+}
+
+interface ToBring {
+  readonly changes: number;
+  readonly bring: (mayBeLeft: boolean) => Promise<Former>;
 }
 
 function overtakingOf({ families }: IptablesProgram): readonly Overtaking[] {

@@ -13,6 +13,7 @@ import {
 } from '../../compiler/index.js';
 import type { Port } from '../../compiler/model/index.js';
 import { KernelError } from '../kernel/errors.js';
+import { bringInForce, type Former } from '../kernel/in-force.js';
 import type { Backend, BackendParts, Comparison, Plan } from './backend.js';
 
 export class NftablesBackend implements Backend {
@@ -38,16 +39,16 @@ export class NftablesBackend implements Backend {
       !foreign.some((table) => table.family === family);
     const [own, wanted] = [loaded.filter(isOurs), tables.filter(isOurs)];
     const judged = await kernel.judgeBodies(own, wanted);
-    const plan = this.change(anew ? planReplacement(wanted, own) : planTransaction(wanted, judged.tables));
+    const transaction = anew ? planReplacement(wanted, own) : planTransaction(wanted, judged.tables);
     return {
-      changes: plan.changes,
+      changes: countChanges(transaction),
       areBodiesKnown: judged.areBodiesKnown,
       isFirst: !holdsAdmission(loaded) && !(await kernel.isInIptables()),
       overtaking: [],
       apply: async () => {
-        await plan.apply();
-        // The new rules are in force: what iptables has of a former backend only takes away.
-        if (!this.#isMoved) await this.#removeIptables();
+        const { left } = await this.#bring(transaction, !this.#isMoved);
+        this.#isMoved = left === undefined;
+        this.leftover = left === undefined ? undefined : `iptables: ${left.message}`;
         if (foreign.length > 0) throw ownedByAnother(foreign);
       },
       remaining: async () => {
@@ -61,8 +62,7 @@ export class NftablesBackend implements Backend {
     return {
       changes: countChanges(transaction),
       apply: async () => {
-        for (const text of printStages(transaction)) await this.parts.applyNft(text);
-        this.parts.onWritten(transaction);
+        await this.#bring(transaction, false);
       },
     };
   }
@@ -73,16 +73,23 @@ export class NftablesBackend implements Backend {
     );
   }
 
-  /** A failure leaves rules that only take away: what is wanted is in force all the same. */
-  async #removeIptables(): Promise<void> {
-    try {
-      await this.parts.kernel.removeIptables();
-      this.#isMoved = true;
-      this.leftover = undefined;
-    } catch (error) {
-      this.leftover = `iptables: ${error instanceof Error ? error.message : String(error)}`;
-    }
+  async #bring(transaction: Transaction, mayBeLeft: boolean): Promise<Former> {
+    const { kernel } = this.parts;
+    return bringInForce(kernel, {
+      iptables: new Map(),
+      tables: async () => bringTables(this.parts, transaction),
+      mayBeLeft,
+    });
   }
+}
+
+/** In the stages in which a transaction is made. */
+export async function bringTables(
+  { applyNft, onWritten }: Pick<BackendParts, 'applyNft' | 'onWritten'>,
+  transaction: Transaction,
+): Promise<void> {
+  for (const text of printStages(transaction)) await applyNft(text);
+  onWritten(transaction);
 }
 
 /** What can be enforced is; the rest is named, and tried again. */

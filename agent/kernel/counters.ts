@@ -1,6 +1,14 @@
 /** What the counters of the loaded rules say. */
 import { z } from 'zod';
-import { AUDIT, AUDIT_PASSED, auditTallySetName, NOISE, placeOfFlows, tallySetName } from '../../compiler/index.js';
+import {
+  AUDIT,
+  AUDIT_PASSED,
+  auditTallySetName,
+  NOISE,
+  placeOfFlows,
+  readComment,
+  tallySetName,
+} from '../../compiler/index.js';
 import { DIRECTIONS, type Direction } from '../../compiler/model/index.js';
 import { readIptablesCounters } from './iptables-counters.js';
 import { listWithCounters } from './nft.js';
@@ -118,7 +126,7 @@ interface ListedRule {
 function counterOf(family: string, rule: ListedRule): RuleCounter | undefined {
   const counter = COUNTER.safeParse(rule.expr.find((part) => 'counter' in part)?.['counter']);
   if (!counter.success) return undefined;
-  const [, digest = '', text = ''] = /^(?:([0-9a-f]{8}) )?(.*)$/s.exec(rule.comment ?? '') ?? [];
+  const { digest, label: text } = readComment(rule.comment ?? '');
   const isAudited = text.startsWith(AUDIT) || rule.chain === AUDIT_PASSED;
   const whole = isAudited ? text.replace(AUDIT, '') : text;
   const isNoise = whole.startsWith(NOISE);

@@ -1,13 +1,29 @@
 /**
- * What the reconcile loop asks of the kernel, and gives it. The loop and the packet filters below it are given one, so that a strict
- * simulation can stand in its place.
+ * What is asked of the kernel, and given to it. The reconcile loop, the packet filters below it and the commands are given one, so that a
+ * strict simulation can stand in its place.
  */
-import { iptablesHoldsAdmission, type CompileOptions, type Table } from '../../compiler/index.js';
+import {
+  iptablesHoldsAdmission,
+  type CompileOptions,
+  type IptablesPlan,
+  type IptablesProgram,
+  type Table,
+} from '../../compiler/index.js';
+import type { Family } from '../../compiler/model/index.js';
 import { closeTables, closingMessages, type Opened } from '../closing.js';
 import { readGeneration } from '../netlink/generation.js';
 import type { NfTablesMessage } from '../netlink/nf-tables-batch.js';
 import { KernelError } from './errors.js';
-import { leftIptables, removeIptables } from './iptables.js';
+import {
+  carryOut,
+  defaultFlavour,
+  leftIptables,
+  readLoadedIptables,
+  removeIptables,
+  wouldTakeRules,
+  type CarryOutOptions,
+  type Flavour,
+} from './iptables.js';
 import type { LoadedTable } from './loaded.js';
 import { applyMessages } from './netlink-load.js';
 import { applyText, judgeBodies, readLoadedTables, wouldApply, type Judged } from './nft.js';
@@ -38,10 +54,24 @@ export interface Kernel {
   readonly close: (closing: ToClose, commit: (make: Make) => Promise<void>) => Promise<void>;
   /** True when flows carry our bits by rules in iptables. */
   readonly isInIptables: () => Promise<boolean>;
-  /** Removes everything of ours from iptables. */
-  readonly removeIptables: () => Promise<unknown>;
+  readonly iptables: IptablesPrograms;
   /** Ends whatever runs for us, and hangs. */
   readonly endPrograms: () => void;
+}
+
+/** The programs of iptables and ipset. */
+export interface IptablesPrograms {
+  /** Our chains and sets, as the kernel holds them. */
+  readonly read: (flavour?: Flavour) => Promise<IptablesProgram>;
+  /** What is loaded of ours, by flavour; none where there is nothing. */
+  readonly left: () => Promise<ReadonlyMap<Flavour, IptablesProgram>>;
+  readonly carryOut: (plan: Pick<IptablesPlan, 'steps'>, options?: CarryOutOptions) => Promise<void>;
+  /** Removes what is ours but for the rules of these flavours, and the sets with them. False when there was nothing. */
+  readonly remove: (kept: readonly Flavour[]) => Promise<boolean>;
+  /** True when the kernel would take the rules; nothing is applied. */
+  readonly wouldTake: (family: Family, text: string) => Promise<boolean>;
+  /** Which of both `iptables` is here. */
+  readonly defaultFlavour: () => Promise<'nft' | 'legacy'>;
 }
 
 export interface ToClose {
@@ -65,7 +95,14 @@ export const KERNEL: Kernel = {
     await closeTables(apply, closingMessages(options, devices), opened);
   },
   isInIptables,
-  removeIptables,
+  iptables: {
+    read: readLoadedIptables,
+    left: leftIptables,
+    carryOut,
+    remove: removeIptables,
+    wouldTake: wouldTakeRules,
+    defaultFlavour,
+  },
   endPrograms,
 };
 

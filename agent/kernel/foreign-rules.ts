@@ -1,6 +1,6 @@
-/** Rules of others, as text: what nft lists and, where iptables-legacy holds some, its programs. */
+/** Rules of others: what nft and iptables list, read rule by rule. */
 import { readFile } from 'node:fs/promises';
-import { TABLE_NAME } from '../../compiler/index.js';
+import { isOursInIptables, TABLE_NAME } from '../../compiler/index.js';
 import { listTables } from '../netlink/tables.js';
 import { runProgram } from './program.js';
 
@@ -22,6 +22,42 @@ export interface IptablesListing {
   readonly program: string;
   /** Output of its `-save`. */
   readonly rules: string;
+}
+
+export interface ForeignRule {
+  /** "nft table ip qos, chain f", "iptables mangle" */
+  readonly where: string;
+  /** Of iptables with the `-A CHAIN` before it. */
+  readonly text: string;
+}
+
+/** Of what `nft list table` said of a table of others; those of ours that iptables-nft keeps there are none. */
+export function foreignRulesInNft(listing: string): readonly ForeignRule[] {
+  let [table, chain] = ['', ''];
+  const rules: ForeignRule[] = [];
+  for (const line of listing.split('\n')) {
+    table = /^table (\S+ \S+) \{/.exec(line)?.[1] ?? table;
+    const opened = /^\tchain (\S+) \{/.exec(line)?.[1];
+    if (opened !== undefined) chain = opened;
+    else if (line.startsWith('\t\t') && !isOursInIptables(chain))
+      rules.push({ where: `nft table ${table}, chain ${chain}`, text: line.trim() });
+  }
+  return rules;
+}
+
+/** Of what `iptables-save` said; those in chains of ours, and what leads there, are none. */
+export function foreignRulesInIptables({ program, rules: listing }: IptablesListing): readonly ForeignRule[] {
+  let table = '';
+  const rules: ForeignRule[] = [];
+  for (const line of listing.split('\n')) {
+    if (line.startsWith('*')) table = line.slice(1);
+    const [, chain, rule = ''] = /^-A (\S+)(.*)$/.exec(line) ?? [];
+    if (chain === undefined || isOursInIptables(chain)) continue;
+    const target = / -[jg] (\S+)/.exec(rule)?.[1];
+    if (target === undefined || !isOursInIptables(target))
+      rules.push({ where: `${program} ${table}`, text: line.trim() });
+  }
+  return rules;
 }
 
 /** Ours may be large, and is not asked. Rejects with NetlinkError (EPERM without CAP_NET_ADMIN). */

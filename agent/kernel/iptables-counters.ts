@@ -1,22 +1,9 @@
 /** What rules of ours in iptables have counted. They have no comments: what one is for is known by its chain. */
-import { ADMIT_CHAINS } from '../../compiler/index.js';
+import { ADMIT_CHAINS, isOursInIptables, nameInNftables, readChainName, reasonOfDrop } from '../../compiler/index.js';
 import type { Family } from '../../compiler/model/index.js';
 import { KernelError } from './errors.js';
 import { holdsTables, listCountedRules } from './iptables.js';
 import type { RuleCounter } from './rule-counter.js';
-
-/** What a packet met that ended there; the first that fits. */
-const REASONS: readonly (readonly [chain: RegExp, rule: RegExp, reason: string])[] = [
-  [/^pc-profile_/, /./, 'no rule allows it'],
-  [/^pc-spoofed$/, /./, 'spoofed source'],
-  [/^pc-nd_/, /./, 'spoofed neighbour discovery target'],
-  [/^pc-state_/, /INVALID/, 'invalid to connection tracking'],
-  [/^pc-state_/, /./, 'flow whose permission was revoked'],
-  [/^pc-link_local_only$/, /./, 'the port has no address of this family'],
-  [/^pc-service_out$/, /./, 'acts as DHCP server or router'],
-  [/^pc-(unfiltered|others)_out$/, /./, 'address of a port from another device'],
-  [/^pc-(egress|ingress)$/, /\+ /, 'device of no known port'],
-];
 
 /** None where there is no iptables, or nothing of ours in it. */
 export async function readIptablesCounters(): Promise<readonly RuleCounter[]> {
@@ -43,18 +30,19 @@ export function iptablesCountersIn(family: Family, listing: string): readonly Ru
 
 function listedCounters(family: Family, listing: string): readonly RuleCounter[] {
   return listing.split('\n').flatMap((line): readonly RuleCounter[] => {
-    const [, packets, bytes, chain = '', rule = ''] = /^\[(\d+):(\d+)\] -A (pc-\S+) (.*)$/.exec(line) ?? [];
+    const [, packets, bytes, chain = '', rule = ''] = /^\[(\d+):(\d+)\] -A (\S+) (.*)$/.exec(line) ?? [];
+    if (!isOursInIptables(chain)) return [];
     const isDrop = rule.endsWith('-j DROP');
     const isAccept =
-      Object.values(ADMIT_CHAINS).some((admit) => rule.endsWith(`-g ${admit}`)) && chain.startsWith('pc-sg_');
+      Object.values(ADMIT_CHAINS).some((admit) => rule.endsWith(`-g ${admit}`)) &&
+      readChainName(nameInNftables(chain))?.kind === 'group';
     if (!isDrop && !isAccept) return [];
-    const reason = REASONS.find(([ofChain, ofRule]) => ofChain.test(chain) && ofRule.test(rule))?.[2];
     return [
       {
         family: family === 'IPv4' ? 'ip' : 'ip6',
         chain,
         digest: '',
-        label: (isDrop ? reason : undefined) ?? rule.replace(/ ?-[gj] \S+$/, ''),
+        label: (isDrop ? reasonOfDrop(chain, rule) : undefined) ?? rule.replace(/ ?-[gj] \S+$/, ''),
         verdict: isDrop ? 'drop' : 'accept',
         isNoise: false,
         packets: Number(packets),

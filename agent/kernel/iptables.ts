@@ -192,32 +192,27 @@ export async function wouldTakeRules(family: Family, text: string): Promise<bool
   }
 }
 
-/** Removes everything of ours from iptables and ipset. @returns false when there was nothing. */
-export async function removeIptables(): Promise<boolean> {
-  const left = await leftIptables();
-  await removeRules(left);
-  const sets = [...left.values()].flatMap((program) => program.sets.map(({ name }) => name));
-  await destroySets([...new Set(sets)]);
-  return left.size > 0;
-}
-
 /** Which of both `iptables` is here. */
 export async function defaultFlavour(): Promise<'nft' | 'legacy'> {
   return (await run('iptables', ['--version'])).includes('nf_tables') ? 'nft' : 'legacy';
 }
 
-/** Removes what the other flavour than the one that `iptables` is here holds of ours. */
-export async function removeOtherFlavour(): Promise<void> {
-  const other = (await defaultFlavour()) === 'nft' ? 'legacy' : 'nft';
-  const left = await leftIptables();
-  await removeRules(new Map([...left].filter(([flavour]) => flavour === other)));
-}
-
-/** Of every flavour, before the sets that they ask. */
-async function removeRules(left: ReadonlyMap<Flavour, IptablesProgram>): Promise<void> {
+/**
+ * Removes what is ours from iptables and ipset.
+ * @param kept flavours whose rules stay, and the sets with them.
+ * @returns false when there was nothing.
+ */
+export async function removeIptables(kept: readonly Flavour[] = []): Promise<boolean> {
+  const stays = new Set(kept.includes('default') ? [...kept, await defaultFlavour()] : kept);
+  const left = [...(await leftIptables())].filter(([flavour]) => !stays.has(flavour));
+  // Rules of every flavour go before the sets that they ask.
   for (const [flavour, { families }] of left) {
     await carryOut(planIptables({ sets: [], families }, EMPTY_PROGRAM), { flavour });
   }
+  if (kept.length === 0) {
+    await destroySets([...new Set(left.flatMap(([, { sets }]) => sets.map(({ name }) => name)))]);
+  }
+  return left.length > 0;
 }
 
 async function destroySets(names: readonly string[]): Promise<void> {

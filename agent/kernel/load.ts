@@ -1,4 +1,4 @@
-/** Makes the kernel equal to what is wanted, once: the difference, by whichever packet filter. */
+/** Makes the kernel equal to what is wanted, once: the difference, by whichever packet filter. What was compared is what is applied. */
 import {
   EMPTY_PROGRAM,
   planIptables,
@@ -8,14 +8,15 @@ import {
   type IptablesChange,
   type IptablesProgram,
   type Table,
-  type TableState,
   type Transaction,
 } from '../../compiler/index.js';
 import { addTable } from '../netlink/nf-tables-batch.js';
 import { NetlinkError } from '../netlink/socket.js';
 import { KernelError } from './errors.js';
-import { carryOut, leftIptables, readLoadedIptables, removeIptables, removeOtherFlavour } from './iptables.js';
-import { applyText, judgeBodies, loadedFamilies, readLoadedTables, wouldApply } from './nft.js';
+import type { Kernel } from './driver.js';
+import { bringInForce, type Steps } from './in-force.js';
+import { leftIptables } from './iptables.js';
+import { applyText, loadedFamilies, wouldApply } from './nft.js';
 import { applyMessages } from './netlink-load.js';
 
 export interface Wanted {
@@ -30,67 +31,92 @@ export interface Difference {
   readonly iptables: readonly IptablesChange[];
 }
 
+export interface LoadPlan extends Difference {
+  /** What iptables holds where it is to hold something; empty elsewhere. */
+  readonly loaded: IptablesProgram;
+  /**
+   * Loads what is wanted; changes nothing where it is loaded already. What another packet filter holds of ours goes when the new rules are
+   * in force.
+   * @throws KernelError; then the former rules stand.
+   */
+  readonly apply: () => Promise<void>;
+}
+
 export function isNoDifference({ transaction, iptables }: Difference): boolean {
   return transaction.length === 0 && iptables.length === 0;
 }
 
-/** Changes nothing. */
-export async function planLoad(wanted: Wanted): Promise<Difference> {
-  const transaction = planTransaction(wanted.tables, await loadedBeside(wanted.tables));
-  if (wanted.iptables !== undefined) {
-    return { transaction, iptables: planIptables(await readLoadedIptables(), wanted.iptables).changes };
-  }
-  const left = await leftIptables();
-  return {
-    transaction,
-    iptables: [...left.values()].flatMap((program) => planIptables(program, EMPTY_PROGRAM).changes),
+/** Compares; changes nothing. */
+export async function planLoad(kernel: Kernel, wanted: Wanted): Promise<LoadPlan> {
+  const first = await compare(kernel, wanted);
+  const apply = async (): Promise<void> => {
+    try {
+      await bring(kernel, first);
+    } catch (error) {
+      if (!(error instanceof KernelError) || error.code !== 'refused') throw error;
+      // Somebody else may have changed our tables meanwhile: once more, if so.
+      const second = await compare(kernel, wanted);
+      if (printTransaction(second.transaction) === printTransaction(first.transaction)) throw error;
+      await bring(kernel, second);
+    }
   };
+  return { ...first, apply };
 }
 
-/**
- * Loads what is wanted; does nothing at all when it is loaded already. What another packet filter holds of ours goes when the
- * new rules are in force.
- * @returns what was applied.
- * @throws KernelError; then the former rules stand.
- */
-export async function load(wanted: Wanted): Promise<Difference> {
-  const difference = await planLoad(wanted);
-  if (wanted.iptables === undefined) {
-    await loadTables(wanted.tables);
-    if (difference.iptables.length > 0) await removeIptables();
-  } else {
-    await carryOut(planIptables(await readLoadedIptables(), wanted.iptables));
-    await loadTables(wanted.tables);
-    await removeOtherFlavour();
+interface Compared extends Difference {
+  readonly loaded: IptablesProgram;
+  readonly steps: Pick<Steps, 'iptables' | 'mayBeLeft'>;
+}
+
+async function compare(kernel: Kernel, { tables, iptables }: Wanted): Promise<Compared> {
+  const judged = await kernel.judgeBodies(await kernel.readTables(), tables);
+  if (!judged.areBodiesKnown) {
+    throw new KernelError('unreadable', 'nft says what rules do (--debug=netlink) in a form that is not known');
   }
-  return difference;
-}
-
-/** When the kernel refuses because somebody else changed our tables meanwhile, reads again and tries once more. */
-async function loadTables(tables: readonly Table[]): Promise<void> {
-  const plan = async (): Promise<Transaction> => planTransaction(tables, await loadedBeside(tables));
-  const first = await plan();
-  try {
-    await apply(first);
-  } catch (error) {
-    if (!(error instanceof KernelError) || error.code !== 'refused') throw error;
-    const second = await plan();
-    if (printTransaction(second) === printTransaction(first)) throw error;
-    await apply(second);
+  const transaction = planTransaction(tables, judged.tables);
+  if (iptables !== undefined) {
+    const loaded = await kernel.iptables.read();
+    const plan = planIptables(loaded, iptables);
+    const steps = { iptables: new Map([['default', plan]] as const), mayBeLeft: true };
+    return { transaction, iptables: plan.changes, loaded, steps };
   }
+  const left = [...(await kernel.iptables.left()).values()];
+  const changes = left.flatMap((program) => planIptables(program, EMPTY_PROGRAM).changes);
+  const steps = { iptables: new Map(), mayBeLeft: left.length > 0 };
+  return { transaction, iptables: changes, loaded: EMPTY_PROGRAM, steps };
 }
 
-async function loadedBeside(wanted: readonly Table[]): Promise<readonly TableState[]> {
-  const { tables, areBodiesKnown } = await judgeBodies(await readLoadedTables(), wanted);
-  if (areBodiesKnown) return tables;
-  throw new KernelError('unreadable', 'nft says what rules do (--debug=netlink) in a form that is not known');
+async function bring(kernel: Kernel, { transaction, steps }: Compared): Promise<void> {
+  const { left } = await bringInForce(kernel, { ...steps, tables: async () => applyTransaction(kernel, transaction) });
+  if (left !== undefined) throw left;
 }
 
-async function apply(transaction: Transaction): Promise<void> {
+async function applyTransaction(
+  kernel: Pick<Kernel, 'wouldApply' | 'applyText'>,
+  transaction: Transaction,
+): Promise<void> {
   const stages = printStages(transaction);
   // What the kernel would refuse leaves nothing of a first stage behind.
-  const isRefused = stages.length > 1 && !(await wouldApply(printTransaction(transaction)));
-  for (const text of isRefused ? [printTransaction(transaction)] : stages) await applyText(text);
+  const isRefused = stages.length > 1 && !(await kernel.wouldApply(printTransaction(transaction)));
+  for (const text of isRefused ? [printTransaction(transaction)] : stages) await kernel.applyText(text, UNHEARD);
+}
+
+/** Nobody listens for what a command does. */
+const UNHEARD = (): void => undefined;
+
+/**
+ * Removes everything of ours, from whichever packet filter.
+ * @param deletion of our tables.
+ * @returns false when there was nothing in iptables.
+ * @throws KernelError
+ */
+export async function unload(kernel: Kernel, deletion: string): Promise<boolean> {
+  const tables = async (): Promise<void> => {
+    if (deletion !== '') await kernel.applyText(deletion, UNHEARD);
+  };
+  const { isRemoved, left } = await bringInForce(kernel, { iptables: new Map(), tables, mayBeLeft: true });
+  if (left !== undefined) throw left;
+  return isRemoved;
 }
 
 /**
@@ -103,7 +129,7 @@ export async function loadBaseline(tables: readonly Table[]): Promise<boolean> {
     await applyMessages(tables.flatMap(addTable));
   } catch (error) {
     if (!(error instanceof NetlinkError)) throw error;
-    await apply(planTransaction(tables, []));
+    await applyTransaction({ wouldApply, applyText }, planTransaction(tables, []));
   }
   return true;
 }

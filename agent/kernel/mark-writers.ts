@@ -1,6 +1,7 @@
 /** Whose rules write whole marks, and with them our bits. */
-import { IPTABLES_PREFIX, TABLE_NAME } from '../../compiler/index.js';
+import { TABLE_NAME } from '../../compiler/index.js';
 import { listTables } from '../netlink/tables.js';
+import { foreignRulesInIptables, foreignRulesInNft, type ForeignRule, type IptablesListing } from './foreign-rules.js';
 import { runProgram } from './program.js';
 
 /** Of a flow (conntrack mark), or of a packet. Bits of packet marks are ours on bridges with br_netfilter alone. */
@@ -12,13 +13,13 @@ export type MarkKind = 'conntrack' | 'packet';
  */
 export async function markWriters(kinds: readonly MarkKind[]): Promise<readonly string[]> {
   const tables = (await foreignTables()).map(async (name) => listing('nft', ['list', 'table', ...name.split(' ')]));
-  const saved = ['iptables', 'ip6tables'].map(async (program) => ({
+  const listings = ['iptables', 'ip6tables'].map(async (program) => ({
     program,
     rules: await listing(`${program}-save`, ['-t', 'mangle']),
   }));
   const found = [
     ...(await Promise.all(tables)).flatMap((listed) => nftWriters(listed, kinds)),
-    ...(await Promise.all(saved)).flatMap(({ program, rules }) => iptablesWriters(program, rules, kinds)),
+    ...(await Promise.all(listings)).flatMap((saved) => iptablesWriters(saved, kinds)),
   ];
   return [...new Set(found)];
 }
@@ -46,16 +47,7 @@ const NFT_WRITES: Readonly<Record<MarkKind, RegExp>> = {
 
 /** From the output of `nft list table`. */
 export function nftWriters(listed: string, kinds: readonly MarkKind[]): readonly string[] {
-  let table = '';
-  let chain = '';
-  const found: string[] = [];
-  for (const line of listed.split('\n')) {
-    table = /^table (\S+ \S+) \{/.exec(line)?.[1] ?? table;
-    chain = /^\tchain (\S+) \{/.exec(line)?.[1] ?? chain;
-    if (kinds.some((kind) => NFT_WRITES[kind].test(line)))
-      found.push(`nft table ${table}, chain ${chain}: ${line.trim()}`);
-  }
-  return found;
+  return writersAmong(foreignRulesInNft(listed), kinds, NFT_WRITES);
 }
 
 const IPTABLES_WRITES: Readonly<Record<MarkKind, RegExp>> = {
@@ -66,10 +58,16 @@ const IPTABLES_WRITES: Readonly<Record<MarkKind, RegExp>> = {
 };
 
 /** From the output of `iptables-save -t mangle`. */
-export function iptablesWriters(program: string, listed: string, kinds: readonly MarkKind[]): readonly string[] {
-  return listed
-    .split('\n')
-    .filter((line) => line.startsWith('-A ') && !line.startsWith(`-A ${IPTABLES_PREFIX}`))
-    .filter((line) => kinds.some((kind) => IPTABLES_WRITES[kind].test(line.trimEnd())))
-    .map((line) => `${program} mangle: ${line}`);
+export function iptablesWriters(listing: IptablesListing, kinds: readonly MarkKind[]): readonly string[] {
+  return writersAmong(foreignRulesInIptables(listing), kinds, IPTABLES_WRITES);
+}
+
+function writersAmong(
+  rules: readonly ForeignRule[],
+  kinds: readonly MarkKind[],
+  writes: Readonly<Record<MarkKind, RegExp>>,
+): readonly string[] {
+  return rules
+    .filter(({ text }) => kinds.some((kind) => writes[kind].test(text)))
+    .map(({ where, text }) => `${where}: ${text}`);
 }

@@ -1,8 +1,10 @@
 /** Everything of ours that is loaded, so that it can come back. */
 import { setTimeout } from 'node:timers/promises';
 import { z } from 'zod';
-import { EMPTY_PROGRAM, planIptables, printBeforeReplacing, type IptablesProgram } from '../../compiler/index.js';
-import { carryOut, leftIptables, readLoadedIptables, removeIptables, type Flavour } from './iptables.js';
+import { planIptables, printBeforeReplacing, type IptablesPlan, type IptablesProgram } from '../../compiler/index.js';
+import { KERNEL } from './driver.js';
+import { bringInForce } from './in-force.js';
+import type { Flavour } from './iptables.js';
 import { applyText, deletionOfLoadedTables, readLoadedTables, saveLoadedTables } from './nft.js';
 
 const CHAINS = z.array(z.object({ name: z.string(), rules: z.array(z.string()) }));
@@ -38,7 +40,7 @@ export interface Saved {
 }
 
 export async function saveLoaded(): Promise<Saved> {
-  return { tables: await saveLoadedTables(), iptables: [...(await leftIptables())] };
+  return { tables: await saveLoadedTables(), iptables: [...(await KERNEL.iptables.left())] };
 }
 
 /** Tries to restore. */
@@ -64,22 +66,18 @@ export async function restoreAtLast(saved: Saved, onTry: () => void = () => unde
   return false;
 }
 
-/** What was saved is in force before what is there now goes. */
 async function restoreSaved({ tables, iptables }: Saved): Promise<void> {
+  const plans = new Map<Flavour, IptablesPlan>();
   for (const [flavour, program] of iptables) {
-    await carryOut(planIptables(await readLoadedIptables(flavour), program), { flavour });
+    plans.set(flavour, planIptables(await KERNEL.iptables.read(flavour), program));
   }
-  const text = `${await deletionOfLoadedTables()}${tables}`;
-  if (tables !== '') await closeBeforeReplacing();
-  if (text !== '') await applyText(text);
-  if (iptables.length === 0) {
-    await removeIptables();
-    return;
-  }
-  const kept = new Set(iptables.map(([flavour]) => flavour));
-  for (const [flavour, { families }] of await leftIptables()) {
-    if (!kept.has(flavour)) await carryOut(planIptables({ sets: [], families }, EMPTY_PROGRAM), { flavour });
-  }
+  const replaceTables = async (): Promise<void> => {
+    const text = `${await deletionOfLoadedTables()}${tables}`;
+    if (tables !== '') await closeBeforeReplacing();
+    if (text !== '') await applyText(text);
+  };
+  const { left } = await bringInForce(KERNEL, { iptables: plans, tables: replaceTables, mayBeLeft: true });
+  if (left !== undefined) throw left;
 }
 
 /** What cannot be read or closed so is replaced all the same: that the former rules come back is what counts. */

@@ -2,7 +2,7 @@
  * What a notice of nf_tables means for our rules in iptables: iptables-nft keeps them in tables of that name. What others do in
  * chains of their own, behind our jumps, or in other tables, means nothing.
  */
-import { IPTABLES_HOOKS, IPTABLES_PREFIX, isOursInIptables as isOurs } from '../../compiler/index.js';
+import { IPTABLES_HOOKS, isOursInIptables as isOurs, mentionsOurs } from '../../compiler/index.js';
 import { NFT_TABLE_F_DORMANT } from '../netlink/nf-tables-header.js';
 import type { NfTablesEvent } from '../netlink/nf-tables.js';
 
@@ -33,7 +33,7 @@ export function iptablesTouch({
       return isOurs(what.chain) || (IPTABLES_HOOKS.has(what.chain) && !what.isAppended) ? 'touched' : undefined;
     case 'rule-gone':
       if (isOurs(what.chain)) return 'gone';
-      return IPTABLES_HOOKS.has(what.chain) && what.bytes.includes(IPTABLES_PREFIX) ? 'gone' : undefined;
+      return IPTABLES_HOOKS.has(what.chain) && mentionsOurs(what.bytes) ? 'gone' : undefined;
     case 'elements':
     case 'other':
       return undefined;

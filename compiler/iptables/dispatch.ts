@@ -56,6 +56,11 @@ export function dispatchTree(
   return chains;
 }
 
+/** True for the chains of the tree that {@link dispatchTree} makes of a root. */
+export function isOfTree(root: string, chain: string): boolean {
+  return chain === chainName(root) || chain.startsWith(`${chainName(root)}-`);
+}
+
 /** A rule that asks for a device, as {@link dispatchTree} is given them, or for the start of one. */
 const DEVICE_RULE = /^(?:-[io]|-m physdev --physdev-(?:in|out)) (\S+)(?: --physdev-is-bridged)? -([gj]) (\S+)$/;
 
@@ -78,11 +83,11 @@ export function readDeviceRule(rule: string): DeviceRule | undefined {
 /**
  * Where the rules of a direction lead, by device: those of the tree and, before it, those for names that are in no tree.
  * @param chains rules by chain, as they are loaded.
- * @param entry name of the chain that leads to the tree, `root` of the tree's first, both without our prefix.
+ * @param entry name of the chain that leads to the tree, `tree` of the tree's first, both without our prefix.
  */
 export function readDispatch(
   chains: ReadonlyMap<string, readonly string[]>,
-  { entry, root }: { readonly entry: string; readonly root: string },
+  { entry, tree }: { readonly entry: string; readonly tree: string },
 ): ReadonlyMap<string, string> {
   const found = new Map<string, string>();
   const rulesIn = (chain: string): readonly DeviceRule[] =>
@@ -97,9 +102,9 @@ export function readDispatch(
       else found.set(device, target);
     }
   };
-  walk(chainName(root));
+  walk(chainName(tree));
   const before = chains.get(chainName(entry)) ?? [];
-  const end = before.indexOf(`-j ${chainName(root)}`);
+  const end = before.indexOf(`-j ${chainName(tree)}`);
   for (const rule of before.slice(0, Math.max(end, 0))) {
     const wild = readDeviceRule(rule);
     if (wild !== undefined) found.set(wild.device, wild.target);

@@ -12,6 +12,12 @@ import { fromPortName } from './port.js';
 import { ruleText } from './rule.js';
 import type { IpSet, IptablesChain } from './types.js';
 
+/** Names of what a direction's packets meet first, without our prefix: the chain and the tree of devices behind it. */
+export const ENTRIES = {
+  egress: { entry: 'egress', tree: 'from', hook: 'PREROUTING' },
+  ingress: { entry: 'ingress', tree: 'to', hook: 'POSTROUTING' },
+} as const satisfies Record<Direction, unknown>;
+
 /** From the kernel's chains to the ports, and the end of what belongs to no port. The same for both families. */
 export function entryChains(
   ports: readonly Port[],
@@ -22,8 +28,7 @@ export function entryChains(
   const policyBridges = [...new Set(ports.map(({ bridge }) => bridge))].sort(compareText);
   return DIRECTIONS.flatMap((direction) => {
     const ask = DEVICE_RULE[isBridged(datapath) ? 'bridged' : 'routed'][direction];
-    const [entry, tree, hook] =
-      direction === 'egress' ? ['egress', 'from', 'PREROUTING'] : ['ingress', 'to', 'POSTROUTING'];
+    const { entry, tree, hook } = ENTRIES[direction];
     const targetOf = (port: Port): string => {
       const profile = profiles.get(port.id);
       const own = profile === undefined ? undefined : ownTarget(port, profile, direction);
@@ -54,8 +59,8 @@ export function entryChains(
 }
 
 /** Where the host routes, an address of a port comes from that port alone. */
-const UNFILTERED_OUT = chainName('unfiltered_out');
-const OTHERS_OUT = chainName('others_out');
+export const UNFILTERED_OUT = chainName('unfiltered_out');
+export const OTHERS_OUT = chainName('others_out');
 
 export function addressSets(ports: readonly Port[], { datapath }: CompileOptions): readonly IpSet[] {
   if (isBridged(datapath)) return [];

@@ -40,6 +40,9 @@ export function admittedRules(
   ];
 }
 
+/** Asks for what connection tracking makes nothing of. */
+export const INVALID = '-m conntrack --ctstate INVALID';
+
 /** As in ruleset/admission.ts. */
 function stateRules(direction: Direction, family: Family, bits: FlowBits): readonly string[] {
   const { originator, responder, revoked } = bits;
@@ -49,7 +52,7 @@ function stateRules(direction: Direction, family: Family, bits: FlowBits): reado
     '-m conntrack --ctstate NEW -j RETURN',
     `-m conntrack --ctstate RELATED,ESTABLISHED ${carries(revoked)} ${DROP}`,
     // Linux calls UDP-Lite invalid as it is sent.
-    `! -p udplite -m conntrack --ctstate INVALID ${DROP}`,
+    `! -p udplite ${INVALID} ${DROP}`,
     ...[originator, responder].map(
       (bit) => `! -p ${icmp} -m conntrack --ctstate RELATED ${carries(bit)} -g ${ADMIT_CHAIN[direction]}`,
     ),

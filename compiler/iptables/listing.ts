@@ -1,6 +1,6 @@
 /** What is loaded, from the listings of iptables-save(8) and `ipset save`: our chains, the jumps to them, our sets. */
 import { parseAddress, parsePrefix, type Family } from '../model/index.js';
-import { isOurs, OF_THE_KERNEL, OURS } from './names.js';
+import { isOurs, OF_THE_KERNEL } from './names.js';
 import { canonicalRule } from './rule.js';
 import type { FamilyTables, IpSet, IptablesChain } from './types.js';
 import { readRawZones } from './zones.js';
@@ -37,7 +37,7 @@ function ownChains(table: ReadonlyMap<string, readonly string[]>): readonly Ipta
 }
 
 function isOwnJump(rule: string): boolean {
-  return rule.startsWith(`-j ${OURS}`);
+  return rule.startsWith('-j ') && isOurs(rule.slice('-j '.length));
 }
 
 /** Targets behind which a packet goes on with the next rule (iptables-extensions(8)); of any other it is not known. */

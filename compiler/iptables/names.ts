@@ -1,5 +1,5 @@
 /** Names within iptables' and ipset's limits, and text that cannot break out of its place. */
-import { FAMILIES, type Direction, type Family } from '../model/index.js';
+import { FAMILIES, type Family } from '../model/index.js';
 import { digest } from '../names.js';
 
 /** XT_EXTENSION_MAXNAMELEN less its end (linux/netfilter/x_tables.h). */
@@ -7,7 +7,7 @@ const LONGEST_CHAIN = 28;
 /** IPSET_MAXNAMELEN less its end (linux/netfilter/ipset/ip_set.h). */
 const LONGEST_SET = 31;
 /** What the names of our chains and sets start with. */
-export const OURS = 'pc-';
+const OURS = 'pc-';
 /** The kernel's own chains of raw and mangle. */
 export const OF_THE_KERNEL: ReadonlySet<string> = new Set(['PREROUTING', 'INPUT', 'FORWARD', 'OUTPUT', 'POSTROUTING']);
 const SAFE = /^[A-Za-z0-9_.-]+$/;
@@ -34,9 +34,9 @@ export function isOurs(name: string): boolean {
   return name.startsWith(OURS);
 }
 
-/** Whose packets a chain of ours judges, of what is read back: what comes to ports ends in chains for it, everything else is from them. */
-export function directionOfChain(name: string): Direction {
-  return /_in$|^pc-(ingress|to|link_local_only)(_|$)/.test(name) ? 'ingress' : 'egress';
+/** True of the kernel's own form of a rule that leads to ours. */
+export function mentionsOurs(rule: Buffer): boolean {
+  return rule.includes(OURS);
 }
 
 function fitting(name: string, longest: number): string {

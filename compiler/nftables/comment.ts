@@ -30,3 +30,9 @@ export function harmless(text: string): string {
 export function ruleComment(ruleText: string, label: string): string {
   return harmless(`${digest(`${ruleText}\n${label}`, 8)} ${label}`);
 }
+
+/** What {@link ruleComment} said; one that is not ours has no digest. */
+export function readComment(comment: string): { readonly digest: string; readonly label: string } {
+  const [, found = '', label = ''] = /^(?:([0-9a-f]{8}) )?(.*)$/s.exec(comment) ?? [];
+  return { digest: found, label };
+}

@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { PROTOCOL_NUMBERS } from '../model/index.js';
 import { ADMIT } from '../ruleset/admission.js';
 import type { Field, Rule } from '../ruleset/types.js';
+import { readComment } from './comment.js';
 import { FIELD_SYNTAX } from './fields.js';
 import { readComponent } from './listing.js';
 import { keyText } from './text.js';
@@ -18,10 +19,19 @@ export interface Condition {
 }
 
 export interface ReadRule {
-  /** '' for none. */
-  readonly comment: string;
+  /** What its comment says (comment.ts); '' for none. */
+  readonly label: string;
+  /** The chain that it jumps to; undefined for none. */
+  readonly jump: string | undefined;
   /** Undefined for a rule of a form that ours do not have. */
   readonly conditions: readonly Condition[] | undefined;
+}
+
+/** A rule that is wanted, in the form of one that is loaded. */
+export function asListed(rule: Rule): ReadRule {
+  const { action } = rule;
+  const jump = action.kind === 'verdict' && action.verdict.kind === 'jump' ? action.verdict.chain : undefined;
+  return { label: rule.comment, jump, conditions: conditionsOf(rule) };
 }
 
 /** Undefined for a rule that asks for more than values of fields. */
@@ -57,7 +67,12 @@ export function readRules(listing: unknown): ReadonlyMap<string, readonly ReadRu
   const chains = new Map<string, ReadRule[]>();
   for (const { rule } of listingSchema.parse(listing).nftables) {
     if (rule === undefined) continue;
-    const read = { comment: rule.comment ?? '', conditions: readStatements(rule.expr ?? []) };
+    const statements = rule.expr ?? [];
+    const read = {
+      label: readComment(rule.comment ?? '').label,
+      jump: statements.flatMap((statement) => targetOf(statement['jump']) ?? [])[0],
+      conditions: readStatements(statements),
+    };
     const rules = chains.get(rule.chain);
     if (rules === undefined) chains.set(rule.chain, [read]);
     else rules.push(read);
@@ -74,14 +89,16 @@ function readStatements(statements: readonly z.infer<typeof statementSchema>[]):
     const read = kind === 'match' ? readMatch(statement['match']) : [];
     if (read === undefined) return undefined;
     conditions.push(...read);
-    if (kind === 'goto') isPermit = isAdmission(statement['goto']);
+    if (kind === 'goto') isPermit = Object.values(ADMIT).some((chain) => chain === targetOf(statement['goto']));
     else if (kind !== 'match' && kind !== 'counter') return undefined;
   }
   return isPermit ? conditions : undefined;
 }
 
-function isAdmission(target: unknown): boolean {
-  return isRecord(target) && Object.values(ADMIT).some((chain) => chain === target['target']);
+/** Of a jump, or a goto. */
+function targetOf(verdict: unknown): string | undefined {
+  const target = isRecord(verdict) ? verdict['target'] : undefined;
+  return typeof target === 'string' ? target : undefined;
 }
 
 function readMatch(match: unknown): readonly Condition[] | undefined {

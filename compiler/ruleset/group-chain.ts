@@ -29,6 +29,7 @@ import {
 import { ADMIT } from './admission.js';
 import { chainOf, counted, goTo, inSet, intervalSet, is, plainSet } from './build.js';
 import { ETHERTYPE } from './ethertype.js';
+import { groupLabel } from './group-label.js';
 import type { Chain, Component, Field, Key, Match, NamedSet, Rule } from './types.js';
 import type { NumberRange } from '../number-range.js';
 
@@ -270,23 +271,14 @@ class GroupWriter {
       .filter(({ remote }) => remote.kind === whom.remote)
       .filter(({ remote }) => whom.id === undefined || ('id' in remote && remote.id === whom.id))
       .map((rule) => rule.id);
-    const comment = `${this.group.name}: ${summariseIds(ids)}`;
     const origin = { group: this.group.id, rules: ids };
-    this.rules.push({ ...counted(matches, goTo(ADMIT[this.direction]), comment), origin });
+    this.rules.push({ ...counted(matches, goTo(ADMIT[this.direction]), groupLabel(this.group.name, ids)), origin });
   }
 
   #addressField(family: Family): Field {
     const side = this.direction === 'ingress' ? 'saddr' : 'daddr';
     return family === 'IPv4' ? `ip ${side}` : `ip6 ${side}`;
   }
-}
-
-const MAX_IDS_IN_COMMENT = 3;
-
-function summariseIds(ids: readonly string[]): string {
-  const shown = ids.slice(0, MAX_IDS_IN_COMMENT).map((id) => id.slice(0, 13));
-  const more = ids.length - shown.length;
-  return `${ids.length === 1 ? 'rule' : 'rules'} ${shown.join(' ')}${more > 0 ? ` and ${String(more)} more` : ''}`;
 }
 
 function familyIs(family: Family): Match {

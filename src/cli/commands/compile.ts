@@ -13,7 +13,7 @@ import {
   type CompileOptions,
   type Compiled,
 } from '../../../compiler/index.js';
-import type { Difference, Wanted } from '../../../agent/index.js';
+import type { Difference, LoadPlan, Wanted } from '../../../agent/index.js';
 import type { Port, Topology } from '../../../compiler/model/index.js';
 import { refuseBesideAgent } from '../agent-lock.js';
 import { CommandError } from '../errors.js';
@@ -142,7 +142,7 @@ function printForIptables({ policy }: Compiled, options: CompileOptions, only: I
 
 async function loadOnce(args: CompileArguments, topology: Topology, intent: Intent): Promise<void> {
   const { compiled, options } = intent;
-  const { isNoDifference, load, probeDatapath, startConfirmation, takeOverFlows } =
+  const { isNoDifference, KERNEL, planLoad, probeDatapath, startConfirmation, takeOverFlows } =
     await import('../../../agent/index.js');
   const { backend, confirm } = args;
   await probeDatapath(options.datapath, backend);
@@ -155,22 +155,23 @@ async function loadOnce(args: CompileArguments, topology: Topology, intent: Inte
   }
   const wanted = wantedBy(backend, compiled, options);
   const isPlanShown = process.stdout.isTTY && !args.raw;
-  if (isPlanShown) await showPlan(wanted, intent);
+  const plan = await planLoad(KERNEL, wanted);
+  if (isPlanShown) await showPlan(plan, wanted, intent);
   const report = isPlanShown ? sayLoaded : reportLoaded;
   if (confirm === undefined) {
-    report(await load(wanted));
+    await plan.apply();
+    report(plan);
     return;
   }
   const pending = await startConfirmation(confirm * 1000);
-  let difference: Difference;
   try {
-    difference = await load(wanted);
+    await plan.apply();
   } catch (error) {
     pending.keep();
     throw error;
   }
-  report(difference);
-  if (isNoDifference(difference)) {
+  report(plan);
+  if (isNoDifference(plan)) {
     pending.keep();
     return;
   }
@@ -178,10 +179,9 @@ async function loadOnce(args: CompileArguments, topology: Topology, intent: Inte
 }
 
 /** For a person, before anything is loaded. */
-async function showPlan(wanted: Wanted, intent: Intent): Promise<void> {
-  const { planLoad } = await import('../../../agent/index.js');
+async function showPlan(difference: LoadPlan, wanted: Wanted, intent: Intent): Promise<void> {
   const { planOf } = await import('../plan/read.js');
-  const plan = await planOf(await planLoad(wanted), wanted, intent);
+  const plan = await planOf(difference, wanted, intent);
   for (const line of renderPlan(plan, colours)) printLine(line);
   if (plan.unsaid !== undefined) say(`notice: ${plan.unsaid}`);
 }

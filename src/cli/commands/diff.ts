@@ -1,6 +1,6 @@
 /** What `portcullis diff` does: what would loading change in this kernel? */
 import pico from 'picocolors';
-import type { Difference, Wanted } from '../../../agent/index.js';
+import type { LoadPlan, Wanted } from '../../../agent/index.js';
 import { compile } from '../../../compiler/index.js';
 import { EXIT } from '../exit-codes.js';
 import { colours, printLine, say } from '../output.js';
@@ -32,13 +32,14 @@ export async function diffOnce(args: DiffArguments): Promise<void> {
   checkBackend(args);
   const topology = await readTopology(args.topology, args['skip-invalid']);
   const options = compileOptions(args, args.datapath);
-  const { isNoDifference, planLoad, readLoadedDevices, withFormerDevices } = await import('../../../agent/index.js');
+  const { isNoDifference, KERNEL, planLoad, readLoadedDevices, withFormerDevices } =
+    await import('../../../agent/index.js');
   const loaded = await readLoadedDevices(args.backend);
   const local = withFormerDevices(topology, portsOfHost(topology, args.host), loaded, options);
   sayCompiling(topology);
   const compiled = compile(local.topology, local.isLocal, options);
   const wanted = wantedBy(args.backend, compiled, options);
-  const difference = await planLoad(wanted);
+  const difference = await planLoad(KERNEL, wanted);
   const isNothing = isNoDifference(difference);
   const plan = isNothing ? NO_PLAN : await planFor(args, difference, wanted, { ...local, options, compiled });
   if (args.json) {
@@ -60,7 +61,7 @@ const NO_PLAN: Plan = { lines: [], cut: 0, unsaid: undefined };
 /** Undefined where it is told in the kernel's own words alone. */
 async function planFor(
   args: DiffArguments,
-  difference: Difference,
+  difference: LoadPlan,
   wanted: Wanted,
   intent: Intent,
 ): Promise<Plan | undefined> {

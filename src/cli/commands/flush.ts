@@ -21,11 +21,10 @@ export const flushCommand: CommandModule<object, FlushArguments> = {
       })
       .example('$0 flush', 'for taking portcullis off a host; to close every port use baseline'),
   handler: async ({ force }) => {
-    const { applyText, deletionOfLoadedTables, removeIptables } = await import('../../../agent/index.js');
+    const { deletionOfLoadedTables, KERNEL, unload } = await import('../../../agent/index.js');
     const deletion = await deletionOfLoadedTables();
     if (!force) await refuseBesideAgent('stop it first (systemctl stop portcullis-agent), or --force');
-    if (deletion !== '') await applyText(deletion);
-    const wasInIptables = await removeIptables();
+    const wasInIptables = await unload(KERNEL, deletion);
     say(
       deletion === '' && !wasInIptables
         ? 'nothing of ours is loaded'

@@ -1,6 +1,6 @@
 /** Other firewalls at the hooks that guests' packets pass: which of their chains come before ours, and which drop what we admit. */
-import type { BaseChain, IptablesListing } from '../../../agent/index.js';
-import { IPTABLES_PREFIX, isBridged, TABLE_NAME, type CompileOptions, type Table } from '../../../compiler/index.js';
+import { foreignRulesInIptables, type BaseChain, type IptablesListing } from '../../../agent/index.js';
+import { IPTABLES_HOOKS, isBridged, TABLE_NAME, type CompileOptions, type Table } from '../../../compiler/index.js';
 import { named, ok, unknown, warning, type Finding } from './finding.js';
 
 export interface FirewallFacts {
@@ -173,8 +173,10 @@ function judgeLegacy(
         ];
       }),
   );
-  const withRules = legacy.filter(({ rules }) => hasForeignRules(rules)).map(({ program }) => program);
-  const ofNft = chains.filter(({ chain }) => /^(PREROUTING|INPUT|FORWARD|OUTPUT|POSTROUTING)$/.test(chain));
+  const withRules = legacy
+    .filter((listing) => foreignRulesInIptables(listing).length > 0)
+    .map(({ program }) => program);
+  const ofNft = chains.filter(({ chain }) => IPTABLES_HOOKS.has(chain));
   const beside =
     withRules.length > 0 && ofNft.length > 0
       ? [
@@ -197,13 +199,4 @@ function policiesOf(
     const [, chain, policy] = /^:(\S+) (ACCEPT|DROP) /.exec(line) ?? [];
     return chain === undefined || policy === undefined ? [] : [{ table, chain, policy }];
   });
-}
-
-function hasForeignRules(saved: string): boolean {
-  return saved
-    .split('\n')
-    .some(
-      (line) =>
-        line.startsWith('-A ') && !line.startsWith(`-A ${IPTABLES_PREFIX}`) && !line.includes(`-j ${IPTABLES_PREFIX}`),
-    );
 }

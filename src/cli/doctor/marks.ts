@@ -1,6 +1,11 @@
 /** Rules of others that use bits of the conntrack mark which are ours, that hide flows, or that lead packets past rules. */
-import type { IptablesListing } from '../../../agent/index.js';
-import { IPTABLES_PREFIX, type FlowBits } from '../../../compiler/index.js';
+import {
+  foreignRulesInIptables,
+  foreignRulesInNft,
+  type ForeignRule,
+  type IptablesListing,
+} from '../../../agent/index.js';
+import type { FlowBits } from '../../../compiler/index.js';
 import { named, ok, unknown, warning, type Finding } from './finding.js';
 
 /** A whole mark. */
@@ -14,15 +19,9 @@ export interface ForeignRules {
   readonly untold: readonly string[];
 }
 
-interface ForeignRule {
-  /** "nft table ip qos, chain f". */
-  readonly where: string;
-  readonly text: string;
-}
-
 export function judgeMarks({ nft, iptables, untold }: ForeignRules, bits: FlowBits): readonly Finding[] {
   const ours = (bits.originator | bits.responder | bits.revoked) >>> 0;
-  const rules = [...nft.flatMap(nftRules), ...iptables.flatMap(iptablesRules)];
+  const rules = [...nft.flatMap(foreignRulesInNft), ...iptables.flatMap(foreignRulesInIptables)];
   const findings = rules.flatMap((rule) => judgeRule(rule, ours));
   const notListed = untold.length === 0 ? [] : [unknown(`cannot be listed: ${named(untold)}`)];
   if (findings.length + notListed.length > 0) return [...findings, ...notListed];
@@ -107,31 +106,6 @@ function bitsOfIptables(text: string): { readonly written: number; readonly read
     if (text.includes('--restore-mark')) read |= number(/--ctmask (0x[0-9a-f]+)/, WHOLE);
   }
   return { written: written >>> 0, read: read >>> 0 };
-}
-
-/** From the output of `nft list table`; without those of ours that stand in a table of iptables. */
-function nftRules(listed: string): readonly ForeignRule[] {
-  let [table, chain] = ['', ''];
-  const rules: ForeignRule[] = [];
-  for (const line of listed.split('\n')) {
-    table = /^table (\S+ \S+) \{/.exec(line)?.[1] ?? table;
-    const opened = /^\tchain (\S+) \{/.exec(line)?.[1];
-    if (opened !== undefined) chain = opened;
-    else if (line.startsWith('\t\t') && !chain.startsWith(IPTABLES_PREFIX))
-      rules.push({ where: `nft table ${table}, chain ${chain}`, text: line.trim() });
-  }
-  return rules;
-}
-
-function iptablesRules({ program, rules: listed }: IptablesListing): readonly ForeignRule[] {
-  let table = '';
-  const rules: ForeignRule[] = [];
-  for (const line of listed.split('\n')) {
-    if (line.startsWith('*')) table = line.slice(1);
-    else if (line.startsWith('-A ') && !line.startsWith(`-A ${IPTABLES_PREFIX}`))
-      rules.push({ where: `${program} ${table}`, text: line.trim() });
-  }
-  return rules;
 }
 
 function hex(bits: number): string {

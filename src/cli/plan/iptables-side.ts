@@ -13,6 +13,7 @@ import {
 } from '../../../compiler/index.js';
 import {
   chainName,
+  ENTRIES,
   groupConditions,
   nameWithin,
   readDispatch,
@@ -150,7 +151,7 @@ function entriesOf({ type, entries }: IpSet): readonly string[] {
 function portsOf(reader: Reader): ReadonlyMap<string, SidePort> {
   const addresses = addressesIn(reader);
   // What is for a device leads to its profile at once. The tree of both families is the same.
-  const targets = readDispatch(reader.chains.IPv4, { entry: 'ingress', root: 'to' });
+  const targets = readDispatch(reader.chains.IPv4, ENTRIES.ingress);
   return new Map(
     [...targets].map(([device, target]): [string, SidePort] => {
       const profile = /^-g (\S*)$/.exec(target)?.[1] ?? '';
@@ -173,7 +174,7 @@ function groupsIn({ chains, long, names }: Reader, profile: string): readonly st
 function addressesIn({ chains }: Reader): ReadonlyMap<string, ReadonlySet<string>> {
   const addresses = new Map<string, Set<string>>();
   for (const family of FAMILIES) {
-    for (const [device, target] of readDispatch(chains[family], { entry: 'egress', root: 'from' })) {
+    for (const [device, target] of readDispatch(chains[family], ENTRIES.egress)) {
       const known = addresses.get(device) ?? new Set();
       addresses.set(device, known);
       for (const address of readSources(chains[family].get(target.slice('-g '.length)) ?? [], family))

@@ -14,7 +14,7 @@ import {
   type Table,
   type TableState,
 } from '../../../compiler/index.js';
-import { conditionsOf, type ReadRule } from '../../../compiler/listing.js';
+import { asListed, type ReadRule } from '../../../compiler/listing.js';
 import type { Topology } from '../../../compiler/model/index.js';
 import { groupLines } from './groups.js';
 import { iptablesRest } from './iptables-rest.js';
@@ -75,15 +75,7 @@ export function judgingTable({ tables, datapath }: Ruleset): Table | undefined {
 }
 
 function wantedSide(table: Table, names: Names): Side {
-  return tableSide(
-    stateOf(table),
-    (chain) =>
-      (table.chains.get(chain)?.rules ?? []).map((rule) => ({
-        comment: ` ${rule.comment}`,
-        conditions: conditionsOf(rule),
-      })),
-    names,
-  );
+  return tableSide(stateOf(table), (chain) => (table.chains.get(chain)?.rules ?? []).map(asListed), names);
 }
 
 /** One line per change; empty when nothing changes. */

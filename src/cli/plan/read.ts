@@ -1,5 +1,5 @@
 /** Makes the plan of a difference: reads what is loaded, and asks which live flows it would cut. */
-import { countFlowsToCut, listLoaded, readLoadedIptables, type Difference, type Wanted } from '../../../agent/index.js';
+import { countFlowsToCut, listLoaded, type LoadPlan, type Wanted } from '../../../agent/index.js';
 import { isBridged, TABLE_NAME, type Compiled, type CompileOptions } from '../../../compiler/index.js';
 import { readListing, readRules } from '../../../compiler/listing.js';
 import { parsePrefix, type Port, type Topology } from '../../../compiler/model/index.js';
@@ -16,9 +16,9 @@ export interface Intent {
 }
 
 /** @throws KernelError */
-export async function planOf(difference: Difference, wanted: Wanted, intent: Intent): Promise<Plan> {
+export async function planOf(difference: LoadPlan, wanted: Wanted, intent: Intent): Promise<Plan> {
   const { topology, isLocal, options, compiled } = intent;
-  const judging = await readJudging(wanted, options);
+  const judging = await readJudging(difference, wanted, options);
   const sides = sidesOf(judging, topology, compiled);
   const gone = addressesGone(sides.before, sides.after).flatMap((text) => parsePrefix(text) ?? []);
   // The rules are compared all the same where flows cannot be listed.
@@ -27,8 +27,8 @@ export async function planOf(difference: Difference, wanted: Wanted, intent: Int
   return { lines, cut, unsaid: unsaidOf(judging, lines) };
 }
 
-async function readJudging({ iptables }: Wanted, { datapath }: CompileOptions): Promise<Judging> {
-  if (iptables !== undefined) return { backend: 'iptables', loaded: await readLoadedIptables(), wanted: iptables };
+async function readJudging({ loaded }: LoadPlan, { iptables }: Wanted, { datapath }: CompileOptions): Promise<Judging> {
+  if (iptables !== undefined) return { backend: 'iptables', loaded, wanted: iptables };
   const family = isBridged(datapath) ? 'bridge' : 'inet';
   const listing = await listLoaded(family);
   if (listing === undefined) return { backend: 'nftables', loaded: undefined };

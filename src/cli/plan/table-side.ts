@@ -1,5 +1,12 @@
 /** What a table of nftables holds, as a plan speaks of it. Comments of its rules know names of groups and ids of rules. */
-import { groupChainName, readChainName, type TableState } from '../../../compiler/index.js';
+import {
+  groupChainName,
+  readChainName,
+  readComment,
+  readGroupLabel,
+  SETS,
+  type TableState,
+} from '../../../compiler/index.js';
 import type { ReadRule } from '../../../compiler/listing.js';
 import type { Direction } from '../../../compiler/model/index.js';
 import {
@@ -25,7 +32,7 @@ export function tableSide(state: TableState, rulesOf: (chain: string) => readonl
         membersIn(set, names) === undefined ? [] : [[set, elements] as const],
       ),
     ),
-    ports: portsOf(state),
+    ports: portsOf(state, rulesOf),
   };
 }
 
@@ -38,18 +45,9 @@ function groupOf(
   const [chainIn, chainOut] = [groupChainName(short, 'ingress'), groupChainName(short, 'egress')];
   const sideRules = (chain: string): SideRules => rulesIn(state, chain, rulesOf(chain), names);
   return {
-    name: nameInComments([...rulesOf(chainIn), ...rulesOf(chainOut)]),
+    name: [...rulesOf(chainIn), ...rulesOf(chainOut)].flatMap(({ label }) => readGroupLabel(label)?.name ?? [])[0],
     rules: { ingress: sideRules(chainIn), egress: sideRules(chainOut) } satisfies Record<Direction, SideRules>,
   };
-}
-
-/** Comments of a group's rules begin with its name. */
-function nameInComments(rules: readonly ReadRule[]): string | undefined {
-  for (const { comment } of rules) {
-    const name = /^\S* (.+): rules? /.exec(comment)?.[1];
-    if (name !== undefined) return name;
-  }
-  return undefined;
 }
 
 function rulesIn(state: TableState, chain: string, rules: readonly ReadRule[], names: Names): SideRules {
@@ -58,8 +56,8 @@ function rulesIn(state: TableState, chain: string, rules: readonly ReadRule[], n
       [...(state.sets.get(set)?.elements.keys() ?? [])].map((key) => key.split(' . ')),
     members: (set: string): string | undefined => membersIn(set, names),
   };
-  const read = rules.map(({ comment, conditions }) =>
-    conditions === undefined ? undefined : permitsOf(conditions, sets, ruleIn(comment)),
+  const read = rules.map(({ label, conditions }) =>
+    conditions === undefined ? undefined : permitsOf(conditions, sets, ruleIn(label)),
   );
   return {
     permits: read.flatMap((permits) => permits ?? []),
@@ -68,15 +66,11 @@ function rulesIn(state: TableState, chain: string, rules: readonly ReadRule[], n
   };
 }
 
-/** One rule is named; a lookup that stands for several does not say which of them. */
-function ruleIn(comment: string): string {
-  const id = /: rule (\S+)$/.exec(comment)?.[1];
+/** One rule is named. */
+function ruleIn(label: string): string {
+  const id = readGroupLabel(label)?.rule;
   return id === undefined ? '' : `rule ${id} `;
 }
-
-/** Rules of a profile that no group has. */
-const OF_EVERY_PORT =
-  /^(checks that every port shares|service traffic|not let through|no rule allows it|answers of DHCP servers|the ports have no IPv[46] address)$/;
 
 /** The profile that a map's element leads to, as nft text (`goto CHAIN`). */
 function profileIn(verdict: string): string | undefined {
@@ -84,27 +78,31 @@ function profileIn(verdict: string): string | undefined {
   return readChainName(target)?.kind === 'profile' ? target : undefined;
 }
 
-function portsOf(state: TableState): ReadonlyMap<string, SidePort> {
+function portsOf(state: TableState, rulesOf: (chain: string) => readonly ReadRule[]): ReadonlyMap<string, SidePort> {
   const addresses = addressesIn(state);
   /** What becomes of what a device sends. */
-  const verdicts = state.sets.get('from_port')?.elements ?? new Map<string, string>();
+  const verdicts = state.sets.get(SETS.fromPort)?.elements ?? new Map<string, string>();
   return new Map(
     [...verdicts].map(([key, verdict]): [string, SidePort] => {
       const device = unquoted(key);
       const profile = profileIn(verdict);
       const own = { isFiltered: profile !== undefined, addresses: addresses.get(device) ?? new Set<string>() };
-      if (profile !== undefined) return [device, { ...own, state: stateOfGroups(groupsIn(state, profile)) }];
+      if (profile !== undefined)
+        return [device, { ...own, state: stateOfGroups(groupsIn(state, rulesOf(profile), profile)) }];
       return [device, { ...own, state: verdict === 'drop' ? CLOSED : UNFILTERED }];
     }),
   );
 }
 
-function groupsIn(state: TableState, profile: string): readonly string[] {
-  const labels = (state.chains.get(profile)?.comments ?? []).map((comment) => comment.replace(/^[0-9a-f]{8} /, ''));
-  return labels.filter((label) => !OF_EVERY_PORT.test(label));
+/** By their names, as far as a comment has room for them: what is wanted is named as what is loaded. */
+function groupsIn(state: TableState, rules: readonly ReadRule[], profile: string): readonly string[] {
+  const comments = state.chains.get(profile)?.comments ?? [];
+  return rules.flatMap(({ jump }, index) =>
+    jump !== undefined && readChainName(jump)?.kind === 'group' ? [readComment(comments[index] ?? '').label] : [],
+  );
 }
 
-const SOURCES = ['sources4', 'sources6', 'source_prefixes4', 'source_prefixes6'];
+const SOURCES = [SETS.sources4, SETS.sources6, SETS.sourcePrefixes4, SETS.sourcePrefixes6];
 
 /** By device. */
 function addressesIn({ sets }: TableState): ReadonlyMap<string, ReadonlySet<string>> {

@@ -3,8 +3,7 @@
  * did not end as what was wanted. Then takes everything away. Says on standard error where it is.
  */
 import { besideIptables, DEFAULT_OPTIONS, iptablesProgram, type Datapath } from '../../../compiler/index.js';
-import { isNoDifference, load, planLoad, removeIptables } from '../../../agent/index.js';
-import { leftIptables } from '../../../agent/kernel/iptables.js';
+import { isNoDifference, KERNEL, planLoad } from '../../../agent/index.js';
 import { namedCompilation } from '../../support/golden.js';
 import { NAMED_TOPOLOGIES } from '../../support/named-topologies.js';
 
@@ -19,13 +18,13 @@ for (const name of [...names, ...back]) {
   const options = { ...DEFAULT_OPTIONS, datapath };
   const wanted = { tables: besideIptables(policy, options), iptables: iptablesProgram(policy, options) };
   try {
-    await load(wanted);
-    const difference = await planLoad(wanted);
+    await (await planLoad(KERNEL, wanted)).apply();
+    const difference = await planLoad(KERNEL, wanted);
     if (!isNoDifference(difference)) wrong.push({ name, difference });
   } catch (error) {
     wrong.push({ name, error: String(error) });
   }
 }
-await removeIptables();
-if ((await leftIptables()).size > 0) wrong.push('something was left');
+await KERNEL.iptables.remove([]);
+if ((await KERNEL.iptables.left()).size > 0) wrong.push('something was left');
 process.stdout.write(JSON.stringify(wrong));

@@ -5,6 +5,7 @@ import { KernelError } from '../../../agent/kernel/errors.js';
 import type { LoadedTable } from '../../../agent/kernel/loaded.js';
 import { closingText } from '../../../agent/closing.js';
 import {
+  EMPTY_PROGRAM,
   ruleText,
   stateOf,
   TABLE_NAME,
@@ -57,6 +58,16 @@ const HALFWAY = 2;
 const SLOW = 3000;
 /** As agent/kernel/program.ts has it. */
 const DEADLINE = 10_000;
+
+/** A host on which nothing of ours is in iptables, nor ever comes there. */
+const NO_IPTABLES: Kernel['iptables'] = {
+  read: async () => Promise.resolve(EMPTY_PROGRAM),
+  left: async () => Promise.resolve(new Map()),
+  carryOut: async () => Promise.reject(new Error('not simulated')),
+  remove: async () => Promise.resolve(false),
+  wouldTake: async () => Promise.resolve(true),
+  defaultFlavour: async () => Promise.resolve('nft'),
+};
 
 export class SimulatedKernel {
   tables: FakeTables = new Map();
@@ -163,7 +174,7 @@ export class SimulatedKernel {
           return Promise.resolve();
         }),
       isInIptables: async () => Promise.resolve(false),
-      removeIptables: async () => Promise.resolve(false),
+      iptables: NO_IPTABLES,
       endPrograms: () => undefined,
     };
   }

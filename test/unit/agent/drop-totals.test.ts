@@ -60,4 +60,7 @@ it('with iptables what its rules drop counts, too, by the direction of their cha
   expect((await drops.totals()).dropped).toEqual({ egress: 0, ingress: 7 });
   now = `${listing(9)}\n[3:1] -A pc-egress -i tap+ -j DROP`;
   expect((await drops.totals()).dropped).toEqual({ egress: 3, ingress: 7 });
+  // A port that is closed, in the tree of many devices; a device whose name ends as those of chains do.
+  now = `${listing(9)}\n[4:1] -A pc-to-tap -o tap1 -j DROP\n[6:1] -A pc-from_tap_in -s 0.0.0.0/32 -j DROP`;
+  expect((await drops.totals()).dropped).toEqual({ egress: 9, ingress: 11 });
 });

@@ -35,6 +35,7 @@ it('names rules of others that write whole marks, and no others', () => {
   ];
   const named = (...indices: readonly number[]): readonly string[] =>
     indices.map((index) => `iptables mangle: ${rules[index] ?? ''}`);
-  expect(iptablesWriters('iptables', rules.join('\n'), ['conntrack'])).toEqual(named(1, 3));
-  expect(iptablesWriters('iptables', rules.join('\n'), ['packet'])).toEqual(named(5, 6));
+  const listing = { program: 'iptables', rules: rules.join('\n') };
+  expect(iptablesWriters(listing, ['conntrack'])).toEqual(named(1, 3));
+  expect(iptablesWriters(listing, ['packet'])).toEqual(named(5, 6));
 });

@@ -1,8 +1,15 @@
 /** A difference in the words of the topology. That rules read back from a kernel are told alike: kernel/plan.test.ts, lab/golden-suite.ts. */
 import pico from 'picocolors';
 import { expect, it } from 'vitest';
-import { EMPTY_PROGRAM, planIptables, stateOf, type Compiled, type IptablesChain } from '../../../compiler/index.js';
-import { conditionsOf } from '../../../compiler/listing.js';
+import {
+  EMPTY_PROGRAM,
+  planIptables,
+  readComment,
+  stateOf,
+  type Compiled,
+  type IptablesChain,
+} from '../../../compiler/index.js';
+import { asListed } from '../../../compiler/listing.js';
 import type { PlanLine } from '../../../src/cli/plan/line.js';
 import { planLines, sidesOf, unsaidOf, type Judging, type LoadedTable } from '../../../src/cli/plan/plan.js';
 import { renderPlan } from '../../../src/cli/plan/render.js';
@@ -31,10 +38,11 @@ function loadedAs({ ruleset }: Compiled): LoadedTable | undefined {
   const state = stateOf(table);
   const rules = [...table.chains].map(([name, chain]) => {
     const comments = state.chains.get(name)?.comments ?? [];
-    return [
-      name,
-      chain.rules.map((rule, index) => ({ comment: comments[index] ?? '', conditions: conditionsOf(rule) })),
-    ] as const;
+    const listed = chain.rules.map((rule, index) => ({
+      ...asListed(rule),
+      label: readComment(comments[index] ?? '').label,
+    }));
+    return [name, listed] as const;
   });
   return { table: state, rules: new Map(rules) };
 }
@@ -84,6 +92,15 @@ it('a group that has gone is named by what comments say, what comes first by all
   const tables = ['inet', 'arp', 'bridge'].map((family) => `+ table ${family} portcullis`);
   expect(planOf(undefined, policyOf(without))).toEqual([...first, ...tables]);
   expect(planOfIptables(undefined, policyOf(without))).toEqual([...first, '+ rules of ours in iptables', ...tables]);
+});
+
+it('a group may have the name of what every port has', () => {
+  const named = { ...group('late', WEB), name: 'service traffic' };
+  const ports = (groups: readonly string[]): Policy =>
+    policyOf({ security_groups: [group('web', WEB), named], ports: [port('web-1', 1, groups)] });
+  expect(planOf(ports(['web-1234-5678']), ports(['web-1234-5678', 'late-1234-5678']))).toContain(
+    '~ port web-1 (tapweb-1): group web → groups service traffic, web',
+  );
 });
 
 it('what iptables does not know of what goes is said once, and only where something goes', () => {
