@@ -20,7 +20,15 @@ export { tallySetName } from './ruleset/build.js';
 export { NOISE } from './ruleset/services.js';
 export { ADMIT, flowBits, type FlowBits } from './ruleset/admission.js';
 export { GUARDED } from './ruleset/guard.js';
-export { isGrowth, stepsOf, type Change, type Element, type ListedElement, type Step } from './ruleset/change.js';
+export {
+  isGrowth,
+  stepsOf,
+  type Change,
+  type Element,
+  type ListedElement,
+  type SetHead,
+  type Step,
+} from './ruleset/change.js';
 export { overlapsByHost, overlapText, type NetworkOverlap } from './zones.js';
 export { holdsAdmission } from './nftables/state.js';
 export * from './ruleset/types.js';
