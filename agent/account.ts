@@ -9,7 +9,7 @@ import type { Figures } from './gauges.js';
 import type { IsolatedObjects } from './isolated-objects.js';
 import type { MarkWatch } from './mark-watch.js';
 import type { AgentStatus, Counted, PortState, PortStatus } from './status.js';
-import type { Telling } from './telling.js';
+import type { Tally } from './tally.js';
 import type { SwitchWatch } from './watch/switches.js';
 import type { Watcher } from './watch/watcher.js';
 
@@ -20,7 +20,7 @@ const AWAY_AFTER = 15_000;
 export interface Parts {
   readonly enforcer: Enforcer;
   readonly following: Following;
-  readonly telling: Telling;
+  readonly tally: Tally;
   readonly marks: MarkWatch;
   readonly isolated: IsolatedObjects;
   readonly sweeper: Sweeper;
@@ -40,7 +40,7 @@ export class Account {
   report(): HostReport {
     const { version, options } = this.settings;
     const { staleSince, problems } = this.parts.following;
-    const { drift } = this.parts.telling;
+    const { drift } = this.parts.tally;
     const refused = [...this.parts.enforcer.live.refusals].map(([port, why]) => ({ port, why: why.slice(0, 1000) }));
     const trouble =
       this.#lastError() ??
@@ -90,9 +90,9 @@ export class Account {
         problems: this.parts.following.problems,
       },
       watching: { ...this.parts.watcher.state, awaySince: this.parts.watcher.state.awaySince?.toISOString() },
-      lastTransaction: this.parts.telling.lastTransaction,
-      drift: this.parts.telling.drift,
-      flows: this.parts.telling.flows,
+      lastTransaction: this.parts.tally.lastTransaction,
+      drift: this.parts.tally.drift,
+      flows: this.parts.tally.flows,
       isolated: this.parts.isolated.status(),
       formerDevices: this.parts.enforcer.formerDevices,
       notFiltered: this.#notFiltered(),

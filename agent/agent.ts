@@ -3,7 +3,7 @@ import type { Server } from 'node:http';
 import { flowBits } from '../compiler/index.js';
 import { isOnHost, printTopology, type Port } from '../compiler/model/index.js';
 import { Account } from './account.js';
-import type { Log } from './log.js';
+import type { AgentEvent, Applied } from './events.js';
 import { DropCounter } from './drop-totals.js';
 import { Following } from './following.js';
 import { declareGauges } from './gauges.js';
@@ -12,9 +12,9 @@ import { closingMessages } from './closing.js';
 import { thisMachine } from './ground.js';
 import { VERIFICATION } from './doubt.js';
 import { Enforcer } from './enforcer.js';
-import type { AppliedTransaction } from './reconciliation.js';
 import { Sweeper } from './flows/sweeper.js';
 import { Reporter } from './reporter.js';
+import { Lines } from './lines.js';
 import { MarkWatch } from './mark-watch.js';
 import { Metrics } from './metrics.js';
 import { Conntrack } from './netlink/conntrack.js';
@@ -23,7 +23,7 @@ import { loadedFamilies } from './kernel/nft.js';
 import { serveMetrics, serveSocket } from './server.js';
 import type { AgentSettings } from './settings.js';
 import { notify, startWatchdog } from './service-manager.js';
-import { Telling } from './telling.js';
+import { Tally } from './tally.js';
 import type { WatchEvent } from './watch/events.js';
 import { Looks } from './watch/looks.js';
 import { SwitchWatch } from './watch/switches.js';
@@ -38,7 +38,7 @@ export class Agent {
   /** Undefined where nobody asks. */
   readonly #reporter: Reporter | undefined;
   readonly #following: Following;
-  readonly #telling: Telling;
+  readonly #tally = new Tally();
   readonly #marks: MarkWatch;
   readonly #isolated: IsolatedObjects;
   readonly #account: Account;
@@ -47,7 +47,9 @@ export class Agent {
   readonly #metrics = new Metrics();
   readonly #drops: DropCounter;
   readonly #conntrack = new Conntrack();
-  readonly #log: Log;
+  /** Who is told what happens. */
+  readonly #observers: readonly { readonly hear: (event: AgentEvent) => void }[];
+  #saidOverlaps: ReadonlySet<string> = new Set();
   #servers: Server[] = [];
   #stopWatchdog: () => void = () => undefined;
   #verifyTimer: NodeJS.Timeout | undefined;
@@ -55,23 +57,21 @@ export class Agent {
 
   constructor(private readonly settings: AgentSettings) {
     const { options, backend, host, log } = settings;
-    this.#log = log;
+    this.#observers = [new Lines(log), this.#metrics, this.#tally];
+    const tell = this.#tell.bind(this);
     const isLocal = (port: Port): boolean => isOnHost(port, host);
     this.#drops = new DropCounter(backend);
-    this.#isolated = new IsolatedObjects(host, log);
-    this.#marks = new MarkWatch(options.datapath, log);
-    this.#telling = new Telling(log, this.#metrics);
-    const { onFailed, onForeignChange, onDrift, onClosed, onNotClosed, onOvertaken, onBlind, onIsolated } =
-      this.#telling;
+    this.#isolated = new IsolatedObjects(host, tell);
+    this.#marks = new MarkWatch(options.datapath, tell);
     this.#enforcer = new Enforcer(isLocal, options, thisMachine(backend), {
-      onApplied: (applied) => {
-        this.#applied(applied);
+      tell: (event) => {
+        this.#tell(event);
+        if (event.kind === 'applied') this.#applied(event);
       },
       onFirstLoad: async () => this.#seed(),
       onTouched: (touched, isGrowth) => {
         this.#sweeper.touched(touched, isGrowth);
       },
-      ...{ onFailed, onForeignChange, onDrift, onClosed, onNotClosed, onOvertaken, onBlind, onIsolated },
       onClosing: (devices) => {
         this.#watcher.order({ kind: 'closing', closing: closingMessages(options, devices) });
       },
@@ -80,28 +80,24 @@ export class Agent {
       },
     });
     const { source, allowShrink } = settings;
-    this.#following = new Following(source, isLocal, allowShrink, this.#enforcer, this.#isolated, log);
+    this.#following = new Following(source, isLocal, allowShrink, this.#enforcer, this.#isolated, tell);
     this.#sweeper = new Sweeper({
       conntrack: this.#conntrack,
       compiler: this.#enforcer.compiler,
       bits: flowBits(options),
       widestPairLength: options.widestPairLength,
       onResult: (result) => {
-        this.#telling.swept(result);
+        tell({ kind: 'flows-judged', ...result });
       },
       onOverwritten: (flows) => {
         void this.#marks.areOverwritten(flows);
       },
       onError: (error) => {
-        log.error(
-          { id: 'flows-unseen' },
-          `flows cannot be looked at: ${error instanceof Error ? error.message : String(error)}`,
-        );
+        tell({ kind: 'flows-unseen', isAtFirst: false, why: whyOf(error) });
       },
     });
     this.#switches = new SwitchWatch((fault) => {
-      if (fault === undefined) log.info({ id: 'switched-on' }, 'what enforcement hangs on is right again');
-      else log.error({ id: 'switched-off' }, fault);
+      tell({ kind: 'switched', fault });
     });
     const say = settings.source.report?.bind(settings.source, host);
     this.#reporter = say === undefined ? undefined : new Reporter(() => this.#account.report(), say);
@@ -110,7 +106,7 @@ export class Agent {
         this.#heard(event);
       },
       onLoss: (reason) => {
-        log.warn({ id: 'watch-lost' }, `${reason}: everything is compared when it is back`);
+        tell({ kind: 'watch-lost', why: reason });
         // A host that cannot watch must be closed all the same.
         this.#enforcer.watchBegins();
       },
@@ -118,7 +114,7 @@ export class Agent {
     this.#account = new Account(settings, {
       enforcer: this.#enforcer,
       following: this.#following,
-      telling: this.#telling,
+      tally: this.#tally,
       marks: this.#marks,
       isolated: this.#isolated,
       sweeper: this.#sweeper,
@@ -128,11 +124,9 @@ export class Agent {
   }
 
   async start(): Promise<void> {
-    const { source, host, options, backend, log, socket, metrics } = this.settings;
-    log.info(
-      { id: 'started', host, source: source.name, datapath: options.datapath, backend, pid: process.pid },
-      options.audit ? 'started in audit mode: NOTHING IS ENFORCED' : 'started',
-    );
+    const { source, host, options, backend, socket, metrics } = this.settings;
+    const { datapath, audit } = options;
+    this.#tell({ kind: 'started', host, source: source.name, datapath, backend, audit });
     declareGauges(this.#metrics, this.#account.figures(this.#drops));
     const answers = {
       status: () => this.#account.status(),
@@ -173,7 +167,7 @@ export class Agent {
 
   /** Reads the source again and compares everything. */
   reload(): void {
-    this.#log.info({ id: 'reload' }, 'asked to read again');
+    this.#tell({ kind: 'reload' });
     this.settings.source.reload();
     this.#enforcer.doubt('asked to');
   }
@@ -186,7 +180,7 @@ export class Agent {
   /** Leaves a device alone that was a port's once. @returns false when it is none of these. */
   release(device: string): boolean {
     if (!this.#enforcer.release(device)) return false;
-    this.#log.warn({ id: 'released', device }, 'told to leave alone a device that was a port’s once');
+    this.#tell({ kind: 'released', device });
     return true;
   }
 
@@ -204,7 +198,7 @@ export class Agent {
     this.#sweeper.stop();
     for (const server of this.#servers) server.close();
     this.#conntrack.close();
-    this.#log.info({ id: 'stopped' }, 'stopped: the rules stay');
+    this.#tell({ kind: 'stopped' });
   }
 
   /** What is loaded says which devices were ports' before. */
@@ -215,10 +209,7 @@ export class Agent {
       this.#enforcer.remember(devices, devices.size > 0 || (await loadedFamilies()).length > 0);
     } catch (error) {
       this.#enforcer.remember([], true);
-      this.#log.error(
-        { id: 'loaded-unreadable' },
-        `what is loaded cannot be read: ${error instanceof Error ? error.message : String(error)}`,
-      );
+      this.#tell({ kind: 'loaded-unreadable', why: whyOf(error) });
     }
   }
 
@@ -236,8 +227,7 @@ export class Agent {
       return;
     }
     if (event.kind === 'withdrawn') {
-      const withdrawal = { id: 'taken-back', way: 'withdrawal', changes: event.count } as const;
-      this.#log.warn(withdrawal, 'applied: what somebody added to our tables was taken back');
+      this.#tell({ kind: 'taken-back', changes: event.count });
       this.#enforcer.doubt('what somebody added was taken back');
       return;
     }
@@ -245,17 +235,27 @@ export class Agent {
     if (event.kind === 'links') this.#enforcer.watchBegins();
   }
 
-  #applied(applied: AppliedTransaction): void {
-    this.#telling.onApplied(applied);
-    if (applied.way === 'everything') {
+  #tell(event: AgentEvent): void {
+    for (const observer of this.#observers) observer.hear(event);
+  }
+
+  #applied({ way }: Applied): void {
+    if (way === 'everything') {
       this.#sweeper.all();
       void this.#marks.look();
     }
-    this.#telling.sayOverlaps(this.#enforcer.compiler);
+    this.#tellOverlaps();
     if (!this.#isReady) {
       this.#isReady = true;
       void notify('READY=1', 'STATUS=enforcing');
     }
+  }
+
+  /** Those that are news. */
+  #tellOverlaps(): void {
+    const overlaps = this.#enforcer.compiler.overlaps();
+    for (const overlap of overlaps) if (!this.#saidOverlaps.has(overlap)) this.#tell({ kind: 'overlap', overlap });
+    this.#saidOverlaps = new Set(overlaps);
   }
 
   /** A host whose flows cannot be listed is enforced all the same; what answers from there must begin anew. */
@@ -263,10 +263,7 @@ export class Agent {
     try {
       await this.#sweeper.seed();
     } catch (error) {
-      this.#log.error(
-        { id: 'flows-unseen' },
-        `live flows cannot be taken over: ${error instanceof Error ? error.message : String(error)}`,
-      );
+      this.#tell({ kind: 'flows-unseen', isAtFirst: true, why: whyOf(error) });
     }
   }
 
@@ -275,8 +272,7 @@ export class Agent {
       this.#servers.push(await serve());
     } catch (error) {
       // Enforcement goes on without it.
-      const why = error instanceof Error ? error.message : String(error);
-      this.#log.error({ id: 'not-served' }, `${what}: ${where}: ${why}`);
+      this.#tell({ kind: 'not-served', what, where, why: whyOf(error) });
     }
   }
 
@@ -290,4 +286,8 @@ export class Agent {
       every * (1 + Math.random() / 10),
     );
   }
+}
+
+function whyOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

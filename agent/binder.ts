@@ -10,19 +10,19 @@ export interface Links {
 
 /**
  * @param owner gives the port that has a name of a device as its own.
- * @param isRefused true for a port whose rules the kernel refused.
+ * @param refused the device for which the kernel refused the port's rules; undefined where it took them.
  */
 export function bind(
   port: Port,
   links: Links,
   owner: (device: string) => string | undefined,
-  isRefused: boolean,
+  refused: string | undefined,
 ): Port {
   const device = deviceOf(port, links, (name) => (owner(name) ?? port.id) !== port.id);
   return {
     ...port,
     device,
-    ...(isRefused ? { filtering: 'down', securityGroupIds: [], allowedAddressPairs: [] } : {}),
+    ...(device === refused ? { filtering: 'down', securityGroupIds: [], allowedAddressPairs: [] } : {}),
   };
 }
 

@@ -7,10 +7,11 @@ import type { Backend, Comparison, Overtaking, Plan } from './backends/backend.j
 import type { Clock } from './clock.js';
 import type { Closings } from './closings.js';
 import { AT_START, isMereLook } from './doubt.js';
+import type { Applied } from './events.js';
 import { KernelError } from './kernel/errors.js';
 import type { Pending } from './pending.js';
 import type { Quarantine } from './quarantine.js';
-import type { AppliedTransaction, EnforcerListener } from './reconciliation.js';
+import type { EnforcerListener } from './reconciliation.js';
 
 /** After as many failures in a row our tables are replaced as a whole, still in one transaction. */
 const FAILURES_BEFORE_REPLACING = 3;
@@ -96,10 +97,11 @@ export class Bringing {
       const plan = await backend.plan(failures >= FAILURES_BEFORE_REPLACING);
       // What came while we read is in the plan, and no drift: of a plan with both nothing is said.
       const isNews = wasChanged || pending.hasChanges;
-      if (isMereLook(reason) && plan.changes > 0 && !isNews) listener.onDrift(plan.changes);
-      if (!plan.areBodiesKnown) listener.onBlind();
+      if (isMereLook(reason) && plan.changes > 0 && !isNews)
+        listener.tell({ kind: 'drift-found', changes: plan.changes });
+      if (!plan.areBodiesKnown) listener.tell({ kind: 'bodies-unknown' });
       this.#overtaking = plan.overtaking;
-      if (this.#overtaking.length > 0) listener.onOvertaken(this.#overtaking);
+      if (this.#overtaking.length > 0) listener.tell({ kind: 'overtaken', overtaking: this.#overtaking });
       // Whoever took our tables away later left flows that nobody vouches for.
       if (plan.isFirst && reason === AT_START) await listener.onFirstLoad();
       try {
@@ -137,13 +139,14 @@ export class Bringing {
 
   #report(
     { changes }: Plan,
-    way: AppliedTransaction['way'],
+    way: Applied['way'],
     reason: string,
     startedAt: number,
     changedAt: number | undefined,
   ): void {
     const now = this.parts.clock.now();
-    this.parts.listener.onApplied({
+    this.parts.listener.tell({
+      kind: 'applied',
       changes,
       way,
       reason,

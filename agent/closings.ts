@@ -5,6 +5,7 @@
 import type { CompileOptions } from '../compiler/index.js';
 import { closingText, type Opened } from './closing.js';
 import type { Commits } from './commits.js';
+import type { LoopEvent } from './events.js';
 import type { Ground } from './ground.js';
 import { tablesToClose } from './kernel/open.js';
 import { SingleFlight } from './single-flight.js';
@@ -13,10 +14,7 @@ import { SingleFlight } from './single-flight.js';
 const CLOSE_AFTER = 1000;
 
 export interface ClosingsListener {
-  /** Tables were closed at once: after what somebody did to them, or since nothing can be loaded. */
-  readonly onClosed: (opened: readonly Opened[]) => void;
-  /** What is open could not be closed without nft. */
-  readonly onNotClosed: (opened: readonly Opened[], why: string) => void;
+  readonly tell: (event: LoopEvent) => void;
   /** What the watching process must know: which devices to close beside those of the managed prefixes. */
   readonly onClosing: (devices: readonly string[]) => void;
 }
@@ -115,7 +113,7 @@ export class Closings {
         wasInForce: this.#wasInForce,
       });
     } catch (error) {
-      this.listener.onNotClosed([], error instanceof Error ? error.message : String(error));
+      this.#notClosed([], error);
       return false;
     }
     if (opened.length === 0 || !isStillNeeded()) return false;
@@ -151,6 +149,10 @@ export class Closings {
     this.#forgetLater?.();
   }
 
+  #notClosed(opened: readonly Opened[], error: unknown): void {
+    this.listener.tell({ kind: 'not-closed', opened, why: error instanceof Error ? error.message : String(error) });
+  }
+
   async #close(): Promise<void> {
     while (this.#toClose.length > 0) {
       const opened = this.#toClose;
@@ -160,7 +162,7 @@ export class Closings {
       try {
         await this.ground.kernel.close({ options, devices, opened }, async (make) => this.commits.make(make));
       } catch (error) {
-        this.listener.onNotClosed(opened, error instanceof Error ? error.message : String(error));
+        this.#notClosed(opened, error);
         try {
           await this.commits.apply(closingText(options, devices, opened));
         } catch {
@@ -169,7 +171,7 @@ export class Closings {
         }
       }
       this.#count++;
-      this.listener.onClosed(opened);
+      this.listener.tell({ kind: 'closed', opened });
     }
   }
 }

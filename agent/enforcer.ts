@@ -95,7 +95,7 @@ export class Enforcer {
     const quarantine = new Quarantine(desired.live, backend, clock, {
       onClosed: (ports) => {
         desired.changePorts(ports);
-        this.listener.onIsolated(new Map(desired.live.refusals));
+        this.listener.tell({ kind: 'ports-refused', ports: new Map(desired.live.refusals) });
       },
       onRetry: (ports) => {
         desired.changePorts(ports);
@@ -189,7 +189,7 @@ export class Enforcer {
       return;
     }
     if (!mayBeOurs) {
-      this.listener.onForeignChange(pid, program);
+      this.listener.tell({ kind: 'foreign-change', pid, program });
       if (opened.length > 0 && !isClosing) this.#closings.atOnce(opened);
     }
     this.#isDisturbed = true;
@@ -200,7 +200,7 @@ export class Enforcer {
     // What another backend left there is no rule of ours any more.
     if (!this.#backend.isInIptablesNft || this.#commits.claims(change)) return;
     const { pid, program, isGone } = change;
-    this.listener.onForeignChange(pid, program);
+    this.listener.tell({ kind: 'foreign-change', pid, program });
     if (isGone) this.#closings.atOnce([{ family: tableFamilies(this.options.datapath).policy, how: 'unguarded' }]);
     this.#isDisturbed = true;
     this.doubt(`changed by ${program} (process ${pid.toString()})`);
@@ -229,10 +229,10 @@ export class Enforcer {
   tablesClosed(opened: readonly Opened[], error: string | undefined): void {
     if (error === undefined) {
       // Counted with the change that it answers: this may be told later.
-      this.listener.onClosed(opened);
+      this.listener.tell({ kind: 'closed', opened });
       return;
     }
-    this.listener.onNotClosed(opened, error);
+    this.listener.tell({ kind: 'not-closed', opened, why: error });
     this.#closings.atOnce(opened);
     this.doubt('the watching process could not close');
   }
@@ -341,7 +341,7 @@ export class Enforcer {
     this.#isEnforced = false;
     await this.#closings.whatIsOpen();
     this.#lastError = error.message;
-    this.listener.onFailed(error, this.#backoff.milliseconds);
+    this.listener.tell({ kind: 'not-applied', error, retryIn: this.#backoff.milliseconds });
     if (!isDisturbed) this.#failures++;
     await this.ground.clock.sleep(this.#backoff.milliseconds, this.#stopping.signal);
     if (!isDisturbed) this.#backoff.lengthen();

@@ -8,10 +8,10 @@ import {
   type SourceEvent,
 } from '../compiler/model/index.js';
 import type { Topology, TopologyChanges } from '../compiler/model/index.js';
+import type { Tell } from './events.js';
 import { SourceGate, type Obeyed, type Passage } from './gate.js';
 import type { IsolatedObjects } from './isolated-objects.js';
 import type { LiveTopology } from './live-topology.js';
-import type { Log } from './log.js';
 
 /** What a source tells beside a topology. */
 interface Told {
@@ -45,7 +45,7 @@ export class Following {
     allowShrink: boolean,
     private readonly enforcer: Obedient,
     private readonly isolated: IsolatedObjects,
-    private readonly log: Log,
+    private readonly tell: Tell,
   ) {
     this.#gate = new SourceGate(isLocal, allowShrink);
   }
@@ -98,7 +98,7 @@ export class Following {
   accept(): boolean {
     const passage = this.#gate.accept();
     if (passage === undefined) return false;
-    this.log.warn({ id: 'accepted' }, 'told to obey the topology that was held back');
+    this.tell({ kind: 'accepted' });
     this.source.accept?.();
     this.#heldFor = undefined;
     this.#problems = [];
@@ -129,17 +129,13 @@ export class Following {
 
   #isStale(): void {
     this.#staleSince ??= new Date();
-    const [first] = this.#problems;
-    this.log.error(
-      { id: 'source-stale', problems: this.#problems.length },
-      `the source cannot be used, the last good state stays: ${first ?? 'no reason given'}`,
-    );
+    this.tell({ kind: 'source-stale', problems: this.#problems });
   }
 
   #isWell(problems: readonly Problem[]): void {
-    if (this.#staleSince !== undefined) this.log.info({ id: 'source-well' }, 'the source is well again');
+    if (this.#staleSince !== undefined) this.tell({ kind: 'source-well' });
     this.#staleSince = undefined;
     this.#readAt = new Date();
-    for (const problem of problems) this.log.debug({ id: 'problem' }, formatProblem(problem));
+    for (const problem of problems) this.tell({ kind: 'problem', problem: formatProblem(problem) });
   }
 }

@@ -8,7 +8,7 @@ import {
   type Isolation,
   type Port,
 } from '../compiler/model/index.js';
-import type { Log } from './log.js';
+import type { Tell } from './events.js';
 import type { IsolatedStatus } from './status.js';
 
 /** More at a time are counted. */
@@ -23,7 +23,7 @@ export class IsolatedObjects {
 
   constructor(
     private readonly host: string,
-    private readonly log: Log,
+    private readonly tell: Tell,
   ) {}
 
   /** @param local this host's ports, by these isolations. */
@@ -43,15 +43,20 @@ export class IsolatedObjects {
       const old = before.get(key);
       return old === undefined || formatIsolation(old) !== formatIsolation(now);
     });
-    for (const [, isolation] of came.slice(0, MOST_SAID)) this.#say(isolation);
+    for (const [, isolation] of came.slice(0, MOST_SAID)) {
+      this.tell({
+        kind: 'isolated',
+        isolation,
+        ports: this.#portsHere(isolation),
+        isHere: this.#isHere(isolation),
+      });
+    }
     if (came.length > MOST_SAID) {
-      const more = came.length - MOST_SAID;
-      this.log.error({ id: 'isolated' }, `... and ${more.toString()} more bad objects: see portcullis status --json`);
+      this.tell({ kind: 'more-isolated', count: came.length - MOST_SAID });
     }
     const went = [...before].filter(([key]) => !this.#known.has(key));
     for (const [, isolation] of went.slice(0, MOST_SAID)) {
-      const name = isolatedName(isolation);
-      this.log.info({ id: 'not-isolated' }, `${name}: not isolated any more, it is well again or gone`);
+      this.tell({ kind: 'not-isolated', name: isolatedName(isolation) });
     }
   }
 
@@ -71,14 +76,6 @@ export class IsolatedObjects {
     const ofDevice = filtering === 'closed' ? this.#byPort.get(deviceKey(device)) : undefined;
     const isolation = this.#byPort.get(id) ?? ofDevice;
     return isolation === undefined ? undefined : formatIsolation(isolation);
-  }
-
-  #say(isolation: Isolation): void {
-    const ports = this.#portsHere(isolation);
-    const fields = ports.length === 0 ? {} : { ports: ports.slice(0, MOST_SAID), concerned: ports.length };
-    const text = `isolated, all else is enforced: ${formatIsolation(isolation)}`;
-    if (this.#isHere(isolation)) this.log.error({ id: 'isolated', ...fields }, text);
-    else this.log.warn({ id: 'isolated' }, text);
   }
 
   #portsHere({ portIds }: Isolation): readonly string[] {

@@ -23,6 +23,13 @@ interface PortHere {
   readonly since: Date;
 }
 
+/** The kernel refused the rules of a port for the device that it had: for another one they may be taken. */
+interface Refusal {
+  readonly device: string;
+  /** What it said. */
+  readonly why: string;
+}
+
 export class LiveTopology {
   readonly links = new LinkTable();
   readonly #given = {
@@ -33,8 +40,8 @@ export class LiveTopology {
   readonly #here = new Map<string, PortHere>();
   /** Ids of ports of this host by their own device names. */
   readonly #owners = new Map<string, string>();
-  /** Ports that the kernel refused, and what it said. */
-  readonly #refused = new Map<string, string>();
+  /** Ports that the kernel refused. */
+  readonly #refused = new Map<string, Refusal>();
 
   constructor(private readonly isLocal: (port: Port) => boolean) {}
 
@@ -85,7 +92,7 @@ export class LiveTopology {
 
   /** Closes ports that the kernel refused. @returns them, as they are now. */
   refuse(ports: readonly Port[], why: string): ReadonlyMap<string, Port> {
-    for (const { id } of ports) this.#refused.set(id, why);
+    for (const { id, device } of ports) this.#refused.set(id, { device, why });
     return this.#boundAnew(ports.map(({ id }) => id));
   }
 
@@ -98,12 +105,12 @@ export class LiveTopology {
 
   /** What the kernel said of a port that it refused; undefined for all others. */
   refusal(id: string): string | undefined {
-    return this.#refused.get(id);
+    return this.#refused.get(id)?.why;
   }
 
   /** Ports that the kernel refused, by id, and what it said. */
   get refusals(): ReadonlyMap<string, string> {
-    return this.#refused;
+    return new Map([...this.#refused].map(([id, { why }]) => [id, why]));
   }
 
   /** This host's ports, with the devices that they have here. */
@@ -146,7 +153,9 @@ export class LiveTopology {
 
   #bind(given: Port): Port {
     const owner = (device: string): string | undefined => this.#owners.get(device);
-    const port = bind(given, this.links, owner, this.#refused.has(given.id));
+    const refusal = this.#refused.get(given.id);
+    const port = bind(given, this.links, owner, refusal?.device);
+    if (refusal !== undefined && refusal.device !== port.device) this.#refused.delete(port.id);
     this.#here.set(port.id, { port, since: new Date() });
     return port;
   }

@@ -1,7 +1,7 @@
 /** Looks for rules of others that write whole marks, and our bits with them, and says so once for each set of suspects. */
 import type { Datapath } from '../compiler/index.js';
 import { markWriters } from './kernel/mark-writers.js';
-import type { Log } from './log.js';
+import type { Tell } from './events.js';
 
 export class MarkWatch {
   /** As they were found last. */
@@ -12,7 +12,7 @@ export class MarkWatch {
 
   constructor(
     private readonly datapath: Datapath,
-    private readonly log: Log,
+    private readonly tell: Tell,
   ) {}
 
   get suspects(): readonly string[] {
@@ -32,11 +32,7 @@ export class MarkWatch {
     await this.look();
     if (this.#isOverwritten) return;
     this.#isOverwritten = true;
-    const who = this.#suspects.length === 0 ? 'rules that cannot be found' : this.#suspects.join('; ');
-    this.log.warn(
-      { id: 'marks-written', flows },
-      `conntrack marks are written over by ${who}: our bits are lost, revoked flows stay cut, and answers in allowed ones stop`,
-    );
+    this.tell({ kind: 'marks-overwritten', flows, suspects: this.#suspects });
   }
 
   /** Said once for each set of suspects: it goes on for as long as they are there. */
@@ -44,12 +40,7 @@ export class MarkWatch {
     const found = await markWriters(this.datapath === 'bridge-netfilter' ? ['conntrack', 'packet'] : ['conntrack']);
     const isNews = found.join() !== this.#suspects.join();
     this.#suspects = found;
-    if (isNews && found.length > 0) {
-      this.log.warn(
-        { id: 'marks-written' },
-        `whole marks are written by rules of others, and our bits with them: ${found.join('; ')}. Keep other bits (ct mark set ct mark or ..., --set-xmark VALUE/MASK)`,
-      );
-    }
+    if (isNews && found.length > 0) this.tell({ kind: 'marks-written', suspects: found });
     if (isNews) this.#isOverwritten = false;
   }
 }

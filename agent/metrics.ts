@@ -2,47 +2,48 @@
 import { readdirSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { AgentEvent } from './events.js';
 
 const LATENCY_BUCKETS = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10];
 
 export class Metrics {
   readonly registry = new Registry();
-  readonly transactions = new Counter({
+  readonly #transactions = new Counter({
     name: 'portcullis_transactions_total',
     help: 'Transactions that the kernel took, by way: the changes alone, or everything compared.',
     labelNames: ['way'],
     registers: [this.registry],
   });
-  readonly failures = new Counter({
+  readonly #failures = new Counter({
     name: 'portcullis_transaction_failures_total',
     help: 'Transactions that failed; nothing of them was applied.',
     registers: [this.registry],
   });
-  readonly applySeconds = new Histogram({
+  readonly #applySeconds = new Histogram({
     name: 'portcullis_apply_seconds',
     help: 'Time of a transaction in nft and the kernel.',
     buckets: LATENCY_BUCKETS,
     registers: [this.registry],
   });
-  readonly changeSeconds = new Histogram({
+  readonly #changeSeconds = new Histogram({
     name: 'portcullis_change_to_kernel_seconds',
     help: 'From when a change was known to when the kernel enforced it.',
     buckets: LATENCY_BUCKETS,
     registers: [this.registry],
   });
-  readonly drift = new Counter({
+  readonly #drift = new Counter({
     name: 'portcullis_drift_total',
     help: 'Changes to our tables that were not ours: noticed at once (foreign), or found by verification (found).',
     labelNames: ['kind'],
     registers: [this.registry],
   });
-  readonly flows = new Counter({
+  readonly #flows = new Counter({
     name: 'portcullis_flows_total',
     help: 'Live flows that were cut (revoked) or let go on (restored).',
     labelNames: ['what'],
     registers: [this.registry],
   });
-  readonly sweepSeconds = new Histogram({
+  readonly #sweepSeconds = new Histogram({
     name: 'portcullis_flow_sweep_seconds',
     help: 'Time to list, judge and mark flows.',
     buckets: LATENCY_BUCKETS,
@@ -52,9 +53,37 @@ export class Metrics {
   constructor() {
     this.#ofProcess();
     // From the start, so that the first event is one that something can be compared with.
-    for (const way of ['changes', 'everything']) this.transactions.inc({ way }, 0);
-    for (const kind of ['foreign', 'found']) this.drift.inc({ kind }, 0);
-    for (const what of ['revoked', 'restored']) this.flows.inc({ what }, 0);
+    for (const way of ['changes', 'everything']) this.#transactions.inc({ way }, 0);
+    for (const kind of ['foreign', 'found']) this.#drift.inc({ kind }, 0);
+    for (const what of ['revoked', 'restored']) this.#flows.inc({ what }, 0);
+  }
+
+  /** Counts what happens. */
+  hear(event: AgentEvent): void {
+    switch (event.kind) {
+      case 'applied':
+        this.#transactions.inc({ way: event.way });
+        this.#applySeconds.observe(event.milliseconds / 1000);
+        this.#changeSeconds.observe(event.latency / 1000);
+        return;
+      case 'not-applied':
+        this.#failures.inc();
+        return;
+      case 'foreign-change':
+        this.#drift.inc({ kind: 'foreign' });
+        return;
+      case 'drift-found':
+        this.#drift.inc({ kind: 'found' });
+        return;
+      case 'flows-judged':
+        this.#flows.inc({ what: 'revoked' }, event.revoked);
+        this.#flows.inc({ what: 'restored' }, event.restored);
+        this.#sweepSeconds.observe(event.milliseconds / 1000);
+        return;
+      default:
+        // The rest is no figure.
+        return;
+    }
   }
 
   /**

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Conntrack } from '../agent/netlink/conntrack.js';
 import { Enforcer } from '../agent/enforcer.js';
-import type { AppliedTransaction } from '../agent/reconciliation.js';
+import type { Applied, LoopEvent } from '../agent/events.js';
 import { AdmissionCheck } from '../agent/flows/admission.js';
 import { thisMachine } from '../agent/ground.js';
 import { carryOutStep, removeIptables } from '../agent/kernel/iptables.js';
@@ -111,29 +111,20 @@ function withPort(before: Document, at: number, change: (port: Fields) => Fields
 
 /** Resolves with the next transaction that an enforcer reports. */
 class Reports {
-  #resolve: (applied: AppliedTransaction) => void = () => undefined;
+  #resolve: (applied: Applied) => void = () => undefined;
 
   readonly listener = {
-    onApplied: (applied: AppliedTransaction): void => {
-      this.#resolve(applied);
+    tell: (event: LoopEvent): void => {
+      if (event.kind === 'applied') this.#resolve(event);
+      if (event.kind === 'not-applied') throw event.error;
     },
     onFirstLoad: async (): Promise<void> => Promise.resolve(),
     onTouched: (): void => undefined,
-    onFailed: (error: Error): void => {
-      throw error;
-    },
-    onForeignChange: (): void => undefined,
-    onDrift: (): void => undefined,
-    onOvertaken: (): void => undefined,
-    onIsolated: (): void => undefined,
-    onClosed: (): void => undefined,
-    onNotClosed: (): void => undefined,
     onClosing: (): void => undefined,
     onOwnCommit: (): void => undefined,
-    onBlind: (): void => undefined,
   };
 
-  async next(): Promise<AppliedTransaction> {
+  async next(): Promise<Applied> {
     return new Promise((resolve) => {
       this.#resolve = resolve;
     });

@@ -6,7 +6,7 @@ import { closingTables, closingText, type Opened } from '../../../agent/closing.
 import { NftablesBackend } from '../../../agent/backends/nftables.js';
 import { VERIFICATION } from '../../../agent/doubt.js';
 import { Enforcer } from '../../../agent/enforcer.js';
-import type { AppliedTransaction } from '../../../agent/reconciliation.js';
+import type { Applied, LoopEvent } from '../../../agent/events.js';
 import type { Link } from '../../../agent/netlink/links.js';
 import type { LinkEvent } from '../../../agent/watch/events.js';
 import { DEFAULT_OPTIONS, type CompileOptions, type TableFamily } from '../../../compiler/index.js';
@@ -42,7 +42,7 @@ interface Agent {
 
 export class SimulatedHost {
   readonly clock = new VirtualClock();
-  readonly applied: AppliedTransaction[] = [];
+  readonly applied: Applied[] = [];
   /** Of each transaction of the agent's: objects that it names, and objects that it changed. */
   readonly steps: { readonly asked: number; readonly changed: number }[] = [];
   readonly log: string[] = [];
@@ -154,28 +154,17 @@ export class SimulatedHost {
         },
       },
       {
-        onApplied: (applied) => {
-          this.applied.push(applied);
-          this.log.push(
-            `${clock.now().toString()}   applied ${applied.changes.toString()} by ${applied.way} ${applied.reason}`,
-          );
+        tell: (event) => {
+          this.#hear(event);
         },
         onFirstLoad: async () => Promise.resolve(),
         onTouched: () => undefined,
-        onFailed: (error) => this.log.push(`${clock.now().toString()}   failed: ${error.message}`),
-        onForeignChange: () => undefined,
-        onDrift: () => undefined,
-        onOvertaken: () => undefined,
-        onIsolated: (ports) => this.log.push(`${clock.now().toString()}   refused: ${[...ports.keys()].join()}`),
-        onClosed: () => undefined,
-        onNotClosed: () => undefined,
         onClosing: (devices) => {
           if (agent.isAlive) this.#watch.closing = devices;
         },
         onOwnCommit: (order) => {
           if (order.kind === 'own-begins') this.#own.add(order.portId);
         },
-        onBlind: () => undefined,
       },
     );
     enforcer.remember(agent.known, this.#kernel.tables.size > 0);
@@ -187,6 +176,15 @@ export class SimulatedHost {
     });
     this.#watchAgain();
     return Object.assign(agent, { enforcer });
+  }
+
+  #hear(event: LoopEvent): void {
+    const say = (text: string): number => this.log.push(`${this.clock.now().toString()}   ${text}`);
+    if (event.kind === 'applied') {
+      this.applied.push(event);
+      say(`applied ${event.changes.toString()} by ${event.way} ${event.reason}`);
+    } else if (event.kind === 'not-applied') say(`failed: ${event.error.message}`);
+    else if (event.kind === 'ports-refused') say(`refused: ${[...event.ports.keys()].join()}`);
   }
 
   #tell(): void {

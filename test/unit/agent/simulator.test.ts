@@ -67,6 +67,12 @@ describe('the reconcile loop', () => {
       [0, { kind: 'rules', group: 0, rules: [] }],
       [3, { kind: 'port', port: 0, form: 0 }],
     ],
+    'a port that was refused gets another device': [
+      [0, { kind: 'refuse', device: 'vnet4' }],
+      [0, { kind: 'plug', device: 'vnet4', alias: 1 }],
+      [31_000, { kind: 'plug', device: 'vnet4', alias: 0 }],
+      [0, { kind: 'fault', fate: 'slow', after: 0 }],
+    ],
   };
   it.each(Object.entries(FOUND))('%s: ends as it must', async (_name, steps) => {
     await run({ datapath: 'routed', steps });
