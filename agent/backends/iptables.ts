@@ -18,8 +18,8 @@ import {
   planIptables,
   planTransaction,
   printIptables,
-  printStages,
   printTables,
+  stagesOf,
   stateOf,
   type CompileOptions,
   type HostCompiler,
@@ -146,7 +146,7 @@ export class IptablesBackend implements Backend {
       apply: async () => {
         await this.#carryOut(plan);
         // Last: what stands in tables of nftables from a former backend goes when these rules are in force.
-        for (const text of printStages(transaction)) await this.parts.applyNft(text);
+        for (const stage of stagesOf(transaction)) await this.parts.applyStage(stage);
         this.parts.onWritten(transaction);
         this.#rules = rules;
         this.#beside = tables.map(stateOf);

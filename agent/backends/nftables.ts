@@ -1,11 +1,11 @@
-/** nftables: each change is one transaction, after one with what must be there before it ({@link printStages}). */
+/** nftables: each change is one transaction, after one with what must be there before it ({@link stagesOf}). */
 import {
   compile,
   holdsAdmission,
   planReplacement,
   planTransaction,
-  printStages,
   printTables,
+  stagesOf,
   type CompileOptions,
   type HostCompiler,
   type TableState,
@@ -24,7 +24,7 @@ export class NftablesBackend implements Backend {
   constructor(
     private readonly compiler: HostCompiler,
     private readonly options: CompileOptions,
-    private readonly parts: Pick<BackendParts, 'kernel' | 'applyNft' | 'onWritten'>,
+    private readonly parts: Pick<BackendParts, 'kernel' | 'applyStage' | 'onWritten'>,
   ) {}
 
   async plan(anew: boolean): Promise<Comparison> {
@@ -61,7 +61,7 @@ export class NftablesBackend implements Backend {
     return {
       changes: countChanges(transaction),
       apply: async () => {
-        for (const text of printStages(transaction)) await this.parts.applyNft(text);
+        for (const stage of stagesOf(transaction)) await this.parts.applyStage(stage);
         this.parts.onWritten(transaction);
       },
     };

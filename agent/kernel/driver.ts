@@ -2,20 +2,19 @@
  * What the reconcile loop asks of the kernel, and gives it. The loop and the packet filters below it are given one, so that a strict
  * simulation can stand in its place.
  */
-import { iptablesHoldsAdmission, type CompileOptions, type Table } from '../../compiler/index.js';
+import { iptablesHoldsAdmission, type CompileOptions, type Stage, type Table } from '../../compiler/index.js';
 import { closeTables, closingMessages, type Opened } from '../closing.js';
 import { readGeneration } from '../netlink/generation.js';
 import type { NfTablesMessage } from '../netlink/nf-tables-batch.js';
 import { KernelError } from './errors.js';
 import { leftIptables, removeIptables } from './iptables.js';
 import type { LoadedTable } from './loaded.js';
-import { applyMessages } from './netlink-load.js';
+import { applyMessages, withoutNft, type Make, type WithoutNft } from './netlink-load.js';
 import { applyText, judgeBodies, readLoadedTables, wouldApply, type Judged } from './nft.js';
 import { whatIsOpen, type Open } from './open.js';
 import { endPrograms } from './program.js';
 
-/** Makes one transaction of nf_tables; calls back with the port id of its socket before it can be made. */
-export type Make = (onPort: (portId: number) => void) => Promise<void>;
+export type { Make, WithoutNft };
 
 /** Each of these rejects with KernelError, where nothing else is said. */
 export interface Kernel {
@@ -29,6 +28,8 @@ export interface Kernel {
   readonly wouldApply: (text: string) => Promise<boolean>;
   /** Applies nft text as one transaction: all of it, or nothing. */
   readonly applyText: (text: string, onPort: (portId: number) => void) => Promise<void>;
+  /** How a stage is applied as one transaction without nft, or why only nft can. */
+  readonly withoutNft: (stage: Stage) => Promise<WithoutNft>;
   /** What of our tables closes nothing; needs no nft. */
   readonly whatIsOpen: () => Promise<Open>;
   /**
@@ -58,6 +59,7 @@ export const KERNEL: Kernel = {
   judgeBodies,
   wouldApply,
   applyText,
+  withoutNft,
   whatIsOpen,
   close: async ({ options, devices, opened }, commit) => {
     const apply = async (messages: readonly NfTablesMessage[]): Promise<void> =>

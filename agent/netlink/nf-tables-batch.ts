@@ -50,7 +50,7 @@ import {
   VERDICT,
 } from './nf-tables-header.js';
 import { expressionsOf } from './nf-tables-rule.js';
-import { declaration, elementAttributes, userData, type SetShape } from './nf-tables-sets.js';
+import { beforeFirst, declaration, elementAttributes, userData, type SetShape } from './nf-tables-sets.js';
 import { NotEncodable } from './not-encodable.js';
 
 /** One message of a transaction. */
@@ -263,7 +263,7 @@ class TableMessages {
     const set = { name: shape.content.data === 'none' ? '__set%d' : '__map%d', id: ++this.#lastId };
     const flags = NFT_SET.NFT_SET_ANONYMOUS | NFT_SET.NFT_SET_CONSTANT;
     const id = attribute(NFTA_SET_ELEM_LIST.NFTA_SET_ELEM_LIST_SET_ID, be32(set.id));
-    const elements = elementAttributes(shape, shape.content.elements, 'keys and data');
+    const elements = [...beforeFirst(shape), ...elementAttributes(shape, shape.content.elements, 'keys and data')];
     messages.push(
       this.#set(set.name, NFT_MSG.NFT_MSG_NEWSET, NLM_F_CREATE, declaration(shape, set.id, flags)),
       this.#list(set.name, NFT_MSG.NFT_MSG_NEWSETELEM, NLM_F_CREATE, [id, elementList(elements)]),

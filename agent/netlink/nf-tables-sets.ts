@@ -185,8 +185,23 @@ function intervalEnds(fields: readonly Field[], [component]: Key, data: readonly
     const open = userData(NFTNL_UDATA_SET_ELEM_FLAGS, le32(NFTNL_SET_ELEM_F_INTERVAL_OPEN));
     return [listed(keyAttribute(first), ...data, attribute(NFTA_SET_ELEM.NFTA_SET_ELEM_USERDATA, open))];
   }
-  const end = attribute(NFTA_SET_ELEM.NFTA_SET_ELEM_FLAGS, be32(NFT_SET_ELEM_INTERVAL_END));
-  return [listed(keyAttribute(first), ...data), listed(end, keyAttribute(behind))];
+  return [listed(keyAttribute(first), ...data), listed(END, keyAttribute(behind))];
+}
+
+const END = attribute(NFTA_SET_ELEM.NFTA_SET_ELEM_FLAGS, be32(NFT_SET_ELEM_INTERVAL_END));
+
+/**
+ * Before the first interval of a set that holds nothing else nft(8) says that nothing is in it; a rule with such a set is known again by that.
+ */
+export function beforeFirst({ fields, interval, content }: SetShape): readonly Buffer[] {
+  const [field] = fields;
+  if (!interval || fields.length > 1 || field === undefined) return [];
+  const zero = Buffer.alloc(FIELDS[field].length);
+  const isFirst = content.elements.some((element) => {
+    const [component] = 'key' in element ? element.key : element;
+    return endsOf(field, component).first.equals(zero);
+  });
+  return isFirst ? [] : [listed(END, keyAttribute(zero))];
 }
 
 function following(bytes: Buffer): Buffer | undefined {
