@@ -1,11 +1,10 @@
 /** The kernel and nft(8), simulated: strict tables, answers that take their time, and whatever can go wrong with either. */
 import { closingTables, SETS_OF_DEVICES, type Opened } from '../../../agent/closing.js';
-import type { Kernel, Make } from '../../../agent/kernel/driver.js';
+import type { Kernel } from '../../../agent/kernel/driver.js';
 import { KernelError } from '../../../agent/kernel/errors.js';
 import type { LoadedTable } from '../../../agent/kernel/loaded.js';
 import { closingText } from '../../../agent/closing.js';
 import {
-  printStage,
   ruleText,
   stateOf,
   TABLE_NAME,
@@ -155,23 +154,8 @@ export class SimulatedKernel {
           'write',
         );
       },
-      // What an nft that lies would say of it, the kernel itself does not.
-      withoutNft: async (stage) => {
-        if (this.fates[0] === 'lies') return Promise.resolve({ kind: 'cannot', why: 'an nft that lies' });
-        const make: Make = async (onPort, generation) => {
-          const portId = this.nextPort();
-          onPort(portId);
-          await this.#request(
-            isAlive,
-            (isHeard) => {
-              if (generation !== this.#generation) throw new Refused('another transaction came between');
-              this.commit(printStage(stage), portId, isHeard);
-            },
-            'write',
-          );
-        };
-        return Promise.resolve({ kind: 'can', make });
-      },
+      // As where it is not asked for: nft makes all of them.
+      withoutNft: async () => Promise.resolve({ kind: 'cannot', why: 'nft is simulated' }),
       whatIsOpen: async () => ask(() => this.#whatIsOpen()),
       close: async ({ options, devices, opened }, commit) =>
         commit(async (onPort) => {
