@@ -164,7 +164,7 @@ export class Closings {
       } catch (error) {
         this.#notClosed(opened, error);
         try {
-          await this.commits.apply(closingText(options, devices, opened));
+          await this.commits.applyText(closingText(options, devices, opened));
         } catch {
           // The comparison that follows says what is wrong.
           continue;

@@ -2,6 +2,7 @@
  * Makes transactions of nf_tables, by nft or over netlink, and knows them again when the kernel tells of them. The watching process is
  * told of each before it can be made, since it closes what others open.
  */
+import { printStage, type Stage } from '../compiler/index.js';
 import type { Clock } from './clock.js';
 import type { Kernel, Make } from './kernel/driver.js';
 import { KernelError } from './kernel/errors.js';
@@ -16,24 +17,51 @@ export interface CommitsListener {
   readonly onOrder: (order: CommitOrder) => void;
   /** A transaction of ours was told of by nobody in time. */
   readonly onSilence: () => void;
+  /** nft makes a transaction: why it was not made without. */
+  readonly onByNft: (why: string) => void;
 }
 
 export class Commits {
   readonly #expected = new OwnCommits();
 
   constructor(
-    private readonly kernel: Pick<Kernel, 'applyText' | 'readGeneration'>,
+    private readonly kernel: Pick<Kernel, 'applyText' | 'readGeneration' | 'withoutNft'>,
     private readonly clock: Clock,
     private readonly listener: CommitsListener,
   ) {}
 
   /**
+   * Applies a stage as one transaction: without nft where that can be, and else, or where the kernel refuses it so, with nft, whose word is
+   * the last. What became of one that was not answered is not known: it is not tried again.
+   * @throws KernelError `ineffective` when it is said to be done and the kernel has made none.
+   */
+  async apply(stage: Stage): Promise<void> {
+    const why = await this.#applyWithoutNft(stage);
+    if (why === undefined) return;
+    this.listener.onByNft(why);
+    await this.applyText(printStage(stage));
+  }
+
+  /**
    * Applies nft text as one transaction.
    * @throws KernelError `ineffective` when nft says that it did and the kernel has made none.
    */
-  async apply(text: string): Promise<void> {
+  async applyText(text: string): Promise<void> {
     // The port id of nft(8) is its process id.
     await this.#commit('nft', async (onPort) => this.kernel.applyText(text, onPort));
+  }
+
+  /** @returns why nothing was applied; undefined where it was. */
+  async #applyWithoutNft(stage: Stage): Promise<string | undefined> {
+    const without = await this.kernel.withoutNft(stage);
+    if (without.kind === 'cannot') return without.why;
+    try {
+      await this.#commit('the kernel', without.make);
+      return undefined;
+    } catch (error) {
+      if (error instanceof KernelError && error.code === 'refused') return error.message;
+      throw error;
+    }
   }
 
   /**
@@ -85,7 +113,7 @@ export class Commits {
       await make((portId) => {
         commit.portId = portId;
         order({ kind: 'own-begins', portId, before: commit.before });
-      });
+      }, commit.before);
       commit.after = await this.kernel.readGeneration();
     } catch (error) {
       // Whatever was made of it all the same is compared, as if it were somebody else's; the watching process must not take it back.

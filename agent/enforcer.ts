@@ -80,6 +80,9 @@ export class Enforcer {
         this.#bringing.mustConfirm();
         this.doubt('no notice of our own transaction came');
       },
+      onByNft: (why) => {
+        this.listener.tell({ kind: 'by-nft', why });
+      },
     });
     const devices = desired.devicesToClose.bind(desired);
     this.#closings = new Closings(options, ground, this.#commits, devices, this.doubt.bind(this), listener);
@@ -88,7 +91,7 @@ export class Enforcer {
       onWritten: (transaction) => {
         this.counting.wrote(transaction);
       },
-      applyNft: async (text) => this.#commits.apply(text),
+      applyStage: async (stage) => this.#commits.apply(stage),
       commitRules: async (program, tables, start) => this.#commits.run(program, tables, start),
       isLocal: desired.isOurs,
     });

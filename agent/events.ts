@@ -29,6 +29,8 @@ export type LoopEvent =
   | Applied
   /** A transaction failed; `retryIn` in milliseconds. */
   | { readonly kind: 'not-applied'; readonly error: Error; readonly retryIn: number }
+  /** nft makes a transaction: why it was not made without. */
+  | { readonly kind: 'by-nft'; readonly why: string }
   /** Somebody else changed our tables. */
   | { readonly kind: 'foreign-change'; readonly pid: number; readonly program: string }
   /** What is loaded was not what was wanted, and nobody's change was noticed. */

@@ -5,9 +5,12 @@ import type { Log } from './log.js';
 
 /** Ports in one line. */
 const MOST_PORTS = 20;
+/** Why nft makes a transaction is said once for each reason, of as many. */
+const MOST_REASONS = 100;
 
 export class Lines {
   #saidBlind = false;
+  readonly #saidByNft = new Set<string>();
 
   constructor(private readonly log: Log) {}
 
@@ -44,6 +47,11 @@ export class Lines {
           { id: 'not-applied', retryInMilliseconds: event.retryIn },
           `not applied, the former rules stand: ${event.error.message}`,
         );
+        return;
+      case 'by-nft':
+        if (this.#saidByNft.has(event.why) || this.#saidByNft.size >= MOST_REASONS) return;
+        this.#saidByNft.add(event.why);
+        log.debug({ id: 'by-nft' }, `nft makes this transaction: ${event.why}`);
         return;
       case 'foreign-change':
         log.warn(

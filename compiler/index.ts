@@ -22,7 +22,15 @@ export { tallySetName } from './ruleset/build.js';
 export { NOISE } from './ruleset/services.js';
 export { ADMIT, flowBits, type FlowBits } from './ruleset/admission.js';
 export { GUARDED } from './ruleset/guard.js';
-export { isGrowth, stepsOf, type Change, type Element, type ListedElement, type Step } from './ruleset/change.js';
+export {
+  isGrowth,
+  stepsOf,
+  type Change,
+  type Element,
+  type ListedElement,
+  type SetHead,
+  type Step,
+} from './ruleset/change.js';
 export { overlapsByHost, overlapText, type NetworkOverlap } from './zones.js';
 export { holdsAdmission } from './nftables/state.js';
 export * from './ruleset/types.js';
@@ -49,7 +57,7 @@ export { readIpsets, readIptables } from './iptables/listing.js';
 export { EMPTY_PROGRAM, planIptables, type IptablesPlan, type IptablesStep } from './iptables/plan.js';
 export { printIpsets, printIptables } from './iptables/text.js';
 export type * from './iptables/types.js';
-export { printBeforeReplacing, printStages } from './nftables/stages.js';
+export { printBeforeReplacing, printStage, printStages, stagesOf, type Stage } from './nftables/stages.js';
 export { stateOf, type TableState } from './nftables/state.js';
 export {
   planReplacement,

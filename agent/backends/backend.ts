@@ -1,5 +1,5 @@
 /** What the reconcile loop asks of a packet filter. */
-import type { CompileOptions, HostCompiler, Touched, Transaction } from '../../compiler/index.js';
+import type { CompileOptions, HostCompiler, Stage, Touched, Transaction } from '../../compiler/index.js';
 import type { Port } from '../../compiler/model/index.js';
 import type { Kernel } from '../kernel/driver.js';
 import type { CommitRules } from '../kernel/iptables.js';
@@ -59,8 +59,8 @@ export interface BackendParts {
   readonly kernel: Kernel;
   /** Called when a transaction is in the kernel. */
   readonly onWritten: (transaction: Transaction) => void;
-  /** Applies nft text as one transaction. */
-  readonly applyNft: (text: string) => Promise<void>;
+  /** Applies a stage as one transaction of nf_tables. */
+  readonly applyStage: (stage: Stage) => Promise<void>;
   /** Runs a program that changes rules of iptables-nft. */
   readonly commitRules: CommitRules;
   readonly isLocal: (port: Port) => boolean;

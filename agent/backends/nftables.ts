@@ -1,11 +1,11 @@
-/** nftables: each change is one transaction, after one with what must be there before it ({@link printStages}). */
+/** nftables: each change is one transaction, after one with what must be there before it ({@link stagesOf}). */
 import {
   compile,
   holdsAdmission,
   planReplacement,
   planTransaction,
-  printStages,
   printTables,
+  stagesOf,
   type CompileOptions,
   type HostCompiler,
   type TableState,
@@ -25,7 +25,7 @@ export class NftablesBackend implements Backend {
   constructor(
     private readonly compiler: HostCompiler,
     private readonly options: CompileOptions,
-    private readonly parts: Pick<BackendParts, 'kernel' | 'applyNft' | 'onWritten'>,
+    private readonly parts: Pick<BackendParts, 'kernel' | 'applyStage' | 'onWritten'>,
   ) {}
 
   async plan(anew: boolean): Promise<Comparison> {
@@ -85,10 +85,10 @@ export class NftablesBackend implements Backend {
 
 /** In the stages in which a transaction is made. */
 export async function bringTables(
-  { applyNft, onWritten }: Pick<BackendParts, 'applyNft' | 'onWritten'>,
+  { applyStage, onWritten }: Pick<BackendParts, 'applyStage' | 'onWritten'>,
   transaction: Transaction,
 ): Promise<void> {
-  for (const text of printStages(transaction)) await applyNft(text);
+  for (const stage of stagesOf(transaction)) await applyStage(stage);
   onWritten(transaction);
 }
 

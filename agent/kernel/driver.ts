@@ -7,6 +7,7 @@ import {
   type CompileOptions,
   type IptablesPlan,
   type IptablesProgram,
+  type Stage,
   type Table,
 } from '../../compiler/index.js';
 import type { Family } from '../../compiler/model/index.js';
@@ -25,13 +26,12 @@ import {
   type Flavour,
 } from './iptables.js';
 import type { LoadedTable } from './loaded.js';
-import { applyMessages } from './netlink-load.js';
+import { applyMessages, withoutNft, type Make, type WithoutNft } from './netlink-load.js';
 import { applyText, judgeBodies, readLoadedTables, wouldApply, type Judged } from './nft.js';
 import { whatIsOpen, type Open } from './open.js';
 import { endPrograms } from './program.js';
 
-/** Makes one transaction of nf_tables; calls back with the port id of its socket before it can be made. */
-export type Make = (onPort: (portId: number) => void) => Promise<void>;
+export type { Make, WithoutNft };
 
 /** Each of these rejects with KernelError, where nothing else is said. */
 export interface Kernel {
@@ -45,6 +45,8 @@ export interface Kernel {
   readonly wouldApply: (text: string) => Promise<boolean>;
   /** Applies nft text as one transaction: all of it, or nothing. */
   readonly applyText: (text: string, onPort: (portId: number) => void) => Promise<void>;
+  /** How a stage is applied as one transaction without nft, or why only nft can. */
+  readonly withoutNft: (stage: Stage) => Promise<WithoutNft>;
   /** What of our tables closes nothing; needs no nft. */
   readonly whatIsOpen: () => Promise<Open>;
   /**
@@ -88,6 +90,7 @@ export const KERNEL: Kernel = {
   judgeBodies,
   wouldApply,
   applyText,
+  withoutNft,
   whatIsOpen,
   close: async ({ options, devices, opened }, commit) => {
     const apply = async (messages: readonly NfTablesMessage[]): Promise<void> =>

@@ -1,21 +1,127 @@
-/** Transactions of nf_tables over netlink, without the nft program: for what has to go in at once, and where nft fails. */
-import { batchBytes, batchLength, type NfTablesMessage } from '../netlink/nf-tables-batch.js';
-import { NETLINK_NETFILTER } from '../netlink/nf-tables-header.js';
-import { NetlinkSocket } from '../netlink/socket.js';
+/**
+ * Transactions of nf_tables over netlink, without the nft program: what has to go in at once, where nft fails, and what would take nft
+ * longer to start than the kernel to do (docs/decisions/netlink.md).
+ */
+import type { Stage } from '../../compiler/index.js';
+import { batchBytes, batchLength, transactionMessages, type NfTablesMessage } from '../netlink/nf-tables-batch.js';
+import { NETLINK_NETFILTER, NFT_MSG } from '../netlink/nf-tables-header.js';
+import { NotEncodable } from '../netlink/not-encodable.js';
+import { NetlinkError, NetlinkSocket, NotSent } from '../netlink/socket.js';
+import { KernelError } from './errors.js';
+import { nftVersion, notPermitted } from './nft.js';
 
 /**
- * Applies messages as one transaction: all of it, or nothing. Rejects with NetlinkError.
+ * Makes one transaction of nf_tables.
+ * @param onPort to be called with the port id of its socket before it can be made.
+ * @param generation the last one, which it is to follow.
+ */
+export type Make = (onPort: (portId: number) => void, generation: number) => Promise<void>;
+
+export type WithoutNft =
+  { readonly kind: 'can'; readonly make: Make } | { readonly kind: 'cannot'; readonly why: string };
+
+/** Versions of nft that make the same instructions of a rule's text: what they read back they know again. The kernel tier compares. */
+const ALIKE: ReadonlySet<string> = new Set(['1.0.6']);
+const EPERM = 1;
+
+/** Only where it is set to `netlink` are transactions made without nft, until the whole kernel tier has run with it. */
+const SWITCH = 'PORTCULLIS_TRANSACTIONS';
+
+/**
+ * How a stage is applied without nft. It rejects with KernelError: `refused` and `not-permitted` where nothing was applied,
+ * `interrupted` where that is not known.
+ */
+export async function withoutNft({ closing, transaction }: Stage): Promise<WithoutNft> {
+  if (process.env[SWITCH] !== 'netlink') return { kind: 'cannot', why: `${SWITCH} is not set to netlink` };
+  if (closing !== '') return { kind: 'cannot', why: 'a table is closed before it is replaced' };
+  let messages: readonly NfTablesMessage[];
+  try {
+    messages = transactionMessages(transaction);
+  } catch (error) {
+    if (error instanceof NotEncodable) return { kind: 'cannot', why: error.message };
+    throw error;
+  }
+  if (messages.some(isRule) && !(await isAlike()))
+    return { kind: 'cannot', why: 'this version of nft may read rules otherwise' };
+  return {
+    kind: 'can',
+    make: async (onPort, generation) => {
+      try {
+        await applyMessages(messages, onPort, generation);
+      } catch (error) {
+        throw asKernelError(error);
+      }
+    },
+  };
+}
+
+/**
+ * Applies messages as one transaction: all of it, or nothing. Rejects with NetlinkError, which names the object at fault; with NotSent; and
+ * with another error where it is not known what became of it.
  * @param onPort called before anything is sent, with the port id of the socket that will send it.
+ * @param generation the last one; refused (ERESTART) where another one came between. Given where nft may do it as well: then what could
+ *   not be answered in full is not sent.
  */
 export async function applyMessages(
   messages: readonly NfTablesMessage[],
   onPort: (portId: number) => void = () => undefined,
+  generation?: number,
 ): Promise<void> {
   const socket = new NetlinkSocket(NETLINK_NETFILTER);
+  let first = 0;
   try {
+    if (generation !== undefined && answersTo(messages) > socket.receiveBuffer) {
+      throw new NotSent('netlink: the kernel’s answers might not fit the buffer');
+    }
     onPort(socket.portId);
-    await socket.batch(batchLength(messages), (first) => batchBytes(messages, first));
+    await socket.batch(batchLength(messages), (from) => {
+      first = from;
+      return batchBytes(messages, first, generation);
+    });
+  } catch (error) {
+    if (!(error instanceof NetlinkError)) throw error;
+    // The first message begins the transaction.
+    const about = messages[error.sequence - first - 1]?.about ?? 'the transaction';
+    throw new NetlinkError(`refused: ${about}`, error.errno);
   } finally {
     socket.close();
   }
+}
+
+/** struct sk_buff and struct skb_shared_info, as the kernel counts them with each answer. */
+const SK_BUFF = 256;
+const SHARED_INFO = 320;
+/** struct nlmsghdr, twice, and an error. */
+const ERROR_LENGTH = 36;
+
+/**
+ * The most that answers take in the buffer: each message may be refused, and an answer repeats it. Memory comes in powers of two. Where
+ * they do not fit, the netlink package may abort this process.
+ */
+function answersTo(messages: readonly NfTablesMessage[]): number {
+  return messages.reduce(
+    (sum, { payload }) => sum + SK_BUFF + 2 ** Math.ceil(Math.log2(payload.length + ERROR_LENGTH + SHARED_INFO)),
+    0,
+  );
+}
+
+function isRule({ type }: NfTablesMessage): boolean {
+  return (type & 0xff) === NFT_MSG.NFT_MSG_NEWRULE;
+}
+
+let asked: Promise<boolean> | undefined;
+
+async function isAlike(): Promise<boolean> {
+  asked ??= nftVersion().then(
+    (version) => ALIKE.has(version),
+    () => false,
+  );
+  return asked;
+}
+
+function asKernelError(error: unknown): KernelError {
+  const message = error instanceof Error ? error.message : String(error);
+  if (error instanceof NetlinkError && error.errno === EPERM) return notPermitted();
+  const isUndone = error instanceof NetlinkError || error instanceof NotSent;
+  return new KernelError(isUndone ? 'refused' : 'interrupted', message, { cause: error });
 }

@@ -155,7 +155,8 @@ async function crashed(signal: string, args: readonly string[]): Promise<KernelE
   );
 }
 
-function notPermitted(): KernelError {
+/** Without the right to change the kernel's firewall. */
+export function notPermitted(): KernelError {
   return new KernelError('not-permitted', 'reading and changing the kernel firewall needs root (CAP_NET_ADMIN)');
 }
 

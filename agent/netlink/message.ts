@@ -87,3 +87,28 @@ export function textOf(value: Buffer): string {
 function align(length: number): number {
   return (length + 3) & ~3;
 }
+
+/** 32 bits in network byte order, as all numbers of nf_tables are. */
+export function be32(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeInt32BE(value | 0);
+  return bytes;
+}
+
+export function be64(value: number): Buffer {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64BE(BigInt(value));
+  return bytes;
+}
+
+/** In this host's order. */
+export function le32(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeInt32LE(value | 0);
+  return bytes;
+}
+
+/** A string with the zero at its end. */
+export function textBytes(text: string): Buffer {
+  return Buffer.from(`${text}\0`);
+}

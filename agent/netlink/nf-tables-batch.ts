@@ -1,23 +1,36 @@
 /**
- * Transactions of nf_tables as netlink messages: tables as data in, bytes out. Pure; `socket.ts` sends them. It stands beside the
- * text for nft(8), which it does not need: for what has to go in at once, and where nft fails.
+ * Transactions of nf_tables as netlink messages: tables and changes as data in, bytes out. Pure; `socket.ts` sends them. They stand beside
+ * the text for nft(8), of which they are the same (docs/decisions/netlink.md).
  */
 import {
   harmless,
   ruleComment,
   ruleText,
+  stepsOf,
   type Chain,
-  type Component,
+  type Element,
   type NamedSet,
   type Rule,
+  type SetHead,
+  type Step,
   type Table,
+  type TableFamily,
+  type Transaction,
 } from '../../compiler/index.js';
-import { attribute, messageBytes, nested, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_REQUEST } from './message.js';
-import { be32, deviceBytes, expressionsOf, NotEncodable, textBytes, type SetIds } from './nf-tables-expressions.js';
 import {
-  BYTEORDER_HOST_ENDIAN,
+  attribute,
+  be32,
+  messageBytes,
+  nested,
+  NLM_F_ACK,
+  NLM_F_APPEND,
+  NLM_F_CREATE,
+  NLM_F_REQUEST,
+  textBytes,
+} from './message.js';
+import type { AskedSet } from './nf-tables-expressions.js';
+import {
   HOOKNUM,
-  IFNAMSIZ,
   NFGENMSG_LENGTH,
   NFNL_BATCH_GENID,
   NFNL_MSG_BATCH_BEGIN,
@@ -28,48 +41,74 @@ import {
   NFT_MSG,
   NFT_SET,
   NFTA_CHAIN,
-  NFTA_DATA,
   NFTA_HOOK,
-  NFTA_LIST_ELEM,
   NFTA_RULE,
   NFTA_SET,
-  NFTA_SET_DESC_SIZE,
-  NFTA_SET_ELEM,
   NFTA_SET_ELEM_LIST,
   NFTA_TABLE,
   NFTNL_UDATA_COMMENT,
-  NFTNL_UDATA_SET_KEYBYTEORDER,
-  TYPE_IFNAME,
   VERDICT,
 } from './nf-tables-header.js';
+import { expressionsOf } from './nf-tables-rule.js';
+import { beforeFirst, declaration, elementAttributes, userData, type SetShape } from './nf-tables-sets.js';
+import { NotEncodable } from './not-encodable.js';
 
 /** One message of a transaction. */
 export interface NfTablesMessage {
   readonly type: number;
   readonly flags: number;
   readonly payload: Buffer;
+  /** What an error of it is of, in words. */
+  readonly about: string;
 }
 
-/** An attribute says its length in 16 bits, and this many elements stay well below. */
-const ELEMENTS_AT_ONCE = 1000;
+/** Elements of a message, in bytes: an answer that says what is wrong with it repeats it, and takes a page at most. */
+const MOST_ELEMENTS = 3000;
+
+/** What stands in a table. */
+type Of = Pick<Table, 'family' | 'name'>;
+
+/**
+ * What a transaction asks of the kernel. None for an empty one.
+ * @throws NotEncodable for what only nft can send.
+ */
+export function transactionMessages(transaction: Transaction): readonly NfTablesMessage[] {
+  return transaction.flatMap((change): readonly NfTablesMessage[] => {
+    switch (change.kind) {
+      case 'create':
+        return addTable(change.table);
+      case 'replace':
+        return [deleteTable(change.table), ...addTable(change.table)];
+      case 'delete':
+        return [deleteTable(change.before)];
+      case 'update': {
+        const messages = new TableMessages(change);
+        return stepsOf(change.changes).flatMap((step) => messages.step(step));
+      }
+    }
+  });
+}
 
 /**
  * Adds what a table holds, as `table FAMILY NAME { ... }` does: what is there stays, and rules come behind it.
  * @throws NotEncodable for what only nft can send.
  */
 export function addTable(table: Table): readonly NfTablesMessage[] {
-  const ids: SetIds = new Map([...table.sets.keys()].map((name, index) => [name, index + 1]));
+  const messages = new TableMessages(table);
+  const [sets, chains] = [[...table.sets.values()], [...table.chains.values()]];
   return [
     ensureTable(table),
-    ...[...table.sets.values()].flatMap((set) => addSet(table, set, ids)),
-    ...[...table.chains.values()].map((chain) => addChain(table, chain)),
-    ...[...table.chains.values()].flatMap(({ name, rules }) => rules.map((rule) => addRule(table, name, rule, ids))),
+    // Maps lead to chains.
+    ...chains.map((chain) => messages.addChain(chain)),
+    ...sets.map((set) => messages.addSet(set)),
+    ...sets.flatMap((set) => messages.addElements(set, set.content.elements)),
+    ...chains.flatMap(({ name, rules }) => rules.flatMap((rule) => messages.addRule(name, rule))),
   ];
 }
 
 /** Removes a table, if it is there, with all that it holds. */
-export function removeTable(table: Pick<Table, 'family' | 'name'>): readonly NfTablesMessage[] {
-  return [ensureTable(table), message(table, NFT_MSG.NFT_MSG_DELTABLE, 0, tableName(table))];
+export function removeTable(table: Of): readonly NfTablesMessage[] {
+  return [ensureTable(table), deleteTable(table)];
 }
 
 /**
@@ -104,40 +143,188 @@ function batchHeader(): Buffer {
 }
 
 function message(
-  { family }: Pick<Table, 'family'>,
+  { family, name }: Of,
+  about: string,
   type: number,
   flags: number,
   ...attributes: readonly Buffer[]
 ): NfTablesMessage {
   const header = Buffer.alloc(NFGENMSG_LENGTH);
   header[0] = NFPROTO[family];
-  return { type: (NFNL_SUBSYS_NFTABLES << 8) | type, flags, payload: Buffer.concat([header, ...attributes]) };
+  return {
+    type: (NFNL_SUBSYS_NFTABLES << 8) | type,
+    flags,
+    payload: Buffer.concat([header, ...attributes]),
+    about: `${about} of table ${family} ${name}`,
+  };
 }
 
-function tableName({ name }: Pick<Table, 'name'>): Buffer {
+function ensureTable(table: Of): NfTablesMessage {
+  const flags = attribute(NFTA_TABLE.NFTA_TABLE_FLAGS, be32(0));
+  return message(table, 'the flags', NFT_MSG.NFT_MSG_NEWTABLE, NLM_F_CREATE, tableName(table), flags);
+}
+
+function deleteTable(table: Of): NfTablesMessage {
+  return message(table, 'the deletion', NFT_MSG.NFT_MSG_DELTABLE, 0, tableName(table));
+}
+
+function tableName({ name }: Of): Buffer {
   return attribute(NFTA_TABLE.NFTA_TABLE_NAME, textBytes(name));
 }
 
-function ensureTable(table: Pick<Table, 'family' | 'name'>): NfTablesMessage {
-  const flags = attribute(NFTA_TABLE.NFTA_TABLE_FLAGS, be32(0));
-  return message(table, NFT_MSG.NFT_MSG_NEWTABLE, NLM_F_CREATE, tableName(table), flags);
+/** Messages of one table in one transaction. */
+class TableMessages {
+  /** Of sets: those without a name are asked by it. */
+  #lastId = 0;
+
+  constructor(private readonly table: Of) {}
+
+  step(step: Step): readonly NfTablesMessage[] {
+    switch (step.kind) {
+      case 'add-set':
+        return [this.addSet(step.set)];
+      case 'add-chain':
+        return [this.addChain(step.chain)];
+      case 'flush-chain':
+        return [this.#chain(`the rules of chain ${step.chain}`, NFT_MSG.NFT_MSG_DELRULE, step.chain)];
+      case 'add-rules':
+        return step.chain.rules.flatMap((rule) => this.addRule(step.chain.name, rule));
+      case 'delete-elements':
+        return this.#elements(
+          step.set,
+          NFT_MSG.NFT_MSG_DELSETELEM,
+          0,
+          elementAttributes(step.set, step.elements, 'keys'),
+        );
+      case 'add-elements':
+        return this.addElements(step.set, step.elements);
+      case 'flush-map':
+        return [this.#list(step.map, NFT_MSG.NFT_MSG_DELSETELEM, 0)];
+      case 'delete-chain':
+        return [
+          message(
+            this.table,
+            `chain ${step.chain}`,
+            NFT_MSG.NFT_MSG_DELCHAIN,
+            0,
+            attribute(NFTA_CHAIN.NFTA_CHAIN_TABLE, textBytes(this.table.name)),
+            attribute(NFTA_CHAIN.NFTA_CHAIN_NAME, textBytes(step.chain)),
+          ),
+        ];
+      case 'delete-set':
+        return [this.#set(step.set, NFT_MSG.NFT_MSG_DELSET, 0)];
+    }
+  }
+
+  addChain({ name, hook, comment }: Chain): NfTablesMessage {
+    return message(
+      this.table,
+      `chain ${name}`,
+      NFT_MSG.NFT_MSG_NEWCHAIN,
+      NLM_F_CREATE,
+      attribute(NFTA_CHAIN.NFTA_CHAIN_TABLE, textBytes(this.table.name)),
+      attribute(NFTA_CHAIN.NFTA_CHAIN_NAME, textBytes(name)),
+      ...(hook === undefined ? [] : hookAttributes(this.table.family, hook)),
+      attribute(NFTA_CHAIN.NFTA_CHAIN_USERDATA, commentBytes(harmless(comment))),
+    );
+  }
+
+  addSet(set: NamedSet): NfTablesMessage {
+    return this.#set(set.name, NFT_MSG.NFT_MSG_NEWSET, NLM_F_CREATE, declaration(set, ++this.#lastId));
+  }
+
+  addElements(set: SetHead, elements: readonly Element[]): readonly NfTablesMessage[] {
+    const attributes = elementAttributes(set, elements, 'keys and data');
+    return this.#elements(set, NFT_MSG.NFT_MSG_NEWSETELEM, NLM_F_CREATE, attributes);
+  }
+
+  /** Behind those that are there; sets of its own come before it. */
+  addRule(chain: string, rule: Rule): readonly NfTablesMessage[] {
+    const sets: NfTablesMessage[] = [];
+    const expressions = expressionsOf(this.table.family, rule, (set) => this.#anonymous(set, sets));
+    const text = ruleText(rule);
+    return [
+      ...sets,
+      message(
+        this.table,
+        `rule "${text}" of chain ${chain}`,
+        NFT_MSG.NFT_MSG_NEWRULE,
+        NLM_F_CREATE | NLM_F_APPEND,
+        attribute(NFTA_RULE.NFTA_RULE_TABLE, textBytes(this.table.name)),
+        attribute(NFTA_RULE.NFTA_RULE_CHAIN, textBytes(chain)),
+        nested(NFTA_RULE.NFTA_RULE_EXPRESSIONS, ...expressions),
+        attribute(NFTA_RULE.NFTA_RULE_USERDATA, commentBytes(ruleComment(text, rule.comment))),
+      ),
+    ];
+  }
+
+  /** The kernel puts a number in place of `%d`. */
+  #anonymous(shape: SetShape, messages: NfTablesMessage[]): AskedSet {
+    const set = { name: shape.content.data === 'none' ? '__set%d' : '__map%d', id: ++this.#lastId };
+    const flags = NFT_SET.NFT_SET_ANONYMOUS | NFT_SET.NFT_SET_CONSTANT;
+    const id = attribute(NFTA_SET_ELEM_LIST.NFTA_SET_ELEM_LIST_SET_ID, be32(set.id));
+    const elements = [...beforeFirst(shape), ...elementAttributes(shape, shape.content.elements, 'keys and data')];
+    messages.push(
+      this.#set(set.name, NFT_MSG.NFT_MSG_NEWSET, NLM_F_CREATE, declaration(shape, set.id, flags)),
+      this.#list(set.name, NFT_MSG.NFT_MSG_NEWSETELEM, NLM_F_CREATE, [id, elementList(elements)]),
+    );
+    return set;
+  }
+
+  #chain(about: string, type: number, chain: string): NfTablesMessage {
+    return message(
+      this.table,
+      about,
+      type,
+      0,
+      attribute(NFTA_RULE.NFTA_RULE_TABLE, textBytes(this.table.name)),
+      attribute(NFTA_RULE.NFTA_RULE_CHAIN, textBytes(chain)),
+    );
+  }
+
+  #set(set: string, type: number, flags: number, attributes: readonly Buffer[] = []): NfTablesMessage {
+    return message(
+      this.table,
+      `set ${set}`,
+      type,
+      flags,
+      attribute(NFTA_SET.NFTA_SET_TABLE, textBytes(this.table.name)),
+      attribute(NFTA_SET.NFTA_SET_NAME, textBytes(set)),
+      ...attributes,
+    );
+  }
+
+  #elements({ name }: SetHead, type: number, flags: number, elements: readonly Buffer[]): readonly NfTablesMessage[] {
+    const messages: NfTablesMessage[] = [];
+    for (let from = 0; from < elements.length;) {
+      let bytes = 0;
+      let to = from;
+      for (; to < elements.length && (bytes === 0 || bytes < MOST_ELEMENTS); to++) bytes += elements[to]?.length ?? 0;
+      messages.push(this.#list(name, type, flags, [elementList(elements.slice(from, to))]));
+      from = to;
+    }
+    return messages;
+  }
+
+  #list(set: string, type: number, flags: number, attributes: readonly Buffer[] = []): NfTablesMessage {
+    return message(
+      this.table,
+      `elements of ${set}`,
+      type,
+      flags,
+      attribute(NFTA_SET_ELEM_LIST.NFTA_SET_ELEM_LIST_TABLE, textBytes(this.table.name)),
+      attribute(NFTA_SET_ELEM_LIST.NFTA_SET_ELEM_LIST_SET, textBytes(set)),
+      ...attributes,
+    );
+  }
 }
 
-function addChain(table: Table, { name, hook, comment }: Chain): NfTablesMessage {
-  const base = hook === undefined ? [] : hookAttributes(table, hook);
-  return message(
-    table,
-    NFT_MSG.NFT_MSG_NEWCHAIN,
-    NLM_F_CREATE,
-    attribute(NFTA_CHAIN.NFTA_CHAIN_TABLE, textBytes(table.name)),
-    attribute(NFTA_CHAIN.NFTA_CHAIN_NAME, textBytes(name)),
-    ...base,
-    attribute(NFTA_CHAIN.NFTA_CHAIN_USERDATA, commentBytes(harmless(comment))),
-  );
+function elementList(elements: readonly Buffer[]): Buffer {
+  return nested(NFTA_SET_ELEM_LIST.NFTA_SET_ELEM_LIST_ELEMENTS, ...elements);
 }
 
 /** Policy accept, as all of ours. */
-function hookAttributes({ family }: Table, { hook, priority }: NonNullable<Chain['hook']>): readonly Buffer[] {
+function hookAttributes(family: TableFamily, { hook, priority }: NonNullable<Chain['hook']>): readonly Buffer[] {
   const number = HOOKNUM[family][hook];
   if (number === undefined) throw new NotEncodable(`hook ${hook} of family ${family}`);
   return [
@@ -151,112 +338,6 @@ function hookAttributes({ family }: Table, { hook, priority }: NonNullable<Chain
   ];
 }
 
-function addRule(table: Table, chain: string, rule: Rule, ids: SetIds): NfTablesMessage {
-  return message(
-    table,
-    NFT_MSG.NFT_MSG_NEWRULE,
-    NLM_F_CREATE | NLM_F_APPEND,
-    attribute(NFTA_RULE.NFTA_RULE_TABLE, textBytes(table.name)),
-    attribute(NFTA_RULE.NFTA_RULE_CHAIN, textBytes(chain)),
-    nested(NFTA_RULE.NFTA_RULE_EXPRESSIONS, ...expressionsOf(rule, ids)),
-    attribute(NFTA_RULE.NFTA_RULE_USERDATA, commentBytes(ruleComment(ruleText(rule), rule.comment))),
-  );
-}
-
-function addSet(table: Table, set: NamedSet, ids: SetIds): readonly NfTablesMessage[] {
-  const id = attribute(NFTA_SET.NFTA_SET_ID, be32(ids.get(set.name) ?? 0));
-  const { flags, attributes, devices } = setParts(set);
-  const declaration = message(
-    table,
-    NFT_MSG.NFT_MSG_NEWSET,
-    NLM_F_CREATE,
-    attribute(NFTA_SET.NFTA_SET_TABLE, textBytes(table.name)),
-    attribute(NFTA_SET.NFTA_SET_NAME, textBytes(set.name)),
-    attribute(NFTA_SET.NFTA_SET_FLAGS, be32(flags)),
-    attribute(NFTA_SET.NFTA_SET_KEY_TYPE, be32(TYPE_IFNAME)),
-    attribute(NFTA_SET.NFTA_SET_KEY_LEN, be32(IFNAMSIZ)),
-    id,
-    ...attributes,
-    // What nft(8) reads to know how the keys are written.
-    attribute(NFTA_SET.NFTA_SET_USERDATA, userData(NFTNL_UDATA_SET_KEYBYTEORDER, le32(BYTEORDER_HOST_ENDIAN))),
-  );
-  const elements: NfTablesMessage[] = [];
-  for (let at = 0; at < devices.length; at += ELEMENTS_AT_ONCE) {
-    elements.push(addElements(table, set.name, ids, devices.slice(at, at + ELEMENTS_AT_ONCE)));
-  }
-  return [declaration, ...elements];
-}
-
-/** Sets of names of devices, and tallies of them. */
-function setParts({ name, fields, interval, content }: NamedSet): {
-  readonly flags: number;
-  readonly attributes: readonly Buffer[];
-  readonly devices: readonly string[];
-} {
-  const [field, ...others] = fields;
-  const isOfDevices = (field === 'iifname' || field === 'oifname') && others.length === 0;
-  if (!isOfDevices || interval) throw new NotEncodable(`set ${name}, whose keys are not names of devices,`);
-  switch (content.data) {
-    case 'tally':
-      return {
-        flags: NFT_SET.NFT_SET_TIMEOUT | NFT_SET.NFT_SET_EVAL,
-        attributes: [
-          nested(NFTA_SET.NFTA_SET_DESC, attribute(NFTA_SET_DESC_SIZE, be32(content.room.keys))),
-          attribute(NFTA_SET.NFTA_SET_TIMEOUT, be64(1000 * content.room.seconds)),
-        ],
-        devices: [],
-      };
-    case 'none':
-      return { flags: 0, attributes: [], devices: content.elements.map(([device]) => deviceName(name, device)) };
-    case 'verdict':
-    case 'zone':
-      throw new NotEncodable(`map ${name}`);
-  }
-}
-
-function deviceName(set: string, component: Component | undefined): string {
-  if (typeof component === 'string') return component;
-  throw new NotEncodable(`an element of set ${set}, which is no name of a device,`);
-}
-
-function addElements(table: Table, set: string, ids: SetIds, devices: readonly string[]): NfTablesMessage {
-  return message(
-    table,
-    NFT_MSG.NFT_MSG_NEWSETELEM,
-    NLM_F_CREATE,
-    attribute(NFTA_SET_ELEM_LIST.NFTA_SET_ELEM_LIST_TABLE, textBytes(table.name)),
-    attribute(NFTA_SET_ELEM_LIST.NFTA_SET_ELEM_LIST_SET, textBytes(set)),
-    attribute(NFTA_SET_ELEM_LIST.NFTA_SET_ELEM_LIST_SET_ID, be32(ids.get(set) ?? 0)),
-    nested(
-      NFTA_SET_ELEM_LIST.NFTA_SET_ELEM_LIST_ELEMENTS,
-      ...devices.map((device) =>
-        nested(
-          NFTA_LIST_ELEM,
-          nested(NFTA_SET_ELEM.NFTA_SET_ELEM_KEY, attribute(NFTA_DATA.NFTA_DATA_VALUE, deviceBytes(device))),
-        ),
-      ),
-    ),
-  );
-}
-
 function commentBytes(text: string): Buffer {
   return userData(NFTNL_UDATA_COMMENT, textBytes(text));
-}
-
-/** One entry of user data: type, length, value. */
-function userData(type: number, value: Buffer): Buffer {
-  return Buffer.concat([Buffer.of(type, value.length), value]);
-}
-
-/** User data is of nft(8)'s own host. */
-function le32(value: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32LE(value);
-  return bytes;
-}
-
-function be64(value: number): Buffer {
-  const bytes = Buffer.alloc(8);
-  bytes.writeBigUInt64BE(BigInt(value));
-  return bytes;
 }

@@ -1,19 +1,18 @@
-/**
- * A rule as the kernel's own instructions: registers are loaded, compared, looked up; the last one decides. What it makes is what
- * nft(8) makes of the rule's text, so that both list the same.
- *
- * Rules of closed tables only: others are refused by name, and are a case of these switches when they are needed.
- */
-import type { Action, Field, Match, Rule, Verdict } from '../../compiler/index.js';
-import { attribute, nested } from './message.js';
+/** The kernel's instructions, an attribute of NFTA_RULE_EXPRESSIONS each: registers are loaded, compared, looked up; the last one decides. */
+import type { Verdict } from '../../compiler/index.js';
+import { attribute, be32, nested, textBytes } from './message.js';
+import type { Source } from './nf-tables-fields.js';
 import {
-  IFNAMSIZ,
-  NFT_CMP_EQ,
+  NFT_BYTEORDER_HTON,
   NFT_DYNSET_OP_UPDATE,
-  NFT_META,
+  NFT_LOOKUP_F_INV,
+  NFT_REG32_00,
   NFT_REG_1,
   NFT_REG_VERDICT,
+  NFTA_BITWISE,
+  NFTA_BYTEORDER,
   NFTA_CMP,
+  NFTA_CT,
   NFTA_DATA,
   NFTA_DYNSET,
   NFTA_EXPR,
@@ -21,60 +20,20 @@ import {
   NFTA_LIST_ELEM,
   NFTA_LOOKUP,
   NFTA_META,
-  NFTA_VERDICT_CODE,
+  NFTA_PAYLOAD,
+  NFTA_VERDICT,
   VERDICT,
 } from './nf-tables-header.js';
 
-/** Sets of the same transaction are named and numbered: the kernel knows them by either. */
-export type SetIds = ReadonlyMap<string, number>;
-
-/** Nobody needs it over netlink yet. */
-export class NotEncodable extends Error {
-  override readonly name = 'NotEncodable';
-
-  constructor(what: string) {
-    super(`netlink: ${what} cannot be sent without nft`);
-  }
+/** A set that a rule asks: by its name, and one without a name of its own by its number in the transaction. */
+export interface AskedSet {
+  readonly name: string;
+  readonly id?: number;
 }
 
-/** Attributes of NFTA_RULE_EXPRESSIONS. */
-export function expressionsOf(rule: Rule, sets: SetIds): readonly Buffer[] {
-  return [
-    ...rule.matches.flatMap((match) => matchExpressions(match, sets)),
-    ...(rule.counter ? [expression('counter')] : []),
-    ...actionExpressions(rule.action, sets),
-  ];
-}
-
-function matchExpressions(match: Match, sets: SetIds): readonly Buffer[] {
-  switch (match.kind) {
-    case 'device-prefix':
-      // The name's first bytes and not the zero behind them: longer names match, too.
-      return [load(match.field), compareEqual(Buffer.from(match.prefix))];
-    case 'set':
-      return [load(onlyOne(match.fields)), lookup(match.set, sets)];
-    case 'values':
-    case 'ct-state':
-    case 'ct-direction':
-    case 'ct-mark':
-    case 'packet-mark':
-      throw new NotEncodable(`a match of kind ${match.kind}`);
-  }
-}
-
-function actionExpressions(action: Action, sets: SetIds): readonly Buffer[] {
-  switch (action.kind) {
-    case 'verdict':
-      return [immediate(action.verdict)];
-    case 'tally':
-      return [load(onlyOne(action.fields)), countIn(action.set, sets)];
-    case 'verdict-map':
-    case 'inline-verdict-map':
-    case 'zone':
-    case 'ct-mark':
-    case 'packet-mark':
-      throw new NotEncodable(`an action of kind ${action.kind}`);
-  }
+/** The number of the register at an offset: of those of 16 bytes where one begins there (enum nft_registers). */
+export function registerAt(offset: number): number {
+  return offset % 16 === 0 ? NFT_REG_1 + offset / 16 : NFT_REG32_00 + offset / 4;
 }
 
 function expression(name: string, ...data: readonly Buffer[]): Buffer {
@@ -85,68 +44,124 @@ function named(name: string, data: readonly Buffer[]): readonly Buffer[] {
   return [attribute(NFTA_EXPR.NFTA_EXPR_NAME, textBytes(name)), nested(NFTA_EXPR.NFTA_EXPR_DATA, ...data)];
 }
 
-function load(field: Field): Buffer {
+function value(type: number, bytes: Buffer): Buffer {
+  return nested(type, attribute(NFTA_DATA.NFTA_DATA_VALUE, bytes));
+}
+
+/** Loads what is there into a register. */
+export function load(source: Source, length: number, register: number = NFT_REG_1): readonly Buffer[] {
+  if (source.kind === 'meta') return [loadMeta(source.key, register)];
+  const loaded = expression(
+    'payload',
+    attribute(NFTA_PAYLOAD.NFTA_PAYLOAD_DREG, be32(register)),
+    attribute(NFTA_PAYLOAD.NFTA_PAYLOAD_BASE, be32(source.base)),
+    attribute(NFTA_PAYLOAD.NFTA_PAYLOAD_OFFSET, be32(source.offset)),
+    attribute(NFTA_PAYLOAD.NFTA_PAYLOAD_LEN, be32(length)),
+  );
+  return source.mask === undefined ? [loaded] : [loaded, bitwise(source.mask, Buffer.alloc(length), register)];
+}
+
+export function loadMeta(key: number, register: number = NFT_REG_1): Buffer {
   return expression(
     'meta',
-    attribute(NFTA_META.NFTA_META_KEY, be32(metaKey(field))),
-    attribute(NFTA_META.NFTA_META_DREG, be32(NFT_REG_1)),
+    attribute(NFTA_META.NFTA_META_KEY, be32(key)),
+    attribute(NFTA_META.NFTA_META_DREG, be32(register)),
   );
 }
 
-function metaKey(field: Field): number {
-  switch (field) {
-    case 'iifname':
-      return NFT_META.NFT_META_IIFNAME;
-    case 'oifname':
-      return NFT_META.NFT_META_OIFNAME;
-    default:
-      throw new NotEncodable(`field ${field}`);
-  }
+export function setMeta(key: number): Buffer {
+  return expression(
+    'meta',
+    attribute(NFTA_META.NFTA_META_KEY, be32(key)),
+    attribute(NFTA_META.NFTA_META_SREG, be32(NFT_REG_1)),
+  );
 }
 
-function onlyOne(fields: readonly Field[]): Field {
-  const [field, ...others] = fields;
-  if (field === undefined || others.length > 0) throw new NotEncodable(`a key of ${fields.join(' . ')}`);
-  return field;
+export function loadCt(key: number): Buffer {
+  return expression('ct', attribute(NFTA_CT.NFTA_CT_KEY, be32(key)), attribute(NFTA_CT.NFTA_CT_DREG, be32(NFT_REG_1)));
 }
 
-function compareEqual(value: Buffer): Buffer {
+export function setCt(key: number): Buffer {
+  return expression('ct', attribute(NFTA_CT.NFTA_CT_KEY, be32(key)), attribute(NFTA_CT.NFTA_CT_SREG, be32(NFT_REG_1)));
+}
+
+/** @param operation of enum nft_cmp_ops */
+export function compare(operation: number, bytes: Buffer): Buffer {
   return expression(
     'cmp',
     attribute(NFTA_CMP.NFTA_CMP_SREG, be32(NFT_REG_1)),
-    attribute(NFTA_CMP.NFTA_CMP_OP, be32(NFT_CMP_EQ)),
-    nested(NFTA_CMP.NFTA_CMP_DATA, attribute(NFTA_DATA.NFTA_DATA_VALUE, value)),
+    attribute(NFTA_CMP.NFTA_CMP_OP, be32(operation)),
+    value(NFTA_CMP.NFTA_CMP_DATA, bytes),
   );
 }
 
-function lookup(set: string, sets: SetIds): Buffer {
+/** The register becomes (register & mask) ^ xor. */
+export function bitwise(mask: Buffer, xor: Buffer, register: number = NFT_REG_1): Buffer {
+  return expression(
+    'bitwise',
+    attribute(NFTA_BITWISE.NFTA_BITWISE_SREG, be32(register)),
+    attribute(NFTA_BITWISE.NFTA_BITWISE_DREG, be32(register)),
+    attribute(NFTA_BITWISE.NFTA_BITWISE_LEN, be32(mask.length)),
+    value(NFTA_BITWISE.NFTA_BITWISE_MASK, mask),
+    value(NFTA_BITWISE.NFTA_BITWISE_XOR, xor),
+  );
+}
+
+/** To network order, in units of two bytes. */
+export function toNetworkOrder(length: number, register: number): Buffer {
+  return expression(
+    'byteorder',
+    attribute(NFTA_BYTEORDER.NFTA_BYTEORDER_SREG, be32(register)),
+    attribute(NFTA_BYTEORDER.NFTA_BYTEORDER_DREG, be32(register)),
+    attribute(NFTA_BYTEORDER.NFTA_BYTEORDER_OP, be32(NFT_BYTEORDER_HTON)),
+    attribute(NFTA_BYTEORDER.NFTA_BYTEORDER_LEN, be32(length)),
+    attribute(NFTA_BYTEORDER.NFTA_BYTEORDER_SIZE, be32(2)),
+  );
+}
+
+/** @param into the register for what a map's element leads to. */
+export function lookup(
+  { name, id }: AskedSet,
+  { into, isNegated = false }: { readonly into?: number; readonly isNegated?: boolean } = {},
+): Buffer {
   return expression(
     'lookup',
     attribute(NFTA_LOOKUP.NFTA_LOOKUP_SREG, be32(NFT_REG_1)),
-    attribute(NFTA_LOOKUP.NFTA_LOOKUP_SET, textBytes(set)),
-    attribute(NFTA_LOOKUP.NFTA_LOOKUP_SET_ID, be32(idOf(set, sets))),
+    ...(into === undefined ? [] : [attribute(NFTA_LOOKUP.NFTA_LOOKUP_DREG, be32(into))]),
+    attribute(NFTA_LOOKUP.NFTA_LOOKUP_SET, textBytes(name)),
+    ...(id === undefined ? [] : [attribute(NFTA_LOOKUP.NFTA_LOOKUP_SET_ID, be32(id))]),
+    ...(isNegated ? [attribute(NFTA_LOOKUP.NFTA_LOOKUP_FLAGS, be32(NFT_LOOKUP_F_INV))] : []),
   );
 }
 
 /** Puts the register's value into the set, and counts there. */
-function countIn(set: string, sets: SetIds): Buffer {
+export function countIn(set: string): Buffer {
   return expression(
     'dynset',
     attribute(NFTA_DYNSET.NFTA_DYNSET_SREG_KEY, be32(NFT_REG_1)),
     attribute(NFTA_DYNSET.NFTA_DYNSET_OP, be32(NFT_DYNSET_OP_UPDATE)),
     attribute(NFTA_DYNSET.NFTA_DYNSET_SET_NAME, textBytes(set)),
-    attribute(NFTA_DYNSET.NFTA_DYNSET_SET_ID, be32(idOf(set, sets))),
     nested(NFTA_DYNSET.NFTA_DYNSET_EXPR, ...named('counter', [])),
   );
 }
 
-function immediate(verdict: Verdict): Buffer {
-  const code = attribute(NFTA_VERDICT_CODE, be32(verdictCode(verdict)));
+export function counter(): Buffer {
+  return expression('counter');
+}
+
+export function immediate(verdict: Verdict): Buffer {
   return expression(
     'immediate',
     attribute(NFTA_IMMEDIATE.NFTA_IMMEDIATE_DREG, be32(NFT_REG_VERDICT)),
-    nested(NFTA_IMMEDIATE.NFTA_IMMEDIATE_DATA, nested(NFTA_DATA.NFTA_DATA_VERDICT, code)),
+    nested(NFTA_IMMEDIATE.NFTA_IMMEDIATE_DATA, verdictData(verdict)),
   );
+}
+
+/** As data of a rule, and of a map's element. */
+export function verdictData(verdict: Verdict): Buffer {
+  const code = attribute(NFTA_VERDICT.NFTA_VERDICT_CODE, be32(verdictCode(verdict)));
+  const chain = 'chain' in verdict ? [attribute(NFTA_VERDICT.NFTA_VERDICT_CHAIN, textBytes(verdict.chain))] : [];
+  return nested(NFTA_DATA.NFTA_DATA_VERDICT, code, ...chain);
 }
 
 function verdictCode(verdict: Verdict): number {
@@ -158,33 +173,8 @@ function verdictCode(verdict: Verdict): number {
     case 'return':
       return VERDICT.NFT_RETURN;
     case 'jump':
+      return VERDICT.NFT_JUMP;
     case 'goto':
-      throw new NotEncodable(`a ${verdict.kind}`);
+      return VERDICT.NFT_GOTO;
   }
-}
-
-function idOf(set: string, sets: SetIds): number {
-  const id = sets.get(set);
-  if (id === undefined) throw new NotEncodable(`set ${set}, which is not in its table,`);
-  return id;
-}
-
-/** A name of a device as packets' registers have it: 16 bytes, zeros behind it. @throws NotEncodable for a longer one. */
-export function deviceBytes(name: string): Buffer {
-  const bytes = Buffer.alloc(IFNAMSIZ);
-  if (Buffer.byteLength(name) >= IFNAMSIZ) throw new NotEncodable(`a device of the name ${JSON.stringify(name)}`);
-  bytes.write(name);
-  return bytes;
-}
-
-/** 32 bits in network byte order, as all numbers of nf_tables are. */
-export function be32(value: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeInt32BE(value | 0);
-  return bytes;
-}
-
-/** A string with the zero at its end. */
-export function textBytes(text: string): Buffer {
-  return Buffer.from(`${text}\0`);
 }

@@ -29,9 +29,16 @@ export class NetlinkError extends Error {
     what: string,
     /** Positive errno (errno(3)). */
     readonly errno: number,
+    /** Of the message that it answers. */
+    readonly sequence = 0,
   ) {
     super(`netlink: ${what}: errno ${errno.toString()}`);
   }
+}
+
+/** It never got to the kernel, which did nothing. */
+export class NotSent extends Error {
+  override readonly name = 'NotSent';
 }
 
 interface Waiting {
@@ -113,6 +120,12 @@ export class NetlinkSocket {
     return this.#socket.address().port;
   }
 
+  /** How much the kernel can answer before anybody reads it, as it counts: in bytes. */
+  get receiveBuffer(): number {
+    this.#socket ??= this.#open();
+    return this.#socket.getRecvBufferSize();
+  }
+
   /**
    * Sends several messages as one, of which one asks for an acknowledgement, and waits for it. Rejects with the first error that is
    * told of any of them.
@@ -172,7 +185,7 @@ export class NetlinkSocket {
 
   #write(socket: netlink.RawNetlinkSocket, bytes: Buffer, onError: (error: Error) => void): void {
     socket.send(bytes, { port: 0, groups: 0 }, (error) => {
-      if (error !== undefined) onError(asError(error));
+      if (error !== undefined) onError(new NotSent(asError(error).message, { cause: error }));
     });
   }
 
@@ -212,7 +225,7 @@ export class NetlinkSocket {
         const errno = -payload.readInt32LE(0);
         this.#settle(sequence);
         if (errno === 0) waiting.resolve('complete');
-        else waiting.reject(new NetlinkError('refused', errno));
+        else waiting.reject(new NetlinkError('refused', errno, sequence));
       } else if (type === NLMSG_DONE) {
         this.#settle(sequence);
         waiting.resolve(waiting.isInterrupted ? 'interrupted' : 'complete');

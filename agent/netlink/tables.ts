@@ -3,8 +3,7 @@
  * of devices in a set, which sets there are. Each rejects with NetlinkError (EPERM without CAP_NET_ADMIN).
  */
 import type { TableFamily } from '../../compiler/index.js';
-import { attribute, eachAttribute, textOf } from './message.js';
-import { textBytes } from './nf-tables-expressions.js';
+import { attribute, eachAttribute, textBytes, textOf } from './message.js';
 import {
   NETLINK_NETFILTER,
   NFGENMSG_LENGTH,

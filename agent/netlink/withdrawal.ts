@@ -36,7 +36,12 @@ export function withdrawalOf(
   const header = Buffer.alloc(NFGENMSG_LENGTH);
   header[0] = payload[0] ?? 0;
   const attributes = isRule ? kept(payload, NFGENMSG_LENGTH, OF_RULE) : ofElements(payload);
-  return { type: (NFNL_SUBSYS_NFTABLES << 8) | type, flags: 0, payload: Buffer.concat([header, ...attributes]) };
+  return {
+    type: (NFNL_SUBSYS_NFTABLES << 8) | type,
+    flags: 0,
+    payload: Buffer.concat([header, ...attributes]),
+    about: 'what somebody added',
+  };
 }
 
 function ofElements(payload: Buffer): readonly Buffer[] {

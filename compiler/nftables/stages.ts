@@ -6,8 +6,24 @@ import type { TableState } from './state.js';
 import { fullRuleText, setDeclaration } from './text.js';
 import { printTransaction, type TableChange, type Transaction } from './transaction.js';
 
+/** One transaction of the kernel's, of those that a difference takes. */
+export interface Stage {
+  /** Text that closes what tables that are replaced lead on; '' for nothing. */
+  readonly closing: string;
+  readonly transaction: Transaction;
+}
+
+/** The transaction as texts for `nft -f`, of {@link stagesOf}. */
+export function printStages(transaction: Transaction): readonly string[] {
+  return stagesOf(transaction).map(printStage);
+}
+
+export function printStage({ closing, transaction }: Stage): string {
+  return `${closing}${printTransaction(transaction)}`;
+}
+
 /**
- * The transaction as texts for `nft -f`, to be applied one after the other: mostly one. None when there is nothing to do.
+ * The transaction in stages, to be applied one after the other: mostly one. None when there is nothing to do.
  *
  * The kernel's commit is not one moment for a packet that is under way (nf_tables_commit, net/netfilter/nf_tables_api.c): it is judged by
  * the rules that were in force when it came to our table, and finds in sets and maps what is in force when it asks them.
@@ -20,7 +36,7 @@ import { printTransaction, type TableChange, type Transaction } from './transact
  * - A map that goes is empty for such a packet. So base chains go first, and what they asked behind them. Where the whole table is replaced
  *   they cannot: there what the map does not know is closed beforehand.
  */
-export function printStages(transaction: Transaction): readonly string[] {
+export function stagesOf(transaction: Transaction): readonly Stage[] {
   const early: TableChange[] = [];
   const rest: TableChange[] = [];
   const late: TableChange[] = [];
@@ -43,9 +59,12 @@ export function printStages(transaction: Transaction): readonly string[] {
       late.push(take(isLate));
     } else rest.push(change);
   }
-  const closing = transaction.map((change) => (change.kind === 'replace' ? printBeforeReplacing(change.before) : ''));
-  const texts = [early, rest, late].map(printTransaction);
-  return [[...closing, texts[0]].join(''), ...texts.slice(1)].filter((text) => text !== '');
+  const closing = transaction
+    .map((change) => (change.kind === 'replace' ? printBeforeReplacing(change.before) : ''))
+    .join('');
+  return [early, rest, late]
+    .map((changes, index) => ({ closing: index === 0 ? closing : '', transaction: changes.filter(isAny) }))
+    .filter((stage) => stage.closing !== '' || stage.transaction.length > 0);
 }
 
 /**
@@ -69,6 +88,10 @@ export function printBeforeReplacing({ family, name, sets, chains }: TableState)
 }
 
 const DIRECTIONS = ['egress', 'ingress'] as const;
+
+function isAny(change: TableChange): boolean {
+  return change.kind !== 'update' || change.changes.length > 0;
+}
 
 type Selection = (step: Change) => boolean;
 

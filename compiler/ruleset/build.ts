@@ -45,6 +45,11 @@ export function inSet(fields: readonly Field[], set: string): Match {
   return { kind: 'set', fields, set };
 }
 
+/** The same of a set of intervals. */
+export function inIntervals(fields: readonly Field[], set: string): Match {
+  return { kind: 'set', fields, set, interval: true };
+}
+
 export function ctState(...states: readonly CtState[]): Match {
   return { kind: 'ct-state', states };
 }

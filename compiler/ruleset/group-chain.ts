@@ -27,7 +27,7 @@ import {
   type Services,
 } from '../permits.js';
 import { ADMIT } from './admission.js';
-import { chainOf, counted, goTo, inSet, intervalSet, is, plainSet } from './build.js';
+import { chainOf, counted, goTo, inIntervals, inSet, intervalSet, is, plainSet } from './build.js';
 import { ETHERTYPE } from './ethertype.js';
 import { groupLabel } from './group-label.js';
 import type { Chain, Component, Field, Key, Match, NamedSet, Rule } from './types.js';
@@ -262,7 +262,8 @@ class GroupWriter {
       const keys = entries.map(({ key }) => key);
       this.sets.push((shape.interval ? intervalSet : plainSet)(set, shape.fields, keys, OF_GROUP));
     }
-    this.#accept([...scope.condition, inSet(shape.fields, set)], scope.whom, service);
+    const asked = (shape.interval ? inIntervals : inSet)(shape.fields, set);
+    this.#accept([...scope.condition, asked], scope.whom, service);
   }
 
   #accept(matches: readonly Match[], whom: Whom, service: Service['kind']): void {

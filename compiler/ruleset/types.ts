@@ -161,8 +161,8 @@ export type Match =
       readonly negated: boolean;
       readonly keys: readonly Key[];
     }
-  /** The fields' values are in a named set. */
-  | { readonly kind: 'set'; readonly fields: readonly Field[]; readonly set: string }
+  /** The fields' values are in a named set. `interval`: said of a group's sets, which hold numbers in intervals. */
+  | { readonly kind: 'set'; readonly fields: readonly Field[]; readonly set: string; readonly interval?: true }
   /** The device's name starts with the prefix. */
   | { readonly kind: 'device-prefix'; readonly field: 'iifname' | 'oifname'; readonly prefix: string }
   /** The packet's connection tracking state is one of these. */

@@ -5,9 +5,8 @@
  * usage: unreadable-set.js make|remove
  */
 import { applyMessages } from '../../../agent/kernel/netlink-load.js';
-import { attribute, nested, NLM_F_CREATE } from '../../../agent/netlink/message.js';
+import { attribute, be32, nested, NLM_F_CREATE, textBytes } from '../../../agent/netlink/message.js';
 import { addTable, removeTable } from '../../../agent/netlink/nf-tables-batch.js';
-import { be32, textBytes } from '../../../agent/netlink/nf-tables-expressions.js';
 import {
   NFNL_SUBSYS_NFTABLES,
   NFPROTO,
@@ -25,6 +24,7 @@ const TYPE_IPADDR = 7;
 const TABLE = { family: 'inet', name: 'newer', sets: new Map(), chains: new Map() } as const;
 
 const set = {
+  about: 'a set of a newer kind',
   type: (NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG.NFT_MSG_NEWSET,
   flags: NLM_F_CREATE,
   payload: Buffer.concat([

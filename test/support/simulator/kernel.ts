@@ -165,6 +165,8 @@ export class SimulatedKernel {
           'write',
         );
       },
+      // As where it is not asked for: nft makes all of them.
+      withoutNft: async () => Promise.resolve({ kind: 'cannot', why: 'nft is simulated' }),
       whatIsOpen: async () => ask(() => this.#whatIsOpen()),
       close: async ({ options, devices, opened }, commit) =>
         commit(async (onPort) => {

@@ -45,7 +45,7 @@ function withdrawal(): NfTablesMessage {
   withdrawals++;
   const table = attribute(NFTA_RULE.NFTA_RULE_TABLE, Buffer.from('pctest_nowhere\0'));
   const payload = Buffer.concat([Buffer.from([1, 0, 0, 0]), table]);
-  return { type: (NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG.NFT_MSG_DELRULE, flags: 0, payload };
+  return { type: (NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG.NFT_MSG_DELRULE, flags: 0, payload, about: '' };
 }
 
 const ADDED: NfTablesEvent = {

@@ -1,10 +1,24 @@
-/** Transactions as bytes. That the kernel makes of them what nft makes of the text is in kernel/closing.test.ts. */
+/** Transactions as bytes. That the kernel makes of them what nft makes of the text is in kernel/netlink.test.ts. */
 import { expect, it } from 'vitest';
 import { closingMessages, closingTables } from '../../../agent/closing.js';
 import { attribute, eachAttribute, messagesOf, NLM_F_ACK, textOf } from '../../../agent/netlink/message.js';
-import { addTable, batchBytes, batchLength, removeTable } from '../../../agent/netlink/nf-tables-batch.js';
+import {
+  addTable,
+  batchBytes,
+  batchLength,
+  removeTable,
+  transactionMessages,
+} from '../../../agent/netlink/nf-tables-batch.js';
 import { NFGENMSG_LENGTH, NFNL_BATCH_GENID, NFT_MSG } from '../../../agent/netlink/nf-tables-header.js';
-import { DEFAULT_OPTIONS, type Chain, type NamedSet, type Table } from '../../../compiler/index.js';
+import {
+  DEFAULT_OPTIONS,
+  type Chain,
+  type Change,
+  type Match,
+  type NamedSet,
+  type SetHead,
+  type Table,
+} from '../../../compiler/index.js';
 
 const [CLOSED] = closingTables(DEFAULT_OPTIONS, ['vnet7']);
 const BASE: Table = { family: 'inet', name: 'portcullis', sets: new Map(), chains: new Map() };
@@ -29,12 +43,12 @@ it('names the generation that it is for, where one is given', () => {
   expect(without?.payload).toHaveLength(NFGENMSG_LENGTH);
 });
 
-it('sets stand before the chains that ask them, and chains before their rules', () => {
+it('chains stand before the maps that lead to them, and sets before the rules that ask them', () => {
   const kinds = (CLOSED === undefined ? [] : addTable(CLOSED)).map(({ type }) => type & 0xff);
   const { NFT_MSG_NEWTABLE, NFT_MSG_NEWSET, NFT_MSG_NEWSETELEM, NFT_MSG_NEWCHAIN, NFT_MSG_NEWRULE } = NFT_MSG;
-  const order = [NFT_MSG_NEWTABLE, NFT_MSG_NEWSET, NFT_MSG_NEWSETELEM, NFT_MSG_NEWCHAIN, NFT_MSG_NEWRULE];
-  const ranks = kinds.map((kind) => Math.max(order.indexOf(kind as (typeof order)[number]), 1));
-  expect(ranks.slice(1)).toEqual([...ranks.slice(1)].sort((one, other) => (one > 2 || other > 2 ? one - other : 0)));
+  const order = [NFT_MSG_NEWTABLE, NFT_MSG_NEWCHAIN, NFT_MSG_NEWSET, NFT_MSG_NEWSETELEM, NFT_MSG_NEWRULE];
+  const ranks = kinds.map((kind) => order.indexOf(kind as (typeof order)[number]));
+  expect(ranks).toEqual([...ranks].sort((one, other) => one - other));
   expect(new Set(kinds)).toEqual(new Set(order));
 });
 
@@ -72,41 +86,41 @@ it('a device whose name no device can have keeps nobody else open', () => {
   expect(messages).toEqual(closingMessages(DEFAULT_OPTIONS, ['vnet7']).get('inet'));
 });
 
+const withRule = (match: Match): Table =>
+  withChain({
+    name: 'one',
+    comment: '',
+    role: { kind: 'fixed' },
+    rules: [{ matches: [match], action: { kind: 'verdict', verdict: { kind: 'drop' } }, counter: false, comment: '' }],
+  });
+
 it.each<readonly [string, Table]>([
   [
-    'a match of kind ct-state',
-    withChain({
-      name: 'one',
-      comment: '',
-      role: { kind: 'fixed' },
-      rules: [
-        {
-          matches: [{ kind: 'ct-state', states: ['new'] }],
-          action: { kind: 'verdict', verdict: { kind: 'drop' } },
-          counter: false,
-          comment: '',
-        },
-      ],
-    }),
+    'no value of a range of th dport',
+    withRule({ kind: 'values', fields: ['th dport'], negated: true, keys: [[{ first: 1, last: 9 }]] }),
   ],
   [
-    'set addresses',
+    'values of ip saddr . th dport',
+    withRule({ kind: 'values', fields: ['ip saddr', 'th dport'], negated: false, keys: [['10.0.0.1', 1]] }),
+  ],
+  [
+    'an interval of th dport in a set without',
     withSet({
-      name: 'addresses',
-      fields: ['ip saddr'],
+      name: 'services',
+      fields: ['th dport'],
       interval: false,
       role: { kind: 'fixed' },
-      content: { data: 'none', elements: [] },
+      content: { data: 'none', elements: [[{ first: 1, last: 9 }]] },
     }),
   ],
   [
-    'map ports',
+    'a device of the name "a-name-of-16-byte"',
     withSet({
-      name: 'ports',
+      name: 'devices',
       fields: ['iifname'],
       interval: false,
       role: { kind: 'fixed' },
-      content: { data: 'verdict', elements: [] },
+      content: { data: 'none', elements: [['a-name-of-16-byte']] },
     }),
   ],
   [
@@ -124,4 +138,10 @@ it.each<readonly [string, Table]>([
   ],
 ])('what only nft can send is refused by name, and not sent as something else: %s', (what, table) => {
   expect(() => addTable(table)).toThrow(what);
+});
+
+it('an element that was read back is left to nft: only its text is known', () => {
+  const set: SetHead = { name: 'hosts', fields: ['ip saddr'], interval: false, role: { kind: 'fixed' } };
+  const change: Change = { kind: 'delete-elements', set, elements: [{ listed: '10.0.0.1', data: '' }] };
+  expect(() => transactionMessages([{ kind: 'update', ...BASE, changes: [change] }])).toThrow('read as 10.0.0.1');
 });
