@@ -24,7 +24,7 @@ export type WithoutNft =
 const ALIKE: ReadonlySet<string> = new Set(['1.0.6']);
 const EPERM = 1;
 
-/** Only where it is set to `netlink` are transactions made without nft, until the whole kernel tier has run with it. */
+/** Set to `nft`, nft makes every transaction of the agent's: for whoever doubts the other way. */
 const SWITCH = 'PORTCULLIS_TRANSACTIONS';
 
 /**
@@ -32,7 +32,7 @@ const SWITCH = 'PORTCULLIS_TRANSACTIONS';
  * `interrupted` where that is not known.
  */
 export async function withoutNft({ closing, transaction }: Stage): Promise<WithoutNft> {
-  if (process.env[SWITCH] !== 'netlink') return { kind: 'cannot', why: `${SWITCH} is not set to netlink` };
+  if (process.env[SWITCH] === 'nft') return { kind: 'cannot', why: `${SWITCH} says so` };
   if (closing !== '') return { kind: 'cannot', why: 'a table is closed before it is replaced' };
   let messages: readonly NfTablesMessage[];
   try {

@@ -2,7 +2,7 @@
  * A rule as instructions: those that nft(8) makes of the rule's text, so that both list the same, and what is loaded can be compared with
  * what nft would load. Before a field is loaded it is asked whether the packet has it; what was asked is not asked again.
  */
-import type { Action, Component, Field, Key, Match, Rule, TableFamily } from '../../compiler/index.js';
+import type { Action, Field, Key, Match, Rule, TableFamily } from '../../compiler/index.js';
 import { isExact } from '../../compiler/model/index.js';
 import { le32 } from './message.js';
 import {
@@ -37,6 +37,7 @@ import {
   NFT_REG_VERDICT,
 } from './nf-tables-header.js';
 import { paddedLength, type SetShape } from './nf-tables-sets.js';
+import { isSingle, mergedFrom, type Neighbour } from './nf-tables-neighbours.js';
 import { NotEncodable } from './not-encodable.js';
 
 /** Makes a set without a name, for this rule alone. */
@@ -48,8 +49,6 @@ const NFPROTOS: Readonly<Record<Network, number | undefined>> = { ip: NFPROTO_IP
 const UDP = 17;
 const ICMP = 1;
 const ICMPV6 = 58;
-/** Longer comparisons take more than one register. */
-const MOST_MERGED = 16;
 
 /** What NFTA_RULE_EXPRESSIONS holds. @throws NotEncodable */
 export function expressionsOf(family: TableFamily, rule: Rule, makeAnonymous: MakeAnonymous): readonly Buffer[] {
@@ -308,50 +307,9 @@ function maskedIs({ mask, value }: { readonly mask: number; readonly value: numb
   return [bitwise(le32(mask), le32(0)), compare(NFT_CMP.NFT_CMP_EQ, le32(value))];
 }
 
-function isSingle(field: Field, component: Component | undefined): boolean {
-  const { first, last } = endsOf(field, component);
-  return first.equals(last);
-}
-
 function shortBytes(value: number, order: 'host' | 'network'): Buffer {
   const bytes = Buffer.alloc(2);
   if (order === 'host') bytes.writeUInt16LE(value);
   else bytes.writeUInt16BE(value);
   return bytes;
-}
-
-interface Neighbour {
-  readonly field: Field;
-  readonly key: Key;
-  readonly source: Extract<Source, { kind: 'payload' }>;
-  readonly value: Buffer;
-}
-
-/** Single values of fields that stand side by side in the link's or the transport's header. */
-function mergedFrom(matches: readonly Match[], from: number): readonly Neighbour[] {
-  const merged: Neighbour[] = [];
-  let length = 0;
-  for (let at = from; at < matches.length; at++) {
-    const match = matches[at];
-    const next = match === undefined ? undefined : neighbourOf(match);
-    if (next === undefined) break;
-    const last = merged.at(-1);
-    const isBeside =
-      last === undefined ||
-      (next.source.base === last.source.base && next.source.offset === last.source.offset + last.value.length);
-    if (!isBeside || length + next.value.length > MOST_MERGED) break;
-    merged.push(next);
-    length += next.value.length;
-  }
-  return merged;
-}
-
-function neighbourOf(match: Match): Neighbour | undefined {
-  if (match.kind !== 'values' || match.negated) return undefined;
-  const [[field], [key, ...others]] = [match.fields, match.keys];
-  if (field === undefined || key === undefined || match.fields.length > 1 || others.length > 0) return undefined;
-  const { source } = FIELDS[field];
-  if (source.kind !== 'payload' || source.base === NFT_PAYLOAD.NFT_PAYLOAD_NETWORK_HEADER) return undefined;
-  if (source.mask !== undefined || !isSingle(field, key[0])) return undefined;
-  return { field, key, source, value: endsOf(field, key[0]).first };
 }

@@ -26,9 +26,12 @@ exec ${REAL} "$@"
     chmodSync(join(this.#folder, 'nft'), 0o755);
   }
 
-  /** For the environment of an agent. */
+  /** For the environment of an agent, whose transactions nft makes then. */
   get env(): Readonly<Record<string, string>> {
-    return { PATH: `${this.#folder}${delimiter}${process.env['PATH'] ?? ''}` };
+    return {
+      PATH: `${this.#folder}${delimiter}${process.env['PATH'] ?? ''}`,
+      PORTCULLIS_TRANSACTIONS: 'nft',
+    };
   }
 
   on(): void {

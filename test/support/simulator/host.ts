@@ -73,12 +73,13 @@ export class SimulatedHost {
   constructor(
     options: Partial<CompileOptions>,
     topology: Topology,
+    isDirect: boolean,
     private readonly frames: readonly Frame[] = [],
   ) {
     this.#options = { ...DEFAULT_OPTIONS, ...options };
     this.#packets = new Packets(this.#options);
     this.#packets.learn(closingTables(this.#options, [...DEVICES, 'vnet9', 'eth0']));
-    this.#kernel = new SimulatedKernel(this.clock, this.#options, (commit) => {
+    this.#kernel = new SimulatedKernel(this.clock, this.#options, isDirect, (commit) => {
       this.#committed(commit);
     });
     this.#topology = topology;

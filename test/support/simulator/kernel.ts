@@ -6,6 +6,7 @@ import type { LoadedTable } from '../../../agent/kernel/loaded.js';
 import { closingText } from '../../../agent/closing.js';
 import {
   EMPTY_PROGRAM,
+  printStage,
   ruleText,
   stateOf,
   TABLE_NAME,
@@ -84,10 +85,14 @@ export class SimulatedKernel {
   /** What nft lists of a set, by how it is declared. */
   readonly #signatures = new Map<string, string>();
 
-  /** @param onCommit is told of each transaction at once. */
+  /**
+   * @param isDirect true where transactions can be made without nft.
+   * @param onCommit is told of each transaction at once.
+   */
   constructor(
     private readonly clock: VirtualClock,
     options: CompileOptions,
+    private readonly isDirect: boolean,
     private readonly onCommit: (commit: Commit) => void,
   ) {
     this.learn(closingTables(options, ['eth0']));
@@ -165,8 +170,26 @@ export class SimulatedKernel {
           'write',
         );
       },
-      // As where it is not asked for: nft makes all of them.
-      withoutNft: async () => Promise.resolve({ kind: 'cannot', why: 'nft is simulated' }),
+      withoutNft: async (stage) =>
+        Promise.resolve(
+          this.isDirect && stage.closing === ''
+            ? {
+                kind: 'can',
+                make: async (onPort, generation) => {
+                  const portId = this.nextPort();
+                  onPort(portId);
+                  await this.#request(
+                    isAlive,
+                    (isHeard) => {
+                      if (generation !== this.#generation) throw new Refused('another generation');
+                      this.commit(printStage(stage), portId, isHeard);
+                    },
+                    'write',
+                  );
+                },
+              }
+            : { kind: 'cannot', why: 'only nft can' },
+        ),
       whatIsOpen: async () => ask(() => this.#whatIsOpen()),
       close: async ({ options, devices, opened }, commit) =>
         commit(async (onPort) => {

@@ -72,6 +72,8 @@ export type Foreign =
 
 export interface Script {
   readonly datapath: 'routed' | 'bridge';
+  /** Transactions can be made without nft. */
+  readonly isDirect: boolean;
   /** Each with the milliseconds before it. */
   readonly steps: readonly (readonly [wait: number, step: Step])[];
 }
@@ -125,6 +127,7 @@ const wait = fc.constantFrom(0, 0, 1, 2, 3, 5, 8, 13, 60, 400, 1200, 6000, 31_00
 function scriptOf(step: fc.Arbitrary<Step>, maxLength: number): fc.Arbitrary<Script> {
   return fc.record({
     datapath: fc.constantFrom('routed', 'bridge'),
+    isDirect: fc.boolean(),
     steps: fc.array(fc.tuple(wait, step), { minLength: 1, maxLength }),
   });
 }

@@ -22,8 +22,8 @@ const RUNS = Number(process.env['PORTCULLIS_SCRIPTS'] ?? 2000);
 
 const frames = fc.array(arbitraryFrame(), { minLength: 2, maxLength: 2 });
 
-async function run({ datapath, steps }: Script, some: readonly Frame[] = []): Promise<SimulatedHost> {
-  const host = new SimulatedHost({ datapath }, topologyOf(FIRST_POLICY), some);
+async function run({ datapath, isDirect, steps }: Script, some: readonly Frame[] = []): Promise<SimulatedHost> {
+  const host = new SimulatedHost({ datapath }, topologyOf(FIRST_POLICY), isDirect, some);
   let policy = FIRST_POLICY;
   for (const [wait, step] of steps) {
     await host.wait(wait);
@@ -75,7 +75,8 @@ describe('the reconcile loop', () => {
     ],
   };
   it.each(Object.entries(FOUND))('%s: ends as it must', async (_name, steps) => {
-    await run({ datapath: 'routed', steps });
+    await run({ datapath: 'routed', isDirect: false, steps });
+    await run({ datapath: 'routed', isDirect: true, steps });
   });
 
   it('takes the short way for every change that nothing is in doubt about, and no more steps than it takes', async () => {
@@ -129,7 +130,7 @@ describe.each(Object.entries(NAMED_TOPOLOGIES))('%s', (_name, { document, option
     ),
   )('$course, waited for $when, ends as compiled from scratch', async ({ of, isEach }) => {
     const [first = {}, ...others] = of(onHost(document));
-    const host = new SimulatedHost(options, topology(first));
+    const host = new SimulatedHost(options, topology(first), true);
     await host.flush();
     for (const next of others) {
       host.say(topology(next));
