@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { Conntrack } from '../agent/netlink/conntrack.js';
 import { Enforcer } from '../agent/enforcer.js';
 import type { Applied, LoopEvent } from '../agent/events.js';
+import type { CommitOrder } from '../agent/watch/events.js';
 import { AdmissionCheck } from '../agent/flows/admission.js';
 import { thisMachine } from '../agent/ground.js';
 import { carryOutStep, removeIptables } from '../agent/kernel/iptables.js';
@@ -112,6 +113,7 @@ function withPort(before: Document, at: number, change: (port: Fields) => Fields
 /** Resolves with the next transaction that an enforcer reports. */
 class Reports {
   #resolve: (applied: Applied) => void = () => undefined;
+  enforcer: Enforcer | undefined;
 
   readonly listener = {
     tell: (event: LoopEvent): void => {
@@ -121,7 +123,13 @@ class Reports {
     onFirstLoad: async (): Promise<void> => Promise.resolve(),
     onTouched: (): void => undefined,
     onClosing: (): void => undefined,
-    onOwnCommit: (): void => undefined,
+    // As the watching process tells of it.
+    onOwnCommit: (order: CommitOrder): void => {
+      if (order.kind !== 'own-over' || !order.isMade) return;
+      const { portId, after: generation } = order;
+      const by = { pid: process.pid, program: 'bench', opened: [], isClosing: false, mayBeOurs: false };
+      this.enforcer?.tableChanged({ ...by, portId, generation });
+    },
   };
 
   async next(): Promise<Applied> {
@@ -181,6 +189,7 @@ async function latencies(backend: BackendName): Promise<void> {
     const topology = parsed({ ...base });
     const reports = new Reports();
     const enforcer = new Enforcer(here, DEFAULT_OPTIONS, thisMachine(backend), reports.listener);
+    reports.enforcer = enforcer;
     const started = reports.next();
     enforcer.setTopology(topology);
     enforcer.watchBegins();
@@ -215,6 +224,7 @@ async function linkLatency(): Promise<void> {
   const topology = parsed({ security_groups: groups, ports: [...ports, { ...ports[0], id }] });
   const reports = new Reports();
   const enforcer = new Enforcer(here, DEFAULT_OPTIONS, thisMachine('nftables'), reports.listener);
+  reports.enforcer = enforcer;
   const watcher = new Watcher({
     onEvent: (event) => {
       if (event.kind === 'table-changed' || event.kind === 'closed' || event.kind === 'withdrawn') return;

@@ -134,7 +134,7 @@ describe('a starting agent that cannot load', () => {
     try {
       expect((await lab.exec('nft', ['list', 'tables'])).exitCode).not.toBe(0);
       expect(await reached()).toEqual(OPEN);
-      agent.start();
+      agent.start({ env: { PORTCULLIS_TRANSACTIONS: 'nft' } });
       const { lastError, enforced } = await agent.until((status) => status.lastError !== undefined);
       expect([enforced, lastError]).toEqual([
         false,
@@ -147,6 +147,21 @@ describe('a starting agent that cannot load', () => {
     await agent.until(({ settled }) => settled);
     await lab.restoreProbe();
     expect([await reached(), await differs()]).toEqual([ENFORCED, false]);
+  });
+
+  it('although nft dies of somebody else’s set enforces, since its transactions need none', async () => {
+    await lab.must(process.execPath, [UNREADABLE, 'make']);
+    try {
+      expect((await lab.exec('nft', ['list', 'tables'])).exitCode).not.toBe(0);
+      expect(await reached()).toEqual(OPEN);
+      agent.start();
+      await agent.until(({ enforced }) => enforced);
+      expect(await reached()).toEqual(ENFORCED);
+    } finally {
+      await lab.must(process.execPath, [UNREADABLE, 'remove']);
+    }
+    await lab.restoreProbe();
+    expect(await differs()).toBe(false);
   });
 
   it('of rules that our other backend left closes nothing: what it enforced stays in force until ours are loaded', async () => {
