@@ -7,6 +7,8 @@ import { runInNewContext } from 'node:vm';
 
 /** For what follows from it to be done, and for all that comes at the same time; in milliseconds. */
 const AFTER = 2000;
+/** V8 holds about half of it whatever the policy is: below it nothing is worth a pause. In bytes. */
+const WORTH = 64 * 1024 * 1024;
 
 export class Garbage {
   #timer: NodeJS.Timeout | undefined;
@@ -15,7 +17,7 @@ export class Garbage {
   collectSoon(): void {
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
-      collect();
+      if (process.memoryUsage().heapTotal > WORTH) collect();
     }, AFTER).unref();
   }
 

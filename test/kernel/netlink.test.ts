@@ -124,7 +124,12 @@ async function empty(): Promise<void> {
 }
 
 describe.each(DATAPATHS)('%s', (datapath) => {
-  const names = Object.keys(NAMED_TOPOLOGIES).filter((name) => NAMED_TOPOLOGIES[name]?.options?.datapath !== 'bridge');
+  // Each topology once: what a rule is made of hangs on the datapath in few of them, which random histories meet, too.
+  const names = Object.keys(NAMED_TOPOLOGIES).filter(
+    (name, index) =>
+      NAMED_TOPOLOGIES[name]?.options?.datapath !== 'bridge' &&
+      index % DATAPATHS.length === DATAPATHS.indexOf(datapath),
+  );
 
   it.each(names)('%s is what nft makes of the text', async (name) => {
     await empty();

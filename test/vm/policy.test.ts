@@ -1,5 +1,5 @@
 import { liarsSuite } from '../kernel/lab/liars-suite.js';
 import { policySuite } from '../kernel/lab/policy-suite.js';
 
-policySuite('bridge', { topologies: 8, frames: 120 });
+policySuite('bridge', { topologies: 6, frames: 90 });
 liarsSuite('bridge', 4);
