@@ -63,9 +63,9 @@ async function runOne(shell: Shell, text: string, { exit = [0], prints, typed }:
   else if (prints !== undefined) expect.soft(printed, text).toMatch(prints);
 }
 
-/** The last command of the text becomes the process that is ended later. */
+/** The last command of the text becomes the process that is ended later. What it says is asked for at once: the file is there before it. */
 async function begin(shell: Shell, text: string, log: string): Promise<AtWork> {
-  const { printed } = await shell.paste(`{ exec ${text}\n} < /dev/null > ${log} 2>&1 & echo $!`);
+  const { printed } = await shell.paste(`: > ${log}; { exec ${text}\n} < /dev/null >> ${log} 2>&1 & echo $!`);
   return { text, pid: printed.trim(), said: () => readFileSync(log, 'utf8') };
 }
 
