@@ -22,3 +22,8 @@ export const CLOCK: Clock = {
   },
   sleep: async (milliseconds, signal) => setTimeout(milliseconds, undefined, { signal }).catch(() => undefined),
 };
+
+/** Milliseconds as they are said: to a tenth. */
+export function tenths(milliseconds: number): number {
+  return Math.round(10 * milliseconds) / 10;
+}

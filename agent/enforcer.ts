@@ -98,7 +98,7 @@ export class Enforcer {
     const quarantine = new Quarantine(desired.live, backend, clock, {
       onClosed: (ports) => {
         desired.changePorts(ports);
-        this.listener.tell({ kind: 'ports-refused', ports: new Map(desired.live.refusals) });
+        this.listener.tell({ kind: 'ports-refused', ports: desired.live.refusals });
       },
       onRetry: (ports) => {
         desired.changePorts(ports);

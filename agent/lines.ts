@@ -1,5 +1,6 @@
 /** The log's view of what happens: which line an event is. */
 import { formatIsolation } from '../compiler/model/index.js';
+import { tenths } from './clock.js';
 import type { AgentEvent } from './events.js';
 import type { Log } from './log.js';
 
@@ -37,7 +38,7 @@ export class Lines {
       case 'applied': {
         const { way, reason, changes, milliseconds } = event;
         log.info(
-          { id: 'applied', way, ...(reason === '' ? {} : { reason }), changes, milliseconds: round(milliseconds) },
+          { id: 'applied', way, ...(reason === '' ? {} : { reason }), changes, milliseconds: tenths(milliseconds) },
           changes === 0 ? 'nothing to change' : 'applied',
         );
         return;
@@ -153,7 +154,7 @@ export class Lines {
         const { revoked, restored, looked, milliseconds } = event;
         if (revoked + restored > 0)
           log.info(
-            { id: 'flows-judged', revoked, restored, looked, milliseconds: round(milliseconds) },
+            { id: 'flows-judged', revoked, restored, looked, milliseconds: tenths(milliseconds) },
             'live flows were judged anew',
           );
         return;
@@ -184,8 +185,4 @@ export class Lines {
 
 function familiesOf({ opened }: Extract<AgentEvent, { kind: 'closed' | 'not-closed' }>): readonly string[] {
   return opened.map(({ family }) => family);
-}
-
-function round(milliseconds: number): number {
-  return Math.round(10 * milliseconds) / 10;
 }

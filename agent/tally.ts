@@ -1,4 +1,5 @@
 /** The status's view of what happens: what came last, and how often something did. */
+import { tenths } from './clock.js';
 import type { AgentEvent } from './events.js';
 import type { AgentStatus } from './status.js';
 
@@ -26,8 +27,8 @@ export class Tally {
           at: new Date().toISOString(),
           way: event.way,
           reason: event.reason,
-          milliseconds: round(event.milliseconds),
-          latencyMilliseconds: round(event.latency),
+          milliseconds: tenths(event.milliseconds),
+          latencyMilliseconds: tenths(event.latency),
         };
         return;
       case 'foreign-change': {
@@ -49,8 +50,4 @@ export class Tally {
         return;
     }
   }
-}
-
-function round(milliseconds: number): number {
-  return Math.round(10 * milliseconds) / 10;
 }

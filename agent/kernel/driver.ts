@@ -26,7 +26,7 @@ import {
   type Flavour,
 } from './iptables.js';
 import type { LoadedTable } from './loaded.js';
-import { applyMessages, withoutNft, type Make, type WithoutNft } from './netlink-load.js';
+import { applyMessages, askVersionAnew, withoutNft, type Make, type WithoutNft } from './netlink-load.js';
 import { applyText, judgeBodies, readLoadedTables, wouldApply, type Judged } from './nft.js';
 import { whatIsOpen, type Open } from './open.js';
 import { endPrograms } from './program.js';
@@ -87,7 +87,10 @@ export interface ToClose {
 export const KERNEL: Kernel = {
   readGeneration,
   readTables: readLoadedTables,
-  judgeBodies,
+  judgeBodies: async (loaded, wanted) => {
+    askVersionAnew();
+    return judgeBodies(loaded, wanted);
+  },
   wouldApply,
   applyText,
   withoutNft,

@@ -11,7 +11,7 @@ import {
   type Transaction,
 } from '../../compiler/index.js';
 import { addTable } from '../netlink/nf-tables-batch.js';
-import { NetlinkError } from '../netlink/socket.js';
+import { isUndone } from '../netlink/socket.js';
 import { KernelError } from './errors.js';
 import type { Kernel } from './driver.js';
 import { bringInForce, type Steps } from './in-force.js';
@@ -128,7 +128,7 @@ export async function loadBaseline(tables: readonly Table[]): Promise<boolean> {
   try {
     await applyMessages(tables.flatMap(addTable));
   } catch (error) {
-    if (!(error instanceof NetlinkError)) throw error;
+    if (!isUndone(error)) throw error;
     await applyTransaction({ wouldApply, applyText }, planTransaction(tables, []));
   }
   return true;

@@ -6,7 +6,7 @@ import type { Stage } from '../../compiler/index.js';
 import { batchBytes, batchLength, transactionMessages, type NfTablesMessage } from '../netlink/nf-tables-batch.js';
 import { NETLINK_NETFILTER, NFT_MSG } from '../netlink/nf-tables-header.js';
 import { NotEncodable } from '../netlink/not-encodable.js';
-import { NetlinkError, NetlinkSocket, NotSent } from '../netlink/socket.js';
+import { isUndone, NetlinkError, NetlinkSocket, NotSent } from '../netlink/socket.js';
 import { KernelError } from './errors.js';
 import { nftVersion, notPermitted } from './nft.js';
 
@@ -111,6 +111,11 @@ function isRule({ type }: NfTablesMessage): boolean {
 
 let asked: Promise<boolean> | undefined;
 
+/** nft may have become another one, or could not be asked: whoever compares with what it reads has it asked anew. */
+export function askVersionAnew(): void {
+  asked = undefined;
+}
+
 async function isAlike(): Promise<boolean> {
   asked ??= nftVersion().then(
     (version) => ALIKE.has(version),
@@ -122,6 +127,5 @@ async function isAlike(): Promise<boolean> {
 function asKernelError(error: unknown): KernelError {
   const message = error instanceof Error ? error.message : String(error);
   if (error instanceof NetlinkError && error.errno === EPERM) return notPermitted();
-  const isUndone = error instanceof NetlinkError || error instanceof NotSent;
-  return new KernelError(isUndone ? 'refused' : 'interrupted', message, { cause: error });
+  return new KernelError(isUndone(error) ? 'refused' : 'interrupted', message, { cause: error });
 }

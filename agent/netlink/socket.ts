@@ -41,6 +41,11 @@ export class NotSent extends Error {
   override readonly name = 'NotSent';
 }
 
+/** True where the kernel did nothing of what it was asked for; of any other error that is not known. */
+export function isUndone(error: unknown): boolean {
+  return error instanceof NetlinkError || error instanceof NotSent;
+}
+
 interface Waiting {
   readonly onPayload: (payload: Buffer) => void;
   readonly resolve: (outcome: 'complete' | 'interrupted') => void;

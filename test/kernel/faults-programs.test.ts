@@ -61,6 +61,21 @@ describe('nft', () => {
     },
   );
 
+  it('that becomes another version while the agent runs makes rules itself, once what it reads was compared', async () => {
+    const nft = new WrappedNft(agent.folder, '--version', 'echo "nftables v1.1.9 (x)"; exit 0');
+    const isByNft = (): boolean => agent.log().some(({ msg }) => msg.includes('this version of nft'));
+    const { PATH = '' } = nft.env;
+    await agent.run({ args: ['--log-level', 'debug'], env: { PATH } });
+    await agent.settled(CLOSED);
+    expect([isByNft(), await isOpen()]).toEqual([false, false]);
+    nft.on();
+    const compared = agent.log().filter(({ msg }) => msg === 'nothing to change').length;
+    process.kill((await agent.status()).pid, 'SIGHUP');
+    await eventually(() => agent.log().filter(({ msg }) => msg === 'nothing to change').length > compared);
+    await agent.settled(OPEN);
+    expect([isByNft(), await isOpen()]).toEqual([true, true]);
+  });
+
   it('that hangs does not keep an agent that is asked to stop', async () => {
     const nft = new WrappedNft(agent.folder, '"-f -"', 'sleep 100000');
     await agent.run({ env: nft.env });

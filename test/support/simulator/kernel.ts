@@ -159,34 +159,13 @@ export class SimulatedKernel {
             throw error;
           }
         }),
-      applyText: async (text, onPort) => {
-        const portId = this.nextPort();
-        onPort(portId);
-        await this.#request(
-          isAlive,
-          (isHeard) => {
-            this.commit(text, portId, isHeard);
-          },
-          'write',
-        );
-      },
+      applyText: async (text, onPort) => this.#apply(isAlive, text, onPort),
       withoutNft: async (stage) =>
         Promise.resolve(
           this.isDirect && stage.closing === ''
             ? {
                 kind: 'can',
-                make: async (onPort, generation) => {
-                  const portId = this.nextPort();
-                  onPort(portId);
-                  await this.#request(
-                    isAlive,
-                    (isHeard) => {
-                      if (generation !== this.#generation) throw new Refused('another generation');
-                      this.commit(printStage(stage), portId, isHeard);
-                    },
-                    'write',
-                  );
-                },
+                make: async (onPort, generation) => this.#apply(isAlive, printStage(stage), onPort, generation),
               }
             : { kind: 'cannot', why: 'only nft can' },
         ),
@@ -202,6 +181,25 @@ export class SimulatedKernel {
       iptables: NO_IPTABLES,
       endPrograms: () => undefined,
     };
+  }
+
+  /** @param generation that the transaction is to follow; nft takes whichever there is. */
+  async #apply(
+    isAlive: () => boolean,
+    text: string,
+    onPort: (portId: number) => void,
+    generation?: number,
+  ): Promise<void> {
+    const portId = this.nextPort();
+    onPort(portId);
+    await this.#request(
+      isAlive,
+      (isHeard) => {
+        if (generation !== undefined && generation !== this.#generation) throw new Refused('another generation');
+        this.commit(text, portId, isHeard);
+      },
+      'write',
+    );
   }
 
   async #request<T>(isAlive: () => boolean, carryOut: (isHeard: boolean) => T, kind: 'read' | 'write'): Promise<T> {
