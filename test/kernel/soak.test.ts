@@ -189,6 +189,7 @@ it.skipIf(BACKEND !== 'nftables')(
   async () => {
     const random = randomFrom(seed + 4);
     const { referee } = lab;
+    lab.throughNft();
     let done = 0;
     await soak(
       async (isOver) => {

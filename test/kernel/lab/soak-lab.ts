@@ -45,7 +45,8 @@ export class SoakLab {
   readonly sprayers = new Sprayers();
   readonly agent: TestAgent;
   readonly #nft: WrappedNft;
-  readonly how: AgentOptions;
+  /** How the agent is started. */
+  how: AgentOptions;
   readonly referee: Referee;
   /** Of what was written last. */
   version = -1;
@@ -58,14 +59,17 @@ export class SoakLab {
   constructor(readonly backend: LabBackend) {
     this.agent = new TestAgent(this.streams.host);
     this.#nft = new WrappedNft(this.agent.folder, LOADS);
-    const how = agentOptions('routed', backend);
-    // nft is the same for all; what is in front of it does nothing until it is told to.
-    this.how = backend === 'nftables' ? { ...how, env: { ...how.env, ...this.#nft.env } } : how;
+    this.how = agentOptions('routed', backend);
     this.referee = new Referee({
       isAtomic: backend === 'nftables',
       openPort: OPEN_PORT,
       toggledPorts: TOGGLED_PORTS,
     });
+  }
+
+  /** Before the beginning: nft makes all transactions, so that one of it can do something else. */
+  throughNft(): void {
+    if (this.backend === 'nftables') this.how = { ...this.how, env: { ...this.how.env, ...this.#nft.env } };
   }
 
   /** Plugs the guests, writes the first version, and starts the agent and who watches. */
@@ -120,7 +124,7 @@ export class SoakLab {
     const path = [folder, this.how.env?.['PATH'] ?? process.env['PATH'] ?? ''].join(delimiter);
     // Without `--verify`: each comparison would look at all flows.
     const args = ['--datapath', 'routed', '--backend', backendName(this.backend)];
-    return { args, env: { ...this.how.env, PATH: path } };
+    return { args, env: { ...this.how.env, PATH: path, PORTCULLIS_TRANSACTIONS: 'nft' } };
   }
 
   /** Writes a policy as a version of its own; returns its number. */
