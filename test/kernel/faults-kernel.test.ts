@@ -117,9 +117,7 @@ it('a comparison that finds the kernel as it should be writes nothing', async ()
     (await lab.exec(process.execPath, ['dist/test/kernel/lab/generation.js'])).stdout;
   const before = await generation();
   expect((await diff()).exitCode).toBe(0);
-  const { readAt } = (await agent.status()).source;
-  process.kill((await agent.status()).pid, 'SIGHUP');
-  await agent.until((status) => status.source.readAt !== readAt && status.settled);
+  await agent.reload();
   expect(await generation()).toBe(before);
 });
 

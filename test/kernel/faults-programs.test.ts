@@ -69,9 +69,7 @@ describe('nft', () => {
     await agent.settled(CLOSED);
     expect([isByNft(), await isOpen()]).toEqual([false, false]);
     nft.on();
-    const compared = agent.log().filter(({ msg }) => msg === 'nothing to change').length;
-    process.kill((await agent.status()).pid, 'SIGHUP');
-    await eventually(() => agent.log().filter(({ msg }) => msg === 'nothing to change').length > compared);
+    await agent.reload();
     await agent.settled(OPEN);
     expect([isByNft(), await isOpen()]).toEqual([true, true]);
   });

@@ -181,6 +181,15 @@ export class TestAgent {
     await this.until(({ source, settled }) => source.readAt !== before && settled);
   }
 
+  /** Has it read its source again and compare the kernel, and waits for both: what is written afterwards is read afterwards. */
+  async reload(): Promise<void> {
+    const before = (await this.status()).source.readAt;
+    const compared = (): number => this.log().filter(({ way }) => way === 'everything').length;
+    const former = compared();
+    process.kill(this.pid(), 'SIGHUP');
+    await this.until(({ source, settled }) => source.readAt !== before && compared() > former && settled);
+  }
+
   /** Process id of the agent: `ip netns exec` and the like become it. */
   pid(): number {
     if (this.#process?.pid === undefined) throw new Error('no agent');
