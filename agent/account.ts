@@ -49,7 +49,7 @@ export class Account {
     return {
       version,
       revision: this.parts.enforcer.revisionInForce ?? null,
-      enforced: this.#isEnforcing(),
+      enforced: this.#isEnforcing(this.isLoaded()),
       trouble: trouble?.slice(0, 1000) ?? null,
       ports: [...this.parts.enforcer.live.ports()].length,
       refused: refused.slice(0, 100),
@@ -61,8 +61,9 @@ export class Account {
   /** The status document. */
   status(): AgentStatus {
     const { version, host, options, backend, source } = this.settings;
-    const ports = [...this.parts.enforcer.live.ports()].map((port) => this.#portStatus(port));
+    // It hangs on the clock: asked once, or a document would contradict itself.
     const isLoaded = this.isLoaded();
+    const ports = [...this.parts.enforcer.live.ports()].map((port) => this.#portStatus(port, isLoaded));
     const { lateFor } = this.parts.enforcer;
     return {
       version,
@@ -73,7 +74,7 @@ export class Account {
       backend,
       audit: options.audit,
       loaded: isLoaded,
-      enforced: this.#isEnforcing(),
+      enforced: this.#isEnforcing(isLoaded),
       settled: isLoaded && this.parts.enforcer.isIdle && this.parts.sweeper.hasLooked,
       lateSince: lateFor === undefined ? undefined : agoInSeconds(lateFor),
       lastError: this.#lastError(),
@@ -113,8 +114,8 @@ export class Account {
   }
 
   /** True while what is loaded enforces the policy, too. */
-  #isEnforcing(): boolean {
-    return this.isLoaded() && !this.settings.options.audit && this.parts.switches.fault === undefined;
+  #isEnforcing(isLoaded: boolean): boolean {
+    return isLoaded && !this.settings.options.audit && this.parts.switches.fault === undefined;
   }
 
   #lastError(): string | undefined {
@@ -159,7 +160,7 @@ export class Account {
       notFiltered: () => this.#notFiltered(),
       formerDevices: () => this.parts.enforcer.formerDevices,
       ports: () => live.ports(),
-      stateOf: (port) => this.#portState(port),
+      stateOf: (port) => this.#portState(port, this.isLoaded()),
       hasDevice: (device) => live.links.has(device),
       refused: () => live.refusals.size,
       isolated: () => this.#isolatedHere(),
@@ -168,21 +169,21 @@ export class Account {
     };
   }
 
-  #portStatus(port: Port): PortStatus {
+  #portStatus(port: Port, isLoaded: boolean): PortStatus {
     const groups = this.parts.enforcer.compiler.topology.securityGroups;
     return {
       id: port.id,
       name: port.name,
       device: port.device,
       isDevicePresent: this.parts.enforcer.live.links.has(port.device),
-      state: this.#portState(port),
+      state: this.#portState(port, isLoaded),
       since: this.parts.enforcer.live.since(port.id).toISOString(),
       securityGroups: port.securityGroupIds.map((id) => ({ id, name: groups.get(id)?.name ?? '' })),
       lastError: this.parts.enforcer.live.refusal(port.id) ?? this.parts.isolated.ofPort(port),
     };
   }
 
-  #portState(port: Port): PortState {
+  #portState(port: Port, isLoaded: boolean): PortState {
     if (this.parts.enforcer.live.refusal(port.id) !== undefined) return 'refused';
     switch (port.filtering) {
       case 'port-security-off':
@@ -193,7 +194,7 @@ export class Account {
       case 'closed':
         return 'closed';
       case 'filtered':
-        return this.isLoaded() ? 'enforced' : 'pending';
+        return isLoaded ? 'enforced' : 'pending';
     }
   }
 }

@@ -2,7 +2,8 @@
  * A netlink socket for requests and dumps. The kernel waits for the reader of a dump, so these sockets cannot overrun;
  * notifications can, and are read in a process of their own (agent/watch).
  */
-import netlink from 'netlink';
+// Its lowest layer alone: the rest (nl80211, WireGuard, ...) takes a third of a small program's start.
+import { RawNetlinkSocket } from 'netlink/dist/raw.js';
 import {
   messageBytes,
   messagesOf,
@@ -55,7 +56,7 @@ interface Waiting {
 
 export class NetlinkSocket {
   /** Undefined after one that fell silent, until it is needed, and in the end. */
-  #socket: netlink.RawNetlinkSocket | undefined;
+  #socket: RawNetlinkSocket | undefined;
   #isClosed = false;
   /** Runs while something is waited for. */
   #silence: NodeJS.Timeout | undefined;
@@ -75,9 +76,9 @@ export class NetlinkSocket {
     this.#socket = this.#open();
   }
 
-  #open(): netlink.RawNetlinkSocket {
+  #open(): RawNetlinkSocket {
     if (this.#isClosed) throw new Error('netlink: the socket was closed');
-    const socket = new netlink.RawNetlinkSocket(this.protocol, {
+    const socket = new RawNetlinkSocket(this.protocol, {
       messagePeeking: false,
       msgBufferSize: BUFFER_SIZE,
       recvBufferSize: SOCKET_BUFFER,
@@ -188,14 +189,14 @@ export class NetlinkSocket {
     return answer;
   }
 
-  #write(socket: netlink.RawNetlinkSocket, bytes: Buffer, onError: (error: Error) => void): void {
+  #write(socket: RawNetlinkSocket, bytes: Buffer, onError: (error: Error) => void): void {
     socket.send(bytes, { port: 0, groups: 0 }, (error) => {
       if (error !== undefined) onError(new NotSent(asError(error).message, { cause: error }));
     });
   }
 
   /** The socket, kept open and listened for until nothing is waited for any more. */
-  #begin(): netlink.RawNetlinkSocket {
+  #begin(): RawNetlinkSocket {
     const socket = (this.#socket ??= this.#open());
     socket.ref();
     if (this.#silence === undefined) this.#expect();

@@ -4,7 +4,8 @@
  * A process of its own, because a receive buffer that overruns aborts it from native code (netlink 0.3): here that is
  * harmless. Its parent starts another, which lists everything anew. It ends with its parent.
  */
-import netlink from 'netlink';
+// Its lowest layer alone: the rest (nl80211, WireGuard, ...) takes a third of a small program's start.
+import { RawNetlinkSocket } from 'netlink/dist/raw.js';
 import { LINK_GROUP, listLinks, NETLINK_ROUTE, readLink, RTM_DELLINK, RTM_NEWLINK } from '../netlink/links.js';
 import { messagesOf } from '../netlink/message.js';
 import { NETLINK_NETFILTER } from '../netlink/nf-tables-header.js';
@@ -21,7 +22,7 @@ function tell(event: WatchEvent): void {
 }
 
 function subscribe(protocol: number, group: number, onDatagram: (datagram: Buffer) => void): void {
-  const socket = new netlink.RawNetlinkSocket(protocol, {
+  const socket = new RawNetlinkSocket(protocol, {
     messagePeeking: false,
     msgBufferSize: 256 * 1024,
     recvBufferSize: RECEIVE_BUFFER,

@@ -1,4 +1,5 @@
 /** Waits for states. What ends a wait in vain is that nothing changes any more, never how long the whole of it takes. */
+import { once, type EventEmitter } from 'node:events';
 import { setTimeout } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { patience } from './patience.js';
@@ -6,9 +7,26 @@ import { step } from './progress.js';
 
 /** Milliseconds without anything new after which a wait is given up, on a quiet machine. */
 const SILENCE = 30_000;
-const INTERVAL = 50;
-/** Between two looks where a look costs little; in milliseconds. */
-const SHORT_INTERVAL = 5;
+/** Between two looks, in milliseconds: at first, and at most. */
+const FIRST_INTERVAL = 5;
+const LONGEST_INTERVAL = 100;
+
+/** Looks at a state, at first often and then less so: a look takes from the processors what those need who are waited for. */
+export class Looks {
+  #interval = FIRST_INTERVAL;
+
+  /** Until the next look, or until there is news, after which more is to be expected. */
+  async pause(news?: EventEmitter): Promise<void> {
+    const done = new AbortController();
+    const { signal } = done;
+    const waits: Promise<boolean>[] = [setTimeout(this.#interval, false, { signal })];
+    if (news !== undefined) waits.push(once(news, 'news', { signal }).then(() => true));
+    for (const wait of waits) wait.catch(() => undefined);
+    const isNews = await Promise.race(waits);
+    done.abort();
+    this.#interval = isNews ? FIRST_INTERVAL : Math.min(LONGEST_INTERVAL, 1.4 * this.#interval);
+  }
+}
 
 /** Waits until something holds that tells nothing before; fails when it does not for long. */
 export async function eventually(holds: () => Promise<boolean> | boolean): Promise<void> {
@@ -31,6 +49,7 @@ export async function progressing(
 ): Promise<void> {
   let before: string | undefined;
   let movedAt = performance.now();
+  const looks = new Looks();
   while (!(await holds())) {
     const now = JSON.stringify(progress());
     if (now !== before) {
@@ -41,7 +60,7 @@ export async function progressing(
       const silence = Math.round(patience(SILENCE) / 1000).toString();
       throw new Error(`waited for ${what()}: nothing moved for ${silence} s${now === '""' ? '' : ` at ${now}`}`);
     }
-    await setTimeout(SHORT_INTERVAL);
+    await looks.pause();
   }
 }
 
@@ -64,6 +83,7 @@ export interface Waiting<T> {
 export async function until<T>({ what, probe, check, said }: Waiting<T>): Promise<T> {
   const known = new Set<string>();
   let changed = performance.now();
+  const looks = new Looks();
   for (;;) {
     const answer = await probe();
     try {
@@ -79,7 +99,7 @@ export async function until<T>({ what, probe, check, said }: Waiting<T>): Promis
       const silence = performance.now() - changed;
       if (silence > patience(SILENCE)) throw new Error(inVain(what, silence, error, said()), { cause: error });
     }
-    await setTimeout(INTERVAL);
+    await looks.pause();
   }
 }
 

@@ -2,7 +2,7 @@
 import type { InferredOptionTypes, Options } from 'yargs';
 import { CommandError } from '../errors.js';
 import type { OptionTable } from './schema.js';
-import type { Configuration, SectionName } from './read.js';
+import type { Configuration, SectionName } from './parse.js';
 
 export const configOption = {
   config: {

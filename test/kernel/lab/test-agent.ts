@@ -1,13 +1,14 @@
 /** An agent in a namespace, with a topology file that a test writes. */
 import { spawn, type ChildProcess } from 'node:child_process';
+import { EventEmitter } from 'node:events';
 import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout } from 'node:timers/promises';
 import type { AgentStatus } from '../../../agent/index.js';
 import { atExit } from '../../support/at-exit.js';
 import { patience } from '../../support/patience.js';
 import { addWitness, step } from '../../support/progress.js';
+import { Looks } from '../../support/waiting.js';
 import { agentStatus, askSocket, type UnixAnswer } from '../../support/unix-http.js';
 import { HOST } from './pair.js';
 
@@ -16,8 +17,6 @@ const MAIN = 'dist/bin/portcullis.js';
 const SILENCE = 30_000;
 /** And never longer than this, however much it says. */
 const LONGEST = 10 * SILENCE;
-/** Between two looks at a state; in milliseconds. */
-const LOOK_EVERY = 5;
 /** Lines of the log that a failing test shows. */
 const SHOWN_LINES = 20;
 
@@ -44,6 +43,11 @@ export class TestAgent {
   output = '';
   #process: ChildProcess | undefined;
   #version = 0;
+  /** It says something. */
+  readonly #news = new EventEmitter();
+  readonly #lines: LogLine[] = [];
+  /** How much of the output has become lines. */
+  #read = 0;
   readonly #ends: readonly (() => void)[];
 
   constructor(
@@ -75,6 +79,7 @@ export class TestAgent {
     child.stderr.on('data', (chunk: Buffer) => {
       step('the agent says something');
       this.output += chunk.toString();
+      this.#news.emit('news');
     });
     this.#process = child;
     return child;
@@ -128,10 +133,11 @@ export class TestAgent {
   }
 
   log(): readonly LogLine[] {
-    return this.output
-      .split('\n')
-      .filter((line) => line.startsWith('{'))
-      .map((line) => JSON.parse(line) as LogLine);
+    const end = this.output.lastIndexOf('\n') + 1;
+    const fresh = this.output.slice(this.#read, end).split('\n');
+    this.#read = end;
+    this.#lines.push(...fresh.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as LogLine));
+    return [...this.#lines];
   }
 
   /** Lines of its output that are not its log's: what a person is told. */
@@ -152,6 +158,7 @@ export class TestAgent {
     const start = performance.now();
     let newsAt = start;
     let news = '';
+    const looks = new Looks();
     for (;;) {
       let last: string;
       try {
@@ -170,7 +177,7 @@ export class TestAgent {
       if (now - newsAt > patience(SILENCE) || now - start > patience(LONGEST)) {
         throw new Error(`the agent does not get there: ${holds.toString()}; status: ${last}`);
       }
-      await setTimeout(LOOK_EVERY);
+      await looks.pause(this.#news);
     }
   }
 

@@ -9,7 +9,7 @@
  *
  * One JSON line for each transaction of nf_tables with any of these. Ends when a notice is lost; whoever started it begins anew.
  */
-import netlink from 'netlink';
+import { RawNetlinkSocket } from 'netlink/dist/raw.js';
 import { eachAttribute, messagesOf, textOf, type Message } from '../../../agent/netlink/message.js';
 import { NETLINK_NETFILTER } from '../../../agent/netlink/nf-tables-header.js';
 import { NF_TABLES_GROUP, readNfTablesEvent } from '../../../agent/netlink/nf-tables.js';
@@ -115,7 +115,7 @@ function noticeOf(
   return hadForeign && foreign.size === 0 ? 'healed' : undefined;
 }
 
-const socket = new netlink.RawNetlinkSocket(NETLINK_NETFILTER, {
+const socket = new RawNetlinkSocket(NETLINK_NETFILTER, {
   messagePeeking: false,
   msgBufferSize: 256 * 1024,
   recvBufferSize: 16 * 1024 * 1024,

@@ -7,7 +7,7 @@ import { parse } from 'yaml';
 import { readDirectory } from '../../../src/api/auth/directory.js';
 import { specsOf, type CommandSpec } from '../../../src/cli/command-spec.js';
 import { registerCommands } from '../../../src/cli/commands/index.js';
-import { parseConfiguration } from '../../../src/cli/configuration/read.js';
+import { parseConfiguration } from '../../../src/cli/configuration/parse.js';
 import { parseTopology } from '../../../compiler/model/index.js';
 import { ANYWHERE, ELSEWHERE, IN_PROSE, ON_A_HOST, OUTPUTS } from '../../support/examples.js';
 import { documentedCommands, manualPages, shownIn, typedInProse, type Shown } from '../../support/manual-pages.js';

@@ -47,3 +47,17 @@ it('--version, help and completion load little, and neither does the declaration
   const [run = ''] = partsNamed('run');
   expect(readFileSync(run).length).toBeGreaterThan(LITTLE);
 });
+
+/** What a host needs that has no file of options, which is most of them. */
+it('an agent without a file of options loads no parser of YAML, and of netlink its lowest layer alone', () => {
+  const isYaml = (file: string): boolean => readFileSync(file, 'utf8').includes('// node_modules/yaml/');
+  const starts = [...partsNamed('agent'), ...partsNamed('read'), 'dist/bin/watching-process.js'];
+  const loaded = starts.flatMap((start) => [...loadedWith(start)]);
+  expect(loaded.filter(isYaml)).toEqual([]);
+  const modules = loaded.flatMap((file) =>
+    [...readFileSync(file, 'utf8').matchAll(/^import\b[^;]*?["'](netlink[^"']*)["'];$/gm)].map(([, name]) => name),
+  );
+  expect(new Set(modules)).toEqual(new Set(['netlink/dist/raw.js']));
+  // What is looked for is there.
+  expect(readdirSync(PARTS).filter((file) => isYaml(join(PARTS, file)))).not.toEqual([]);
+});
