@@ -1,59 +1,36 @@
 /**
- * `npm run bench`, second part: from a change to the kernel, and the cut of revoked flows, in a network namespace of its own.
+ * `npm run bench`, second part: from a change to the kernel, in a network namespace of its own.
  * See bench/README.md.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Conntrack } from '../agent/netlink/conntrack.js';
-import { Enforcer } from '../agent/enforcer.js';
-import type { Applied, LoopEvent } from '../agent/events.js';
-import type { CommitOrder } from '../agent/watch/events.js';
-import { AdmissionCheck } from '../agent/flows/admission.js';
-import { thisMachine } from '../agent/ground.js';
 import { carryOutStep, removeIptables } from '../agent/kernel/iptables.js';
 import { applyText } from '../agent/kernel/nft.js';
-import { Watcher } from '../agent/watch/watcher.js';
 import type { BackendName } from '../agent/index.js';
 import {
   compile,
   DEFAULT_OPTIONS,
-  flowBits,
-  HostCompiler,
   hostPolicy,
   iptablesProgram,
   printIpsets,
   printIptables,
   printRuleset,
 } from '../compiler/index.js';
-import {
-  diffTopologies,
-  EMPTY_TOPOLOGY,
-  FAMILIES,
-  parseTopology,
-  type Port,
-  type Topology,
-} from '../compiler/model/index.js';
+import { FAMILIES, type Topology } from '../compiler/model/index.js';
 import { document, median, type Fields } from './document.js';
+import { IS_QUICK, say, Table } from './report.js';
+import { here, ms, parsed, Subject, time } from './subject.js';
 
 const SIZES: Readonly<Record<BackendName, readonly number[]>> = {
-  nftables: [100, 1000, 10_000],
-  iptables: [100, 1000, 10_000],
+  nftables: IS_QUICK ? [100, 1000] : [100, 1000, 10_000],
+  iptables: IS_QUICK ? [100] : [100, 1000, 10_000],
 };
-const RUNS = 21;
-const FLOWS = 200_000;
+const RUNS = IS_QUICK ? 7 : 21;
+const LOADS = IS_QUICK ? 3 : 5;
 
 interface Document {
   readonly security_groups: readonly Fields[];
   readonly ports: readonly Fields[];
-}
-
-const here = ({ host }: Port): boolean => host === 'here';
-
-function parsed(content: Fields): Topology {
-  return parseTopology([{ file: 'bench', content }]).topology;
 }
 
 /** Every kind of change that happens all day; each one is made and taken back. */
@@ -110,46 +87,6 @@ function withPort(before: Document, at: number, change: (port: Fields) => Fields
   return { ...before, ports: before.ports.map((port, index) => (index === at ? change(port) : port)) };
 }
 
-/** Resolves with the next transaction that an enforcer reports. */
-class Reports {
-  #resolve: (applied: Applied) => void = () => undefined;
-  enforcer: Enforcer | undefined;
-
-  readonly listener = {
-    tell: (event: LoopEvent): void => {
-      if (event.kind === 'applied') this.#resolve(event);
-      if (event.kind === 'not-applied') throw event.error;
-    },
-    onFirstLoad: async (): Promise<void> => Promise.resolve(),
-    onTouched: (): void => undefined,
-    onClosing: (): void => undefined,
-    // As the watching process tells of it.
-    onOwnCommit: (order: CommitOrder): void => {
-      if (order.kind !== 'own-over' || !order.isMade) return;
-      const { portId, after: generation } = order;
-      const by = { pid: process.pid, program: 'bench', opened: [], isClosing: false, mayBeOurs: false };
-      this.enforcer?.tableChanged({ ...by, portId, generation });
-    },
-  };
-
-  async next(): Promise<Applied> {
-    return new Promise((resolve) => {
-      this.#resolve = resolve;
-    });
-  }
-}
-
-async function time(work: () => Promise<unknown>): Promise<number> {
-  const start = performance.now();
-  await work();
-  return performance.now() - start;
-}
-
-const ms = (value: number): string => `${value.toFixed(1)} ms`;
-const print = (...cells: readonly string[]): void => {
-  process.stdout.write(`| ${cells.join(' | ')} |\n`);
-};
-
 /** What a packet filter's own programs need, beside which a change is measured. */
 interface Floor {
   /** Loads everything, as an agent without incremental changes would. */
@@ -162,8 +99,8 @@ interface Floor {
 const FLOORS: Readonly<Record<BackendName, Floor>> = {
   nftables: {
     everything: async (topology) => applyText(printRuleset(compile(topology, here, DEFAULT_OPTIONS).ruleset)),
-    oneElement: async () => applyText('add element inet portcullis macs { "floor" . 02:00:00:00:00:01 }\n'),
-    back: async () => applyText('delete element inet portcullis macs { "floor" . 02:00:00:00:00:01 }\n'),
+    oneElement: async () => applyText('add element inet floor macs { "floor" . 02:00:00:00:00:01 }\n'),
+    back: async () => applyText('delete element inet floor macs { "floor" . 02:00:00:00:00:01 }\n'),
   },
   iptables: {
     everything: async (topology) => {
@@ -173,48 +110,123 @@ const FLOORS: Readonly<Record<BackendName, Floor>> = {
         await carryOutStep({ kind: 'rules', family, text: printIptables(program, family) });
       }
     },
-    oneElement: async () => carryOutStep({ kind: 'sets', text: `add ${MEMBER_SET} 192.0.2.1\n`, undo: '' }),
-    back: async () => carryOutStep({ kind: 'sets', text: `del ${MEMBER_SET} 192.0.2.1\n`, undo: '' }),
+    oneElement: async () => carryOutStep({ kind: 'sets', text: `add ${FLOOR_SET} 192.0.2.1\n`, undo: '' }),
+    back: async () => carryOutStep({ kind: 'sets', text: `del ${FLOOR_SET} 192.0.2.1\n`, undo: '' }),
   },
 };
-const MEMBER_SET = 'pc-sg_group000_addresses4';
+/** Sets of nobody: what another program does to ours is put right. */
+const FLOOR_SET = 'floor';
+const FLOOR = 'table inet floor { set macs { typeof iifname . ether saddr; } }\n';
+
+/** Who makes the transactions of nf_tables: the agent itself, or nft(8). */
+type Way = 'direct' | 'nft';
+
+/** As `PORTCULLIS_TRANSACTIONS` says it (docs/man/portcullis-agent.md). */
+function go(way: Way): void {
+  if (way === 'nft') process.env['PORTCULLIS_TRANSACTIONS'] = 'nft';
+  else delete process.env['PORTCULLIS_TRANSACTIONS'];
+}
 
 async function latencies(backend: BackendName): Promise<void> {
   const { everything, oneElement, back } = FLOORS[backend];
-  process.stdout.write(`\n${backend}\n\n`);
-  print('ports', 'change', 'change to kernel', 'of it our own', 'one element', 'everything');
-  print('---', '---', '---', '---', '---', '---');
+  const isNft = backend === 'nftables';
+  const table = new Table(`a change with ${backend}`, [
+    { name: 'ports' },
+    { name: 'change' },
+    { name: 'change to kernel', unit: 'ms', digits: 2 },
+    { name: 'of it our own', unit: 'ms', digits: 2 },
+    ...(isNft
+      ? ([
+          { name: 'made by nft', unit: 'ms', digits: 2 },
+          { name: 'nft / direct', digits: 1 },
+        ] as const)
+      : []),
+    { name: 'one element by the program', unit: 'ms', digits: 1 },
+    { name: 'everything by the program', unit: 'ms' },
+  ]);
   for (const size of SIZES[backend]) {
     const base = document(size, size) as unknown as Document;
     const topology = parsed({ ...base });
-    const reports = new Reports();
-    const enforcer = new Enforcer(here, DEFAULT_OPTIONS, thisMachine(backend), reports.listener);
-    reports.enforcer = enforcer;
-    const started = reports.next();
-    enforcer.setTopology(topology);
-    enforcer.watchBegins();
-    await started;
     const whole = median([await time(async () => everything(topology)), await time(async () => everything(topology))]);
+    const subject = new Subject(backend);
+    await subject.begin(topology);
     for (const { what, change } of CHANGES) {
-      const [totals, own, floors]: [number[], number[], number[]] = [[], [], []];
+      const runs: { total: number; own: number; byNft: number; floor: number }[] = [];
       for (let run = 0; run < RUNS; run++) {
         const after = parsed({ ...change(base, run) });
-        const applied = reports.next();
-        enforcer.setTopology(after);
-        const { latency, milliseconds } = await applied;
-        totals.push(latency);
-        own.push(latency - milliseconds);
-        // Side by side: what one element costs, whoever sends it.
-        floors.push(await time(oneElement));
+        // Side by side: by nft, by ourselves, and what one element costs, whoever sends it.
+        let byNft = NaN;
+        if (isNft) {
+          go('nft');
+          byNft = (await subject.change(after)).total;
+          await subject.change(topology);
+        }
+        go('direct');
+        const { total, own } = await subject.change(after);
+        await subject.change(topology);
+        const floor = await time(oneElement);
         await back();
-        const restored = reports.next();
-        enforcer.setTopology(topology);
-        await restored;
+        runs.push({ total, own, byNft, floor });
       }
-      print(size.toString(), what, ms(median(totals)), ms(median(own)), ms(median(floors)), ms(whole));
+      const of = (pick: (run: (typeof runs)[number]) => number): number => median(runs.map(pick));
+      const ways = isNft ? [of(({ byNft }) => byNft), of(({ byNft, total }) => byNft / total)] : [];
+      const program = of(({ floor }) => floor);
+      table.row(
+        size,
+        what,
+        of(({ total }) => total),
+        of(({ own }) => own),
+        ...ways,
+        program,
+        whole,
+      );
     }
-    await enforcer.stop();
+    await subject.end();
   }
+}
+
+/** A whole host: from a topology in memory to rules in force, beside nft with a text that is there. */
+async function fullLoads(): Promise<void> {
+  const table = new Table('a full load with nftables', [
+    { name: 'ports' },
+    { name: 'topology to rules in force', unit: 'ms' },
+    { name: 'nft -f of the same text', unit: 'ms' },
+    { name: 'load / nft', digits: 2 },
+    { name: 'again, nothing changed', unit: 'ms' },
+  ]);
+  for (const size of SIZES.nftables) {
+    const topology = parsed(document(size, size));
+    const text = printRuleset(compile(topology, here, DEFAULT_OPTIONS).ruleset);
+    const runs: { load: number; byNft: number; again: number }[] = [];
+    for (let run = 0; run < LOADS; run++) {
+      await removeOurs();
+      const byNft = await time(async () => applyText(text));
+      await removeOurs();
+      const first = new Subject('nftables');
+      const load = await first.begin(topology);
+      await first.end();
+      const second = new Subject('nftables');
+      const again = await second.begin(topology);
+      await second.end();
+      runs.push({ load, byNft, again });
+    }
+    const of = (pick: (run: (typeof runs)[number]) => number): number => median(runs.map(pick));
+    const ratio = of(({ load, byNft }) => load / byNft);
+    table.row(
+      size,
+      of(({ load }) => load),
+      of(({ byNft }) => byNft),
+      ratio,
+      of(({ again }) => again),
+    );
+  }
+}
+
+async function removeOurs(): Promise<void> {
+  const tables = spawnSync('nft', ['list', 'tables'], { encoding: 'utf8' }).stdout.trim().split('\n');
+  await applyText(
+    tables.flatMap((line) => (line === '' || line.endsWith(' floor') ? [] : [`delete ${line}\n`])).join(''),
+  );
 }
 
 /** From `ip link add` to the rules of the port whose alias the link has, as the kernel's notice and our transaction make it. */
@@ -222,111 +234,43 @@ async function linkLatency(): Promise<void> {
   const id = 'aaaaaaaa-0000-4000-8000-000000000000';
   const { security_groups: groups, ports } = document(1000, 1000) as unknown as Document;
   const topology = parsed({ security_groups: groups, ports: [...ports, { ...ports[0], id }] });
-  const reports = new Reports();
-  const enforcer = new Enforcer(here, DEFAULT_OPTIONS, thisMachine('nftables'), reports.listener);
-  reports.enforcer = enforcer;
-  const watcher = new Watcher({
-    onEvent: (event) => {
-      if (event.kind === 'table-changed' || event.kind === 'closed' || event.kind === 'withdrawn') return;
-      if (event.kind === 'iptables-changed') return;
-      enforcer.setLinks(event);
-      if (event.kind === 'links') enforcer.watchBegins();
-    },
-    onLoss: () => undefined,
-  });
-  const started = reports.next();
-  enforcer.setTopology(topology);
-  watcher.start();
-  await started;
+  const subject = new Subject('nftables');
+  await subject.begin(topology);
   const times: number[] = [];
   for (let run = 0; run < RUNS; run++) {
     const device = `tapx${run.toString()}`;
     spawnSync('ip', ['link', 'add', device, 'type', 'veth']);
     spawnSync('ip', ['link', 'set', device, 'alias', `port:${id}`]);
-    const applied = reports.next();
+    const applied = subject.applied();
     const start = performance.now();
     spawnSync('ip', ['link', 'set', device, 'up']);
     await applied;
     times.push(performance.now() - start);
-    const gone = reports.next();
+    const gone = subject.applied();
     spawnSync('ip', ['link', 'delete', device]);
     await gone;
   }
-  watcher.stop();
-  await enforcer.stop();
-  process.stdout.write(
-    `\nA device that comes up with the alias of a port, at 1 000 ports: its rules are in ${ms(median(times))} after the start of \`ip link set up\`, a program's start included.\n`,
+  await subject.end();
+  say(
+    `\nA device that comes up with the alias of a port, at 1 000 ports: its rules are in ${ms(median(times))} after the start of \`ip link set up\`, a program's start included.`,
   );
-}
-
-/** Fills connection tracking with flows of the host's ports, and lists, judges and marks them as a revocation does. */
-async function sweep(): Promise<void> {
-  spawnSync('sysctl', ['-qw', 'net.netfilter.nf_conntrack_max=1000000']);
-  const topology = parsed(document(1000, 1000));
-  const compiler = new HostCompiler(here, DEFAULT_OPTIONS);
-  compiler.update(diffTopologies(EMPTY_TOPOLOGY, topology));
-  fill();
-  const conntrack = new Conntrack();
-  const ports = [...compiler.localPorts()];
-  const few = new Set(ports.slice(0, 1).flatMap(({ fixedIps }) => fixedIps.map(({ network }) => Number(network))));
-  const one = await time(async () => conntrack.flows((address) => few.has(Number(address))));
-  let flows: Awaited<ReturnType<Conntrack['flows']>> = [];
-  const all = await time(async () => {
-    flows = await conntrack.flows(() => true);
-  });
-  const bits = flowBits(DEFAULT_OPTIONS);
-  const check = new AdmissionCheck(compiler, bits, DEFAULT_OPTIONS.widestPairLength);
-  const judged = await time(() => {
-    // As flows that both ends let in.
-    for (const flow of flows) check.judge({ ...flow, mark: bits.originator | bits.responder });
-    return Promise.resolve();
-  });
-  const marked = await time(async () => conntrack.mark(flows.slice(0, 1000), DEFAULT_OPTIONS.revokedMark, true));
-  conntrack.close();
-  process.stdout.write(
-    `\n${flows.length.toString()} live flows: listed for one port in ${ms(one)}, all of them in ${ms(all)} and judged in ${ms(judged)}; 1 000 marked in ${ms(marked)}. By \`conntrack -L\` alone: ${ms(await time(listed))}.\n`,
-  );
-}
-
-function listed(): Promise<void> {
-  spawnSync('sh', ['-c', 'conntrack -L > /dev/null 2>&1']);
-  return Promise.resolve();
-}
-
-/** UDP flows between ports and the outside, put in as conntrack(8) loads them. */
-function fill(): void {
-  const lines = Array.from({ length: FLOWS }, (_none, flow) => {
-    const port = flow % 1000;
-    const [from, to] = [
-      `10.0.${(port >> 8).toString()}.${(port & 255).toString()}`,
-      `192.0.2.${(1 + (flow % 250)).toString()}`,
-    ];
-    const source = (1024 + Math.floor(flow / 1000)).toString();
-    return `-I -p udp -s ${from} -d ${to} --sport ${source} --dport 53 -t 600`;
-  });
-  const folder = mkdtempSync(join(tmpdir(), 'portcullis-bench-'));
-  try {
-    writeFileSync(join(folder, 'flows'), `${lines.join('\n')}\n`);
-    const { status, stderr } = spawnSync('conntrack', ['-R', join(folder, 'flows')], { encoding: 'utf8' });
-    if (status !== 0) throw new Error(`conntrack: ${stderr.slice(0, 200)}`);
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
 }
 
 async function inside(): Promise<void> {
+  await applyText(FLOOR);
+  await carryOutStep({ kind: 'sets', text: `create ${FLOOR_SET} hash:ip\n`, undo: '' });
+  await fullLoads();
   await latencies('nftables');
   await latencies('iptables');
   // What follows is of nftables alone.
   await removeIptables();
   await linkLatency();
-  await sweep();
   process.exit(0);
 }
 
 if (process.argv[2] === 'inside') await inside();
-else if (process.getuid?.() !== 0) process.stdout.write('agent: not run: it needs root, for a network namespace\n');
+else if (process.getuid?.() !== 0) say('agent: not run: it needs root, for a network namespace');
 else {
-  const args = ['-n', process.execPath, fileURLToPath(import.meta.url), 'inside'];
+  const args = ['-n', process.execPath, fileURLToPath(import.meta.url), 'inside', ...process.argv.slice(2)];
   process.exit(spawnSync('unshare', args, { stdio: 'inherit' }).status ?? 1);
 }

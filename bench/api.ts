@@ -14,14 +14,15 @@ import { programPath } from '../agent/programs.js';
 import { Network } from '../src/cli/demo/network.js';
 import { parseTopology, type Port } from '../compiler/model/index.js';
 import { median } from './document.js';
+import { IS_QUICK, say, Table } from './report.js';
 
 const JSON_BODY = { 'content-type': 'application/json' };
 const MAIN = programPath('portcullis');
 const GROUPS = 1000;
 const CONNECTIONS = [1, 32];
 /** Of each measurement, in milliseconds. */
-const DURATION = 4000;
-const CHANGES = 21;
+const DURATION = IS_QUICK ? 500 : 4000;
+const CHANGES = IS_QUICK ? 7 : 21;
 
 interface Answer {
   readonly status: number;
@@ -85,6 +86,7 @@ function quantile(sorted: readonly number[], share: number): number {
 }
 
 async function measure(
+  table: Table,
   what: string,
   port: number,
   connections: number,
@@ -107,9 +109,7 @@ async function measure(
   client.end();
   times.sort((a, b) => a - b);
   const rate = (1000 * times.length) / DURATION;
-  process.stdout.write(
-    `| ${what} | ${connections.toString()} | ${rate.toFixed(0)} | ${quantile(times, 0.5).toFixed(2)} ms | ${quantile(times, 0.99).toFixed(2)} ms |\n`,
-  );
+  table.row(what, connections, rate, quantile(times, 0.5), quantile(times, 0.99));
 }
 
 async function load(folder: string): Promise<void> {
@@ -142,17 +142,25 @@ async function load(folder: string): Promise<void> {
       );
     }
     client.end();
-    process.stdout.write('| request | connections | per second | median | p99 |\n| --- | --- | --- | --- | --- |\n');
+    const table = new Table('requests', [
+      { name: 'request' },
+      { name: 'connections' },
+      { name: 'a second' },
+      { name: 'median', unit: 'ms', digits: 2 },
+      { name: 'p99', unit: 'ms', digits: 2 },
+    ]);
     for (const connections of CONNECTIONS) {
       const list = 'security-groups?fields=id&fields=name&fields=description&fields=project_id&fields=tags';
-      await measure('list 1 000 groups, as the client does', port, connections, async (one) => one.ask('GET', list));
-      await measure('list 1 000 groups with their rules', port, connections, async (one) =>
+      await measure(table, 'list 1 000 groups, as the client does', port, connections, async (one) =>
+        one.ask('GET', list),
+      );
+      await measure(table, 'list 1 000 groups with their rules', port, connections, async (one) =>
         one.ask('GET', 'security-groups'),
       );
-      await measure('show a group', port, connections, async (one, turn) =>
+      await measure(table, 'show a group', port, connections, async (one, turn) =>
         one.ask('GET', `security-groups/${ids[turn % GROUPS] ?? ''}`),
       );
-      await measure('create a rule', port, connections, async (one, turn) =>
+      await measure(table, 'create a rule', port, connections, async (one, turn) =>
         one.ask('POST', 'security-group-rules', {
           security_group_rule: {
             security_group_id: ids[turn % GROUPS],
@@ -245,8 +253,8 @@ async function firstPacket(folder: string): Promise<void> {
       await client.ask('DELETE', `security-group-rules/${rule}`);
       await setTimeout(300);
     }
-    process.stdout.write(
-      `\nFrom a client's POST of a rule to the first datagram that it lets through (sent every millisecond): ${median(times).toFixed(1)} ms, the answer after ${median(answers).toFixed(1)} ms.\n`,
+    say(
+      `\nFrom a client's POST of a rule to the first datagram that it lets through (sent every millisecond): ${median(times).toFixed(1)} ms, the answer after ${median(answers).toFixed(1)} ms.`,
     );
     client.end();
   } finally {
@@ -297,10 +305,10 @@ async function main(): Promise<void> {
   }
   if (what === 'inside') process.exit(0);
   if (process.getuid?.() !== 0) {
-    process.stdout.write('first packet: not run: it needs root, for network namespaces\n');
+    say('first packet: not run: it needs root, for network namespaces');
     return;
   }
-  const args = ['-n', process.execPath, fileURLToPath(import.meta.url), 'inside'];
+  const args = ['-n', process.execPath, fileURLToPath(import.meta.url), 'inside', ...process.argv.slice(2)];
   process.exit(spawnSync('unshare', args, { stdio: 'inherit' }).status ?? 1);
 }
 

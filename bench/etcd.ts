@@ -24,6 +24,7 @@ import { CutProxy } from '../test/support/cut-proxy.js';
 import { Etcd, etcdPrograms } from '../test/client/lab/etcd.js';
 import { eventually, progressing } from '../test/support/waiting.js';
 import { median } from './document.js';
+import { say, Table } from './report.js';
 import { askMembers, increase } from './scale/members.js';
 import {
   Cloud,
@@ -48,9 +49,6 @@ const LIMIT_FOR = 10_000;
 /** For a heap to come to rest; in milliseconds. */
 const REST = 15_000;
 
-const say = (line: string): void => {
-  process.stdout.write(`${line}\n`);
-};
 const ms = (value: number): string => `${value.toFixed(1)} ms`;
 
 /** `portcullis agent` itself, in the namespace that we are in. */
@@ -135,7 +133,12 @@ async function putCloud(database: Database, cloud: Cloud): Promise<void> {
 }
 
 async function memory(): Promise<void> {
-  say('| groups | ports of the cloud | ports that the agent knows | its memory |\n| --- | --- | --- | --- |');
+  const table = new Table('an agent with 100 ports', [
+    { name: 'groups' },
+    { name: 'ports of the cloud' },
+    { name: 'ports that the agent knows' },
+    { name: 'its memory', unit: 'MiB', digits: 1 },
+  ]);
   const sizes: readonly (readonly [string, readonly GroupSize[]])[] = [
     ['of 10', [{ size: 10, share: 1 }]],
     [
@@ -157,7 +160,7 @@ async function memory(): Promise<void> {
         await setTimeout(REST);
         const groups = cloud.groupsByHost()[0] ?? new Set();
         const known = [...groups].reduce((sum, group) => sum + (cloud.sizes[group] ?? 0), 0);
-        say(`| ${name} | ${cloud.portCount} | ${known} | ${(agent.memory() / 1024 / 1024).toFixed(1)} MiB |`);
+        table.row(name, cloud.portCount, known, agent.memory() / 1024 / 1024);
         await agent.end();
       });
     }
@@ -321,7 +324,12 @@ async function limits(): Promise<void> {
     'a question of 10 marks': asks(10),
     'a question of 100 marks': asks(100),
   };
-  say('\n| | a second, 48 at once | CPU of 3 members for each | writes for each |\n| --- | --- | --- | --- |');
+  const table = new Table('what members do', [
+    { name: 'for' },
+    { name: 'a second, 48 at once' },
+    { name: 'CPU of 3 members for each', unit: 'ms', digits: 2 },
+    { name: 'writes for each', digits: 2 },
+  ]);
   for (const [name, work] of Object.entries(works)) {
     const before = await askMembers(etcd.url());
     const until = performance.now() + LIMIT_FOR;
@@ -337,7 +345,7 @@ async function limits(): Promise<void> {
     const after = await askMembers(etcd.url());
     const cpu = (1000 * increase(before, after, 'cpuSeconds')) / done;
     const writes = increase(before, after, 'proposals') / 3 / done;
-    say(`| ${name} | ${((1000 * done) / LIMIT_FOR).toFixed(0)} | ${cpu.toFixed(2)} ms | ${writes.toFixed(2)} |`);
+    table.row(name, (1000 * done) / LIMIT_FOR, cpu, writes);
   }
   for (const client of clients) client.close();
   await etcd.end();

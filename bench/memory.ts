@@ -5,9 +5,10 @@
 import { spawnSync } from 'node:child_process';
 import { writeHeapSnapshot } from 'node:v8';
 import { fileURLToPath } from 'node:url';
+import { IS_QUICK, Table } from './report.js';
 import { AgentMemory } from '../test/support/agent-memory.js';
 
-const MEMBERS = [0, 1000, 10_000, 100_000];
+const MEMBERS = IS_QUICK ? [0, 10_000] : [0, 1000, 10_000, 100_000];
 
 interface Measured {
   /** In bytes, after a collection. */
@@ -36,12 +37,16 @@ function count(members: number): Measured {
 const [, , what, number = '0'] = process.argv;
 if (what === 'count') process.stdout.write(JSON.stringify(count(Number(number))));
 else {
-  const mebibytes = (bytes: number): string => `${(bytes / 1024 / 1024).toFixed(1)} MiB`;
-  const [none] = [measure(0)];
-  process.stdout.write('| members | heap | bytes a member | resident |\n| --- | --- | --- | --- |\n');
+  const mebibytes = (bytes: number): number => bytes / 1024 / 1024;
+  const none = measure(0);
+  const table = new Table('one group that the rules of 100 ports name', [
+    { name: 'members' },
+    { name: 'heap', unit: 'MiB', digits: 1 },
+    { name: 'a member', unit: 'B' },
+    { name: 'resident', unit: 'MiB', digits: 1 },
+  ]);
   for (const members of MEMBERS) {
     const { heap, resident } = members === 0 ? none : measure(members);
-    const each = members === 0 ? '' : ((heap - none.heap) / members).toFixed(0);
-    process.stdout.write(`| ${String(members)} | ${mebibytes(heap)} | ${each} | ${mebibytes(resident)} |\n`);
+    table.row(members, mebibytes(heap), members === 0 ? '' : (heap - none.heap) / members, mebibytes(resident));
   }
 }

@@ -24,7 +24,7 @@ const asItIs = ({ command }) => command;
 
 /**
  * name; flags for scripts/setup.mjs; `obstacle` says why it cannot be run here, `command` what runs it, given vitest's command and where its
- * files are; `slowness` multiplies the machine's own. They begin in this order: the longest ones first, so that none is left over at the end.
+ * files are; `slowness` multiplies the machine's own. They begin in this order: the longest ones first, and last the one that needs processors alone and can use all of them.
  */
 export const TIERS = [
   {
@@ -48,6 +48,14 @@ export const TIERS = [
     slowness: EMULATION,
   },
   {
+    name: 'client',
+    setup: ['--kernel', '--client'],
+    obstacle: (cache) =>
+      missingPrograms([...KERNEL_PROGRAMS, 'openstack', 'jq']) ?? etcdObstacle(cache) ?? promtoolObstacle(cache),
+    command: asItIs,
+    slowness: 1,
+  },
+  {
     name: 'container',
     setup: ['--container'],
     obstacle: containerObstacle,
@@ -60,14 +68,6 @@ export const TIERS = [
     slowness: 1,
   },
   { name: 'unit', setup: [], obstacle: () => undefined, command: asItIs, slowness: 1 },
-  {
-    name: 'client',
-    setup: ['--kernel', '--client'],
-    obstacle: (cache) =>
-      missingPrograms([...KERNEL_PROGRAMS, 'openstack', 'jq']) ?? etcdObstacle(cache) ?? promtoolObstacle(cache),
-    command: asItIs,
-    slowness: 1,
-  },
 ];
 
 /** The worked example with real packets, as `npm start` shows it: part of `--quick`. */

@@ -1,0 +1,114 @@
+/** What a benchmark of the agent measures: its loop with a real kernel, without its process. */
+import { Enforcer } from '../agent/enforcer.js';
+import type { Applied, LoopEvent } from '../agent/events.js';
+import { thisMachine } from '../agent/ground.js';
+import { closingMessages } from '../agent/closing.js';
+import type { CommitOrder, WatchEvent } from '../agent/watch/events.js';
+import { Watcher } from '../agent/watch/watcher.js';
+import type { BackendName } from '../agent/index.js';
+import { DEFAULT_OPTIONS } from '../compiler/index.js';
+import { parseTopology, type Port, type Topology } from '../compiler/model/index.js';
+import type { Fields } from './document.js';
+
+export const here = ({ host }: Port): boolean => host === 'here';
+
+export function parsed(content: Fields): Topology {
+  return parseTopology([{ file: 'bench', content }]).topology;
+}
+
+/** How long something takes, in milliseconds. */
+export async function time(work: () => Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  await work();
+  return performance.now() - start;
+}
+
+/** For a sentence. */
+export const ms = (value: number): string => `${value.toFixed(1)} ms`;
+
+/** An agent's loop with its watching process, and without what is around them. */
+export class Subject {
+  readonly enforcer: Enforcer;
+  readonly #watcher: Watcher;
+  #resolve: (applied: Applied) => void = () => undefined;
+
+  constructor(backend: BackendName) {
+    const listener = {
+      tell: (event: LoopEvent): void => {
+        if (event.kind === 'applied') this.#resolve(event);
+        if (event.kind === 'not-applied') throw event.error;
+      },
+      onFirstLoad: async (): Promise<void> => Promise.resolve(),
+      onTouched: (): void => undefined,
+      onClosing: (devices: Parameters<typeof closingMessages>[1]): void => {
+        this.#watcher.order({ kind: 'closing', closing: closingMessages(DEFAULT_OPTIONS, devices) });
+      },
+      onOwnCommit: (order: CommitOrder): void => {
+        this.#watcher.order(order);
+      },
+    };
+    this.enforcer = new Enforcer(here, DEFAULT_OPTIONS, thisMachine(backend), listener);
+    this.#watcher = new Watcher({
+      onEvent: (event) => {
+        this.#heard(event);
+      },
+      onLoss: (reason) => {
+        throw new Error(reason);
+      },
+    });
+  }
+
+  /** From a topology in memory to its rules in force, beside a watching process that runs; in milliseconds. */
+  async begin(topology: Topology): Promise<number> {
+    const watching = new Promise<void>((resolve) => {
+      this.#isWatching = resolve;
+    });
+    this.#watcher.start();
+    await watching;
+    const start = performance.now();
+    const started = this.applied();
+    this.enforcer.setTopology(topology);
+    this.enforcer.watchBegins();
+    await started;
+    return performance.now() - start;
+  }
+
+  /** In milliseconds: until the kernel has acknowledged, and of it until the transaction was begun. */
+  async change(topology: Topology): Promise<{ readonly total: number; readonly own: number }> {
+    const applied = this.applied();
+    this.enforcer.setTopology(topology);
+    const { latency, milliseconds } = await applied;
+    return { total: latency, own: latency - milliseconds };
+  }
+
+  /** Resolves with the next transaction. */
+  async applied(): Promise<Applied> {
+    return new Promise((resolve) => {
+      this.#resolve = resolve;
+    });
+  }
+
+  async end(): Promise<void> {
+    this.#watcher.stop();
+    await this.enforcer.stop();
+  }
+
+  #isWatching: () => void = () => undefined;
+
+  #heard(event: Exclude<WatchEvent, { kind: 'alive' }>): void {
+    switch (event.kind) {
+      case 'table-changed':
+        this.enforcer.tableChanged(event.change);
+        return;
+      case 'iptables-changed':
+        this.enforcer.iptablesChanged(event.change);
+        return;
+      case 'closed':
+      case 'withdrawn':
+        throw new Error('somebody else changes our tables');
+      default:
+        this.enforcer.setLinks(event);
+        if (event.kind === 'links') this.#isWatching();
+    }
+  }
+}
