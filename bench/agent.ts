@@ -116,7 +116,7 @@ const FLOORS: Readonly<Record<BackendName, Floor>> = {
 };
 /** Sets of nobody: what another program does to ours is put right. */
 const FLOOR_SET = 'floor';
-const FLOOR = 'table inet floor { set macs { typeof iifname . ether saddr; } }\n';
+const FLOOR = 'table inet floor {\n set macs {\n typeof iifname . ether saddr\n }\n}\n';
 
 /** Who makes the transactions of nf_tables: the agent itself, or nft(8). */
 type Way = 'direct' | 'nft';

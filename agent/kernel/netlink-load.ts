@@ -4,9 +4,10 @@
  */
 import type { Stage } from '../../compiler/index.js';
 import { batchBytes, batchLength, transactionMessages, type NfTablesMessage } from '../netlink/nf-tables-batch.js';
-import { NETLINK_NETFILTER, NFT_MSG } from '../netlink/nf-tables-header.js';
+import { KeptSocket } from '../netlink/kept-socket.js';
+import { NFT_MSG } from '../netlink/nf-tables-header.js';
 import { NotEncodable } from '../netlink/not-encodable.js';
-import { isUndone, NetlinkError, NetlinkSocket, NotSent } from '../netlink/socket.js';
+import { isUndone, NetlinkError, NotSent } from '../netlink/socket.js';
 import { KernelError } from './errors.js';
 import { nftVersion, notPermitted } from './nft.js';
 
@@ -55,6 +56,8 @@ export async function withoutNft({ closing, transaction }: Stage): Promise<Witho
   };
 }
 
+const SOCKET = new KeptSocket();
+
 /**
  * Applies messages as one transaction: all of it, or nothing. Rejects with NetlinkError, which names the object at fault; with NotSent; and
  * with another error where it is not known what became of it.
@@ -67,24 +70,23 @@ export async function applyMessages(
   onPort: (portId: number) => void = () => undefined,
   generation?: number,
 ): Promise<void> {
-  const socket = new NetlinkSocket(NETLINK_NETFILTER);
   let first = 0;
   try {
-    if (generation !== undefined && answersTo(messages) > socket.receiveBuffer) {
-      throw new NotSent('netlink: the kernel’s answers might not fit the buffer');
-    }
-    onPort(socket.portId);
-    await socket.batch(batchLength(messages), (from) => {
-      first = from;
-      return batchBytes(messages, first, generation);
+    await SOCKET.lend(async (socket) => {
+      if (generation !== undefined && answersTo(messages) > socket.receiveBuffer) {
+        throw new NotSent('netlink: the kernel’s answers might not fit the buffer');
+      }
+      onPort(socket.portId);
+      await socket.batch(batchLength(messages), (from) => {
+        first = from;
+        return batchBytes(messages, first, generation);
+      });
     });
   } catch (error) {
     if (!(error instanceof NetlinkError)) throw error;
     // The first message begins the transaction.
     const about = messages[error.sequence - first - 1]?.about ?? 'the transaction';
     throw new NetlinkError(`refused: ${about}`, error.errno);
-  } finally {
-    socket.close();
   }
 }
 

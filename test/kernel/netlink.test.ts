@@ -8,7 +8,7 @@ import { createInterface, type Interface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { transactionMessages, type NfTablesMessage } from '../../agent/netlink/nf-tables-batch.js';
+import { removeTable, transactionMessages, type NfTablesMessage } from '../../agent/netlink/nf-tables-batch.js';
 import { readLoadedTable, textToCheck, withTrueBodies, type LoadedTable } from '../../agent/kernel/loaded.js';
 import { attribute, textBytes } from '../../agent/netlink/message.js';
 import { NFNL_SUBSYS_NFTABLES, NFPROTO, NFT_MSG, NFTA_RULE } from '../../agent/netlink/nf-tables-header.js';
@@ -83,6 +83,13 @@ class Place {
   async read(family: TableFamily): Promise<LoadedTable> {
     const args = ['--json', '--numeric', '--stateless', '--debug=netlink', 'list', 'table', family, TABLE_NAME];
     return readLoadedTable(family, 0, await this.nft(args));
+  }
+
+  /** Port ids of the sockets of NETLINK_NETFILTER (12) that are open here (/proc/net/netlink). */
+  async sockets(): Promise<readonly string[]> {
+    const { stdout } = await execa('ip', ['netns', 'exec', this.name, 'cat', '/proc/net/netlink']);
+    const rows = stdout.split('\n').map((row) => row.trim().split(/\s+/));
+    return rows.flatMap(([, protocol, portId = '']) => (protocol === '12' && portId !== '0' ? [portId] : []));
   }
 
   async generation(): Promise<number> {
@@ -178,6 +185,30 @@ function refused(size = 0): NfTablesMessage {
     about: 'nothing',
   };
 }
+
+/** Closing one waits for RCU where something was deleted lately: some 15 ms for each change (docs/decisions/netlink.md). */
+describe('the socket', () => {
+  const one = namedRuleset('one-port', 'routed').tables;
+
+  it('stays open from one transaction to the next, also behind one that deletes', async () => {
+    await empty();
+    expect(await direct.send(transactionMessages(planTransaction(one, [])))).toBe('ok');
+    const open = await direct.sockets();
+    expect(open).toHaveLength(1);
+    expect(await direct.send(one.flatMap(removeTable))).toBe('ok');
+    expect(await direct.listing()).toBe('');
+    expect(await direct.sockets()).toEqual(open);
+  });
+
+  it('is another one after an error: answers to that may still come', async () => {
+    const before = await direct.sockets();
+    expect(await direct.send([refused()])).toContain('errno 2');
+    expect(await direct.send(transactionMessages(planTransaction(one, [])))).toBe('ok');
+    const after = await direct.sockets();
+    expect(after).toHaveLength(1);
+    expect(after).not.toEqual(before);
+  });
+});
 
 describe('what the kernel refuses', () => {
   const one = planTransaction(namedRuleset('one-port', 'routed').tables, []);
