@@ -5,18 +5,28 @@
 import { NETLINK_NETFILTER } from './nf-tables-header.js';
 import { NetlinkSocket } from './socket.js';
 
-export class KeptSocket {
-  #socket: NetlinkSocket | undefined;
+interface Lent {
+  readonly socket: NetlinkSocket;
+  users: number;
+}
 
-  /** Lends it. After an error there is another one: what the kernel still says about what failed is nobody's. */
+export class KeptSocket {
+  #kept: Lent | undefined;
+
+  /**
+   * Lends it, to several at once if need be. After an error who comes next gets another one: what the kernel still says about what failed is
+   * nobody's. Those who have it go on.
+   */
   async lend<T>(use: (socket: NetlinkSocket) => Promise<T>): Promise<T> {
-    const socket = (this.#socket ??= new NetlinkSocket(NETLINK_NETFILTER));
+    const lent = (this.#kept ??= { socket: new NetlinkSocket(NETLINK_NETFILTER), users: 0 });
+    lent.users++;
     try {
-      return await use(socket);
+      return await use(lent.socket);
     } catch (error) {
-      if (this.#socket === socket) this.#socket = undefined;
-      socket.close();
+      if (this.#kept === lent) this.#kept = undefined;
       throw error;
+    } finally {
+      if (--lent.users === 0 && this.#kept !== lent) lent.socket.close();
     }
   }
 }

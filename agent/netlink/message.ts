@@ -44,13 +44,16 @@ export function* messagesOf(datagram: Buffer): Iterable<Message> {
   }
 }
 
+/** Buffers are taken from a pool (`allocUnsafe`) and filled whole: a transaction is made of some hundred thousand small ones. */
 export function messageBytes({ type, flags, sequence, payload }: Omit<Message, 'portId'>): Buffer {
-  const header = Buffer.alloc(HEADER_LENGTH);
-  header.writeUInt32LE(HEADER_LENGTH + payload.length, 0);
-  header.writeUInt16LE(type, 4);
-  header.writeUInt16LE(flags, 6);
-  header.writeUInt32LE(sequence, 8);
-  return Buffer.concat([header, payload]);
+  const bytes = Buffer.allocUnsafe(HEADER_LENGTH + payload.length);
+  bytes.writeUInt32LE(HEADER_LENGTH + payload.length, 0);
+  bytes.writeUInt16LE(type, 4);
+  bytes.writeUInt16LE(flags, 6);
+  bytes.writeUInt32LE(sequence, 8);
+  bytes.writeUInt32LE(0, 12);
+  payload.copy(bytes, HEADER_LENGTH);
+  return bytes;
 }
 
 /** Calls `visit` with the type and the value of each attribute from `at` on. */
@@ -66,15 +69,28 @@ export function eachAttribute(bytes: Buffer, at: number, visit: (type: number, v
 }
 
 export function attribute(type: number, value: Buffer): Buffer {
-  const padded = Buffer.alloc(align(ATTRIBUTE_HEADER_LENGTH + value.length));
-  padded.writeUInt16LE(ATTRIBUTE_HEADER_LENGTH + value.length, 0);
-  padded.writeUInt16LE(type, 2);
-  value.copy(padded, ATTRIBUTE_HEADER_LENGTH);
-  return padded;
+  return attributeOf(type, value.length, [value]);
 }
 
 export function nested(type: number, ...children: readonly Buffer[]): Buffer {
-  return attribute(type | NLA_F_NESTED, Buffer.concat(children));
+  let length = 0;
+  for (const child of children) length += child.length;
+  return attributeOf(type | NLA_F_NESTED, length, children);
+}
+
+/** @param length of all parts together. */
+function attributeOf(type: number, length: number, parts: readonly Buffer[]): Buffer {
+  const end = ATTRIBUTE_HEADER_LENGTH + length;
+  const bytes = Buffer.allocUnsafe(align(end));
+  bytes.writeUInt16LE(end, 0);
+  bytes.writeUInt16LE(type, 2);
+  let at = ATTRIBUTE_HEADER_LENGTH;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  bytes.fill(0, end);
+  return bytes;
 }
 
 /** A string without the zero at its end. */
@@ -90,20 +106,20 @@ function align(length: number): number {
 
 /** 32 bits in network byte order, as all numbers of nf_tables are. */
 export function be32(value: number): Buffer {
-  const bytes = Buffer.alloc(4);
+  const bytes = Buffer.allocUnsafe(4);
   bytes.writeInt32BE(value | 0);
   return bytes;
 }
 
 export function be64(value: number): Buffer {
-  const bytes = Buffer.alloc(8);
+  const bytes = Buffer.allocUnsafe(8);
   bytes.writeBigUInt64BE(BigInt(value));
   return bytes;
 }
 
 /** In this host's order. */
 export function le32(value: number): Buffer {
-  const bytes = Buffer.alloc(4);
+  const bytes = Buffer.allocUnsafe(4);
   bytes.writeInt32LE(value | 0);
   return bytes;
 }
