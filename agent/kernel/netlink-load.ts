@@ -6,6 +6,7 @@ import type { Stage } from '../../compiler/index.js';
 import { batchBytes, batchLength, transactionMessages, type NfTablesMessage } from '../netlink/nf-tables-batch.js';
 import { KeptSocket } from '../netlink/kept-socket.js';
 import { NFT_MSG } from '../netlink/nf-tables-header.js';
+import { leastBytes } from '../netlink/nf-tables-size.js';
 import { NotEncodable } from '../netlink/not-encodable.js';
 import { isUndone, NetlinkError, NotSent } from '../netlink/socket.js';
 import { KernelError } from './errors.js';
@@ -24,6 +25,7 @@ export type WithoutNft =
 /** Versions of nft that make the same instructions of a rule's text: what they read back they know again. The kernel tier compares. */
 const ALIKE: ReadonlySet<string> = new Set(['1.0.6']);
 const EPERM = 1;
+const SOCKET = new KeptSocket();
 
 /** Set to `nft`, nft makes every transaction of the agent's: for whoever doubts the other way. */
 const SWITCH = 'PORTCULLIS_TRANSACTIONS';
@@ -35,6 +37,8 @@ const SWITCH = 'PORTCULLIS_TRANSACTIONS';
 export async function withoutNft({ closing, transaction }: Stage): Promise<WithoutNft> {
   if (process.env[SWITCH] === 'nft') return { kind: 'cannot', why: `${SWITCH} says so` };
   if (closing !== '') return { kind: 'cannot', why: 'a table is closed before it is replaced' };
+  // The kernel would refuse it (EMSGSIZE) once all of it was made.
+  if (leastBytes(transaction) > (await sendBuffer())) return { kind: 'cannot', why: 'it is larger than a send buffer' };
   let messages: readonly NfTablesMessage[];
   try {
     messages = transactionMessages(transaction);
@@ -55,8 +59,6 @@ export async function withoutNft({ closing, transaction }: Stage): Promise<Witho
     },
   };
 }
-
-const SOCKET = new KeptSocket();
 
 /**
  * Applies messages as one transaction: all of it, or nothing. Rejects with NetlinkError, which names the object at fault; with NotSent; and
@@ -105,6 +107,11 @@ function answersTo(messages: readonly NfTablesMessage[]): number {
     (sum, { payload }) => sum + SK_BUFF + 2 ** Math.ceil(Math.log2(payload.length + ERROR_LENGTH + SHARED_INFO)),
     0,
   );
+}
+
+/** In bytes; none where there is no socket to be had. */
+async function sendBuffer(): Promise<number> {
+  return SOCKET.lend((socket) => Promise.resolve(socket.sendBuffer)).catch(() => 0);
 }
 
 function isRule({ type }: NfTablesMessage): boolean {

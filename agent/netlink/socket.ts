@@ -126,6 +126,12 @@ export class NetlinkSocket {
     return this.#socket.address().port;
   }
 
+  /** The most that it takes at once, in bytes. */
+  get sendBuffer(): number {
+    this.#socket ??= this.#open();
+    return this.#socket.getSendBufferSize();
+  }
+
   /** How much the kernel can answer before anybody reads it, as it counts: in bytes. */
   get receiveBuffer(): number {
     this.#socket ??= this.#open();

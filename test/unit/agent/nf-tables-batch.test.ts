@@ -9,9 +9,12 @@ import {
   removeTable,
   transactionMessages,
 } from '../../../agent/netlink/nf-tables-batch.js';
+import { leastBytes } from '../../../agent/netlink/nf-tables-size.js';
 import { NFGENMSG_LENGTH, NFNL_BATCH_GENID, NFT_MSG } from '../../../agent/netlink/nf-tables-header.js';
 import {
+  DATAPATHS,
   DEFAULT_OPTIONS,
+  planTransaction,
   type Chain,
   type Change,
   type Match,
@@ -19,6 +22,8 @@ import {
   type SetHead,
   type Table,
 } from '../../../compiler/index.js';
+import { namedRuleset } from '../../support/golden.js';
+import { NAMED_TOPOLOGIES } from '../../support/named-topologies.js';
 
 const [CLOSED] = closingTables(DEFAULT_OPTIONS, ['vnet7']);
 const BASE: Table = { family: 'inet', name: 'portcullis', sets: new Map(), chains: new Map() };
@@ -50,6 +55,31 @@ it('chains stand before the maps that lead to them, and sets before the rules th
   const ranks = kinds.map((kind) => order.indexOf(kind as (typeof order)[number]));
   expect(ranks).toEqual([...ranks].sort((one, other) => one - other));
   expect(new Set(kinds)).toEqual(new Set(order));
+});
+
+it.each(Object.keys(NAMED_TOPOLOGIES))(
+  '%s: how large it is at least is never more than it is, and not by far less',
+  (name) => {
+    for (const datapath of DATAPATHS) {
+      const transaction = planTransaction(namedRuleset(name, datapath).tables, []);
+      const bytes = transactionMessages(transaction).reduce((sum, { payload }) => sum + payload.length, 0);
+      expect(leastBytes(transaction)).toBeLessThanOrEqual(bytes);
+    }
+  },
+);
+
+it('of many elements it is most of what it takes', () => {
+  const elements = Array.from({ length: 10_000 }, (_, index) => [`tap${index.toString()}`, '02:00:00:00:00:01']);
+  const set: NamedSet = {
+    name: 'macs',
+    fields: ['iifname', 'ether saddr'],
+    interval: false,
+    role: { kind: 'group' },
+    content: { data: 'none', elements },
+  };
+  const transaction = planTransaction([withSet(set)], []);
+  const bytes = transactionMessages(transaction).reduce((sum, { payload }) => sum + payload.length, 0);
+  expect(leastBytes(transaction) / bytes).toBeGreaterThan(0.9);
 });
 
 it('removes a table that is there, and one that is not', () => {
