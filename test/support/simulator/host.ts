@@ -110,6 +110,8 @@ export class SimulatedHost {
   async end(): Promise<void> {
     this.#kernel.fates.length = 0;
     await this.wait(UNTIL_QUIET);
+    // A port that the kernel refuses is tried again for ever: that may be under way just then.
+    if (this.#kernel.refusedDevices.size > 0) await this.flush();
     const { enforcer } = this.#agent;
     if (!enforcer.isIdle) this.#broken('it is not done');
     if (!enforcer.isEnforced) this.#broken(`it does not say that it enforces: ${enforcer.lastError ?? 'no error'}`);

@@ -73,6 +73,13 @@ describe('the reconcile loop', () => {
       [31_000, { kind: 'plug', device: 'vnet4', alias: 0 }],
       [0, { kind: 'fault', fate: 'slow', after: 0 }],
     ],
+    'a port that is refused is tried again just at the end': [
+      [0, { kind: 'refuse', device: 'tapone' }],
+      [0, { kind: 'fault', fate: 'slow', after: 0 }],
+      [6000, { kind: 'refuse', device: 'tapone' }],
+      [6000, { kind: 'port', port: 0, form: 3 }],
+      [1200, { kind: 'rules', group: 0, rules: [] }],
+    ],
   };
   it.each(Object.entries(FOUND))('%s: ends as it must', async (_name, steps) => {
     await run({ datapath: 'routed', isDirect: false, steps });
