@@ -97,6 +97,8 @@ export class NetlinkSocket {
     socket.on('error', (error) => {
       this.#fail(asError(error));
     });
+    // One that nothing was asked of yet keeps no process.
+    socket.unref();
     return socket;
   }
 

@@ -1,10 +1,11 @@
 /** A kernel whose answers do not arrive: what was asked fails in time, nothing is taken for done, and the next request is answered. */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { NetlinkSocket } from '../../agent/netlink/socket.js';
-import { eventually } from '../support/waiting.js';
+import { eventually, within } from '../support/waiting.js';
 import { Lab } from './lab/lab.js';
 import { allow, back, CLIENT, forth, PAIR, pairDocument, reachIn, SERVER } from './lab/pair.js';
 import { TestAgent } from './lab/test-agent.js';
@@ -15,7 +16,7 @@ const [ROUTE, NETFILTER] = [0, 12];
 const RTM_GETLINK = 18;
 const IFINFOMSG = Buffer.alloc(16);
 
-/** Inodes of the netlink sockets of a process, of one protocol. */
+/** Inodes of the netlink sockets of a process, of one protocol, in the order of their port ids: that in which it opened them. */
 function socketsOf(pid: number, protocol: number): readonly string[] {
   const own = new Set(
     readdirSync(`/proc/${pid.toString()}/fd`).flatMap((name) => {
@@ -29,6 +30,7 @@ function socketsOf(pid: number, protocol: number): readonly string[] {
   return readFileSync(`/proc/${pid.toString()}/net/netlink`, 'utf8')
     .split('\n')
     .map((line) => line.trim().split(/\s+/))
+    .toSorted(([, , one], [, , other]) => Number(one) - Number(other))
     .flatMap((fields) => (fields[1] === protocol.toString() && own.has(fields[9] ?? '') ? [fields[9] ?? ''] : []));
 }
 
@@ -84,7 +86,25 @@ describe('a socket that hears nothing', () => {
   });
 });
 
-describe('an agent whose conntrack socket hears nothing', () => {
+/** A program of a test is held by nothing that it does not use. */
+it('a socket that nothing was asked of keeps no process', async () => {
+  const program = `
+    const { NetlinkSocket } = await import(${JSON.stringify(pathToFileURL('dist/agent/netlink/socket.js').href)});
+    console.log(new NetlinkSocket(${ROUTE.toString()}).portId > 0);`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', program], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  try {
+    const ended = once(child, 'exit');
+    const [said] = (await once(child.stdout, 'data')) as [Buffer];
+    expect(said.toString()).toBe('true\n');
+    expect(await within('the end of a process with an idle socket', ended, () => '')).toEqual([0, null]);
+  } finally {
+    child.kill('SIGKILL');
+  }
+});
+
+describe('an agent whose sockets hear nothing', () => {
   let lab: Lab;
   let agent: TestAgent;
   beforeAll(async () => {
@@ -100,19 +120,37 @@ describe('an agent whose conntrack socket hears nothing', () => {
     await agent.destroy();
   });
 
-  it('says so, and cuts the revoked flow all the same', async () => {
+  it('for flows says so, and cuts the revoked flow all the same', async () => {
     agent.write(pairDocument([allow('udp', 53)]));
     await agent.run();
     await agent.until(({ settled }) => settled);
     const exchange = async (): Promise<unknown> => reachIn(lab, forth('v4', 17, 53), back('v4', 17, 53));
     expect(await exchange()).toEqual([[SERVER.device], [CLIENT.device]]);
     const pid = agent.pid();
-    // Its first one, which it has from its beginning; those of transactions come later.
-    const [conntrack] = socketsOf(pid, NETFILTER).toSorted((one, other) => Number(one) - Number(other));
-    deafen(pid, [String(conntrack)]);
+    // That for flows it has from its beginning.
+    deafen(pid, socketsOf(pid, NETFILTER).slice(0, 1));
     agent.write(pairDocument([]));
     await eventually(() => agent.output.includes('the kernel has not answered'));
     await agent.until(({ flows, settled }) => flows.revoked > 0 && settled);
     expect(await exchange()).toEqual([[], []]);
+  });
+
+  it('for transactions and generations, which it keeps, makes the change with others', async () => {
+    agent.write(pairDocument([allow('udp', 53)]));
+    await agent.run();
+    const reached = async (): Promise<unknown> => reachIn(lab, forth('v4', 17, 53));
+    expect(await reached()).toEqual([[SERVER.device]]);
+    const pid = agent.pid();
+    let kept: readonly string[] = [];
+    // It opens others for a moment now and then.
+    await eventually(() => {
+      kept = socketsOf(pid, NETFILTER).slice(1);
+      return kept.length === 2;
+    });
+    deafen(pid, kept);
+    await agent.settled(pairDocument([]));
+    expect(await reached()).toEqual([[]]);
+    expect(agent.output).toContain('the kernel has not answered');
+    expect(socketsOf(pid, NETFILTER).filter((inode) => kept.includes(inode))).toEqual([]);
   });
 });
