@@ -34,6 +34,7 @@ export const ms = (value: number): string => `${value.toFixed(1)} ms`;
 export class Subject {
   readonly enforcer: Enforcer;
   readonly #watcher: Watcher;
+  #isWatching: () => void = () => undefined;
   #resolve: (applied: Applied) => void = () => undefined;
   #isAwaited: (applied: Applied) => boolean = () => false;
 
@@ -99,8 +100,6 @@ export class Subject {
     this.#watcher.stop();
     await this.enforcer.stop();
   }
-
-  #isWatching: () => void = () => undefined;
 
   #heard(event: Exclude<WatchEvent, { kind: 'alive' }>): void {
     switch (event.kind) {

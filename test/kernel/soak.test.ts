@@ -349,9 +349,7 @@ it(`1 000 ports, ${CHANGES} changes: the kernel holds what is wanted${IS_LONG ? 
     if (port === undefined || group === undefined) throw new Error('out of range');
     if (random(4) > 0) ports[at] = { ...port, security_groups: [`group-${random(50)}`] } as typeof port;
     else group.security_group_rules = [...EGRESS, allow('udp', 1 + random(60_000))];
-    const before = (await lab.agent.status()).source.readAt;
-    lab.agent.write({ security_groups: groups, ports });
-    await lab.agent.until(({ source, settled }) => source.readAt !== before && settled);
+    await lab.agent.settled({ security_groups: groups, ports });
     if (change > FIRST / 2 && change <= FIRST) early.push(lab.agent.memory());
     if (change > CHANGES - FIRST / 2) late.push(lab.agent.memory());
   }
