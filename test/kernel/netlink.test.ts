@@ -9,6 +9,7 @@ import type { Readable, Writable } from 'node:stream';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { removeTable, transactionMessages, type NfTablesMessage } from '../../agent/netlink/nf-tables-batch.js';
+import { withoutNft } from '../../agent/kernel/netlink-load.js';
 import { readLoadedTable, textToCheck, withTrueBodies, type LoadedTable } from '../../agent/kernel/loaded.js';
 import { attribute, textBytes } from '../../agent/netlink/message.js';
 import { NFNL_SUBSYS_NFTABLES, NFPROTO, NFT_MSG, NFTA_RULE } from '../../agent/netlink/nf-tables-header.js';
@@ -240,6 +241,17 @@ describe('what the kernel refuses', () => {
     await empty();
     const many = Array.from({ length: 2500 }, () => refused(4000));
     expect(await direct.send(many)).toContain('NotSent');
+  });
+
+  it('nor made, where that is sure beforehand', async () => {
+    const [table] = namedRuleset('one-port', 'routed').tables;
+    const macs = table?.sets.get('macs');
+    if (table === undefined || macs === undefined) throw new Error('no table with devices');
+    const elements = Array.from({ length: 400_000 }, (_, index) => [`tap${index.toString()}`, '02:00:00:00:00:01']);
+    const sets = new Map([['macs', { ...macs, content: { data: 'none', elements } as const }]]);
+    const transaction = planTransaction([{ ...table, sets, chains: new Map() }], []);
+    const why = 'it is larger than a send buffer';
+    expect(await withoutNft({ closing: '', transaction })).toEqual({ kind: 'cannot', why });
   });
 });
 
