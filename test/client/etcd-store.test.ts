@@ -7,6 +7,7 @@ import { setTimeout } from 'node:timers/promises';
 import { createServer } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { parseEtcdAddress } from '../../src/etcd/address.js';
+import { EtcdClient } from '../../src/etcd/client.js';
 import { Database } from '../../src/api/database.js';
 import { EtcdStore } from '../../src/api/store/etcd.js';
 import { SCHEMA } from '../../src/api/store/schema.js';
@@ -283,15 +284,58 @@ describe('one member', () => {
       store.probe();
     }).toThrow('space exceeded');
     const revision = own.commits.length;
-    const makeRoom = (): void => {
-      etcd.ctl('compact', latest(etcd).toString());
-      etcd.ctl('defrag');
-      etcd.ctl('alarm', 'disarm');
-    };
-    makeRoom();
+    makeRoom(etcd);
     for (let key = 0; key < revision; key++) etcd.ctl('del', `/portcullis/records/k${key}`);
-    makeRoom();
+    makeRoom(etcd);
     expect(await store.commit(revision, changes({ last: true }), NO_VIEW_CHANGES)).toBe(revision + 1);
+  });
+
+  /**
+   * etcd looks for room before it takes a transaction and again as it applies it. What finds none only then is done all the same, and answered
+   * with an error (quotaApplierV3, server/etcdserver/apply/quota.go): others who write at the same moment make that happen.
+   */
+  it('one that fills up just then does not say of what it did that it was not done', async () => {
+    const quota = 2 * 1024 * 1024;
+    // What was written counts at once.
+    const etcd = await cluster({ more: [`--quota-backend-bytes=${quota}`, '--backend-batch-limit=1'] });
+    const store = await opened(etcd.url());
+    const own = heardOf(store, 0);
+    const other = new EtcdClient(parseEtcdAddress(etcd.url()), {});
+    toEnd.push(() => {
+      other.close();
+      return Promise.resolve();
+    });
+    const put = { request_put: { key: Buffer.from('/others'), value: Buffer.alloc(150_000, 'x') } };
+    const fillUp = async (count: number): Promise<unknown> =>
+      Promise.allSettled(
+        Array.from({ length: count }, async () => other.txn({ compare: [], success: [put], failure: [] })),
+      );
+    const isFull = (): boolean => {
+      try {
+        store.probe();
+        return false;
+      } catch {
+        return true;
+      }
+    };
+    for (let round = 0, wasDoneWhileFull = false; !wasDoneWhileFull; round++) {
+      while (statusOf(etcd).dbSize < 0.7 * quota) await fillUp(1);
+      const base = own.commits.length;
+      const filling = fillUp(8);
+      await setTimeout(round % 12);
+      const answer: unknown = await store
+        .commit(base, changes({ [`k${base}`]: 'x'.repeat(20_000) }), NO_VIEW_CHANGES)
+        .catch((error: unknown) => error);
+      await filling;
+      if (typeof answer === 'number') expect([answer, await store.newest()]).toEqual([base + 1, base + 1]);
+      else if (!(answer instanceof UnknownOutcome)) {
+        expect(answer).toBeInstanceOf(StoreError);
+        expect(await store.newest()).toBe(base);
+      }
+      wasDoneWhileFull = typeof answer === 'number' && isFull();
+      makeRoom(etcd);
+      await eventually(async () => !isFull() && own.commits.length === (await store.newest()));
+    }
   });
 
   it('a no to what was asked again does not say that it was not done the first time', async () => {
@@ -388,6 +432,13 @@ function statusOf(etcd: Etcd): EtcdStatus {
   }[];
   if (first === undefined) throw new Error('etcd says no status');
   return first.Status;
+}
+
+/** Gives back what was deleted or replaced, and lets it write again. */
+function makeRoom(etcd: Etcd): void {
+  etcd.ctl('compact', latest(etcd).toString());
+  etcd.ctl('defrag');
+  etcd.ctl('alarm', 'disarm');
 }
 
 function latest(etcd: Etcd): number {

@@ -149,10 +149,14 @@ export class EtcdCommits {
       if (succeeded) this.trouble.written();
       return succeeded || (answers.unknown > 0 && (await this.#wasDecided(by, before.head)));
     } catch (error) {
-      if (answers.unknown === 0) throw error;
-      // A later try was refused: an earlier one may be under way still, or done.
+      const isFull = error instanceof EtcdError && error.failure === 'full';
+      if (answers.unknown === 0 && !isFull) throw error;
+      // That it is full stays true, whatever became of this.
+      const said = this.trouble.asStoreError(error);
+      // A later try was refused: an earlier one may be under way still, or done. And a member that finds itself full only as it applies a
+      // transaction does it all the same, and says that it is full (quotaApplierV3, server/etcdserver/apply/quota.go of etcd).
       if (await this.#wasDecided(by, before.head)) return true;
-      throw this.trouble.asUnknown(error);
+      throw answers.unknown === 0 ? said : this.trouble.asUnknown(said);
     }
   }
 
