@@ -23,7 +23,8 @@ function joinNeighbours(stack: Prefix[]): void {
     if (left === undefined || right === undefined) return;
     if (left.length !== right.length || left.family !== right.family || left.length === 0) return;
     const parent = makePrefix(left.family, left.network, left.length - 1);
-    if (parent.network !== left.network || !covers(parent, right)) return;
+    // The left one being its upper half, the right one, behind it, would lie outside.
+    if (!covers(parent, right)) return;
     stack.splice(-2, 2, parent);
   }
 }

@@ -1,6 +1,6 @@
-// `npm run lint`: format, lint, types, layers, the lock file, and lines of the docs. Each failure is shown; exit 1 on any.
+// `npm run lint`: format, lint, types, layers, the lock file, lines of the docs, and the tests that they name. Each failure is shown; exit 1 on any.
 import { spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -43,12 +43,23 @@ const pages = ['.', 'bench', 'docs'].flatMap((folder) =>
     .filter((name) => name.endsWith('.md'))
     .map((name) => join(folder, name)),
 );
-const wide = pages.flatMap((page) =>
+const lines = pages.flatMap((page) =>
   readFileSync(join(ROOT, page), 'utf8')
     .split('\n')
-    .map((line, index) => ({ line, place: `${page}:${index + 1}`, width: [...line].length }))
-    .filter(({ line, width }) => width > WIDEST && /\S\s+\S/.test(line.replace(/^\s*([-*>:]|\d+\.) /, ''))),
+    .map((line, index) => ({ line, place: `${page}:${index + 1}`, width: [...line].length })),
+);
+const wide = lines.filter(
+  ({ line, width }) => width > WIDEST && /\S\s+\S/.test(line.replace(/^\s*([-*>:]|\d+\.) /, '')),
 );
 for (const { place, width } of wide) process.stdout.write(`${place}: ${width} characters; ${WIDEST} are the most\n`);
 process.stdout.write(`lines of the docs: ${wide.length === 0 ? 'ok' : 'FAILED'}\n`);
-process.exit(failures.length > 0 || hasAddresses || wide.length > 0 ? 1 : 0);
+
+// A promise that names a test which is not there is held by nothing.
+const lost = lines.flatMap(({ line, place }) =>
+  [...line.matchAll(/`(?:test\/)?((?:unit|kernel|client|container|vm)\/[\w/-]+(?:\.test|-suite)\.ts)`/g)]
+    .map(([, path]) => ({ path, place }))
+    .filter(({ path }) => !existsSync(join(ROOT, 'test', path))),
+);
+for (const { path, place } of lost) process.stdout.write(`${place}: there is no test/${path}\n`);
+process.stdout.write(`tests that the docs name: ${lost.length === 0 ? 'ok' : 'FAILED'}\n`);
+process.exit(failures.length > 0 || hasAddresses || wide.length > 0 || lost.length > 0 ? 1 : 0);

@@ -5,6 +5,7 @@
 import { TestRunner, type RunnerTestCase } from 'vitest';
 import { patience } from './patience.js';
 import { lastStep, testBegins, testimony } from './progress.js';
+import { stillRunning } from './still-running.js';
 
 declare module 'vitest' {
   interface TaskMeta {
@@ -30,7 +31,9 @@ export default class ProgressRunner extends TestRunner {
       timer = setInterval(() => {
         const { what, age } = lastStep();
         if (age < patience(NO_PROGRESS)) return;
-        reject(new Error(`no progress for ${Math.round(age / 1000).toString()} s; its last step: ${what}`));
+        const running = stillRunning();
+        const since = `no progress for ${Math.round(age / 1000).toString()} s; its last step: ${what}`;
+        reject(new Error(running === '' ? since : `${since}; what still runs:\n${running}`));
       }, LOOK_EVERY);
     });
     try {
