@@ -24,7 +24,7 @@ const CTA_IP = { v4Source: 1, v4Destination: 2, v6Source: 3, v6Destination: 4 } 
 /** enum ctattr_l4proto */
 const CTA_PROTO = { number: 1, sourcePort: 2, destinationPort: 3, type: 5, code: 6, type6: 8, code6: 9 } as const;
 
-/** Marks go out in groups, so that the acknowledgements fit the socket's buffer. */
+/** Marks go out in groups, so that the answers for flows that are gone fit the socket's buffer. */
 const MARKS_AT_ONCE = 500;
 
 /** One direction of a flow. */
@@ -96,12 +96,10 @@ export class Conntrack {
   async mark(flows: readonly Flow[], bits: number, set: boolean): Promise<number> {
     let marked = 0;
     for (let at = 0; at < flows.length; at += MARKS_AT_ONCE) {
-      const results = await Promise.allSettled(
-        flows.slice(at, at + MARKS_AT_ONCE).map((flow) => this.#socket.request(CT_NEW, markPayload(flow, bits, set))),
-      );
-      for (const result of results) {
-        if (result.status === 'fulfilled') marked++;
-        else if (!(result.reason instanceof NetlinkError) || result.reason.errno !== ENOENT) throw result.reason;
+      const some = flows.slice(at, at + MARKS_AT_ONCE).map((flow) => markPayload(flow, bits, set));
+      for (const errno of await this.#socket.requests(CT_NEW, some)) {
+        if (errno === 0) marked++;
+        else if (errno !== ENOENT) throw new NetlinkError('a flow’s mark: refused', errno);
       }
     }
     return marked;

@@ -141,34 +141,69 @@ export class NetlinkSocket {
   }
 
   /**
+   * Sends requests of one type, each of which the kernel does or refuses, as one, and waits until it is through with all of them. It
+   * answers the last one, and those that it refuses: in order (netlink_rcv_skb() in net/netlink/af_netlink.c).
+   * @returns a positive errno (errno(3)) for each that was refused, 0 for each that was done.
+   */
+  async requests(type: number, payloads: readonly Buffer[]): Promise<readonly number[]> {
+    const errnos = payloads.map(() => 0);
+    if (payloads.length === 0) return errnos;
+    const first = this.#sequence + 1;
+    const last = this.#sequence + payloads.length;
+    const bytes = payloads.map((payload, index) => {
+      const flags = first + index === last ? NLM_F_REQUEST | NLM_F_ACK : NLM_F_REQUEST;
+      return messageBytes({ type, flags, sequence: first + index, payload });
+    });
+    await this.#exchange(payloads.length, Buffer.concat(bytes), (error, end) => {
+      if (!(error instanceof NetlinkError)) return end(error);
+      errnos[error.sequence - first] = error.errno;
+      if (error.sequence === last) end();
+    });
+    return errnos;
+  }
+
+  /**
    * Sends several messages as one, of which one asks for an acknowledgement, and waits for it. Rejects with the first error that is
    * told of any of them.
    * @param count how many sequence numbers they take.
    * @param make gives their bytes, from the first sequence number on.
    */
   async batch(count: number, make: (first: number) => Buffer): Promise<void> {
-    const first = this.#sequence + 1;
-    const sequences = Array.from({ length: count }, (_, index) => first + index);
+    await this.#exchange(count, make(this.#sequence + 1), (error, end) => {
+      end(error);
+    });
+  }
+
+  /**
+   * Sends messages as one, with the next `count` sequence numbers, and waits for an acknowledgement of any of them.
+   * @param onError of each error that is told of any of them: ends the wait, or not.
+   */
+  async #exchange(
+    count: number,
+    bytes: Buffer,
+    onError: (error: Error, end: (error?: Error) => void) => void,
+  ): Promise<void> {
+    const sequences = Array.from({ length: count }, (_, index) => this.#sequence + 1 + index);
     this.#sequence += count;
     const socket = this.#begin();
     await new Promise<void>((resolve, reject) => {
-      const over = (): void => {
+      const end = (error?: Error): void => {
         for (const sequence of sequences) this.#settle(sequence);
+        if (error === undefined) resolve();
+        else reject(error);
       };
       const waiting: Waiting = {
         onPayload: () => undefined,
         resolve: () => {
-          over();
-          resolve();
+          end();
         },
         reject: (error) => {
-          over();
-          reject(error);
+          onError(error, end);
         },
         isInterrupted: false,
       };
       for (const sequence of sequences) this.#waiting.set(sequence, waiting);
-      this.#write(socket, make(first), waiting.reject);
+      this.#write(socket, bytes, waiting.reject);
     });
   }
 
