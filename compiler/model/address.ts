@@ -73,7 +73,7 @@ export function parseAddress(text: string): Prefix | undefined {
 
 function parseIpv4(text: string): Prefix | undefined {
   if (!ipaddr.IPv4.isValidFourPartDecimal(text)) return undefined;
-  const [a, b, c, d] = ipaddr.IPv4.parse(text).octets as [number, number, number, number];
+  const [a = 0, b = 0, c = 0, d = 0] = text.split('.').map(Number);
   if (Math.max(a, b, c, d) > 255) return undefined;
   const network = BigInt(((a << 24) | (b << 16) | (c << 8) | d) >>> 0);
   return { family: 'IPv4', network, length: 32, text: dottedQuad([a, b, c, d]) };
@@ -85,11 +85,23 @@ function dottedQuad(octets: readonly number[]): string {
 }
 
 function parseIpv6(text: string): Prefix | undefined {
-  if (text.includes('%') || !ipaddr.IPv6.isValid(text)) return undefined;
-  const parsed = ipaddr.IPv6.parse(text);
-  let network = 0n;
-  for (const part of parsed.parts) network = (network << 16n) | BigInt(part);
-  return { family: 'IPv6', network, length: 128, text: parsed.toRFC5952String() };
+  if (text.includes('%')) return undefined;
+  const parsed = ipv6Of(text);
+  if (parsed === undefined) return undefined;
+  // By halves of 32 bits, which a number holds: numbers cost less than big ones.
+  const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0] = parsed.parts;
+  const upper = (BigInt(a * 0x1_0000 + b) << 32n) | BigInt(c * 0x1_0000 + d);
+  const lower = (BigInt(e * 0x1_0000 + f) << 32n) | BigInt(g * 0x1_0000 + h);
+  return { family: 'IPv6', network: (upper << 64n) | lower, length: 128, text: parsed.toRFC5952String() };
+}
+
+/** The library finds out in the same way whether it is one (isValid), and then reads it again. */
+function ipv6Of(text: string): ipaddr.IPv6 | undefined {
+  try {
+    return ipaddr.IPv6.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 /**

@@ -48,5 +48,7 @@ export function anyPrefix(value: unknown, place: Place): Prefix | undefined {
 
 /** Distinct, by text. */
 export function distinct(prefixes: readonly Prefix[]): readonly Prefix[] {
+  // Of a hundred thousand ports nearly all.
+  if (prefixes.length < 2) return prefixes;
   return [...new Map(prefixes.map((prefix) => [prefix.text, prefix])).values()];
 }

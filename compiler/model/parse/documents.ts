@@ -45,7 +45,7 @@ export function collect(
   };
   for (const document of documents) {
     const { content } = document;
-    const place = new Place(document, '', sink);
+    const place = Place.of(document, sink);
     if (!isFields(content)) {
       // What is empty says nothing, and least of all that there are no ports.
       place.badValue(content ?? null, `a topology: an object with ${NAMES.join(', ')}; an empty one has empty lists`);

@@ -46,23 +46,25 @@ export function read<T>(
 
 /** Good and bad ones, by id. Of several with one id none can be trusted. */
 export function sortOut<T>(entries: readonly Entry<T>[]): Sorted<T> {
-  const byId = new Map<string, [Entry<T>, ...Entry<T>[]]>();
+  const firsts = new Map<string, Entry<T>>();
+  const others = new Map<string, Entry<T>[]>();
   const bad: Bad[] = [];
   for (const entry of entries) {
     const id = field(entry.item.fields, 'id');
-    if (!isId(id)) {
-      bad.push({ id: undefined, items: [entry.item] });
-      continue;
+    if (!isId(id)) bad.push({ id: undefined, items: [entry.item] });
+    else if (!firsts.has(id)) firsts.set(id, entry);
+    else {
+      const same = others.get(id);
+      if (same === undefined) others.set(id, [entry]);
+      else same.push(entry);
     }
-    const same = byId.get(id);
-    if (same === undefined) byId.set(id, [entry]);
-    else same.push(entry);
   }
   const good = new Map<string, T>();
-  for (const [id, [first, ...others]] of byId) {
-    reportDuplicates(id, first.item, others);
-    if (others.length === 0 && first.object !== undefined) good.set(id, first.object);
-    else bad.push({ id, items: [first.item, ...others.map(({ item }) => item)] });
+  for (const [id, first] of firsts) {
+    const same = others.get(id) ?? [];
+    reportDuplicates(id, first.item, same);
+    if (same.length === 0 && first.object !== undefined) good.set(id, first.object);
+    else bad.push({ id, items: [first.item, ...same.map(({ item }) => item)] });
   }
   return { good, bad };
 }

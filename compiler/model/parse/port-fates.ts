@@ -40,6 +40,8 @@ export function portsInForce(
   lastGood: ReadonlyMap<string, Port>,
   groups: ReadonlyMap<string, SecurityGroup>,
 ): PortsInForce {
+  if (badFates.length === 0 && !isAnyPlaceShared(sorted.good.values()))
+    return { ports: new Map(sorted.good), fates: [] };
   const claimants: Claimant[] = badFates.map(({ bad, id, kept }) => {
     return { id, places: placesClaimed(bad, id, kept), good: undefined, bad, before: kept };
   });
@@ -52,8 +54,9 @@ export function portsInForce(
   const byPlace = new Map<string, Claimant[]>();
   for (const claimant of claimants) {
     for (const place of claimant.places) {
-      const same = byPlace.get(placeKey(place));
-      if (same === undefined) byPlace.set(placeKey(place), [claimant]);
+      const key = placeKey(place);
+      const same = byPlace.get(key);
+      if (same === undefined) byPlace.set(key, [claimant]);
       else same.push(claimant);
     }
   }
@@ -86,6 +89,18 @@ export function portsInForce(
   }
   fates.push(...closeDevices(open, ports));
   return { ports, fates };
+}
+
+function isAnyPlaceShared(ports: Iterable<Port>): boolean {
+  const places = new Set<string>();
+  for (const port of ports) {
+    for (const place of devicePlaces(port)) {
+      const key = placeKey(place);
+      if (places.has(key)) return true;
+      places.add(key);
+    }
+  }
+  return false;
 }
 
 /** Where nothing of the sort can be read, what it had before. */
@@ -147,6 +162,7 @@ const CLOSED = 'invalid:';
 
 /** Closes the devices of ports that have nothing in force, where they are nobody else's. */
 function closeDevices(claimants: readonly Claimant[], ports: Map<string, Port>): readonly PortFate[] {
+  if (claimants.length === 0) return [];
   const taken = new Set([...ports.values()].flatMap((port) => devicePlaces(port).map((place) => placeKey(place))));
   const devices = new Set([...ports.values()].map(({ device }) => device));
   return [...claimants]

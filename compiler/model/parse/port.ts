@@ -127,12 +127,12 @@ function pairMac(value: unknown, own: Mac, place: Place): Mac | undefined {
 }
 
 function parseFixedIps(fields: Fields, place: Place): readonly Prefix[] {
-  const addresses = objectsIn(field(fields, 'fixed_ips'), place.key('fixed_ips')).flatMap(
-    ({ fields: entry, place: at }) => {
-      reportUnknownFields('fixed IP', entry, at);
-      return unicastAddress(field(entry, 'ip_address'), at.key('ip_address')) ?? [];
-    },
-  );
+  const addresses: Prefix[] = [];
+  for (const { fields: entry, place: at } of objectsIn(field(fields, 'fixed_ips'), place.key('fixed_ips'))) {
+    reportUnknownFields('fixed IP', entry, at);
+    const address = unicastAddress(field(entry, 'ip_address'), at.key('ip_address'));
+    if (address !== undefined) addresses.push(address);
+  }
   return [...distinct(addresses)].sort(comparePrefixes);
 }
 
@@ -180,8 +180,8 @@ function parseGroups(
 
 /** True for stateful and stateless groups on one port. */
 export function mixesKinds(ids: readonly string[], groups: ReadonlyMap<string, SecurityGroup>): boolean {
-  const kinds = new Set(ids.map((id) => groups.get(id)?.stateful));
-  return kinds.has(true) && kinds.has(false);
+  const has = (stateful: boolean): boolean => ids.some((id) => groups.get(id)?.stateful === stateful);
+  return ids.length > 1 && has(true) && has(false);
 }
 
 /** The devices that a port names, or would have by its id, and where: whatever else is wrong with it. */

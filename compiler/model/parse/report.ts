@@ -32,45 +32,65 @@ export interface TextPosition {
   readonly column: number;
 }
 
-/** A place in a document. Immutable; made deeper step by step. */
+/**
+ * A place in a document. Immutable; made deeper step by step. There are a dozen of them for each port, and what they are called is
+ * asked of those alone where something is wrong: that is when it is put together.
+ */
 export class Place {
-  constructor(
+  /**
+   * @param step from the place that it is in: the name of a key, or a number in a list.
+   * @param object the name or id of the object that it is in.
+   * @param faults errors of that object; undefined outside of all objects.
+   */
+  private constructor(
     readonly document: Pick<SourceDocument, 'file' | 'locate'>,
-    readonly path: string,
     private readonly sink: ProblemSink,
-    private readonly object?: string,
-    /** Errors of the object that it is in; undefined outside of all objects. */
-    private readonly faults?: Finding[],
+    private readonly above: Place | undefined,
+    private readonly step: string | number,
+    private readonly object: string | undefined,
+    private readonly faults: Finding[] | undefined,
   ) {}
+
+  /** The place of a document as a whole. */
+  static of(document: Pick<SourceDocument, 'file' | 'locate'>, sink: ProblemSink): Place {
+    return new Place(document, sink, undefined, '', undefined, undefined);
+  }
 
   get file(): string {
     return this.document.file;
   }
 
+  /** `ports[2].fixed_ips[0].ip_address`; '' for a document as a whole. */
+  get path(): string {
+    const above = this.above?.path ?? '';
+    if (typeof this.step === 'number') return `${above}[${this.step.toString()}]`;
+    return above === '' ? this.step : `${above}.${this.step}`;
+  }
+
   /** The place of a key of this object. */
   key(name: string): Place {
-    return this.#deeper(this.path === '' ? name : `${this.path}.${name}`);
+    return new Place(this.document, this.sink, this, name, this.object, this.faults);
   }
 
   /** The place of an entry of this list. */
   at(index: number): Place {
-    return this.#deeper(`${this.path}[${index.toString()}]`);
+    return new Place(this.document, this.sink, this, index, this.object, this.faults);
   }
 
   /** The same place, of an object that has a name or an id. */
   named(fields: Fields): Place {
     const name = nameOf(fields);
-    return name === undefined ? this : new Place(this.document, this.path, this.sink, quoteValue(name), this.faults);
+    return name === undefined ? this : new Place(this.document, this.sink, this.above, this.step, name, this.faults);
   }
 
   /** The same place, whose errors from here on belong to one object. */
   collecting(faults: Finding[]): Place {
-    return new Place(this.document, this.path, this.sink, this.object, faults);
+    return new Place(this.document, this.sink, this.above, this.step, this.object, faults);
   }
 
   /** The same place, whose problems are told to nobody. */
   unheard(): Place {
-    return new Place(this.document, this.path, newSink());
+    return new Place(this.document, newSink(), this.above, this.step, undefined, undefined);
   }
 
   /** True once an error of the object that it is in was reported. */
@@ -99,22 +119,19 @@ export class Place {
   }
 
   #finding(severity: Severity, code: ProblemCode, message: string): Finding {
-    const object = this.object === undefined ? {} : { object: this.object };
+    const object = this.object === undefined ? {} : { object: quoteValue(this.object) };
     return {
       problem: { severity, code, file: this.file, path: this.path, message, ...object },
       document: this.document,
     };
   }
-
-  #deeper(path: string): Place {
-    return new Place(this.document, path, this.sink, this.object, this.faults);
-  }
 }
 
 function nameOf(fields: Fields): string | undefined {
-  return [field(fields, 'name'), field(fields, 'id')].find(
-    (value): value is string => typeof value === 'string' && value !== '',
-  );
+  const name = field(fields, 'name');
+  if (typeof name === 'string' && name !== '') return name;
+  const id = field(fields, 'id');
+  return typeof id === 'string' && id !== '' ? id : undefined;
 }
 
 /** One object of a document, and what is wrong with it. */
@@ -198,11 +215,13 @@ export function itemsIn(kind: ObjectKind, value: unknown, place: Place): readonl
 
 /** A list of objects; null and absent are an empty list. Entries that are not objects are reported and left out. */
 export function objectsIn(value: unknown, place: Place): readonly { readonly fields: Fields; readonly place: Place }[] {
-  return listIn(value, place).flatMap((entry, index) => {
-    if (isFields(entry)) return [{ fields: entry, place: place.at(index).named(entry) }];
-    place.at(index).badValue(entry, 'an object');
-    return [];
-  });
+  const objects: { readonly fields: Fields; readonly place: Place }[] = [];
+  for (const [index, entry] of listIn(value, place).entries()) {
+    const at = place.at(index);
+    if (isFields(entry)) objects.push({ fields: entry, place: at.named(entry) });
+    else at.badValue(entry, 'an object');
+  }
+  return objects;
 }
 
 /** A list; null and absent are an empty one. */
