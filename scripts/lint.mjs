@@ -1,4 +1,5 @@
-// `npm run lint`: format, lint, types, layers, the lock file, lines of the docs, and the tests that they name. Each failure is shown; exit 1 on any.
+// `npm run lint`: format, lint, types, layers, the lock file, lines of the docs, and the tests that they name. Each failure is shown;
+// exit 1 on any.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';

@@ -145,8 +145,7 @@ export interface DevicePlace {
 /** Where a port's device is, or may be. */
 export function devicePlaces({ device, host, migratingTo }: Port): readonly DevicePlace[] {
   if (migratingTo === undefined) return [{ device, host }];
-  const hosts = new Set([host, migratingTo].filter((name) => name !== undefined));
-  return hosts.size === 0 ? [{ device, host: undefined }] : [...hosts].map((name) => ({ device, host: name }));
+  return [...new Set([host ?? migratingTo, migratingTo])].map((name) => ({ device, host: name }));
 }
 
 /** The same for the same place. */

@@ -31,6 +31,7 @@ export default class ProgressRunner extends TestRunner {
       timer = setInterval(() => {
         const { what, age } = lastStep();
         if (age < patience(NO_PROGRESS)) return;
+        clearInterval(timer);
         const running = stillRunning();
         const since = `no progress for ${Math.round(age / 1000).toString()} s; its last step: ${what}`;
         reject(new Error(running === '' ? since : `${since}; what still runs:\n${running}`));

@@ -1,7 +1,16 @@
 /** `aggregatePrefixes`: the smallest list of disjoint prefixes of exactly the same addresses. */
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { comparePrefixes, covers, makePrefix, parsePrefix, type Prefix } from '../../../compiler/model/index.js';
+import {
+  comparePrefixes,
+  covers,
+  FAMILIES,
+  familyBits,
+  makePrefix,
+  parsePrefix,
+  type Family,
+  type Prefix,
+} from '../../../compiler/model/index.js';
 import { aggregatePrefixes } from '../../../compiler/prefixes.js';
 
 const aggregated = (...texts: readonly string[]): readonly string[] =>
@@ -13,23 +22,18 @@ function prefixOf(text: string): Prefix {
   return prefix;
 }
 
+const BASE: Readonly<Record<Family, bigint>> = { IPv4: 0x0a000000n, IPv6: 0xfd00n << 112n };
+const prefixAt = (family: Family, number: number, short: number): Prefix =>
+  makePrefix(family, BASE[family] + BigInt(number), familyBits(family) - short);
+
 /** Of both families, of few bits that differ: they nest and are neighbours as often as not. */
 const PREFIX = fc
-  .record({ isV4: fc.boolean(), number: fc.integer({ min: 0, max: 15 }), short: fc.integer({ min: 0, max: 4 }) })
-  .map(({ isV4, number, short }) => {
-    const bits = isV4 ? 32 : 128;
-    const base = isV4 ? 0x0a000000n : 0xfd00n << 112n;
-    const network = ((base + BigInt(number)) >> BigInt(short)) << BigInt(short);
-    return makePrefix(isV4 ? 'IPv4' : 'IPv6', network, bits - short);
-  });
+  .record({ family: fc.constantFrom(...FAMILIES), number: fc.nat(15), short: fc.nat(4) })
+  .map(({ family, number, short }) => prefixAt(family, number, short));
 
 /** Every address that any of these prefixes can have, and those beside them. */
-const ADDRESSES = (['IPv4', 'IPv6'] as const).flatMap((family) =>
-  Array.from({ length: 18 }, (_, index) =>
-    family === 'IPv4'
-      ? makePrefix(family, 0x0a000000n + BigInt(index) - 1n, 32)
-      : makePrefix(family, (0xfd00n << 112n) + BigInt(index) - 1n, 128),
-  ),
+const ADDRESSES = FAMILIES.flatMap((family) =>
+  Array.from({ length: 18 }, (_, index) => prefixAt(family, index - 1, 0)),
 );
 
 it('joins halves, over and over, and drops what lies inside another', () => {
