@@ -1,24 +1,20 @@
 /** Marks of live flows, over netlink: as many as are sent at once, also where some are gone before they are marked. */
-import { spawn, type ChildProcessByStdio } from 'node:child_process';
-import { createInterface } from 'node:readline';
-import type { Readable, Writable } from 'node:stream';
 import { execa } from 'execa';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { Answering } from './lab/answering.js';
+import { makeNamespace, namespaceName } from './lab/namespace.js';
 
-const PLACE = `pctest-flows-${process.pid.toString()}`;
+const PLACE = namespaceName('flows');
 const inside = ['netns', 'exec', PLACE];
 /** More than go out at once, and one more. */
 const OF_EACH_KIND = 501;
 
-let marker: ChildProcessByStdio<Writable, Readable, null>;
-let answers: AsyncIterator<string>;
+let marker: Answering;
+let remove: () => void;
 
 beforeAll(async () => {
-  await execa('ip', ['netns', 'add', PLACE]);
-  marker = spawn('ip', [...inside, process.execPath, 'dist/test/kernel/lab/mark.js'], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  answers = createInterface({ input: marker.stdout })[Symbol.asyncIterator]();
+  remove = await makeNamespace(PLACE);
+  marker = new Answering(PLACE, 'mark');
   const lines = Array.from({ length: OF_EACH_KIND }, (_, index) => [
     `-I -p udp -s 10.0.0.1 -d 192.0.2.1 --sport ${(1000 + index).toString()} --dport 53 -t 600 --mark 1`,
     `-I -p udp -s fd00::1 -d 2001:db8::1 --sport ${(1000 + index).toString()} --dport 53 -t 600`,
@@ -27,15 +23,10 @@ beforeAll(async () => {
   // It opens its standard input by name, which a socket does not let it.
   await execa('ip', [...inside, 'sh', '-c', 'cat | conntrack -R -'], { input: `${lines.flat().join('\n')}\n` });
 });
-afterAll(async () => {
-  marker.stdin.end();
-  await execa('ip', ['netns', 'delete', PLACE]);
+afterAll(() => {
+  marker.end();
+  remove();
 });
-
-async function tell(command: string): Promise<string> {
-  marker.stdin.write(`${command}\n`);
-  return String((await answers.next()).value);
-}
 
 /** How many flows have each mark. */
 async function marks(): Promise<Readonly<Record<string, number>>> {
@@ -48,8 +39,8 @@ async function marks(): Promise<Readonly<Record<string, number>>> {
 }
 
 it('each flow that is still there is marked, and counted; other bits stay', async () => {
-  expect(await tell('list')).toBe((3 * OF_EACH_KIND).toString());
-  expect(await tell('set 4')).toBe((3 * OF_EACH_KIND).toString());
+  expect(await marker.ask('list')).toBe((3 * OF_EACH_KIND).toString());
+  expect(await marker.ask('set 4')).toBe((3 * OF_EACH_KIND).toString());
   expect(await marks()).toEqual({ 4: 2 * OF_EACH_KIND, 5: OF_EACH_KIND });
 
   // A third of those that go out at once, and four more.
@@ -57,16 +48,16 @@ it('each flow that is still there is marked, and counted; other bits stay', asyn
   for (const port of [1000, 1250, 1499, 1500]) {
     await execa('ip', [...inside, 'conntrack', '-D', '-p', 'udp', '-s', '10.0.0.1', '--sport', port.toString()]);
   }
-  expect(await tell('set 8')).toBe((2 * OF_EACH_KIND - 4).toString());
+  expect(await marker.ask('set 8')).toBe((2 * OF_EACH_KIND - 4).toString());
   expect(await marks()).toEqual({ 12: OF_EACH_KIND, 13: OF_EACH_KIND - 4 });
-  expect(await tell('clear 4')).toBe((2 * OF_EACH_KIND - 4).toString());
+  expect(await marker.ask('clear 4')).toBe((2 * OF_EACH_KIND - 4).toString());
   expect(await marks()).toEqual({ 8: OF_EACH_KIND, 9: OF_EACH_KIND - 4 });
 });
 
 it('none is marked where all are gone, and none where there are none', async () => {
   await execa('ip', [...inside, 'conntrack', '-F']);
-  expect(await tell('set 16')).toBe('0');
+  expect(await marker.ask('set 16')).toBe('0');
   expect(await marks()).toEqual({});
-  expect(await tell('list')).toBe('0');
-  expect(await tell('set 16')).toBe('0');
+  expect(await marker.ask('list')).toBe('0');
+  expect(await marker.ask('set 16')).toBe('0');
 });

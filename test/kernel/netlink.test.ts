@@ -2,10 +2,8 @@
  * Transactions over netlink, refereed by nft(8): the same tables, and the same changes, once as text for nft and once as messages, in two
  * network namespaces. Both must list alike, as text and as the kernel's instructions.
  */
-import { spawn, type ChildProcessByStdio } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createInterface, type Interface } from 'node:readline';
-import type { Readable, Writable } from 'node:stream';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { removeTable, transactionMessages, type NfTablesMessage } from '../../agent/netlink/nf-tables-batch.js';
@@ -30,6 +28,8 @@ import { arbitraryTopology } from '../support/arbitrary-topology.js';
 import { namedRuleset } from '../support/golden.js';
 import { NAMED_TOPOLOGIES } from '../support/named-topologies.js';
 import { samples, take } from '../support/seed.js';
+import { Answering } from './lab/answering.js';
+import { makeNamespace, namespaceName } from './lab/namespace.js';
 import type { ToSend } from './lab/send.js';
 
 const SEND = 'dist/test/kernel/lab/send.js';
@@ -38,20 +38,21 @@ const DATAPATHS: readonly Datapath[] = ['routed', 'bridge-netfilter'];
 
 /** A network namespace in which one way is taken. */
 class Place {
-  #sender: ChildProcessByStdio<Writable, Readable, null> | undefined;
-  #answers: AsyncIterator<string> | undefined;
-  #lines: Interface | undefined;
+  readonly name: string;
+  #sender: Answering | undefined;
+  #remove: (() => void) | undefined;
 
-  constructor(readonly name: string) {}
-
-  async make(): Promise<void> {
-    await execa('ip', ['netns', 'add', this.name]);
+  constructor(what: string) {
+    this.name = namespaceName(what);
   }
 
-  async destroy(): Promise<void> {
-    this.#lines?.close();
-    this.#sender?.stdin.end();
-    await execa('ip', ['netns', 'delete', this.name]);
+  async make(): Promise<void> {
+    this.#remove = await makeNamespace(this.name);
+  }
+
+  destroy(): void {
+    this.#sender?.end();
+    this.#remove?.();
   }
 
   async nft(args: readonly string[], input = ''): Promise<string> {
@@ -60,15 +61,8 @@ class Place {
 
   /** @returns what became of it. */
   async send(messages: readonly NfTablesMessage[], generation?: number): Promise<string> {
-    if (this.#sender === undefined) {
-      this.#sender = spawn('ip', ['netns', 'exec', this.name, process.execPath, SEND], {
-        stdio: ['pipe', 'pipe', 'inherit'],
-      });
-      this.#lines = createInterface({ input: this.#sender.stdout });
-      this.#answers = this.#lines[Symbol.asyncIterator]();
-    }
-    this.#sender.stdin.write(`${JSON.stringify(toSend(messages, generation))}\n`);
-    return String((await this.#answers?.next())?.value);
+    this.#sender ??= new Answering(this.name, 'send');
+    return this.#sender.ask(JSON.stringify(toSend(messages, generation)));
   }
 
   async listing(): Promise<string> {
@@ -106,15 +100,15 @@ function toSend(messages: readonly NfTablesMessage[], generation?: number): ToSe
   };
 }
 
-const byNft = new Place(`pctest-nft-${process.pid.toString()}`);
-const direct = new Place(`pctest-direct-${process.pid.toString()}`);
+const byNft = new Place('nft');
+const direct = new Place('direct');
 beforeAll(async () => {
   await byNft.make();
   await direct.make();
 });
-afterAll(async () => {
-  await byNft.destroy();
-  await direct.destroy();
+afterAll(() => {
+  byNft.destroy();
+  direct.destroy();
 });
 
 /** Takes a transaction both ways, and compares. */

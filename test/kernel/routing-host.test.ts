@@ -14,6 +14,7 @@ import {
   printTables,
 } from '../../compiler/index.js';
 import { parseTopology } from '../../compiler/model/index.js';
+import { makeNamespace, namespaceName } from './lab/namespace.js';
 import { allow, CLIENT, EGRESS, PAIR_BRIDGE, portFields, SERVER, type Ends, type Rule } from './lab/pair.js';
 import { PYTHON } from '../support/python.js';
 
@@ -26,8 +27,7 @@ const LENGTH = { v4: 24, v6: 64 };
 /** By a rule; without one; where the host forwards it to the open one; on the host and in the world. */
 const PORTS = { open: 80, closed: 81, forwarded: 8080, elsewhere: 9000 };
 
-const name = (what: string): string => `pctest-${process.pid.toString()}-r${what}`;
-const [host, client, server, world] = ['h', 'c', 's', 'w'].map(name) as [string, string, string, string];
+const [host, client, server, world] = ['rh', 'rc', 'rs', 'rw'].map(namespaceName) as [string, string, string, string];
 
 const TRANSLATION = `table inet translation {
 chain out { type nat hook postrouting priority 100; oifname "up0" masquerade; }
@@ -51,6 +51,7 @@ s=socket.create_connection((sys.argv[1],int(sys.argv[2])),float(sys.argv[3]));sy
 const PATIENCE = { open: '30', closed: '1.5' };
 
 const servers: ChildProcess[] = [];
+const namespaces: (() => void)[] = [];
 
 async function inside(namespace: string, command: string, input = ''): Promise<void> {
   await execa('ip', ['netns', 'exec', namespace, 'sh', '-ec', command], { input });
@@ -81,7 +82,7 @@ async function plug(namespace: string, { device, mac, v4, v6 }: typeof CLIENT): 
 }
 
 beforeAll(async () => {
-  for (const namespace of [host, client, server, world]) await execa('ip', ['netns', 'add', namespace]);
+  for (const namespace of [host, client, server, world]) namespaces.push(await makeNamespace(namespace));
   await inside(
     host,
     `ip link set lo up; ip link add ${PAIR_BRIDGE} type bridge mcast_snooping 0; ip link set ${PAIR_BRIDGE} up
@@ -105,11 +106,9 @@ beforeAll(async () => {
   await serve(host, PORTS.elsewhere);
   await serve(world, PORTS.elsewhere);
 });
-afterAll(async () => {
+afterAll(() => {
   for (const child of servers) child.kill('SIGKILL');
-  for (const namespace of [host, client, server, world]) {
-    await execa('ip', ['netns', 'delete', namespace], { reject: false });
-  }
+  for (const remove of namespaces) remove();
 });
 
 describe.each(['nftables', 'iptables'] as const)('%s', (backend) => {

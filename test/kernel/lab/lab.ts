@@ -3,10 +3,9 @@
  * sockets; a table of the test, behind ours at the same hooks, records which went past our rules.
  */
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
 import { createInterface, type Interface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
-import { execa, execaSync } from 'execa';
+import { execa } from 'execa';
 import {
   besideIptables,
   compileRuleset,
@@ -24,6 +23,7 @@ import { addWitness, step } from '../../support/progress.js';
 import { Commands, type Ended } from './commands.js';
 import { environment, type LabBackend } from './flavour.js';
 import { frameHex, frameHexes, type WireFrame } from './frame-bytes.js';
+import { namespaceName, removeLeftovers, removeNamespace } from './namespace.js';
 import { PYTHON } from '../../support/python.js';
 
 export interface LabPort {
@@ -66,7 +66,6 @@ export const UPLINK = 'uplink0';
 const OUTSIDE_MAC = '02:00:00:00:02:00';
 const BROADCAST_MAC = 'ff:ff:ff:ff:ff:ff';
 const ETHERNET_HEADER = 14;
-const PREFIX = 'pctest-';
 /** Both ends are among the guests: see wire.py. */
 const FENCE = ['fence0', 'fence1'] as const;
 /** Packets that a failing test shows: the last ones. */
@@ -146,7 +145,7 @@ export class Lab {
     private readonly bridge: string | undefined,
     readonly backend: LabBackend,
   ) {
-    const name = `${PREFIX}${process.pid.toString()}-${(labs++).toString()}`;
+    const name = namespaceName((labs++).toString());
     this.host = `${name}-host`;
     this.#guests = `${name}-guests`;
   }
@@ -534,17 +533,4 @@ function tokenOf(frame: Buffer): number | undefined {
 
 function bigints(_key: string, value: unknown): unknown {
   return typeof value === 'bigint' ? value.toString() : value;
-}
-
-function removeNamespace(name: string): void {
-  if (existsSync(`/run/netns/${name}`)) execaSync('ip', ['netns', 'delete', name], { reject: false });
-}
-
-/** Namespaces of runs that were killed. */
-function removeLeftovers(): void {
-  if (!existsSync('/run/netns')) return;
-  for (const name of readdirSync('/run/netns')) {
-    const pid = new RegExp(`^${PREFIX}(\\d+)-`).exec(name)?.[1];
-    if (pid !== undefined && !existsSync(`/proc/${pid}`)) removeNamespace(name);
-  }
 }
