@@ -28,7 +28,7 @@ it('what was changed is waited for; a host that does not have it is named', asyn
     { host: HOST, revision, alive: true, enforced: true, trouble: null, behind_seconds: null },
   ]);
   expect(await wait('--revision', String(revision + 1))).toEqual([1, expect.stringContaining('was not made yet')]);
-  cloud.signalAgent('SIGSTOP');
+  cloud.stopAgent();
   try {
     await change('second');
     expect(await wait('--revision', String(revision), '--timeout', '0')).toEqual([0, expect.anything()]);
@@ -39,7 +39,7 @@ it('what was changed is waited for; a host that does not have it is named', asyn
     const state = new RegExp(`^${HOST}  (behind|silent)  revision ${revision} `);
     expect([exit, line]).toEqual([2, expect.stringMatching(state)]);
   } finally {
-    cloud.signalAgent('SIGCONT');
+    cloud.agentGoesOn();
   }
   const waited = await cloud.portcullisEnds('wait', '--api', URL, '--latest', '--json');
   expect([waited.exit, JSON.parse(waited.out)]).toEqual([

@@ -9,6 +9,7 @@ import { expect } from 'vitest';
 import { Guests } from '../../src/cli/demo/guests.js';
 import { Network } from '../../src/cli/demo/network.js';
 import { parseTopology, type Port } from '../../compiler/model/index.js';
+import { stopProcess } from '../support/stopped.js';
 import { lastLines, until, within, type Waiting } from '../support/waiting.js';
 import { WarmClient, type Answer } from './warm-client.js';
 
@@ -122,8 +123,14 @@ export class Cloud {
     return { exit: exitCode ?? -1, out: stdout, err: stderr };
   }
 
-  signalAgent(signal: 'SIGSTOP' | 'SIGCONT'): void {
-    this.#agent?.kill(signal);
+  /** It does nothing until {@link agentGoesOn}. */
+  stopAgent(): void {
+    const pid = this.#agent?.pid;
+    if (pid !== undefined) stopProcess(pid);
+  }
+
+  agentGoesOn(): void {
+    this.#agent?.kill('SIGCONT');
   }
 
   /** Runs the client's program, without authentication; it has to succeed. */

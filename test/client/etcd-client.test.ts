@@ -80,11 +80,11 @@ it('a watch ends with its connection when that does not answer a call, and not o
   await setTimeout(500);
   // The first one, unless that was slow to answer as the client looked for one.
   for (let member = 0; member < 3 && ends.length === 0; member++) {
-    etcd.signal(member, 'SIGSTOP');
+    etcd.stop(member);
     try {
       await client.range({ key: KEY });
     } finally {
-      etcd.signal(member, 'SIGCONT');
+      etcd.goOn(member);
     }
   }
   expect(ends.map(({ failure }) => failure)).toEqual(['unreachable']);

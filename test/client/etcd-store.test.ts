@@ -482,9 +482,9 @@ describe('three members', () => {
     for (let round = 0; round < 3; round++) {
       const leader = etcd.leader();
       if (round === 1) {
-        etcd.signal(leader, 'SIGSTOP');
+        etcd.stop(leader);
         await grows();
-        etcd.signal(leader, 'SIGCONT');
+        etcd.goOn(leader);
       } else {
         await etcd.kill(leader);
         await grows();

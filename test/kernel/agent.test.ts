@@ -15,6 +15,7 @@ import { setTimeout } from 'node:timers/promises';
 import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { forgetFaketime } from '../support/faketime.js';
+import { stopProcess } from '../support/stopped.js';
 import { eventually } from '../support/waiting.js';
 import type { Transport } from '../../compiler/model/index.js';
 import type { StatsReport } from '../../src/cli/stats/report.js';
@@ -437,7 +438,7 @@ describe('devices', () => {
     agent.write(pairDocument([allow('udp', 53)], { ports: [...known, third] }));
     await agent.run();
     const watcher = agent.watcher();
-    process.kill(watcher, 'SIGSTOP');
+    stopProcess(watcher);
     // Some 2 KiB each: more than the largest buffer that the watching process asks for.
     const rounds = Array.from({ length: 25_000 }, (_none, n) => `link set ${THIRD.device} alias x${n.toString()}`);
     const last = [`link set ${THIRD.device} alias port:${third.id}`];

@@ -5,6 +5,7 @@ import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { closingText } from '../../agent/closing.js';
 import { DEFAULT_OPTIONS } from '../../compiler/index.js';
+import { stopProcess } from '../support/stopped.js';
 import { eventually } from '../support/waiting.js';
 import { Lab, type Shot } from './lab/lab.js';
 import {
@@ -269,7 +270,7 @@ describe('a foreign flush', () => {
     await agent.run({ env: nft.env });
     const { pid } = await agent.status();
     nft.on();
-    process.kill(pid, 'SIGSTOP');
+    stopProcess(pid);
     await lab.load('flush ruleset');
     await eventually(async () => isSo(CLOSED));
     process.kill(pid, 'SIGCONT');
@@ -289,7 +290,7 @@ describe('a foreign flush', () => {
   ])('of a part is closed likewise: %s', async (_what, command) => {
     await agent.run();
     const { pid } = await agent.status();
-    process.kill(pid, 'SIGSTOP');
+    stopProcess(pid);
     await lab.load(command);
     await eventually(async () => {
       const [, second, third, fourth] = await reached();
@@ -322,7 +323,7 @@ describe('a foreign flush', () => {
     await lab.load('flush ruleset');
     await eventually(() => nft.isTaken);
     const watcher = agent.watcher();
-    process.kill(watcher, 'SIGSTOP');
+    stopProcess(watcher);
     writeFileSync(go, '');
     await agent.until(({ lastTransaction }) => lastTransaction?.reason === 'no notice of our own transaction came');
     process.kill(watcher, 'SIGCONT');
@@ -360,7 +361,7 @@ describe('a foreign flush', () => {
     const nft = new WrappedNft(agent.folder, '*', 'exec sleep 100000');
     await agent.run({ env: nft.env });
     nft.on();
-    process.kill(agent.watcher(), 'SIGSTOP');
+    stopProcess(agent.watcher());
     await lab.load('flush ruleset');
     process.kill(agent.watcher(), 'SIGKILL');
     await eventually(async () => isSo(CLOSED));

@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { stopProcess } from '../support/stopped.js';
 import { eventually } from '../support/waiting.js';
 import { Lab } from './lab/lab.js';
 import { allow, forth, PAIR, pairDocument, reachIn, SERVER } from './lab/pair.js';
@@ -141,7 +142,7 @@ describe('the watching process', () => {
   it('that hangs is ended and started again, and what it missed is mended', async () => {
     await agent.run();
     const pid = agent.watcher();
-    process.kill(pid, 'SIGSTOP');
+    stopProcess(pid);
     await lab.load('flush ruleset');
     const { watching } = await agent.until(
       ({ watching: now, settled }) => now.losses > 0 && now.awaySince === undefined && settled,
@@ -177,7 +178,7 @@ describe('the watching process', () => {
 
   it('that hangs while a change of ours is made leaves that change in doubt: it is compared', async () => {
     await agent.run();
-    process.kill(agent.watcher(), 'SIGSTOP');
+    stopProcess(agent.watcher());
     agent.write(CLOSED);
     await agent.until(({ lastTransaction }) => lastTransaction?.reason === 'no notice of our own transaction came');
     expect(await isOpen()).toBe(false);
@@ -185,7 +186,7 @@ describe('the watching process', () => {
 
   it('that hangs while the policy changes without end: what is compared is what was wanted then, and it is in force', async () => {
     await agent.run();
-    process.kill(agent.watcher(), 'SIGSTOP');
+    stopProcess(agent.watcher());
     let port = 1000;
     const changing = setInterval(() => {
       agent.write(pairDocument([allow('udp', 1000 + (port++ % 1000))]));

@@ -5,6 +5,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { atExit } from '../../support/at-exit.js';
+import { stopProcess } from '../../support/stopped.js';
 import { lastLines, until, within } from '../../support/waiting.js';
 
 const CACHE = 'node_modules/.cache/portcullis';
@@ -100,8 +101,14 @@ export class Etcd {
     member.process = child;
   }
 
-  signal(index: number, signal: NodeJS.Signals): void {
-    this.#member(index).process?.kill(signal);
+  /** A member answers nothing until {@link goOn}. */
+  stop(index: number): void {
+    const pid = this.#member(index).process?.pid;
+    if (pid !== undefined) stopProcess(pid);
+  }
+
+  goOn(index: number): void {
+    this.#member(index).process?.kill('SIGCONT');
   }
 
   async kill(index: number): Promise<void> {

@@ -41,11 +41,11 @@ async function leaderDies({ etcd }: FaultedCloud): Promise<void> {
 
 async function memberHangs({ etcd }: FaultedCloud): Promise<void> {
   const leader = etcd.leader();
-  etcd.signal(leader, 'SIGSTOP');
+  etcd.stop(leader);
   try {
     await setTimeout(STOPPED);
   } finally {
-    etcd.signal(leader, 'SIGCONT');
+    etcd.goOn(leader);
   }
   await etcd.healthy();
 }

@@ -14,6 +14,7 @@ import { LOADS, type Foreigner } from './foreigners.js';
 import { backendName, environment, type LabBackend } from './flavour.js';
 import { markerPort } from './marker.js';
 import { HOST, ipFrame, ports as transport, type Rule } from './pair.js';
+import { stopProcess } from '../../support/stopped.js';
 import { progressing } from '../../support/waiting.js';
 import { CLOSED_PORT, OPEN_PORT, TOGGLED_PORTS } from './random-policy.js';
 import { Referee, type Finding } from './referee.js';
@@ -142,7 +143,7 @@ export class SoakLab {
   async suffer({ name, opens, harmless, nft, stops }: Foreigner): Promise<void> {
     this.#history.push({ at: now(), what: `done: ${name}` });
     const watcher = stops === undefined ? undefined : this.agent.watcher();
-    if (watcher !== undefined) process.kill(watcher, 'SIGSTOP');
+    if (watcher !== undefined) stopProcess(watcher);
     if (nft !== undefined) this.#nft.once(nft);
     if (opens !== undefined) this.referee.disturbances.begin(name, now());
     for (const commands of [opens, harmless]) {

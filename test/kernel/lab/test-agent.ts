@@ -8,6 +8,7 @@ import type { AgentStatus } from '../../../agent/index.js';
 import { atExit } from '../../support/at-exit.js';
 import { patience } from '../../support/patience.js';
 import { addWitness, step } from '../../support/progress.js';
+import { stopProcess } from '../../support/stopped.js';
 import { Looks } from '../../support/waiting.js';
 import { agentStatus, askSocket, type UnixAnswer } from '../../support/unix-http.js';
 import { HOST } from './pair.js';
@@ -100,7 +101,8 @@ export class TestAgent {
 
   /** It does nothing until {@link goOn}; its watching process goes on. */
   pause(): void {
-    this.#process?.kill('SIGSTOP');
+    const pid = this.#process?.pid;
+    if (pid !== undefined) stopProcess(pid);
   }
 
   goOn(): void {
