@@ -2,15 +2,18 @@
  * Makes transactions of nf_tables, by nft or over netlink, and knows them again when the kernel tells of them. The watching process is
  * told of each before it can be made, since it closes what others open.
  */
-import { printStage, type Stage } from '../compiler/index.js';
+import { printStage, printTransaction, type Stage, type Transaction } from '../compiler/index.js';
 import type { Clock } from './clock.js';
-import type { Kernel, Make } from './kernel/driver.js';
+import type { Kernel, Make, WithoutNft } from './kernel/driver.js';
 import { KernelError } from './kernel/errors.js';
 import { OwnCommits, type OwnCommit } from './own-commits.js';
 import type { CommitOrder, Committed } from './watch/events.js';
 
 /** The kernel tells of a transaction at once; a watching process that is late by as much is to be doubted. In milliseconds. */
 const NOTICE_WITHIN = 1000;
+
+/** For the generation that is the last one then; nft, which is next, tries without end. */
+const MOST_TRIES = 5;
 
 export interface CommitsListener {
   /** Called before a transaction can be made, and when it is over. */
@@ -23,6 +26,7 @@ export interface CommitsListener {
 
 export class Commits {
   readonly #expected = new OwnCommits();
+  readonly #onHeard: (() => void)[] = [];
 
   constructor(
     private readonly kernel: Pick<Kernel, 'applyText' | 'readGeneration' | 'withoutNft'>,
@@ -36,10 +40,37 @@ export class Commits {
    * @throws KernelError `ineffective` when it is said to be done and the kernel has made none.
    */
   async apply(stage: Stage): Promise<void> {
-    const why = await this.#applyWithoutNft(stage);
+    const why = await this.#applyWithoutNft(await this.kernel.withoutNft(stage));
     if (why === undefined) return;
     this.listener.onByNft(why);
     await this.applyText(printStage(stage));
+  }
+
+  /**
+   * Applies transactions one after the other that are pieces of a large one. The next one is made when the notice of the last one was heard:
+   * all of their notices together would not fit the buffer of the watching process, which then knows nothing. What is not made without nft
+   * nft makes with all that is left: its start is what costs, and its reading of what is there.
+   * @throws KernelError as {@link apply} does; those before it are there.
+   */
+  async applyAhead(pieces: readonly Transaction[]): Promise<void> {
+    const prepare = async (transaction: Transaction): Promise<WithoutNft> =>
+      this.kernel.withoutNft({ closing: '', transaction });
+    // Who does not listen is waited for once.
+    let isHeard = true;
+    let prepared: WithoutNft | undefined;
+    for (const [index, transaction] of pieces.entries()) {
+      const why = await this.#applyWithoutNft(prepared ?? (await prepare(transaction)));
+      if (why !== undefined) {
+        this.listener.onByNft(why);
+        await this.applyText(pieces.slice(index).map(printTransaction).join(''));
+        return;
+      }
+      const next = pieces[index + 1];
+      if (next === undefined) return;
+      // The watching process reads meanwhile.
+      const heard: Promise<boolean> = isHeard ? this.#allHeard() : Promise.resolve(false);
+      [prepared, isHeard] = await Promise.all([prepare(next), heard]);
+    }
   }
 
   /**
@@ -52,15 +83,19 @@ export class Commits {
   }
 
   /** @returns why nothing was applied; undefined where it was. */
-  async #applyWithoutNft(stage: Stage): Promise<string | undefined> {
-    const without = await this.kernel.withoutNft(stage);
+  async #applyWithoutNft(without: WithoutNft): Promise<string | undefined> {
     if (without.kind === 'cannot') return without.why;
-    try {
-      await this.#commit('the kernel', without.make);
-      return undefined;
-    } catch (error) {
-      if (error instanceof KernelError && error.code === 'refused') return error.message;
-      throw error;
+    for (let tries = 1; ; tries++) {
+      try {
+        await this.#commit('the kernel', without.make);
+        return undefined;
+      } catch (error) {
+        if (!(error instanceof KernelError)) throw error;
+        // Somebody else was quicker, as may happen again.
+        if (error.code === 'outdated' && tries < MOST_TRIES) continue;
+        if (error.code === 'outdated' || error.code === 'refused') return error.message;
+        throw error;
+      }
     }
   }
 
@@ -82,12 +117,34 @@ export class Commits {
 
   /** True when the transaction is one of ours; its notice is awaited no more. */
   claims({ generation, portId }: Committed): boolean {
-    return this.#expected.claims(portId, generation);
+    const isOurs = this.#expected.claims(portId, generation);
+    this.#tellHeard();
+    return isOurs;
   }
 
   /** Nobody listened for a while: no notice is awaited. */
   forget(): void {
     this.#expected.forget();
+    this.#tellHeard();
+  }
+
+  /** Waits until no notice is awaited any more. @returns false when one is late. */
+  async #allHeard(): Promise<boolean> {
+    if (this.#expected.isEmpty) return true;
+    return new Promise((resolve) => {
+      const callOff = this.clock.after(NOTICE_WITHIN, () => {
+        resolve(false);
+      });
+      this.#onHeard.push(() => {
+        callOff();
+        resolve(true);
+      });
+    });
+  }
+
+  #tellHeard(): void {
+    if (!this.#expected.isEmpty) return;
+    for (const onHeard of this.#onHeard.splice(0)) onHeard();
   }
 
   async #commit(

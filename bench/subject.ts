@@ -58,7 +58,7 @@ export class Subject {
       onEvent: (event) => {
         this.#heard(event);
       },
-      // A full load of 10 000 ports is more news than fits the buffer: another process follows, and everything is compared, as in an agent.
+      // Where news are lost another process follows, and everything is compared, as in an agent.
       onLoss: () => undefined,
     });
   }

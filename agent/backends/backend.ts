@@ -59,6 +59,8 @@ export interface BackendParts {
   readonly kernel: Kernel;
   /** Called when a transaction is in the kernel. */
   readonly onWritten: (transaction: Transaction) => void;
+  /** Applies each as one transaction of nf_tables, one after the other: what nothing leads to yet. */
+  readonly applyAhead: (pieces: readonly Transaction[]) => Promise<void>;
   /** Applies a stage as one transaction of nf_tables. */
   readonly applyStage: (stage: Stage) => Promise<void>;
   /** Runs a program that changes rules of iptables-nft. */

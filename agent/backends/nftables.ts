@@ -1,6 +1,10 @@
-/** nftables: each change is one transaction, after one with what must be there before it ({@link stagesOf}). */
+/**
+ * nftables: each change is one transaction, after one with what must be there before it ({@link stagesOf}); a large one after pieces of it
+ * ({@link divide}).
+ */
 import {
   compile,
+  divide,
   holdsAdmission,
   planReplacement,
   planTransaction,
@@ -16,6 +20,8 @@ import { KernelError } from '../kernel/errors.js';
 import { bringInForce, type Former } from '../kernel/in-force.js';
 import type { Backend, BackendParts, Comparison, Plan } from './backend.js';
 
+export type TableParts = Pick<BackendParts, 'kernel' | 'applyAhead' | 'applyStage' | 'onWritten'>;
+
 export class NftablesBackend implements Backend {
   /** True once nothing of ours can be left in iptables. */
   #isMoved = false;
@@ -25,7 +31,7 @@ export class NftablesBackend implements Backend {
   constructor(
     private readonly compiler: HostCompiler,
     private readonly options: CompileOptions,
-    private readonly parts: Pick<BackendParts, 'kernel' | 'applyStage' | 'onWritten'>,
+    private readonly parts: TableParts,
   ) {}
 
   async plan(anew: boolean): Promise<Comparison> {
@@ -83,12 +89,14 @@ export class NftablesBackend implements Backend {
   }
 }
 
-/** In the stages in which a transaction is made. */
+/** In the stages in which a transaction is made; of a large one what can go ahead of it does. */
 export async function bringTables(
-  { applyStage, onWritten }: Pick<BackendParts, 'applyStage' | 'onWritten'>,
+  { kernel, applyAhead, applyStage, onWritten }: TableParts,
   transaction: Transaction,
 ): Promise<void> {
-  for (const stage of stagesOf(transaction)) await applyStage(stage);
+  const { ahead, rest } = divide(transaction, await kernel.mostOfPiece());
+  await applyAhead(ahead);
+  for (const stage of stagesOf(rest)) await applyStage(stage);
   onWritten(transaction);
 }
 

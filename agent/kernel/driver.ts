@@ -26,7 +26,7 @@ import {
   type Flavour,
 } from './iptables.js';
 import type { LoadedTable } from './loaded.js';
-import { applyMessages, askVersionAnew, withoutNft, type Make, type WithoutNft } from './netlink-load.js';
+import { applyMessages, askVersionAnew, mostOfPiece, withoutNft, type Make, type WithoutNft } from './netlink-load.js';
 import { applyText, judgeBodies, readLoadedTables, wouldApply, type Judged } from './nft.js';
 import { whatIsOpen, type Open } from './open.js';
 import { endPrograms } from './program.js';
@@ -35,6 +35,8 @@ export type { Make, WithoutNft };
 
 /** Each of these rejects with KernelError, where nothing else is said. */
 export interface Kernel {
+  /** What a piece of a large transaction holds at most: elements, and rules as four of these. */
+  readonly mostOfPiece: () => Promise<number>;
   /** The number of the last transaction of nf_tables. */
   readonly readGeneration: () => Promise<number>;
   /** Our tables, as they are loaded. */
@@ -85,6 +87,7 @@ export interface ToClose {
 
 /** That of this machine. */
 export const KERNEL: Kernel = {
+  mostOfPiece,
   readGeneration,
   readTables: readLoadedTables,
   judgeBodies: async (loaded, wanted) => {

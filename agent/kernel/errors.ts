@@ -7,6 +7,8 @@ export type KernelErrorCode =
   | 'not-permitted'
   /** The kernel, or nft before it, refused the transaction: nothing of it was applied. */
   | 'refused'
+  /** Another transaction came before it, which it was not made for: nothing of it was applied. */
+  | 'outdated'
   /** Another transaction, a signal or a full buffer came between: whether it was applied must be read back. */
   | 'interrupted'
   /** nft died of what it read. */

@@ -25,13 +25,15 @@ export type WithoutNft =
 /** Versions of nft that make the same instructions of a rule's text: what they read back they know again. The kernel tier compares. */
 const ALIKE: ReadonlySet<string> = new Set(['1.0.6']);
 const EPERM = 1;
+/** Of a batch whose NFNL_BATCH_GENID is not the last generation (nfnetlink_rcv_batch() in net/netfilter/nfnetlink.c). */
+const ERESTART = 85;
 const SOCKET = new KeptSocket();
 
 /** Set to `nft`, nft makes every transaction of the agent's: for whoever doubts the other way. */
 const SWITCH = 'PORTCULLIS_TRANSACTIONS';
 
 /**
- * How a stage is applied without nft. It rejects with KernelError: `refused` and `not-permitted` where nothing was applied,
+ * How a stage is applied without nft. It rejects with KernelError: `refused`, `outdated` and `not-permitted` where nothing was applied,
  * `interrupted` where that is not known.
  */
 export async function withoutNft({ closing, transaction }: Stage): Promise<WithoutNft> {
@@ -109,6 +111,19 @@ function answersTo(messages: readonly NfTablesMessage[]): number {
   );
 }
 
+/** An element in a message, and what the kernel tells of it, with a margin: in bytes. */
+const ROOM_OF_ELEMENT = 400;
+/** In Debian's default buffer of 416 KiB. */
+const LEAST_OF_PIECE = 1000;
+
+/**
+ * How many elements a piece of a large transaction has at most, or rules, which count as four: as many as a send buffer takes with ease, and
+ * as what the kernel tells of them leaves room in a receive buffer. By default both are of one size.
+ */
+export async function mostOfPiece(): Promise<number> {
+  return Math.max(LEAST_OF_PIECE, Math.floor((await sendBuffer()) / ROOM_OF_ELEMENT));
+}
+
 /** In bytes; none where there is no socket to be had. */
 async function sendBuffer(): Promise<number> {
   return SOCKET.lend((socket) => Promise.resolve(socket.sendBuffer)).catch(() => 0);
@@ -136,5 +151,6 @@ async function isAlike(): Promise<boolean> {
 function asKernelError(error: unknown): KernelError {
   const message = error instanceof Error ? error.message : String(error);
   if (error instanceof NetlinkError && error.errno === EPERM) return notPermitted();
+  if (error instanceof NetlinkError && error.errno === ERESTART) return new KernelError('outdated', message);
   return new KernelError(isUndone(error) ? 'refused' : 'interrupted', message, { cause: error });
 }

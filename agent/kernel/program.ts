@@ -38,7 +38,7 @@ export interface ProgramOptions {
 }
 
 const running = new Set<ChildProcess>();
-/** Deadlines that passed in a row, by program. */
+/** Deadlines that passed in a row, by program: of runs side by side one. */
 const lateInARow = new Map<string, number>();
 
 /** Runs a program to its end, or to its deadline. Never rejects. */
@@ -48,10 +48,11 @@ export async function runProgram(
   { input = '', onStart, deadline: given }: ProgramOptions = {},
 ): Promise<ProgramResult> {
   if (given !== undefined) return runUntil(given, name, args, input, onStart);
-  const doublings = Math.min(lateInARow.get(name) ?? 0, MOST_DOUBLINGS);
+  const before = lateInARow.get(name) ?? 0;
+  const doublings = Math.min(before, MOST_DOUBLINGS);
   const deadline = (DEADLINE + DEADLINE_PER_BYTE * input.length) * 2 ** doublings;
   const result = await runUntil(deadline, name, args, input, onStart);
-  if (result.kind === 'late') lateInARow.set(name, (lateInARow.get(name) ?? 0) + 1);
+  if (result.kind === 'late') lateInARow.set(name, before + 1);
   else lateInARow.delete(name);
   return result;
 }

@@ -56,6 +56,20 @@ export function messageBytes({ type, flags, sequence, payload }: Omit<Message, '
   return bytes;
 }
 
+/** The value of the first attribute of a type from `at` on; undefined where there is none. */
+export function findAttribute(bytes: Buffer, at: number, type: number): Buffer | undefined {
+  let position = at;
+  while (position + ATTRIBUTE_HEADER_LENGTH <= bytes.length) {
+    const length = bytes.readUInt16LE(position);
+    if (length < ATTRIBUTE_HEADER_LENGTH || position + length > bytes.length) return undefined;
+    if ((bytes.readUInt16LE(position + 2) & TYPE_MASK) === type) {
+      return bytes.subarray(position + ATTRIBUTE_HEADER_LENGTH, position + length);
+    }
+    position += align(length);
+  }
+  return undefined;
+}
+
 /** Calls `visit` with the type and the value of each attribute from `at` on. */
 export function eachAttribute(bytes: Buffer, at: number, visit: (type: number, value: Buffer) => void): void {
   let position = at;

@@ -93,7 +93,7 @@ export const FIELDS: Readonly<Record<Field, FieldParts>> = {
   },
 };
 
-/** Both ends of a component's values, as the kernel compares them: equal ones of a single value. */
+/** Both ends of a component's values, as the kernel compares them: one and the same of a single value. */
 export interface Ends {
   readonly first: Buffer;
   readonly last: Buffer;
@@ -115,7 +115,8 @@ export function endsOf(field: Field, component: Component | undefined): Ends {
   if (component === undefined) throw new NotEncodable(`a key without ${field}`);
   const [first, last] = 'family' in component ? addressEnds(component) : numberEnds(component);
   if (isHostOrder) throw new NotEncodable(`a range of ${field}`);
-  return { first: numberBytes(first, length), last: numberBytes(last, length) };
+  const value = numberBytes(first, length);
+  return { first: value, last: first === last ? value : numberBytes(last, length) };
 }
 
 function addressEnds(prefix: Prefix): readonly [bigint, bigint] {
@@ -132,18 +133,24 @@ function macBytes(field: Field, text: string): Buffer {
   return value;
 }
 
+/** In network byte order. A transaction has hundreds of thousands: none is written as text in between. */
 function numberBytes(value: bigint, length: number): Buffer {
-  const bytes = Buffer.from(value.toString(16).padStart(2 * length, '0'), 'hex');
-  if (bytes.length !== length) throw new NotEncodable(`${value.toString()} in ${length.toString()} bytes`);
+  if (value < 0n || value >> BigInt(8 * length) !== 0n) {
+    throw new NotEncodable(`${value.toString()} in ${length.toString()} bytes`);
+  }
+  const bytes = Buffer.allocUnsafe(length);
+  if (length === 16) {
+    bytes.writeBigUInt64BE(value >> 64n, 0);
+    bytes.writeBigUInt64BE(value & 0xffff_ffff_ffff_ffffn, 8);
+  } else bytes.writeUIntBE(Number(value), 0, length);
   return bytes;
 }
 
 /** A name of a device as packets' registers have it: 16 bytes, zeros behind it. @throws NotEncodable for a longer one. */
 export function deviceBytes(name: string): Buffer {
-  const bytes = Buffer.alloc(IFNAMSIZ);
   if (Buffer.byteLength(name) >= IFNAMSIZ) throw new NotEncodable(`a device of the name ${JSON.stringify(name)}`);
-  bytes.write(name);
-  return bytes;
+  const bytes = Buffer.allocUnsafe(IFNAMSIZ);
+  return bytes.fill(0, bytes.write(name));
 }
 
 /** The mask of a prefix. */

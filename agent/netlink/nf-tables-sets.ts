@@ -218,17 +218,20 @@ function following(bytes: Buffer): Buffer | undefined {
 function firstOf(fields: readonly Field[], key: Key): Buffer {
   const values = fields.map((field, index) => {
     const { first, last } = endsOf(field, key[index]);
-    if (!first.equals(last)) throw new NotEncodable(`an interval of ${field} in a set without`);
+    if (first !== last && !first.equals(last)) throw new NotEncodable(`an interval of ${field} in a set without`);
     return first;
   });
   const [only] = values;
   return values.length === 1 && only !== undefined ? only : Buffer.concat(values.map(padded));
 }
 
+/** With zeros behind it up to whole registers of four bytes. */
 function padded(value: Buffer): Buffer {
-  const bytes = Buffer.alloc((value.length + 3) & ~3);
-  value.copy(bytes);
-  return bytes;
+  const length = (value.length + 3) & ~3;
+  if (length === value.length) return value;
+  const bytes = Buffer.allocUnsafe(length);
+  bytes.set(value);
+  return bytes.fill(0, value.length);
 }
 
 function listed(...attributes: readonly Buffer[]): Buffer {

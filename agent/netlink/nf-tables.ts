@@ -1,5 +1,5 @@
 /** Notifications of nf_tables (linux/netfilter/nf_tables.h): who changed which table. */
-import { eachAttribute, NLM_F_APPEND, textOf, type Message } from './message.js';
+import { eachAttribute, findAttribute, NLM_F_APPEND, textOf, type Message } from './message.js';
 import type { NfTablesMessage } from './nf-tables-batch.js';
 import { withdrawalOf } from './withdrawal.js';
 import {
@@ -78,38 +78,33 @@ export function readNfTablesEvent({ type, flags, portId, payload }: Message): Nf
 }
 
 function tableEvent(message: number, messageFlags: number, portId: number, payload: Buffer): NfTablesEvent {
-  let table = '';
-  let flags = 0;
-  let chain = '';
-  const [isOfChain, isOfRule] = [
-    message === NFT_MSG.NFT_MSG_NEWCHAIN || message === NFT_MSG.NFT_MSG_DELCHAIN,
-    message === NFT_MSG.NFT_MSG_NEWRULE || message === NFT_MSG.NFT_MSG_DELRULE,
-  ];
-  eachAttribute(payload, NFGENMSG_LENGTH, (type, value) => {
-    if (type === NFTA_ANY_TABLE) table = textOf(value);
-    else if (message === NFT_MSG.NFT_MSG_NEWTABLE && type === NFTA_TABLE.NFTA_TABLE_FLAGS)
-      flags = value.readUInt32BE(0);
-    else if (isOfRule && type === NFTA_RULE.NFTA_RULE_CHAIN) chain = textOf(value);
-    else if (isOfChain && type === NFTA_CHAIN.NFTA_CHAIN_NAME) chain = textOf(value);
-  });
+  // Thousands come at once: only what is asked for is looked for.
+  const text = (type: number): string => {
+    const value = findAttribute(payload, NFGENMSG_LENGTH, type);
+    return value === undefined ? '' : textOf(value);
+  };
+  const table = text(NFTA_ANY_TABLE);
   const family = FAMILIES.get(payload[0] ?? 0) ?? 'unknown';
   const generation16 = payload.length < NFGENMSG_LENGTH ? 0 : payload.readUInt16BE(2);
   const about = { kind: 'table', family, table, portId, generation16 } as const;
   switch (message) {
-    case NFT_MSG.NFT_MSG_NEWTABLE:
+    case NFT_MSG.NFT_MSG_NEWTABLE: {
+      const flags = findAttribute(payload, NFGENMSG_LENGTH, NFTA_TABLE.NFTA_TABLE_FLAGS)?.readUInt32BE(0) ?? 0;
       return { ...about, what: { kind: 'table', flags } };
+    }
     case NFT_MSG.NFT_MSG_DELTABLE:
       return { ...about, what: { kind: 'table-gone' } };
     case NFT_MSG.NFT_MSG_NEWCHAIN:
-      return { ...about, what: { kind: 'chain', chain } };
+      return { ...about, what: { kind: 'chain', chain: text(NFTA_CHAIN.NFTA_CHAIN_NAME) } };
     case NFT_MSG.NFT_MSG_DELCHAIN:
-      return { ...about, what: { kind: 'chain-gone', chain } };
+      return { ...about, what: { kind: 'chain-gone', chain: text(NFTA_CHAIN.NFTA_CHAIN_NAME) } };
     case NFT_MSG.NFT_MSG_NEWRULE: {
+      const chain = text(NFTA_RULE.NFTA_RULE_CHAIN);
       const isAppended = (messageFlags & NLM_F_APPEND) !== 0;
       return { ...about, what: { kind: 'rule', chain, isAppended, withdrawal: () => withdrawalOf(message, payload) } };
     }
     case NFT_MSG.NFT_MSG_DELRULE:
-      return { ...about, what: { kind: 'rule-gone', chain, bytes: payload } };
+      return { ...about, what: { kind: 'rule-gone', chain: text(NFTA_RULE.NFTA_RULE_CHAIN), bytes: payload } };
     case NFT_MSG.NFT_MSG_NEWSETELEM:
       return { ...about, what: { kind: 'elements', withdrawal: () => withdrawalOf(message, payload) } };
     default:

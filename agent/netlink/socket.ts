@@ -57,6 +57,8 @@ interface Waiting {
 export class NetlinkSocket {
   /** Undefined after one that fell silent, until it is needed, and in the end. */
   #socket: RawNetlinkSocket | undefined;
+  /** By which port id the kernel knows it. */
+  #bound: { readonly socket: RawNetlinkSocket; readonly portId: number } | undefined;
   #isClosed = false;
   /** Runs while something is waited for. */
   #silence: NodeJS.Timeout | undefined;
@@ -124,8 +126,10 @@ export class NetlinkSocket {
 
   /** What the kernel knows this socket by, and names in its notices. */
   get portId(): number {
-    this.#socket ??= this.#open();
-    return this.#socket.address().port;
+    const socket = (this.#socket ??= this.#open());
+    // Asked with each notice of thousands: the kernel is, once.
+    if (this.#bound?.socket !== socket) this.#bound = { socket, portId: socket.address().port };
+    return this.#bound.portId;
   }
 
   /** The most that it takes at once, in bytes. */

@@ -33,9 +33,12 @@ export interface ChainState {
   readonly comments: readonly string[];
 }
 
-/** True when these tables, or such ones, tell flows that ports admitted from others: then live flows carry the bits. */
+/**
+ * True when these tables, or such ones, tell flows that ports admitted from others: then live flows carry the bits. Of tables that were not
+ * completed the chain is there, and has no rules yet (ahead.ts).
+ */
 export function holdsAdmission(tables: readonly TableState[]): boolean {
-  return tables.some(({ chains }) => chains.has(ADMIT.egress));
+  return tables.some(({ chains }) => (chains.get(ADMIT.egress)?.comments.length ?? 0) > 0);
 }
 
 /** The state that a table of a ruleset will have once loaded. */

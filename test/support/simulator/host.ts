@@ -13,7 +13,7 @@ import { DEFAULT_OPTIONS, type CompileOptions, type TableFamily } from '../../..
 import { isOnHost, type Frame, type Topology } from '../../../compiler/model/index.js';
 import { frameOf } from '../arbitrary-topology.js';
 import { settle, VirtualClock } from './clock.js';
-import { SimulatedKernel, type Commit } from './kernel.js';
+import { SimulatedKernel, type Commit, type Machine } from './kernel.js';
 import { Packets, passes, type Probe } from './packets.js';
 import { DEVICES, HOST, type Foreign, type Step } from './script.js';
 import { countChanged, type FakeTable, type FakeTables } from './tables.js';
@@ -73,13 +73,13 @@ export class SimulatedHost {
   constructor(
     options: Partial<CompileOptions>,
     topology: Topology,
-    isDirect: boolean,
+    machine: Machine,
     private readonly frames: readonly Frame[] = [],
   ) {
     this.#options = { ...DEFAULT_OPTIONS, ...options };
     this.#packets = new Packets(this.#options);
     this.#packets.learn(closingTables(this.#options, [...DEVICES, 'vnet9', 'eth0']));
-    this.#kernel = new SimulatedKernel(this.clock, this.#options, isDirect, (commit) => {
+    this.#kernel = new SimulatedKernel(this.clock, this.#options, machine, (commit) => {
       this.#committed(commit);
     });
     this.#topology = topology;

@@ -70,6 +70,16 @@ const NO_IPTABLES: Kernel['iptables'] = {
   defaultFlavour: async () => Promise.resolve('nft'),
 };
 
+/** The transaction was for another generation. */
+class Outdated extends Refused {}
+
+export interface Machine {
+  /** Transactions can be made without nft. */
+  readonly isDirect: boolean;
+  /** As agent/kernel/driver.ts has it. */
+  readonly mostOfPiece: number;
+}
+
 export class SimulatedKernel {
   tables: FakeTables = new Map();
   /** Devices whose filtered port is refused. */
@@ -86,13 +96,12 @@ export class SimulatedKernel {
   readonly #signatures = new Map<string, string>();
 
   /**
-   * @param isDirect true where transactions can be made without nft.
    * @param onCommit is told of each transaction at once.
    */
   constructor(
     private readonly clock: VirtualClock,
     options: CompileOptions,
-    private readonly isDirect: boolean,
+    private readonly machine: Machine,
     private readonly onCommit: (commit: Commit) => void,
   ) {
     this.learn(closingTables(options, ['eth0']));
@@ -141,6 +150,7 @@ export class SimulatedKernel {
   driver(isAlive: () => boolean): Kernel {
     const ask = async <T>(read: () => T): Promise<T> => this.#request(isAlive, read, 'read');
     return {
+      mostOfPiece: async () => Promise.resolve(this.machine.mostOfPiece),
       // Over netlink, at once.
       readGeneration: async () => Promise.resolve(this.#generation),
       readTables: async () =>
@@ -162,7 +172,7 @@ export class SimulatedKernel {
       applyText: async (text, onPort) => this.#apply(isAlive, text, onPort),
       withoutNft: async (stage) =>
         Promise.resolve(
-          this.isDirect && stage.closing === ''
+          this.machine.isDirect && stage.closing === ''
             ? {
                 kind: 'can',
                 make: async (onPort, generation) => this.#apply(isAlive, printStage(stage), onPort, generation),
@@ -195,7 +205,7 @@ export class SimulatedKernel {
     await this.#request(
       isAlive,
       (isHeard) => {
-        if (generation !== undefined && generation !== this.#generation) throw new Refused('another generation');
+        if (generation !== undefined && generation !== this.#generation) throw new Outdated('another generation');
         this.commit(text, portId, isHeard);
       },
       'write',
@@ -220,6 +230,7 @@ export class SimulatedKernel {
       try {
         return carryOut(isHeard);
       } catch (error) {
+        if (error instanceof Outdated) throw new KernelError('outdated', error.message);
         throw error instanceof Refused ? new KernelError('refused', `nft: ${error.message}`) : error;
       }
     };

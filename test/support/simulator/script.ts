@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { parseTopology, type Topology } from '../../../compiler/model/index.js';
 import { groupFields, portFields, type Fields } from '../world.js';
-import type { Fate } from './kernel.js';
+import type { Fate, Machine } from './kernel.js';
 
 export const HOST = 'host-1';
 
@@ -72,8 +72,7 @@ export type Foreign =
 
 export interface Script {
   readonly datapath: 'routed' | 'bridge';
-  /** Transactions can be made without nft. */
-  readonly isDirect: boolean;
+  readonly machine: Machine;
   /** Each with the milliseconds before it. */
   readonly steps: readonly (readonly [wait: number, step: Step])[];
 }
@@ -124,11 +123,11 @@ const otherStep: fc.Arbitrary<Step> = fc.oneof(
 /** Most things happen while something is under way. */
 const wait = fc.constantFrom(0, 0, 1, 2, 3, 5, 8, 13, 60, 400, 1200, 6000, 31_000);
 
-function scriptOf(step: fc.Arbitrary<Step>, maxLength: number): fc.Arbitrary<Script> {
+function scriptOf(step: fc.Arbitrary<Step>, mostOfPiece: readonly number[]): fc.Arbitrary<Script> {
   return fc.record({
     datapath: fc.constantFrom('routed', 'bridge'),
-    isDirect: fc.boolean(),
-    steps: fc.array(fc.tuple(wait, step), { minLength: 1, maxLength }),
+    machine: fc.record({ isDirect: fc.boolean(), mostOfPiece: fc.constantFrom(...mostOfPiece) }),
+    steps: fc.array(fc.tuple(wait, step), { minLength: 1, maxLength: 12 }),
   });
 }
 
@@ -141,12 +140,12 @@ export function arbitraryScript(): fc.Arbitrary<Script> {
     { weight: 4, arbitrary: faultStep },
     { weight: 2, arbitrary: otherStep },
   );
-  return scriptOf(step, 12);
+  return scriptOf(step, [20, 2000]);
 }
 
 /** Only what the source says, and links. */
 export function arbitraryQuietScript(): fc.Arbitrary<Script> {
-  return scriptOf(fc.oneof({ weight: 3, arbitrary: sourceStep }, { weight: 1, arbitrary: linkStep }), 12);
+  return scriptOf(fc.oneof({ weight: 3, arbitrary: sourceStep }, { weight: 1, arbitrary: linkStep }), [2000]);
 }
 
 const topologies = new Map<string, Topology>();

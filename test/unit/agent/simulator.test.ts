@@ -22,8 +22,8 @@ const RUNS = Number(process.env['PORTCULLIS_SCRIPTS'] ?? 2000);
 
 const frames = fc.array(arbitraryFrame(), { minLength: 2, maxLength: 2 });
 
-async function run({ datapath, isDirect, steps }: Script, some: readonly Frame[] = []): Promise<SimulatedHost> {
-  const host = new SimulatedHost({ datapath }, topologyOf(FIRST_POLICY), isDirect, some);
+async function run({ datapath, machine, steps }: Script, some: readonly Frame[] = []): Promise<SimulatedHost> {
+  const host = new SimulatedHost({ datapath }, topologyOf(FIRST_POLICY), machine, some);
   let policy = FIRST_POLICY;
   for (const [wait, step] of steps) {
     await host.wait(wait);
@@ -82,8 +82,8 @@ describe('the reconcile loop', () => {
     ],
   };
   it.each(Object.entries(FOUND))('%s: ends as it must', async (_name, steps) => {
-    await run({ datapath: 'routed', isDirect: false, steps });
-    await run({ datapath: 'routed', isDirect: true, steps });
+    for (const isDirect of [false, true])
+      await run({ datapath: 'routed', machine: { isDirect, mostOfPiece: 2000 }, steps });
   });
 
   it('takes the short way for every change that nothing is in doubt about, and no more steps than it takes', async () => {
@@ -137,7 +137,7 @@ describe.each(Object.entries(NAMED_TOPOLOGIES))('%s', (_name, { document, option
     ),
   )('$course, waited for $when, ends as compiled from scratch', async ({ of, isEach }) => {
     const [first = {}, ...others] = of(onHost(document));
-    const host = new SimulatedHost(options, topology(first), true);
+    const host = new SimulatedHost(options, topology(first), { isDirect: true, mostOfPiece: 20 });
     await host.flush();
     for (const next of others) {
       host.say(topology(next));
