@@ -20,7 +20,7 @@ import { MarkWatch } from './mark-watch.js';
 import { Metrics } from './metrics.js';
 import { Conntrack } from './netlink/conntrack.js';
 import { readLoadedDevices } from './kernel/loaded-devices.js';
-import { loadedFamilies } from './kernel/nft.js';
+import { seesPackets } from './kernel/load.js';
 import { serveMetrics, serveSocket } from './server.js';
 import type { AgentSettings } from './settings.js';
 import { notify, startWatchdog } from './service-manager.js';
@@ -209,7 +209,7 @@ export class Agent {
     try {
       const devices = await readLoadedDevices(this.settings.backend);
       this.#following.remember(devices);
-      this.#enforcer.remember(devices, devices.size > 0 || (await loadedFamilies()).length > 0);
+      this.#enforcer.remember(devices, devices.size > 0 || (await seesPackets()));
     } catch (error) {
       this.#enforcer.remember([], true);
       this.#tell({ kind: 'loaded-unreadable', why: whyOf(error) });

@@ -12,7 +12,7 @@ import type { CommitOrder, Committed } from './watch/events.js';
 /** The kernel tells of a transaction at once; a watching process that is late by as much is to be doubted. In milliseconds. */
 const NOTICE_WITHIN = 1000;
 
-/** For the generation that is the last one then; nft, which is next, tries without end. */
+/** How often a transaction is sent for which others were quicker; nft, which makes it then, tries without end. */
 const MOST_TRIES = 5;
 
 export interface CommitsListener {
@@ -26,7 +26,8 @@ export interface CommitsListener {
 
 export class Commits {
   readonly #expected = new OwnCommits();
-  readonly #onHeard: (() => void)[] = [];
+  #last: OwnCommit | undefined;
+  #onHeard: () => void = () => undefined;
 
   constructor(
     private readonly kernel: Pick<Kernel, 'applyText' | 'readGeneration' | 'withoutNft'>,
@@ -50,9 +51,10 @@ export class Commits {
    * Applies transactions one after the other that are pieces of a large one. The next one is made when the notice of the last one was heard:
    * all of their notices together would not fit the buffer of the watching process, which then knows nothing. What is not made without nft
    * nft makes with all that is left: its start is what costs, and its reading of what is there.
-   * @throws KernelError as {@link apply} does; those before it are there.
+   * @param isDisturbed whether somebody else was heard to change our tables since: what is ahead may be gone then, and must not be led to.
+   * @throws KernelError as {@link apply} does, and `interrupted` where somebody disturbs it; the pieces before are there.
    */
-  async applyAhead(pieces: readonly Transaction[]): Promise<void> {
+  async applyAhead(pieces: readonly Transaction[], isDisturbed: () => boolean): Promise<void> {
     const prepare = async (transaction: Transaction): Promise<WithoutNft> =>
       this.kernel.withoutNft({ closing: '', transaction });
     // Who does not listen is waited for once.
@@ -63,13 +65,14 @@ export class Commits {
       if (why !== undefined) {
         this.listener.onByNft(why);
         await this.applyText(pieces.slice(index).map(printTransaction).join(''));
-        return;
       }
-      const next = pieces[index + 1];
-      if (next === undefined) return;
+      const next = why === undefined ? pieces[index + 1] : undefined;
       // The watching process reads meanwhile.
-      const heard: Promise<boolean> = isHeard ? this.#allHeard() : Promise.resolve(false);
-      [prepared, isHeard] = await Promise.all([prepare(next), heard]);
+      prepared = next === undefined ? undefined : await prepare(next);
+      isHeard &&= await this.#isLastHeard();
+      if (isDisturbed())
+        throw new KernelError('interrupted', 'somebody else changed our tables while a large load was made');
+      if (next === undefined) return;
     }
   }
 
@@ -118,33 +121,40 @@ export class Commits {
   /** True when the transaction is one of ours; its notice is awaited no more. */
   claims({ generation, portId }: Committed): boolean {
     const isOurs = this.#expected.claims(portId, generation);
-    this.#tellHeard();
+    this.#onHeard();
     return isOurs;
   }
 
   /** Nobody listened for a while: no notice is awaited. */
   forget(): void {
     this.#expected.forget();
-    this.#tellHeard();
+    this.#onHeard();
   }
 
-  /** Waits until no notice is awaited any more. @returns false when one is late. */
-  async #allHeard(): Promise<boolean> {
-    if (this.#expected.isEmpty) return true;
+  /** Waits until the notice of the last transaction is awaited no more. @returns false when it is late. */
+  async #isLastHeard(): Promise<boolean> {
+    const commit = this.#last;
+    if (commit === undefined || !this.#expected.has(commit)) return true;
     return new Promise((resolve) => {
-      const callOff = this.clock.after(NOTICE_WITHIN, () => {
-        resolve(false);
+      const callOff = this.#whenLate(() => {
+        resolve(!this.#expected.has(commit));
       });
-      this.#onHeard.push(() => {
+      this.#onHeard = () => {
+        if (this.#expected.has(commit)) return;
         callOff();
         resolve(true);
-      });
+      };
     });
   }
 
-  #tellHeard(): void {
-    if (!this.#expected.isEmpty) return;
-    for (const onHeard of this.#onHeard.splice(0)) onHeard();
+  /** Calls back when a notice is late. One that lies there is read before: this process may have been busy. @returns calls it off. */
+  #whenLate(callback: () => void): () => void {
+    let callOff = this.clock.after(NOTICE_WITHIN, () => {
+      callOff = this.clock.after(0, callback);
+    });
+    return () => {
+      callOff();
+    };
   }
 
   async #commit(
@@ -187,7 +197,8 @@ export class Commits {
         `${by} said that it had applied a transaction, and the kernel has made none`,
       );
     }
-    this.clock.after(NOTICE_WITHIN, () => {
+    this.#last = commit;
+    this.#whenLate(() => {
       if (!this.#expected.has(commit)) return;
       // A notice that comes later is of ours all the same: taken for somebody else's, it would close. A program may make fewer than it could.
       if (commit.awaited === most) this.listener.onSilence();

@@ -91,7 +91,7 @@ export class Enforcer {
       onWritten: (transaction) => {
         this.counting.wrote(transaction);
       },
-      applyAhead: async (pieces) => this.#commits.applyAhead(pieces),
+      applyAhead: async (pieces) => this.#commits.applyAhead(pieces, () => this.#isDisturbed),
       applyStage: async (stage) => this.#commits.apply(stage),
       commitRules: async (program, tables, start) => this.#commits.run(program, tables, start),
       isLocal: desired.isOurs,

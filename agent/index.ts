@@ -15,6 +15,7 @@ export { KERNEL } from './kernel/driver.js';
 export {
   isNoDifference,
   loadBaseline,
+  seesPackets,
   planLoad,
   unload,
   type Difference,

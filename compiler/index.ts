@@ -57,7 +57,7 @@ export { readIpsets, readIptables } from './iptables/listing.js';
 export { EMPTY_PROGRAM, planIptables, type IptablesPlan, type IptablesStep } from './iptables/plan.js';
 export { printIpsets, printIptables } from './iptables/text.js';
 export type * from './iptables/types.js';
-export { divide, type Divided } from './nftables/ahead.js';
+export { divideLarge } from './nftables/ahead.js';
 export { printBeforeReplacing, printStage, printStages, stagesOf, type Stage } from './nftables/stages.js';
 export { stateOf, type TableState } from './nftables/state.js';
 export {

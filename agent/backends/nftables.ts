@@ -1,10 +1,10 @@
 /**
  * nftables: each change is one transaction, after one with what must be there before it ({@link stagesOf}); a large one after pieces of it
- * ({@link divide}).
+ * ({@link divideLarge}).
  */
 import {
   compile,
-  divide,
+  divideLarge,
   holdsAdmission,
   planReplacement,
   planTransaction,
@@ -94,7 +94,7 @@ export async function bringTables(
   { kernel, applyAhead, applyStage, onWritten }: TableParts,
   transaction: Transaction,
 ): Promise<void> {
-  const { ahead, rest } = divide(transaction, await kernel.mostOfPiece());
+  const { ahead, rest } = divideLarge(transaction, await kernel.mostOfPiece());
   await applyAhead(ahead);
   for (const stage of stagesOf(rest)) await applyStage(stage);
   onWritten(transaction);

@@ -35,7 +35,7 @@ export type { Make, WithoutNft };
 
 /** Each of these rejects with KernelError, where nothing else is said. */
 export interface Kernel {
-  /** What a piece of a large transaction holds at most: elements, and rules as four of these. */
+  /** What a piece of a large transaction holds at most (compiler/nftables/ahead.ts). */
   readonly mostOfPiece: () => Promise<number>;
   /** The number of the last transaction of nf_tables. */
   readonly readGeneration: () => Promise<number>;

@@ -18,6 +18,7 @@ import { bringInForce, type Steps } from './in-force.js';
 import { leftIptables } from './iptables.js';
 import { applyText, loadedFamilies, wouldApply } from './nft.js';
 import { applyMessages } from './netlink-load.js';
+import { whatIsOpen } from './open.js';
 
 export interface Wanted {
   readonly tables: readonly Table[];
@@ -120,11 +121,22 @@ export async function unload(kernel: Kernel, deletion: string): Promise<boolean>
 }
 
 /**
+ * True when tables of ours are loaded that see packets. Of a load that was not completed there may be a table to which no hook leads
+ * (compiler/nftables/ahead.ts): it closes nothing.
+ */
+export async function seesPackets(): Promise<boolean> {
+  const families = await loadedFamilies();
+  if (families.length === 0) return false;
+  const { tables } = await whatIsOpen();
+  return families.some((family) => !tables.some((open) => open.family === family && open.how === 'gone'));
+}
+
+/**
  * Loads tables that close every device only where nothing of ours is loaded yet. Needs no nft.
  * @returns false when something was loaded: it is left as it is.
  */
 export async function loadBaseline(tables: readonly Table[]): Promise<boolean> {
-  if ((await loadedFamilies()).length > 0 || (await leftIptables()).size > 0) return false;
+  if ((await seesPackets()) || (await leftIptables()).size > 0) return false;
   try {
     await applyMessages(tables.flatMap(addTable));
   } catch (error) {

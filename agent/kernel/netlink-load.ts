@@ -111,17 +111,23 @@ function answersTo(messages: readonly NfTablesMessage[]): number {
   );
 }
 
-/** An element in a message, and what the kernel tells of it, with a margin: in bytes. */
+/**
+ * An element, with a margin, in bytes. Sets and chains, which count as two, are answered with 768, a rule, which counts as six, with up to
+ * 2 304 ({@link answersTo}); what the kernel tells of them takes less.
+ */
 const ROOM_OF_ELEMENT = 400;
-/** In Debian's default buffer of 416 KiB. */
+/** In Debian's default buffers of 416 KiB. */
 const LEAST_OF_PIECE = 1000;
 
 /**
- * How many elements a piece of a large transaction has at most, or rules, which count as four: as many as a send buffer takes with ease, and
- * as what the kernel tells of them leaves room in a receive buffer. By default both are of one size.
+ * How many elements a piece of a large transaction has at most: as many as a send buffer takes with ease, and as what the kernel may answer
+ * leaves room in a receive buffer, here and in the watching process.
  */
 export async function mostOfPiece(): Promise<number> {
-  return Math.max(LEAST_OF_PIECE, Math.floor((await sendBuffer()) / ROOM_OF_ELEMENT));
+  const room = await SOCKET.lend(async ({ sendBuffer: most, receiveBuffer }) =>
+    Promise.resolve(Math.min(most, receiveBuffer)),
+  ).catch(() => 0);
+  return Math.max(LEAST_OF_PIECE, Math.floor(room / ROOM_OF_ELEMENT));
 }
 
 /** In bytes; none where there is no socket to be had. */

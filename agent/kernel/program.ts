@@ -52,7 +52,7 @@ export async function runProgram(
   const doublings = Math.min(before, MOST_DOUBLINGS);
   const deadline = (DEADLINE + DEADLINE_PER_BYTE * input.length) * 2 ** doublings;
   const result = await runUntil(deadline, name, args, input, onStart);
-  if (result.kind === 'late') lateInARow.set(name, before + 1);
+  if (result.kind === 'late') lateInARow.set(name, Math.max(lateInARow.get(name) ?? 0, before + 1));
   else lateInARow.delete(name);
   return result;
 }

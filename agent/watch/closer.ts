@@ -64,7 +64,7 @@ export class Closer {
         if (commit === undefined) return;
         commit.after = order.after;
         if (order.after === order.before) this.#own.delete(commit);
-        else this.#lastOver = commit;
+        else if (order.isMade) this.#lastOver = commit;
       }
     }
   }

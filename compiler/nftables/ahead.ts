@@ -3,8 +3,10 @@
  * large one fits no send buffer, and what the kernel tells of it fits no receive buffer. docs/decisions/stages.md.
  */
 import type { Change } from '../ruleset/change.js';
+import { SETS } from '../ruleset/fixed-names.js';
 import { ADMIT } from '../ruleset/admission.js';
 import type { Chain, Table } from '../ruleset/types.js';
+import { isNewChain, losesIntervals } from './stages.js';
 import type { TableChange, Transaction } from './transaction.js';
 
 export interface Divided {
@@ -13,14 +15,19 @@ export interface Divided {
   readonly rest: Transaction;
 }
 
-/** A rule takes as much room as some four elements. */
-const WEIGHT = { element: 1, rule: 4, object: 1 } as const;
+/** In messages, in the kernel's answers and in what it tells of them a rule takes as much room as some six elements. */
+const WEIGHT = { element: 1, rule: 6, object: 2 } as const;
+/**
+ * Which devices are known is read from it where nothing can be loaded (agent/kernel/open.ts): as long as no rule asks it none of them is
+ * closed.
+ */
+const DEVICES: string = SETS.fromPort;
 
 /**
  * What can go ahead does, where that is more than two pieces.
- * @param most that a piece holds: elements, and rules as four of these.
+ * @param most that a piece holds: elements, sets and chains as two, rules as six of these.
  */
-export function divide(transaction: Transaction, most: number): Divided {
+export function divideLarge(transaction: Transaction, most: number): Divided {
   const parts = transaction.map((change) => divideChange(change, most));
   return { ahead: parts.flatMap(({ ahead }) => ahead), rest: parts.flatMap(({ rest }) => rest) };
 }
@@ -30,8 +37,11 @@ function divideChange(change: TableChange, most: number): Divided {
     case 'create':
       return divideCreation(change.table, most);
     case 'update': {
+      // Then new members may have to wait (stages.ts).
+      if (change.changes.some(losesIntervals)) return whole(change);
       const fresh = new Set(change.changes.flatMap((one) => (one.kind === 'add-set' ? [one.set.name] : [])));
-      const isAhead = (one: Change): boolean => isNew(one) || (one.kind === 'add-elements' && fresh.has(one.set.name));
+      const isAhead = (one: Change): boolean =>
+        isNew(one) || (one.kind === 'add-elements' && fresh.has(one.set.name) && one.set.name !== DEVICES);
       const ahead = change.changes.filter(isAhead);
       if (sum(ahead.map(weightOf)) <= 2 * most) return whole(change);
       const rest = [...change.changes.filter((one) => !isAhead(one)), ...filledLast(ahead)];
@@ -55,9 +65,11 @@ function divideCreation(table: Table, most: number): Divided {
       ? []
       : [{ kind: 'add-elements', set, elements: set.content.elements } as const]),
   ]);
-  const ahead = [...chains.filter(isNew), ...sets];
+  const isAhead = (one: Change): boolean => isNew(one) || (one.kind === 'add-elements' && one.set.name !== DEVICES);
+  const all = [...chains, ...sets];
+  const ahead = all.filter(isAhead);
   if (sum(ahead.map(weightOf)) <= 2 * most) return whole({ kind: 'create', table });
-  const rest = [...chains.filter((one) => !isNew(one)), ...filledLast(ahead)];
+  const rest = [...all.filter((one) => !isAhead(one)), ...filledLast(ahead)];
   const [first = [], ...others] = piecesOf(table, ahead, most);
   return {
     // Not by itself: where somebody made the table meanwhile, that alone would be no transaction.
@@ -66,9 +78,8 @@ function divideCreation(table: Table, most: number): Divided {
   };
 }
 
-/** A base chain is none: it judges from the moment when it is there. */
 function isNew(change: Change): boolean {
-  return change.kind === 'add-set' || (change.kind === 'add-chain' && change.chain.hook === undefined);
+  return change.kind === 'add-set' || isNewChain(change);
 }
 
 /** That these have rules says that flows are told apart by them (`holdsAdmission`): not before packets are. */

@@ -161,7 +161,7 @@ function isOfMembers({ role }: SetHead): boolean {
 }
 
 /** A set of intervals that a group's rules ask loses some: port ranges, prefixes, members. */
-function losesIntervals(step: Change): step is Extract<Change, { kind: 'delete-elements' }> {
+export function losesIntervals(step: Change): step is Extract<Change, { kind: 'delete-elements' }> {
   return step.kind === 'delete-elements' && step.set.interval && step.set.role.kind !== 'fixed';
 }
 
@@ -180,7 +180,7 @@ function deletedBaseChains({ chains }: TableState): readonly Change[] {
 type AddSet = Extract<Change, { kind: 'add-set' }>;
 
 /** A base chain is none: it judges from the moment when it is there. */
-function isNewChain(step: Change): step is Extract<Change, { kind: 'add-chain' }> {
+export function isNewChain(step: Change): step is Extract<Change, { kind: 'add-chain' }> {
   return step.kind === 'add-chain' && step.chain.hook === undefined;
 }
 

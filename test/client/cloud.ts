@@ -82,7 +82,8 @@ export class Cloud {
 
   /** Runs the client's program itself, from a shell, as a person does. */
   async typed(line: string, env: Environment): Promise<Answer> {
-    const run = execa('ip', ['netns', 'exec', this.network.host, 'bash', '-c', line], {
+    // Our standard input is a socket: bash would take it for rshd's and read what the developer has in ~/.bashrc (bash(1), INVOCATION).
+    const run = execa('ip', ['netns', 'exec', this.network.host, 'bash', '--norc', '-c', line], {
       reject: false,
       stripFinalNewline: false,
       extendEnv: false,

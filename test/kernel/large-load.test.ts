@@ -1,5 +1,7 @@
 /** A load that is larger than a datagram: in pieces, of which none is in force before all of them are. docs/decisions/stages.md */
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
+import { compile, DEFAULT_OPTIONS, divideLarge, planTransaction, printTransaction } from '../../compiler/index.js';
+import { parseTopology } from '../../compiler/model/index.js';
 import { eventually } from '../support/waiting.js';
 import { Lab } from './lab/lab.js';
 import { allow, forth, HERE, HOST, PAIR, pairDocument, portFields, reachIn, SERVER, type Rule } from './lab/pair.js';
@@ -86,6 +88,29 @@ it('that an agent dies of leaves what judges no packet, and the next agent compl
   // It may have been quicker than the look.
   if (!left.includes('hook')) expect([await isOpen(53), await isOpen(54)]).toEqual([true, true]);
   await agent.run();
+  await isThere();
+});
+
+it('that was not completed closes nothing, and is no reason for a baseline to leave the host open', async () => {
+  const { topology } = parseTopology([{ file: 'large', content: largeDocument([allow('udp', 53)]) }]);
+  const { tables } = compile(topology, () => true, DEFAULT_OPTIONS).ruleset;
+  const { ahead } = divideLarge(planTransaction(tables, []), 1000);
+  expect(ahead.length).toBeGreaterThan(3);
+  for (const piece of ahead) await lab.load(printTransaction(piece));
+  expect(await isOpen(54)).toBe(true);
+  await lab.must(process.execPath, [MAIN, 'baseline']);
+  expect([await isOpen(53), await isOpen(54)]).toEqual([false, false]);
+  await agent.run();
+  await isThere();
+});
+
+it('that somebody flushes meanwhile is made anew: nothing leads to chains that lost their rules', async () => {
+  await lab.must(process.execPath, [MAIN, 'baseline']);
+  const listed = async (): Promise<string> => (await lab.exec('nft', ['list', 'chains', 'inet'])).stdout;
+  agent.start();
+  await eventually(async () => (await listed()).includes('chain profile_'));
+  await lab.load('flush table inet portcullis');
+  await agent.until(({ lastTransaction, settled }) => lastTransaction !== undefined && settled);
   await isThere();
 });
 

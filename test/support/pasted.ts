@@ -11,7 +11,8 @@ export function pastesOf(block: string): readonly string[] {
   let open = '';
   for (const line of block.trimEnd().split('\n')) {
     open += `${line}\n`;
-    if (line.endsWith('\\') || execaSync('bash', ['-n', '-c', open], { reject: false }).exitCode !== 0) continue;
+    if (line.endsWith('\\') || execaSync('bash', ['--norc', '-n', '-c', open], { reject: false }).exitCode !== 0)
+      continue;
     whole.push(open);
     open = '';
   }

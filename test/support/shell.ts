@@ -5,6 +5,9 @@ import { delimiter, join } from 'node:path';
 import { step } from './progress.js';
 import { eventually, lastLines, within } from './waiting.js';
 
+/** Its standard input is a socket: bash would take it for rshd's and read what the developer has in ~/.bashrc (bash(1), INVOCATION). */
+const BASH = ['bash', '--norc'] as const;
+
 export interface ShellSettings {
   /** A folder of the test's own; the shell's programs get one in it. */
   readonly folder: string;
@@ -39,7 +42,9 @@ export class Shell {
     }
     const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('OS_'));
     const [program = '', ...args] =
-      host === undefined ? ['bash'] : ['ip', 'netns', 'exec', host.namespace, 'sh', '-c', `${host.begin} && exec bash`];
+      host === undefined
+        ? BASH
+        : ['ip', 'netns', 'exec', host.namespace, 'sh', '-c', `${host.begin} && exec ${BASH.join(' ')}`];
     this.#process = spawn(program, args, {
       // A group of its own: whatever still runs is ended with it.
       detached: true,

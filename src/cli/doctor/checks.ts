@@ -9,7 +9,7 @@ import {
   listBaseChains,
   listForeignTables,
   listLegacyRules,
-  loadedFamilies,
+  seesPackets,
   probeDatapath,
   TRIAL_BEGINS,
   TRIAL_TABLE,
@@ -130,7 +130,7 @@ async function lookAtMarks(options: CompileOptions): Promise<readonly Finding[]>
 
 async function lookAtAgent({ agent, socket, version, links, options }: Patient): Promise<readonly Finding[]> {
   const taps = (await links()).map(({ name }) => name).filter((name) => isManagedDevice(options, name));
-  return judgeAgent(agent, { socket, version, isLoaded: (await loadedFamilies()).length > 0, taps });
+  return judgeAgent(agent, { socket, version, isLoaded: await seesPackets(), taps });
 }
 
 async function readRights(patient: Patient): Promise<Parameters<typeof judgeRights>[0]> {

@@ -6,6 +6,7 @@ import type { Stage, Transaction } from '../../../compiler/index.js';
 import { settle, VirtualClock } from '../../support/simulator/clock.js';
 
 const PORT_ID = 4711;
+const never = (): boolean => false;
 const piece = (name: string): Transaction => [{ kind: 'delete', before: { ...EMPTY, name } }];
 const EMPTY = { family: 'inet', oddities: '', sets: new Map(), chains: new Map() } as const;
 
@@ -71,19 +72,35 @@ it.each([
 
 it('the next piece is made when the last one was told of', async () => {
   const kernel = new FakeKernel();
-  const done = kernel.commits.applyAhead([piece('a'), piece('b'), piece('c')]);
+  const done = kernel.commits.applyAhead([piece('a'), piece('b'), piece('c')], never);
   await settle();
   expect(kernel.made).toEqual(['a']);
   await kernel.isHeard();
   expect(kernel.made).toEqual(['a', 'b']);
   await kernel.isHeard();
   expect(kernel.made).toEqual(['a', 'b', 'c']);
+  await kernel.isHeard();
   await done;
+});
+
+it('what somebody else did meanwhile ends it, before anything leads to what may be gone', async () => {
+  for (const count of [1, 2]) {
+    const kernel = new FakeKernel();
+    let isDisturbed = false;
+    const done = kernel.commits.applyAhead([piece('a'), piece('b')], () => isDisturbed);
+    const outcome = expect(done).rejects.toMatchObject({ code: 'interrupted' });
+    await settle();
+    for (let heard = 1; heard < count; heard++) await kernel.isHeard();
+    isDisturbed = true;
+    await kernel.isHeard();
+    await outcome;
+    expect(kernel.made).toEqual(['a', 'b'].slice(0, count));
+  }
 });
 
 it('who tells of none is waited for once', async () => {
   const kernel = new FakeKernel();
-  const done = kernel.commits.applyAhead([piece('a'), piece('b'), piece('c')]);
+  const done = kernel.commits.applyAhead([piece('a'), piece('b'), piece('c')], never);
   await settle();
   await kernel.clock.advance(1000, settle);
   expect(kernel.made).toEqual(['a', 'silence', 'b', 'c']);
@@ -92,18 +109,21 @@ it('who tells of none is waited for once', async () => {
 
 it('when nobody listens any more no piece is waited for', async () => {
   const kernel = new FakeKernel();
-  const done = kernel.commits.applyAhead([piece('a'), piece('b')]);
+  const done = kernel.commits.applyAhead([piece('a'), piece('b')], never);
   await settle();
   kernel.commits.forget();
-  await done;
+  await settle();
   expect(kernel.made).toEqual(['a', 'b']);
+  kernel.commits.forget();
+  await done;
 });
 
 it('what is refused without nft nft makes, with all that is left and nothing of what is there', async () => {
   const kernel = new FakeKernel();
   kernel.answers.push('done', 'refused');
-  const done = kernel.commits.applyAhead([piece('a'), piece('b'), piece('c')]);
+  const done = kernel.commits.applyAhead([piece('a'), piece('b'), piece('c')], never);
   await settle();
+  await kernel.isHeard();
   await kernel.isHeard();
   await done;
   expect(kernel.made).toEqual(['a', 'refused', 'nft: delete table inet b\ndelete table inet c\n']);
@@ -112,7 +132,7 @@ it('what is refused without nft nft makes, with all that is left and nothing of 
 it('one of which nothing is known is not sent again, and ends the load', async () => {
   const kernel = new FakeKernel();
   kernel.answers.push('done', 'interrupted');
-  const done = kernel.commits.applyAhead([piece('a'), piece('b'), piece('c')]);
+  const done = kernel.commits.applyAhead([piece('a'), piece('b'), piece('c')], never);
   await settle();
   const outcome = expect(done).rejects.toMatchObject({ code: 'interrupted' });
   await kernel.isHeard();

@@ -86,7 +86,7 @@ function inBash(...words: readonly string[]): readonly string[] {
   const script = `${completionScript('bash')}
 COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _portcullis; printf '%s\\n' "\${COMPREPLY[@]}"`;
   const env = { ...process.env, PATH: `${folder}:${process.env['PATH'] ?? ''}` };
-  return execFileSync('bash', ['-c', script, 'bash', 'portcullis', ...words], { encoding: 'utf8', env })
+  return execFileSync('bash', ['--norc', '-c', script, 'bash', 'portcullis', ...words], { encoding: 'utf8', env })
     .trimEnd()
     .split('\n');
 }

@@ -27,7 +27,7 @@ interface Ended {
 /** Runs the program within a line of bash, as $NODE $PROGRAM "$@". */
 async function inShell(line: string, args: readonly string[]): Promise<Ended> {
   const env = { NODE: process.execPath, PROGRAM: 'dist/bin/portcullis.js', FOLDER: folder };
-  const { exitCode, stderr } = await execa('bash', ['-c', line, 'bash', ...args], { reject: false, env });
+  const { exitCode, stderr } = await execa('bash', ['--norc', '-c', line, 'bash', ...args], { reject: false, env });
   return { exitCode, stderr };
 }
 
@@ -93,7 +93,7 @@ it('progress is said on a terminal where much is read, and nowhere else', () => 
   const run = `${process.execPath} dist/bin/portcullis.js check ${file}`;
   const onTerminal = execFileSync('script', ['-qec', run, '/dev/null'], { encoding: 'utf8' });
   expect(onTerminal).toContain('\r\u001b[Kreading 5 MB of topology ...\r\u001b[K0 ports, ');
-  expect(execFileSync('bash', ['-c', `${run} 2>&1`], { encoding: 'utf8' })).toMatch(/^0 ports, [^\r]*\n$/);
+  expect(execFileSync('bash', ['--norc', '-c', `${run} 2>&1`], { encoding: 'utf8' })).toMatch(/^0 ports, [^\r]*\n$/);
 });
 
 it('every exit status and every command stands in the manual, and no other status', () => {

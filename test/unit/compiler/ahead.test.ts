@@ -4,7 +4,7 @@ import {
   baselineTables,
   compile,
   DEFAULT_OPTIONS,
-  divide,
+  divideLarge,
   holdsAdmission,
   planTransaction,
   printStages,
@@ -38,7 +38,8 @@ const weight = (transaction: Transaction): number =>
     .flatMap((change) => (change.kind === 'update' ? change.changes : []))
     .map((change) => {
       if (change.kind === 'add-elements') return change.elements.length;
-      return change.kind === 'add-chain' || change.kind === 'rewrite-chain' ? 4 * change.chain.rules.length : 0;
+      const rules = change.kind === 'add-chain' || change.kind === 'rewrite-chain' ? change.chain.rules.length : 0;
+      return 2 + 6 * rules;
     })
     .reduce((sum, one) => sum + one, 0);
 
@@ -61,11 +62,13 @@ describe.each([
     const { options, tables } = named;
     const loaded = loadedFor(options);
     const states: readonly TableState[] = loaded.map(stateOf);
-    const { ahead, rest } = divide(planTransaction(tables, states), MOST);
+    const { ahead, rest } = divideLarge(planTransaction(tables, states), MOST);
     expect(ahead.length).toBeGreaterThan(3);
     const pieces = ahead.map(printTransaction);
     for (const [index, text] of pieces.entries()) {
       expect(hooked(text)).toEqual([]);
+      // Whoever cannot load closes the devices that no rule knows: nobody reads them there before one does.
+      expect(text).not.toMatch(/^(add element \S+ \S+ from_port |\s*map from_port)/m);
       const piece = ahead[index] ?? [];
       // One chain is not divided.
       expect(weight(piece) <= MOST || changesIn(piece) === 1, text).toBe(true);
@@ -89,11 +92,11 @@ describe('what goes ahead', () => {
 
   it('is nothing of what is small, and the transaction is as it was', () => {
     const transaction = planTransaction(tables, []);
-    expect(divide(transaction, 2000)).toEqual({ ahead: [], rest: transaction });
+    expect(divideLarge(transaction, 2000)).toEqual({ ahead: [], rest: transaction });
   });
 
   it('does not say that flows are told apart: the first agent that completes it takes over those that are there', () => {
-    const { ahead } = divide(planTransaction(tables, []), MOST);
+    const { ahead } = divideLarge(planTransaction(tables, []), MOST);
     const bare = (transaction: Transaction): readonly TableState[] =>
       transaction.flatMap((change) => {
         if (change.kind !== 'update') return [];
@@ -111,7 +114,7 @@ describe('what goes ahead', () => {
 
   it('of a table that is there is only what is new: what goes, and what maps and base chains lead to, waits', () => {
     const [before, after] = [tablesOf('default-group'), tablesOf('remote-group')];
-    const { ahead, rest } = divide(planTransaction(after, before.map(stateOf)), 1);
+    const { ahead, rest } = divideLarge(planTransaction(after, before.map(stateOf)), 1);
     expect(ahead.length).toBeGreaterThan(0);
     expect(ahead.map(printTransaction).join('')).not.toMatch(/^(delete|add element inet portcullis (from|to)_port)/m);
     const texts = [...ahead.map(printTransaction), ...printStages(rest)];
