@@ -97,17 +97,16 @@ async function run(tier, options, slowness, memory) {
 
 /**
  * Runs tiers, two at a time: beside the longest one the others, one after the other. A third takes more than it gives: what plays traffic or
- * looks for a state takes time of the processors for as long as a test lasts. One that mostly waits runs beside them.
+ * looks for a state takes time of the processors for as long as a test lasts.
  */
 async function runAll(tiers, options, slowness, memory) {
+  const waiting = [...tiers];
   const done = [];
-  const lane = async (waiting) => {
+  const lane = async () => {
     for (let tier = waiting.shift(); tier !== undefined; tier = waiting.shift())
       done.push(await run(tier, options, slowness, memory));
   };
-  const [busy, patient] = [tiers.filter((tier) => !tier.isPatient), tiers.filter((tier) => tier.isPatient)];
-  const lanes = Array.from({ length: Math.min(2, availableParallelism()) }, async () => lane(busy));
-  await Promise.all([...lanes, lane(patient)]);
+  await Promise.all(Array.from({ length: Math.min(2, availableParallelism()) }, lane));
   return done;
 }
 

@@ -25,7 +25,7 @@ const asItIs = ({ command }) => command;
 /**
  * name; flags for scripts/setup.mjs; `obstacle` says why it cannot be run here, `command` what runs it, given vitest's command and where its
  * files are; `slowness` multiplies the machine's own. They begin in this order: the longest ones first, and last the one that needs nothing
- * but processors and can use all of them. `isPatient` is what mostly waits, for disks and for others' programs to start.
+ * but processors and can use all of them.
  */
 export const TIERS = [
   {
@@ -67,7 +67,6 @@ export const TIERS = [
       ...command,
     ],
     slowness: 1,
-    isPatient: true,
   },
   { name: 'unit', setup: [], obstacle: () => undefined, command: asItIs, slowness: 1 },
 ];
