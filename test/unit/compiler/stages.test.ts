@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import {
   compile,
   DEFAULT_OPTIONS,
+  divideLarge,
   planReplacement,
   planTransaction,
   printStages,
@@ -186,6 +187,13 @@ describe('stages of a transaction', () => {
     expect(early).toMatch(/^delete element inet portcullis ag_a_prefixes4 \{ 10\.10\.0\.0\/16 \}$/m);
     expect(main).not.toContain('ag_a_prefixes4 {');
     expect(change([]).at(-1)).toMatch(/^delete element inet portcullis ag_a_prefixes4 /m);
+  });
+
+  it('where a group loses a range nothing goes ahead of a large transaction: members that come may have to wait', () => {
+    const change = (from: readonly Range[]): ReturnType<typeof divideLarge> =>
+      divideLarge(planTransaction(tables(wide, ['10.9.0.0/16']), tables(from, MANY).map(stateOf)), 1);
+    expect(change([...wide, { first: 100, last: 101 }]).ahead).toEqual([]);
+    expect(change(wide).ahead.length).toBeGreaterThan(0);
   });
 
   it('what is in a new set of members is there when a rule asks it, though another rule goes', () => {
