@@ -38,11 +38,6 @@ export class OwnCommits {
     return this.#expected.has(commit);
   }
 
-  /** True when no notice is awaited. */
-  get isEmpty(): boolean {
-    return this.#expected.size === 0;
-  }
-
   /** The one that begins so; undefined when it is none of those that are awaited. */
   find(portId: number, before: number): OwnCommit | undefined {
     return [...this.#expected].find((commit) => commit.portId === portId && commit.before === before);

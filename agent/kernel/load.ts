@@ -121,8 +121,8 @@ export async function unload(kernel: Kernel, deletion: string): Promise<boolean>
 }
 
 /**
- * True when tables of ours are loaded that see packets. Of a load that was not completed there may be a table to which no hook leads
- * (compiler/nftables/ahead.ts): it closes nothing.
+ * True when tables of ours are loaded that see packets, or would if nobody had made them dormant. Of a load that was not completed there
+ * may be a table to which no hook leads (compiler/nftables/ahead.ts): it closes nothing.
  */
 export async function seesPackets(): Promise<boolean> {
   const families = await loadedFamilies();

@@ -58,26 +58,30 @@ export function messageBytes({ type, flags, sequence, payload }: Omit<Message, '
 
 /** The value of the first attribute of a type from `at` on; undefined where there is none. */
 export function findAttribute(bytes: Buffer, at: number, type: number): Buffer | undefined {
-  let position = at;
-  while (position + ATTRIBUTE_HEADER_LENGTH <= bytes.length) {
-    const length = bytes.readUInt16LE(position);
-    if (length < ATTRIBUTE_HEADER_LENGTH || position + length > bytes.length) return undefined;
-    if ((bytes.readUInt16LE(position + 2) & TYPE_MASK) === type) {
-      return bytes.subarray(position + ATTRIBUTE_HEADER_LENGTH, position + length);
-    }
-    position += align(length);
-  }
-  return undefined;
+  let found: Buffer | undefined;
+  walkAttributes(bytes, at, (one, start, end) => {
+    if (one === type) found = bytes.subarray(start, end);
+    return found === undefined;
+  });
+  return found;
 }
 
 /** Calls `visit` with the type and the value of each attribute from `at` on. */
 export function eachAttribute(bytes: Buffer, at: number, visit: (type: number, value: Buffer) => void): void {
+  walkAttributes(bytes, at, (type, start, end) => {
+    visit(type, bytes.subarray(start, end));
+    return true;
+  });
+}
+
+/** Calls `visit` with the type of each attribute from `at` on, and where its value is, until it returns false. */
+function walkAttributes(bytes: Buffer, at: number, visit: (type: number, start: number, end: number) => boolean): void {
   let position = at;
   while (position + ATTRIBUTE_HEADER_LENGTH <= bytes.length) {
     const length = bytes.readUInt16LE(position);
     if (length < ATTRIBUTE_HEADER_LENGTH || position + length > bytes.length) return;
     const type = bytes.readUInt16LE(position + 2) & TYPE_MASK;
-    visit(type, bytes.subarray(position + ATTRIBUTE_HEADER_LENGTH, position + length));
+    if (!visit(type, position + ATTRIBUTE_HEADER_LENGTH, position + length)) return;
     position += align(length);
   }
 }

@@ -33,53 +33,50 @@ export function divideLarge(transaction: Transaction, most: number): Divided {
 }
 
 function divideChange(change: TableChange, most: number): Divided {
+  const whole = { ahead: [], rest: [change] };
   switch (change.kind) {
-    case 'create':
-      return divideCreation(change.table, most);
-    case 'update': {
-      // Then new members may have to wait (stages.ts).
-      if (change.changes.some(losesIntervals)) return whole(change);
-      const fresh = new Set(change.changes.flatMap((one) => (one.kind === 'add-set' ? [one.set.name] : [])));
-      const isAhead = (one: Change): boolean =>
-        isNew(one) || (one.kind === 'add-elements' && fresh.has(one.set.name) && one.set.name !== DEVICES);
-      const ahead = change.changes.filter(isAhead);
-      if (sum(ahead.map(weightOf)) <= 2 * most) return whole(change);
-      const rest = [...change.changes.filter((one) => !isAhead(one)), ...filledLast(ahead)];
-      return { ahead: piecesOf(change, ahead, most), rest: [{ ...change, changes: rest }] };
+    case 'create': {
+      const { family, name } = change.table;
+      const divided = divideUpdate({ kind: 'update', family, name, changes: creation(change.table) }, most);
+      if (divided === undefined) return whole;
+      const [first = [], ...others] = divided.ahead;
+      const bare: TableChange = { kind: 'create', table: { ...change.table, sets: new Map(), chains: new Map() } };
+      // Not by itself: where somebody made the table meanwhile, that alone would be no transaction.
+      return { ...divided, ahead: [[bare, ...first], ...others] };
     }
+    case 'update':
+      return divideUpdate(change, most) ?? whole;
     case 'replace':
     case 'delete':
-      return whole(change);
+      return whole;
   }
 }
 
-function whole(change: TableChange): Divided {
-  return { ahead: [], rest: [change] };
+/** @returns undefined for one that goes in as a whole. */
+function divideUpdate(change: Extract<TableChange, { kind: 'update' }>, most: number): Divided | undefined {
+  const { changes } = change;
+  // Then new members may have to wait (stages.ts).
+  if (changes.some(losesIntervals)) return undefined;
+  const fresh = new Set(changes.flatMap((one) => (one.kind === 'add-set' ? [one.set.name] : [])));
+  const isAhead = (one: Change): boolean =>
+    one.kind === 'add-elements'
+      ? fresh.has(one.set.name) && one.set.name !== DEVICES
+      : one.kind === 'add-set' || isNewChain(one);
+  const ahead = changes.filter(isAhead);
+  if (sum(ahead.map(weightOf)) <= 2 * most) return undefined;
+  const rest = [...changes.filter((one) => !isAhead(one)), ...filledLast(ahead)];
+  return { ahead: piecesOf(change, ahead, most), rest: [{ ...change, changes: rest }] };
 }
 
-function divideCreation(table: Table, most: number): Divided {
-  const chains = [...table.chains.values()].map((chain): Change => ({ kind: 'add-chain', chain }));
-  const sets = [...table.sets.values()].flatMap((set): readonly Change[] => [
-    { kind: 'add-set', set },
-    ...(set.content.elements.length === 0
-      ? []
-      : [{ kind: 'add-elements', set, elements: set.content.elements } as const]),
-  ]);
-  const isAhead = (one: Change): boolean => isNew(one) || (one.kind === 'add-elements' && one.set.name !== DEVICES);
-  const all = [...chains, ...sets];
-  const ahead = all.filter(isAhead);
-  if (sum(ahead.map(weightOf)) <= 2 * most) return whole({ kind: 'create', table });
-  const rest = [...all.filter((one) => !isAhead(one)), ...filledLast(ahead)];
-  const [first = [], ...others] = piecesOf(table, ahead, most);
-  return {
-    // Not by itself: where somebody made the table meanwhile, that alone would be no transaction.
-    ahead: [[{ kind: 'create', table: { ...table, sets: new Map(), chains: new Map() } }, ...first], ...others],
-    rest: [{ kind: 'update', family: table.family, name: table.name, changes: rest }],
-  };
-}
-
-function isNew(change: Change): boolean {
-  return change.kind === 'add-set' || isNewChain(change);
+/** What a table takes that is not there. */
+function creation({ chains, sets }: Table): readonly Change[] {
+  return [
+    ...[...chains.values()].map((chain): Change => ({ kind: 'add-chain', chain })),
+    ...[...sets.values()].map((set): Change => ({ kind: 'add-set', set })),
+    ...[...sets.values()]
+      .filter(({ content }) => content.elements.length > 0)
+      .map((set): Change => ({ kind: 'add-elements', set, elements: set.content.elements })),
+  ];
 }
 
 /** That these have rules says that flows are told apart by them (`holdsAdmission`): not before packets are. */

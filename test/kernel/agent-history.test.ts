@@ -1,9 +1,10 @@
 /** What users of other agents met (numbers are of Launchpad bugs), so that ours does not do it. */
 import { setTimeout } from 'node:timers/promises';
 import { execa } from 'execa';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { eventually } from '../support/waiting.js';
-import { Lab } from './lab/lab.js';
+import { eachWithAgent } from './lab/agent-lab.js';
+import type { Lab } from './lab/lab.js';
 import {
   allow,
   back,
@@ -35,19 +36,9 @@ async function differs(host: string, agent: TestAgent): Promise<number | undefin
 describe('with frames', () => {
   let lab: Lab;
   let agent: TestAgent;
-  beforeAll(async () => {
-    lab = await Lab.create(PAIR);
-  });
-  afterAll(async () => {
-    await lab.destroy();
-  });
-  beforeEach(async () => {
-    await lab.renew();
-    agent = new TestAgent(lab.host);
+  eachWithAgent(PAIR, (one, its) => {
+    [lab, agent] = [one, its];
     agent.write(pairDocument(BOTH));
-  });
-  afterEach(async () => {
-    await agent.destroy();
   });
 
   it('a device that is not there is said to be absent (CVE-2017-5936: green, and nothing enforced)', async () => {

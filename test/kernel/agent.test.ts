@@ -13,13 +13,14 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { execa } from 'execa';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { forgetFaketime } from '../support/faketime.js';
 import { stopProcess } from '../support/stopped.js';
 import { eventually } from '../support/waiting.js';
 import type { Transport } from '../../compiler/model/index.js';
 import type { StatsReport } from '../../src/cli/stats/report.js';
-import { Lab } from './lab/lab.js';
+import { eachWithAgent } from './lab/agent-lab.js';
+import type { Lab } from './lab/lab.js';
 import {
   allow,
   back,
@@ -44,19 +45,9 @@ const OPEN = pairDocument([allow('udp', 53), allow('tcp', 80)]);
 
 let lab: Lab;
 let agent: TestAgent;
-beforeAll(async () => {
-  lab = await Lab.create([...PAIR, { device: 'tapother00-00', addresses: ['10.0.0.3', 'fd00::3'] }]);
-});
-afterAll(async () => {
-  await lab.destroy();
-});
-beforeEach(async () => {
-  await lab.renew();
-  agent = new TestAgent(lab.host);
+eachWithAgent([...PAIR, { device: 'tapother00-00', addresses: ['10.0.0.3', 'fd00::3'] }], (one, its) => {
+  [lab, agent] = [one, its];
   agent.write(OPEN);
-});
-afterEach(async () => {
-  await agent.destroy();
 });
 
 const reach = async (...shots: Parameters<typeof reachIn> extends [Lab, ...infer S] ? S : never): Promise<unknown> =>

@@ -2,12 +2,13 @@
 import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LmdbStore } from '../../src/api/store/lmdb.js';
 import type { Json } from '../../src/api/store/store.js';
 import { importRecords, usableRecordsOf } from '../../src/api/index.js';
 import { eventually } from '../support/waiting.js';
-import { Lab } from './lab/lab.js';
+import { eachWithAgent } from './lab/agent-lab.js';
+import type { Lab } from './lab/lab.js';
 import {
   allow,
   CLIENT,
@@ -24,7 +25,7 @@ import {
   SERVER,
   type Rule,
 } from './lab/pair.js';
-import { TestAgent } from './lab/test-agent.js';
+import type { TestAgent } from './lab/test-agent.js';
 
 const NAMED_ID = 'named-port-0007';
 
@@ -77,18 +78,8 @@ const withRule = (document: Document, id: string, fields: Rule): Document =>
 
 let lab: Lab;
 let agent: TestAgent;
-beforeAll(async () => {
-  lab = await Lab.create(PAIR_AND_NAMED);
-});
-afterAll(async () => {
-  await lab.destroy();
-});
-beforeEach(async () => {
-  await lab.renew();
-  agent = new TestAgent(lab.host);
-});
-afterEach(async () => {
-  await agent.destroy();
+eachWithAgent(PAIR_AND_NAMED, (one, its) => {
+  [lab, agent] = [one, its];
 });
 
 const toNamed = (port: number): Parameters<Lab['reach']>[0][number] => ({

@@ -2,12 +2,13 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { closingText } from '../../agent/closing.js';
 import { DEFAULT_OPTIONS } from '../../compiler/index.js';
 import { stopProcess } from '../support/stopped.js';
 import { eventually } from '../support/waiting.js';
-import { Lab, type Shot } from './lab/lab.js';
+import { eachWithAgent } from './lab/agent-lab.js';
+import { type Lab, type Shot } from './lab/lab.js';
 import {
   allow,
   CLIENT,
@@ -23,7 +24,7 @@ import {
   reachIn,
   SERVER,
 } from './lab/pair.js';
-import { TestAgent } from './lab/test-agent.js';
+import type { TestAgent } from './lab/test-agent.js';
 import { WrappedNft } from './lab/wrapped-nft.js';
 
 const PAIR_PORTS = [portFields(CLIENT, ['clients'], HERE), portFields(SERVER, ['servers'], HERE)];
@@ -49,19 +50,9 @@ const MAIN = 'dist/bin/portcullis.js';
 
 let lab: Lab;
 let agent: TestAgent;
-beforeAll(async () => {
-  lab = await Lab.create(PAIR_AND_NAMED);
-});
-afterAll(async () => {
-  await lab.destroy();
-});
-beforeEach(async () => {
-  await lab.renew();
-  agent = new TestAgent(lab.host);
+eachWithAgent(PAIR_AND_NAMED, (one, its) => {
+  [lab, agent] = [one, its];
   agent.write(ALL);
-});
-afterEach(async () => {
-  await agent.destroy();
 });
 
 async function reached(): Promise<readonly (readonly string[])[]> {

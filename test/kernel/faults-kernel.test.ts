@@ -2,11 +2,12 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { execa } from 'execa';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { eventually } from '../support/waiting.js';
-import { Lab } from './lab/lab.js';
+import { eachWithAgent } from './lab/agent-lab.js';
+import type { Lab } from './lab/lab.js';
 import { allow, CLIENT, forth, HOST, PAIR, pairDocument, reachIn, SERVER } from './lab/pair.js';
-import { TestAgent } from './lab/test-agent.js';
+import type { TestAgent } from './lab/test-agent.js';
 
 const DOCUMENT = pairDocument([allow('udp', 53), allow('tcp', 80)]);
 /** What passes with it, and what does not. */
@@ -15,19 +16,9 @@ const ENFORCED = [[SERVER.device], []];
 
 let lab: Lab;
 let agent: TestAgent;
-beforeAll(async () => {
-  lab = await Lab.create(PAIR);
-});
-afterAll(async () => {
-  await lab.destroy();
-});
-beforeEach(async () => {
-  await lab.renew();
-  agent = new TestAgent(lab.host);
+eachWithAgent(PAIR, (one, its) => {
+  [lab, agent] = [one, its];
   agent.write(DOCUMENT);
-});
-afterEach(async () => {
-  await agent.destroy();
 });
 
 async function diff(): Promise<{ readonly exitCode: number | undefined; readonly stdout: string }> {

@@ -1,8 +1,9 @@
 /** A log that nobody reads, whatever it is, delays nothing: changes arrive, the status answers, and the agent ends when it is asked to. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { Lab } from './lab/lab.js';
+import { describe, expect, it } from 'vitest';
+import { eachWithAgent } from './lab/agent-lab.js';
+import type { Lab } from './lab/lab.js';
 import { allow, forth, PAIR, pairDocument, reachIn, SERVER } from './lab/pair.js';
 import { TestAgent } from './lab/test-agent.js';
 import { PYTHON } from '../support/python.js';
@@ -36,20 +37,10 @@ os.execvp(program[0], program)
 let lab: Lab;
 let agent: TestAgent;
 let full: string;
-beforeAll(async () => {
-  lab = await Lab.create(PAIR);
-});
-afterAll(async () => {
-  await lab.destroy();
-});
-beforeEach(async () => {
-  await lab.renew();
-  agent = new TestAgent(lab.host);
+eachWithAgent(PAIR, (one, its) => {
+  [lab, agent] = [one, its];
   full = join(agent.folder, 'full.py');
   writeFileSync(full, FULL);
-});
-afterEach(async () => {
-  await agent.destroy();
 });
 
 const open = async (): Promise<readonly boolean[]> =>

@@ -2,12 +2,13 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { stopProcess } from '../support/stopped.js';
 import { eventually } from '../support/waiting.js';
-import { Lab } from './lab/lab.js';
+import { eachWithAgent } from './lab/agent-lab.js';
+import type { Lab } from './lab/lab.js';
 import { allow, forth, PAIR, pairDocument, reachIn, SERVER } from './lab/pair.js';
-import { TestAgent } from './lab/test-agent.js';
+import type { TestAgent } from './lab/test-agent.js';
 import { WrappedNft } from './lab/wrapped-nft.js';
 import { PYTHON } from '../support/python.js';
 
@@ -16,19 +17,9 @@ const CLOSED = pairDocument([]);
 
 let lab: Lab;
 let agent: TestAgent;
-beforeAll(async () => {
-  lab = await Lab.create(PAIR);
-});
-afterAll(async () => {
-  await lab.destroy();
-});
-beforeEach(async () => {
-  await lab.renew();
-  agent = new TestAgent(lab.host);
+eachWithAgent(PAIR, (one, its) => {
+  [lab, agent] = [one, its];
   agent.write(OPEN);
-});
-afterEach(async () => {
-  await agent.destroy();
 });
 
 const isOpen = async (): Promise<boolean> => {

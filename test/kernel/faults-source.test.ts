@@ -2,8 +2,9 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, renameSync, rmdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { Lab } from './lab/lab.js';
+import { describe, expect, it } from 'vitest';
+import { eachWithAgent } from './lab/agent-lab.js';
+import type { Lab } from './lab/lab.js';
 import {
   allow,
   CLIENT,
@@ -20,7 +21,7 @@ import {
   reachIn,
   SERVER,
 } from './lab/pair.js';
-import { TestAgent } from './lab/test-agent.js';
+import type { TestAgent } from './lab/test-agent.js';
 
 const named = { ...portFields(NAMED, ['servers'], HERE), id: 'named-port-0007', device: NAMED.device };
 const pair = [portFields(CLIENT, ['clients'], HERE), portFields(SERVER, ['servers'], HERE)];
@@ -28,19 +29,9 @@ const ALL = pairDocument([allow('udp', 53)], { ports: [...pair, named] });
 
 let lab: Lab;
 let agent: TestAgent;
-beforeAll(async () => {
-  lab = await Lab.create(PAIR_AND_NAMED);
-});
-afterAll(async () => {
-  await lab.destroy();
-});
-beforeEach(async () => {
-  await lab.renew();
-  agent = new TestAgent(lab.host);
+eachWithAgent(PAIR_AND_NAMED, (one, its) => {
+  [lab, agent] = [one, its];
   agent.write(ALL);
-});
-afterEach(async () => {
-  await agent.destroy();
 });
 
 const toNamed = {

@@ -1,11 +1,12 @@
 /** A load that is larger than a datagram: in pieces, of which none is in force before all of them are. docs/decisions/stages.md */
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { compile, DEFAULT_OPTIONS, divideLarge, planTransaction, printTransaction } from '../../compiler/index.js';
 import { parseTopology } from '../../compiler/model/index.js';
 import { eventually } from '../support/waiting.js';
-import { Lab } from './lab/lab.js';
+import { eachWithAgent } from './lab/agent-lab.js';
+import type { Lab } from './lab/lab.js';
 import { allow, forth, HERE, HOST, PAIR, pairDocument, portFields, reachIn, SERVER, type Rule } from './lab/pair.js';
-import { TestAgent } from './lab/test-agent.js';
+import type { TestAgent } from './lab/test-agent.js';
 
 const MAIN = 'dist/bin/portcullis.js';
 /** Ports that are nowhere yet; as many groups as give each a profile of its own. */
@@ -40,19 +41,9 @@ function largeDocument(serverRules: readonly Rule[]): Rule {
 
 let lab: Lab;
 let agent: TestAgent;
-beforeAll(async () => {
-  lab = await Lab.create(PAIR);
-});
-afterAll(async () => {
-  await lab.destroy();
-});
-beforeEach(async () => {
-  await lab.renew();
-  agent = new TestAgent(lab.host);
+eachWithAgent(PAIR, (one, its) => {
+  [lab, agent] = [one, its];
   agent.write(largeDocument([allow('udp', 53)]));
-});
-afterEach(async () => {
-  await agent.destroy();
 });
 
 const isOpen = async (port: number): Promise<boolean> => {
@@ -98,6 +89,8 @@ it('that was not completed closes nothing, and is no reason for a baseline to le
   expect(ahead.length).toBeGreaterThan(3);
   for (const piece of ahead) await lab.load(printTransaction(piece));
   expect(await isOpen(54)).toBe(true);
+  const doctor = await lab.exec(process.execPath, [MAIN, 'doctor', '--socket', agent.socket]);
+  expect(doctor.stdout).toContain('2 devices of guests are open');
   await lab.must(process.execPath, [MAIN, 'baseline']);
   expect([await isOpen(53), await isOpen(54)]).toEqual([false, false]);
   await agent.run();

@@ -89,3 +89,19 @@ it('what nobody spoke of is somebody else’s', async () => {
   expect(withdrawals).toBeGreaterThan(0);
   expect(told).toContainEqual(expect.objectContaining({ kind: 'table-changed' }));
 });
+
+it('a try of ours that others were quicker than is no sign of ports that nobody told of: what they add meanwhile goes at once', async () => {
+  const begins = (before: number): WatchOrder => ({ kind: 'own-begins', portId: PORT_ID, before });
+  await inOneTurn(() => {
+    closer.obey(BEGINS);
+  });
+  closer.obey(begins(8));
+  closer.obey({ kind: 'own-over', portId: PORT_ID, before: 8, after: 9, isMade: false });
+  closer.obey(begins(9));
+  const other = PORT_ID + 1;
+  closer.hear({ ...ADDED, portId: other, generation16: 10 });
+  closer.hear({ ...DONE, id: 10, portId: other });
+  await eventually(() => told.filter(({ kind }) => kind === 'table-changed').length === 2);
+  await eventually(() => told.some(({ kind }) => kind === 'withdrawn'));
+  expect(withdrawals).toBeGreaterThan(0);
+});

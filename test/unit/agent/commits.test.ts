@@ -107,6 +107,18 @@ it('who tells of none is waited for once', async () => {
   await done;
 });
 
+it('a notice that lay there while this process was busy is no silence', async () => {
+  const kernel = new FakeKernel();
+  await kernel.commits.apply({ closing: '', transaction: piece('a') });
+  let isRead = false;
+  await kernel.clock.advance(1000, async () => {
+    // The timer comes first, as where the event loop stood still; what lies in the pipe is read behind it.
+    if (!isRead) await kernel.isHeard();
+    isRead = true;
+  });
+  expect(kernel.made).toEqual(['a']);
+});
+
 it('when nobody listens any more no piece is waited for', async () => {
   const kernel = new FakeKernel();
   const done = kernel.commits.applyAhead([piece('a'), piece('b')], never);

@@ -9,14 +9,14 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** So many at once, and one that is quick. */
-async function hanging(count: number): Promise<readonly ProgramResult[]> {
+const late = (seconds: number): ProgramResult => ({ kind: 'late', seconds });
+
+/** So many at once, and as much time later; in milliseconds. */
+async function hanging(count: number, time = 60_000): Promise<readonly ProgramResult[]> {
   const results = Promise.all(Array.from({ length: count }, async () => runProgram('sleep', ['1000'])));
-  await vi.advanceTimersByTimeAsync(60_000);
+  await vi.advanceTimersByTimeAsync(time);
   return results;
 }
-
-const late = (seconds: number): ProgramResult => ({ kind: 'late', seconds });
 
 it('one that hangs again is waited for twice as long, up to four times; several side by side are one; what ends ends that', async () => {
   expect(await hanging(3)).toEqual([late(10), late(10), late(10)]);
@@ -25,4 +25,14 @@ it('one that hangs again is waited for twice as long, up to four times; several 
   expect(await hanging(1)).toEqual([late(40)]);
   expect(await runProgram('sleep', ['0'])).toMatchObject({ kind: 'ended', code: 0 });
   expect(await hanging(1)).toEqual([late(10)]);
+});
+
+it('one that began before others were late, and is late last, shortens no wait', async () => {
+  expect(await runProgram('sleep', ['0'])).toMatchObject({ code: 0 });
+  const first = runProgram('sleep', ['1000'], { input: 'x'.repeat(2_500_000) });
+  expect(await hanging(1, 10_000)).toEqual([late(10)]);
+  expect(await hanging(1, 20_000)).toEqual([late(20)]);
+  await vi.advanceTimersByTimeAsync(30_000);
+  expect(await first).toEqual(late(60));
+  expect(await hanging(1)).toEqual([late(40)]);
 });
