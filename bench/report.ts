@@ -6,7 +6,7 @@ import { appendFileSync } from 'node:fs';
 /** A name, and the unit of its numbers with the digits behind the point that mean something. */
 export interface Column {
   readonly name: string;
-  readonly unit?: 'ms' | 'MiB' | 'B' | '/s' | '';
+  readonly unit?: 'ns' | 'ms' | 'MiB' | 'B' | '/s' | '';
   readonly digits?: number;
 }
 

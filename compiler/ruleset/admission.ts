@@ -236,9 +236,10 @@ export function tellingChains(options: CompileOptions): readonly Chain[] {
     ...act({ kind: 'packet-mark', mask: of, value }, comment),
     matches,
   });
+  // What is remembered already is not asked again: that is most packets.
   const remember = (matches: readonly Match[], bit: number, comment: string): Rule => ({
     ...act({ kind: 'ct-mark', bits: bit }, comment),
-    matches: [{ kind: 'ct-direction', direction: 'original' }, ...matches],
+    matches: [carries(0, bit), { kind: 'ct-direction', direction: 'original' }, ...matches],
   });
   const refused = (bits.egress | bits.ingress) >>> 0;
   const sender = remember([told(bits, 'seen', 'egress')], flow.originator, 'the sender admits the flow');
@@ -247,7 +248,7 @@ export function tellingChains(options: CompileOptions): readonly Chain[] {
   const receiver: readonly Rule[] = [
     remember([toReceiver, ctState('new', 'established')], flow.responder, 'the receiver admits the flow'),
     rule(
-      [ctState('related'), { kind: 'ct-direction', direction: 'original' }, toReceiver],
+      [carries(0, flow.responder), ctState('related'), { kind: 'ct-direction', direction: 'original' }, toReceiver],
       jump('receiver'),
       'see there',
     ),
@@ -264,6 +265,13 @@ export function tellingChains(options: CompileOptions): readonly Chain[] {
     [{ kind: 'packet-mark', mask: bits.seen, value: 0 }],
     jump('state'),
     'told again, if somebody erased it',
+  );
+  const bridged = rule([inSet(['iifname', 'oifname'], BRIDGE_SETS.crossings)], RETURN, 'crosses a bridge');
+  // The general way says the same, in ten rules.
+  const known = rule(
+    [carries(flow.originator | flow.responder, flow.revoked)],
+    goTo('known'),
+    'both ends admitted the flow, so either way passes',
   );
   return [
     chain('state', 'tells table bridge of flows', [
@@ -284,10 +292,13 @@ export function tellingChains(options: CompileOptions): readonly Chain[] {
           ),
         ),
       ),
+      // The rest is about flows that are announced, revoked or none.
+      rule([ctState('new', 'established'), carries(0, flow.revoked)], RETURN, 'all is told'),
       ...announced(flow).map((matches) => rule(matches, jump('announced'), 'flow that an admitted one announced')),
       tell([ctState('established', 'related'), carries(flow.revoked, 0)], refused, 'flow whose permission was revoked'),
       tell([ctState('invalid'), isNot('meta l4proto', UDPLITE)], refused, 'invalid to connection tracking'),
     ]),
+    chain('known', 'a flow that both of its ends admitted', [tell([], mask, 'seen, and admitted by both ends')]),
     chain('announced', 'a flow that an admitted one announced', [
       ...UDP_FROM_DHCP_SERVER.map((matches) => rule(matches, RETURN, 'who acts as a DHCP server is judged')),
       tell([], mask, 'both ends admit it'),
@@ -297,7 +308,6 @@ export function tellingChains(options: CompileOptions): readonly Chain[] {
       remember([], flow.responder, 'its answers pass'),
     ]),
     chain('to_bridge', 'from the host itself to a bridge', [
-      rule([inSet(['iifname', 'oifname'], BRIDGE_SETS.crossings)], RETURN, 'bridged'),
       remember([inSet(['oifname'], BRIDGE_SETS.bridges)], flow.responder, 'answers pass'),
       {
         ...tell(
@@ -308,12 +318,18 @@ export function tellingChains(options: CompileOptions): readonly Chain[] {
         ),
       },
     ]),
-    base('state_in', 'prerouting', 0, ['state'], 'packets that arrive'),
+    base('state_in', 'prerouting', 0, [known, 'state'], 'packets that arrive'),
     base('state_out', 'output', 0, ['state', 'to_bridge'], 'packets that the host makes'),
     // What table bridge let pass. Others write whole packet marks in forward: what the mark says is remembered before them,
     // and told again behind them. The receiver's end is judged behind forward.
     base('remember_forward', 'forward', FIRST, [sender], 'packets that the host or a bridge forwards'),
-    base('state_forward', 'forward', LAST, [erased, 'to_bridge'], 'packets that the host or a bridge forwards'),
+    base(
+      'state_forward',
+      'forward',
+      LAST,
+      [erased, bridged, 'to_bridge'],
+      'packets that the host or a bridge forwards',
+    ),
     base('remember_in', 'input', FIRST, [sender, ...receiver], 'packets to the host'),
     base('remember_out', 'postrouting', FIRST, receiver, 'packets that leave'),
   ];

@@ -2,7 +2,7 @@
  * Stage 3a: one chain per group and direction.
  *
  * Each shape of permission (ports from anywhere, ports from prefixes, protocols from a remote group, ...) becomes one
- * lookup in a named set, or an inline match where there is a single entry. So a packet pays for the number of shapes and
+ * lookup in a named set, or inline matches where there are few entries. So a packet pays for the number of shapes and
  * remote groups in a group, never for the number of its rules.
  */
 import {
@@ -89,6 +89,15 @@ interface Shape {
   readonly suffix: string;
   /** True when keys may be prefixes or ranges. */
   readonly interval: boolean;
+}
+
+/**
+ * How many entries have a rule each before a lookup costs a packet less. The kernel walks a set of intervals over several fields field
+ * by field (net/netfilter/nft_set_pipapo.c), which takes as long as some six rules that do not match; a hash of one or a tree of
+ * intervals takes as long as one or two. bench/README.md has the measurement.
+ */
+function mostRules({ interval, fields }: Shape): number {
+  return interval && fields.length > 1 ? 4 : 1;
 }
 
 /** Whom a compiled rule is for: with the kind of service it tells the group's rules that it comes from. */
@@ -249,12 +258,10 @@ class GroupWriter {
     }
   }
 
-  /** One entry: an inline rule. More: one rule with a lookup in a named set. */
+  /** Few entries: a rule for each. More: one rule with a lookup in a named set. */
   #entries(scope: Scope, shape: Shape, entries: readonly Entry[], service: Service['kind']): void {
-    const [first] = entries;
-    if (first === undefined) return;
-    if (entries.length === 1) {
-      this.#accept([...scope.condition, ...first.matches], scope.whom, service);
+    if (entries.length <= mostRules(shape)) {
+      for (const { matches } of entries) this.#accept([...scope.condition, ...matches], scope.whom, service);
       return;
     }
     const set = `${this.name}${shape.suffix}`;

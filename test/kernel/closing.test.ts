@@ -409,7 +409,7 @@ describe('what somebody adds to our tables is taken back at once, while nothing 
   const rules = [
     allow('udp', 53),
     allow('tcp', 80),
-    ...[100, 200].map((port) => allow('udp', port, { port_range_max: port + 9 })),
+    ...[100, 200, 300, 400, 500].map((port) => allow('udp', port, { port_range_max: port + 9 })),
   ];
   const document = pairDocument(rules, {
     ports: [...PAIR_PORTS, { ...portFields(NAMED, ['servers'], HERE), device: NAMED.device }],

@@ -88,6 +88,19 @@ export const NAMED_TOPOLOGIES: Readonly<Record<string, Named>> = {
       ingress({ ...tcp(7000, 7001), remote_ip_prefix: '10.1.0.0/16' }),
     ]),
   },
+  ranges: {
+    about: 'many ranges and boxes of prefix and ports are looked up in sets, in layers where they overlap',
+    document: oneGroup([
+      ...[1000, 2000, 3000].flatMap((port) => [
+        ingress(tcp(port, port + 9)),
+        ingress({ ...tcp(port, port + 9), ethertype: 'IPv6' }),
+      ]),
+      ...[10, 13, 16, 19, 22].flatMap((net) => [
+        ingress({ ...tcp(1, 100), remote_ip_prefix: `${net.toString()}.0.0.0/8` }),
+        ingress({ ...tcp(50, 200), remote_ip_prefix: `${net.toString()}.1.0.0/16` }),
+      ]),
+    ]),
+  },
   'host-bits': {
     about: 'host bits of a prefix are cut',
     document: oneGroup([

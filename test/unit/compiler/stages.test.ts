@@ -78,10 +78,8 @@ function sortedLines(text: string): readonly string[] {
 }
 
 const one: Range = { first: 80, last: 80 };
-const wide: readonly Range[] = [
-  { first: 80, last: 81 },
-  { first: 90, last: 91 },
-];
+/** More than have a rule each. */
+const wide: readonly Range[] = [80, 90, 110, 120, 130, 140].map((first) => ({ first, last: first + 1 }));
 
 /** As many as make a transaction long in which they go. */
 const MANY = Array.from({ length: 1100 }, (_, index) => `10.8.${(index >> 8).toString()}.${(index & 255).toString()}`);
