@@ -8,8 +8,10 @@ import { join } from 'node:path';
 import { programPath } from '../agent/programs.js';
 import { environment } from '../test/kernel/lab/flavour.js';
 import { removeLeftovers } from '../test/kernel/lab/namespace.js';
-import { document, median, type Fields } from './document.js';
+import { median, type Fields } from './document.js';
 import { Guests, must, type Ends, type Guest, type Kind, type Wiring } from './dataplane/guests.js';
+import { many, mixed, objects } from './dataplane/topologies.js';
+import { DRIVER, NO_NEUTRON, PYTHON } from './neutron/driver.js';
 import { IS_QUICK, say, Table } from './report.js';
 
 const ROUNDS = IS_QUICK ? 3 : 15;
@@ -30,75 +32,6 @@ interface Variant {
   readonly topology: Fields;
 }
 
-type Objects = readonly Fields[];
-
-/** The rules by which what is measured passes: the last of the port's groups. */
-const TRAFFIC: Objects = (['IPv4', 'IPv6'] as const).flatMap((ethertype) => [
-  { id: `out-${ethertype}`, direction: 'egress', ethertype },
-  {
-    id: `in-${ethertype}`,
-    direction: 'ingress',
-    ethertype,
-    protocol: 'udp',
-    port_range_min: 5000,
-    port_range_max: 5999,
-  },
-]);
-
-/** The topology of all benchmarks, with one more group that all ports have. */
-function many(ports: number): Fields {
-  const base = document(ports, ports);
-  return withPorts(base, [...objects(base, 'security_groups'), group('traffic', TRAFFIC)], (port) => ({
-    ...port,
-    security_groups: [...(port['security_groups'] as readonly string[]), 'traffic'],
-  }));
-}
-
-/** Two ports in one group of so many rules more. */
-function mixed(rules: number): Fields {
-  const others = Array.from({ length: rules }, (_, at) => mixedRule(at));
-  return withPorts(document(2, 2), [group('traffic', [...others, ...TRAFFIC])], (port) => ({
-    ...port,
-    security_groups: ['traffic'],
-  }));
-}
-
-/** TCP, UDP and all of a prefix, from prefixes of several lengths and from everywhere, of both families; none of what is measured. */
-function mixedRule(at: number): Fields {
-  const isV4 = at % 2 === 0;
-  const length = [16, 20, 24, 32][at % 4] ?? 24;
-  const prefix = isV4
-    ? `172.${(16 + (at >> 8)).toString()}.${(at & 255).toString()}.0/${length.toString()}`
-    : `fd0${(at % 10).toString()}:${at.toString(16)}::/48`;
-  const protocol = ['tcp', 'udp', undefined][at % 3];
-  const from = 1024 + 3 * at;
-  return {
-    id: `rule-${at.toString()}`,
-    direction: 'ingress',
-    ethertype: isV4 ? 'IPv4' : 'IPv6',
-    ...(protocol === undefined
-      ? {}
-      : {
-          protocol,
-          port_range_min: from >= 5000 ? from + 1000 : from,
-          port_range_max: (from >= 5000 ? from + 1000 : from) + (at % 5 === 0 ? 1 : 0),
-        }),
-    ...(at % 4 === 1 && protocol !== undefined ? {} : { remote_ip_prefix: prefix }),
-  };
-}
-
-function group(id: string, rules: Objects): Fields {
-  return { id, security_group_rules: rules };
-}
-
-function withPorts(base: Fields, groups: Objects, change: (port: Fields) => Fields): Fields {
-  return { ...base, security_groups: groups, ports: objects(base, 'ports').map(change) };
-}
-
-function objects(fields: Fields, name: string): Objects {
-  return fields[name] as Objects;
-}
-
 /** The last two: of a list of ports whoever comes last pays most. */
 function guestsOf(topology: Fields): readonly [Guest, Guest] {
   const [from, to] = objects(topology, 'ports')
@@ -113,71 +46,68 @@ function guestsOf(topology: Fields): readonly [Guest, Guest] {
 
 const folder = mkdtempSync(join(tmpdir(), 'portcullis-bench-'));
 
+function written(host: string, topology: Fields): string {
+  const file = join(folder, `${host}.json`);
+  writeFileSync(file, JSON.stringify(topology));
+  return file;
+}
+
 /** As an operator loads it: `portcullis compile`. */
 function ours(datapath: string, topology: Fields, backend: 'nftables' | 'iptables'): (host: string) => void {
   return (host) => {
-    const file = join(folder, `${host}.json`);
-    writeFileSync(file, JSON.stringify(topology));
     const path = environment(backend === 'iptables' ? 'iptables-nft' : 'nftables')['PATH'];
     must(host, [
       ...(path === undefined ? [] : ['env', `PATH=${path}`]),
-      ...[process.execPath, programPath('portcullis'), 'compile', '-t', file, '--host', 'here'],
+      ...[process.execPath, programPath('portcullis'), 'compile', '-t', written(host, topology), '--host', 'here'],
       ...['--datapath', datapath, '--backend', backend],
     ]);
   };
 }
 
+/** Its rules stay when it has ended. The last port is loaded by itself. */
+function neutrons(topology: Fields): (host: string) => void {
+  return (host) => {
+    must(host, [PYTHON, DRIVER, written(host, topology)], 'load\nport\n');
+  };
+}
+
 function variants(wiring: Wiring): readonly Variant[] {
-  const call = (host: string, value: 0 | 1): void => {
-    if (wiring === 'routed') return;
-    for (const name of ['iptables', 'ip6tables'])
-      must(host, ['sysctl', '-qw', `net.bridge.bridge-nf-call-${name}=${value.toString()}`]);
-  };
   const datapath = wiring === 'routed' ? 'routed' : 'bridge-netfilter';
-  const two = many(2);
-  const sized = (size: number, backend: 'nftables' | 'iptables'): Variant => {
-    const topology = many(size);
-    const load = ours(datapath, topology, backend);
-    return {
-      name: `${backend}, ${size.toString()} ports`,
-      topology,
-      load: (host) => {
-        call(host, 1);
-        load(host);
-      },
-    };
-  };
-  const ruled = (rules: number): Variant => {
+  /** @param seen whether br_netfilter shows table inet what crosses a bridge */
+  const variant = (name: string, topology: Fields, seen: boolean, load: (host: string) => void): Variant => ({
+    name,
+    topology,
+    load: (host) => {
+      for (const family of wiring === 'routed' ? [] : ['iptables', 'ip6tables'])
+        must(host, ['sysctl', '-qw', `net.bridge.bridge-nf-call-${family}=${seen ? '1' : '0'}`]);
+      load(host);
+    },
+  });
+  const sized = (backend: 'nftables' | 'iptables', sizes: readonly number[]): readonly Variant[] =>
+    sizes.map((size) => {
+      const topology = many(size);
+      return variant(`${backend}, ${size.toString()} ports`, topology, true, ours(datapath, topology, backend));
+    });
+  const grouped = (rules: number): Variant => {
     const topology = mixed(rules);
-    const load = ours(datapath, topology, 'nftables');
-    return {
-      name: `nftables, a group of ${rules.toString()} rules more`,
-      topology,
-      load: (host) => {
-        call(host, 1);
-        load(host);
-      },
-    };
+    const name = `nftables, a group of ${rules.toString()} rules more`;
+    return variant(name, topology, true, ours(datapath, topology, 'nftables'));
   };
+  const ofNeutron = (size: number): Variant => {
+    const topology = many(size);
+    return variant(`Neutron's driver, ${size.toString()} ports`, topology, true, neutrons(topology));
+  };
+  const floor = (host: string): void => {
+    must(host, ['nft', FLOOR_TABLE]);
+  };
+  const isBeside = wiring === 'bridge' && NO_NEUTRON === undefined;
   return [
-    {
-      name: 'no firewall',
-      topology: two,
-      load: (host) => {
-        call(host, 0);
-      },
-    },
-    {
-      name: FLOOR,
-      topology: two,
-      load: (host) => {
-        call(host, 1);
-        must(host, ['nft', FLOOR_TABLE]);
-      },
-    },
-    ...(IS_QUICK ? [100] : [2, 100, 1000, 5000]).map((size) => sized(size, 'nftables')),
-    ...(IS_QUICK ? [] : [10, 1000].map(ruled)),
-    ...(IS_QUICK ? [] : [2, 100, 1000].map((size) => sized(size, 'iptables'))),
+    variant('no firewall', many(2), false, () => undefined),
+    variant(FLOOR, many(2), true, floor),
+    ...sized('nftables', IS_QUICK ? [100] : [2, 100, 1000, 5000]),
+    ...(IS_QUICK ? [] : [10, 1000].map(grouped)),
+    ...sized('iptables', IS_QUICK ? [] : [2, 100, 1000]),
+    ...(isBeside ? (IS_QUICK ? [100] : [100, 1000]).map(ofNeutron) : []),
   ];
 }
 

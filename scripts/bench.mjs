@@ -1,6 +1,6 @@
 // `npm run bench`: every benchmark one after the other, and a report of them in bench/results, as Markdown and as data. bench/README.md.
 //   --quick        fewer sizes and runs, in three minutes; its report is called quick
-//   --part NAME    this one alone (compile, agent, flows, api, etcd or memory); may be repeated; no report
+//   --part NAME    this one alone (compile, agent, flows, api, etcd, memory, neutron or dataplane); may be repeated; no report
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, release, tmpdir, totalmem } from 'node:os';
@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { obstacle } from './conformance/debian.mjs';
 
 const SCRIPTS = dirname(fileURLToPath(import.meta.url));
 const ROOT = join(SCRIPTS, '..');
@@ -20,8 +21,12 @@ const PARTS = {
   api: 'The control API',
   etcd: 'An agent that follows etcd',
   memory: 'What a member costs an agent',
+  neutron: "Beside Neutron's own driver",
+  dataplane: 'What a packet costs',
 };
-const QUICK = ['compile', 'agent', 'flows', 'api', 'memory'];
+const QUICK = ['compile', 'agent', 'flows', 'api', 'memory', 'neutron', 'dataplane'];
+/** Those that run Neutron's driver, too. */
+const BESIDE_NEUTRON = ['neutron', 'dataplane'];
 
 const { values: asked } = parseArgs({
   options: { quick: { type: 'boolean', default: false }, part: { type: 'string', multiple: true, default: [] } },
@@ -36,6 +41,10 @@ const parts = asked.part.length > 0 ? asked.part : asked.quick ? QUICK : Object.
 const setup = spawnSync(process.execPath, [join(SCRIPTS, 'setup.mjs'), '--kernel'], { stdio: 'inherit' });
 if (setup.status !== 0) process.exit(1);
 
+const neutron = parts.some((name) => BESIDE_NEUTRON.includes(name))
+  ? obstacle(['neutron', 'eventlet'], ['python3-neutron'])
+  : undefined;
+
 const folder = mkdtempSync(join(tmpdir(), 'portcullis-bench-'));
 process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
 
@@ -48,7 +57,7 @@ async function run(name) {
     {
       cwd: ROOT,
       stdio: ['ignore', 'pipe', 'inherit'],
-      env: { ...process.env, PORTCULLIS_BENCH_ROWS: rows },
+      env: { ...process.env, PORTCULLIS_BENCH_ROWS: rows, PORTCULLIS_BENCH_NO_NEUTRON: neutron ?? '' },
     },
   );
   let text = '';
@@ -85,6 +94,7 @@ const machine = {
   nft: said('nft', '--version'),
   iptables: said('iptables', '--version'),
   ipset: said('ipset', '--version').split('\n')[0],
+  neutron: said('dpkg-query', '-W', '-f', '${Version}', 'python3-neutron'),
 };
 const done = [];
 for (const name of parts) {

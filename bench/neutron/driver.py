@@ -1,11 +1,11 @@
 """Neutron's own firewall driver for Linux bridges, on the topology of a benchmark, in the network namespace that it is started in.
 
-  driver.py TOPOLOGY load [port|rule|member ...]
+  driver.py TOPOLOGY
 
-TOPOLOGY is a JSON document as `portcullis -t` takes it, of one host. Prints a JSON object a line, {"what": ..., "seconds": ...}, one for
-each operation in its order:
-  load    everything, where there is nothing, as an agent that starts does it
-  port    one port more (the last of the document, which is taken out first; each time it is said anew)
+TOPOLOGY is a JSON document as `portcullis -t` takes it, of one host. Reads an operation a line, and answers each with a line of JSON,
+{"what": ..., "seconds": ...}:
+  load    everything but the last port, where there is nothing, as an agent that starts does it
+  port    one port more: the last one, which is taken out first where it is there
   rule    one rule more in the group that all ports have: all of them are refreshed
   member  one address more in a group that the rules of all ports name: all of them are refreshed
 
@@ -21,7 +21,7 @@ import tempfile
 import time
 
 FOLDER = tempfile.mkdtemp(prefix="portcullis-bench-neutron-")
-TOPOLOGY, OPERATIONS = sys.argv[1], sys.argv[2:]
+TOPOLOGY = sys.argv[1]
 # The prefix of its chains is made of the program's name.
 sys.argv = ["neutron-linuxbridge-agent"]
 
@@ -79,10 +79,8 @@ class Cloud:
     def port(self, port):
         addresses = [fixed["ip_address"] for fixed in port["fixed_ips"]]
         named = {r["remote_group_id"] for g in port["security_groups"] for r in self.groups[g] if r.get("remote_group_id")}
-        provider = [
-            {"direction": "ingress", "ethertype": "IPv6", "protocol": "ipv6-icmp", "source_port_range_min": kind}
-            for kind in (130, 134, 135, 136)
-        ]
+        # 134: router advertisements.
+        provider = [{"direction": "ingress", "ethertype": "IPv6", "protocol": "ipv6-icmp", "source_port_range_min": 134}]
         for ethertype, (source, target, everybody) in DHCP.items():
             own = [a + ("/32" if ethertype == "IPv4" else "/128") for a in addresses if version(a) == ethertype]
             provider += [
@@ -173,11 +171,10 @@ def operate(firewall, cloud, what, last):
 def main():
     with open(TOPOLOGY, encoding="utf8") as file:
         cloud = Cloud(json.load(file))
-    last = cloud.ports[-1]
-    if "port" in OPERATIONS:
-        cloud.ports.remove(last)
+    last = cloud.ports.pop()
     firewall = driver()
-    for what in OPERATIONS:
+    for line in sys.stdin:
+        what = line.strip()
         print(json.dumps({"what": what, "seconds": operate(firewall, cloud, what, last)}), flush=True)
 
 

@@ -8,9 +8,11 @@ import type { GroupChange } from './known.js';
 import type { Members } from './members.js';
 import type { HostTables } from './tables.js';
 
-/** Keys: ids of groups. Outputs: the same. */
+/** Keys: ids of groups. Outputs: those of groups that profiles see another way than before: a rule is none of their business. */
 export class GroupChains implements Calculator<GroupChange, string, string> {
   readonly #programs = new Map<string, readonly GroupProgram[]>();
+  /** By id of the group, what profiles saw of it last. */
+  readonly #seen = new Map<string, string>();
 
   constructor(
     private readonly groups: UsedGroups,
@@ -33,7 +35,20 @@ export class GroupChains implements Calculator<GroupChange, string, string> {
     // All that goes goes first: a name may pass from one group to another.
     for (const id of ids) this.#retract(id);
     for (const id of ids) this.#compile(id);
-    return [...ids];
+    return [...ids].filter((id) => this.#looksOther(id));
+  }
+
+  /** Profiles jump to a group's chain, say its name, and ask whether all of theirs are stateful. */
+  #looksOther(id: string): boolean {
+    const before = this.#seen.get(id);
+    const group = this.groups.get(id);
+    if (group === undefined) {
+      this.#seen.delete(id);
+      return before !== undefined;
+    }
+    const now = JSON.stringify([this.groups.name(id), group.name, group.stateful]);
+    this.#seen.set(id, now);
+    return now !== before;
   }
 
   #retract(id: string): void {

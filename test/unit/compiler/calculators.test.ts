@@ -1,6 +1,7 @@
 /** What each calculator of the incremental compiler handles, and what it leaves to be computed anew. */
 import { expect, it } from 'vitest';
 import { compile, DEFAULT_OPTIONS } from '../../../compiler/index.js';
+import { GroupChains } from '../../../compiler/incremental/group-chains.js';
 import { UsedGroups } from '../../../compiler/incremental/groups.js';
 import { Known, type PortChange } from '../../../compiler/incremental/known.js';
 import { Members } from '../../../compiler/incremental/members.js';
@@ -114,6 +115,28 @@ it('profiles: the first port of one and the last are computed anew, those betwee
   expect(first).toHaveLength(1);
   expect(others).toEqual([HANDLED, HANDLED, first]);
   expect(profiles.change({ kind: 'group', id: 'web' })).toEqual(first);
+});
+
+it('chains of groups: profiles hear of a group that came, went, is called otherwise or became stateless, and not of its rules', () => {
+  const all = known();
+  const groups = new UsedGroups(all);
+  const members = new Members(all, tables(), new TouchedCollector(), DEFAULT_OPTIONS);
+  const chains = new GroupChains(groups, members, tables());
+  all.changePort({ kind: 'port-came', port: one }, true);
+  const changed = (fields: Fields | undefined): readonly string[] => {
+    all.securityGroups.delete('web');
+    const now = fields === undefined ? [] : groupsWith(fields);
+    for (const group of parsed([], now).securityGroups.values()) all.securityGroups.set(group.id, group);
+    groups.recompute(new Set(['web']));
+    return chains.recompute(new Set(['web']));
+  };
+  expect(changed({})).toEqual(['web']);
+  expect(changed({ security_group_rules: [{ id: 's', direction: 'ingress', protocol: 'tcp' }] })).toEqual([]);
+  expect(changed({ name: 'other' })).toEqual(['web']);
+  expect(changed({ name: 'other', stateful: false })).toEqual(['web']);
+  expect(changed(undefined)).toEqual(['web']);
+  expect(changed(undefined)).toEqual([]);
+  expect(changed({})).toEqual(['web']);
 });
 
 it('zones: computed anew only while networks use one address', () => {
