@@ -1,5 +1,5 @@
 /** Security group rules: Neutron's validation, in Neutron's order. */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { parsePrefix, type Family } from '../address.js';
 import { quoteValue } from '../problem.js';
 import {
@@ -54,7 +54,7 @@ function contentId(groupId: string, content: object): string {
   const text = JSON.stringify([groupId, content], (_key, value: unknown) =>
     typeof value === 'bigint' ? value.toString() : value,
   );
-  return `rule-${createHash('sha256').update(text).digest('hex').slice(0, 8)}`;
+  return `rule-${hash('sha256', text, 'hex').slice(0, 8)}`;
 }
 
 /** Neutron's duplicate key: rules that agree in it are one rule. */
