@@ -224,7 +224,7 @@ export class SimulatedHost {
       refused: new Set(this.#refused()),
       known: new Set(known),
     };
-    const wanted = new Wanted(circumstances, this.#options);
+    const wanted = Wanted.of(circumstances, this.#options);
     this.#wanted.push(wanted);
     // What comes to the kernel is read back by what it was compiled from.
     this.#kernel.learn(wanted.ruleset.tables);

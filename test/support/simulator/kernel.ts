@@ -110,9 +110,11 @@ export class SimulatedKernel {
   /** Sets of these tables may be read back from now on. */
   learn(tables: readonly Table[]): void {
     for (const table of tables) {
-      for (const [name, { signature }] of stateOf({ ...table, chains: new Map() }).sets) {
-        const set = table.sets.get(name);
-        if (set !== undefined) this.#signatures.set(declarationOf(set), signature);
+      for (const [name, set] of table.sets) {
+        const declaration = declarationOf(set);
+        if (this.#signatures.has(declaration)) continue;
+        const state = stateOf({ ...table, sets: new Map([[name, set]]), chains: new Map() }).sets.get(name);
+        if (state !== undefined) this.#signatures.set(declaration, state.signature);
       }
     }
   }
@@ -234,20 +236,21 @@ export class SimulatedKernel {
         throw error instanceof Refused ? new KernelError('refused', `nft: ${error.message}`) : error;
       }
     };
-    const interrupted = new KernelError('interrupted', `nft: ${fate ?? ''}`);
+    // Made where it is thrown: the most requests end well, and an error takes its stack along.
+    const interrupted = (): KernelError => new KernelError('interrupted', `nft: ${fate ?? ''}`);
     switch (fate) {
       case 'hangs':
         await this.clock.sleep(DEADLINE);
-        throw interrupted;
+        throw interrupted();
       case 'interrupted':
-        throw interrupted;
+        throw interrupted();
       case 'done, then hangs':
         done();
         await this.clock.sleep(DEADLINE);
-        throw interrupted;
+        throw interrupted();
       case 'answer lost':
         done();
-        throw interrupted;
+        throw interrupted();
       case 'lies':
         // Of what was only asked for there is nothing to lie about.
         if (kind === 'read') return done();

@@ -345,20 +345,40 @@ export function countChanged(before: FakeTables, after: FakeTables): number {
   return count;
 }
 
+/** Sets, chains and tables as lines: what a transaction left alone is the same object, and has its text already. */
+const dumps = new WeakMap<object, string>();
+
+function dumped(one: object, make: () => string): string {
+  const known = dumps.get(one);
+  if (known !== undefined) return known;
+  const text = make();
+  dumps.set(one, text);
+  return text;
+}
+
 /** The tables as lines, in one order: equal texts are equal tables. */
 export function dump(tables: FakeTables): string {
-  const lines: string[] = [];
-  for (const [family, { isDormant, sets, chains }] of [...tables].sort(byName)) {
-    lines.push(`table ${family}${isDormant ? ' dormant' : ''}`);
-    for (const [name, { declaration, elements }] of [...sets].sort(byName)) {
-      lines.push(` ${name}: ${declaration}`);
-      for (const [key, data] of [...elements].sort(byName)) lines.push(`  ${key}${data === '' ? '' : ` : ${data}`}`);
-    }
-    for (const [name, { hook, rules }] of [...chains].sort(byName)) {
-      lines.push(` ${name}: ${hook}`, ...rules.map((rule) => `  ${rule}`));
-    }
-  }
-  return lines.join('\n');
+  return [...tables]
+    .sort(byName)
+    .map(([family, table]) => `table ${family}${dumped(table, () => dumpTable(table))}`)
+    .join('\n');
+}
+
+function dumpTable({ isDormant, sets, chains }: FakeTable): string {
+  return [
+    isDormant ? ' dormant' : '',
+    ...[...sets].sort(byName).map(([name, set]) => ` ${name}: ${dumped(set, () => dumpSet(set))}`),
+    ...[...chains].sort(byName).map(([name, chain]) => ` ${name}: ${dumped(chain, () => dumpChain(chain))}`),
+  ].join('\n');
+}
+
+function dumpSet({ declaration, elements }: FakeSet): string {
+  const lines = [...elements].sort(byName).map(([key, data]) => `  ${key}${data === '' ? '' : ` : ${data}`}`);
+  return [declaration, ...lines].join('\n');
+}
+
+function dumpChain({ hook, rules }: FakeChain): string {
+  return [hook, ...rules.map((rule) => `  ${rule}`)].join('\n');
 }
 
 function byName([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number {

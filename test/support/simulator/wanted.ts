@@ -27,15 +27,32 @@ export function portsHere({ topology, links }: Pick<Circumstances, 'topology' | 
   });
 }
 
+/** What was wanted last, here or in a script before: half of all is wanted more than once, and every script begins alike. */
+const lately = new Map<string, Wanted>();
+const LATELY = 50;
+const topologies = new WeakMap<Topology, number>();
+let topologyCount = 0;
+
 export class Wanted {
-  readonly ruleset: Ruleset;
   #dump: string | undefined;
 
-  constructor(
-    private readonly circumstances: Circumstances,
-    private readonly options: CompileOptions,
-  ) {
-    this.ruleset = this.#compile();
+  private constructor(readonly ruleset: Ruleset) {}
+
+  static of(circumstances: Circumstances, options: CompileOptions): Wanted {
+    const { topology } = circumstances;
+    const ports = portsWanted(circumstances, options);
+    if (!topologies.has(topology)) topologies.set(topology, topologyCount++);
+    const forms = ports.map(({ id, device, filtering }) => [id, device, filtering]);
+    const key = JSON.stringify([topologies.get(topology), forms, options]);
+    const wanted = lately.get(key) ?? new Wanted(compiled(topology, ports, options));
+    // The last one of them is the one that was asked for last.
+    lately.delete(key);
+    lately.set(key, wanted);
+    for (const [oldest] of lately) {
+      if (lately.size <= LATELY) break;
+      lately.delete(oldest);
+    }
+    return wanted;
   }
 
   /** As the kernel's is printed. */
@@ -43,21 +60,24 @@ export class Wanted {
     this.#dump ??= dump(fakeTables(this.ruleset.tables));
     return this.#dump;
   }
+}
 
-  #compile(): Ruleset {
-    const { topology, refused, known } = this.circumstances;
-    const here = portsHere(this.circumstances).map((port): Port => {
-      return refused.has(port.id)
-        ? { ...port, filtering: 'down', securityGroupIds: [], allowedAddressPairs: [] }
-        : port;
-    });
-    const used = new Set(here.map(({ device }) => device));
-    const former = [...known]
-      .filter((device) => !used.has(device) && !isManagedDevice(this.options, device))
-      .map((device) => closedPort({ id: `closed:${device}`, device, filtering: 'down' }));
-    const ports = new Map(topology.ports);
-    for (const port of [...here, ...former]) ports.set(port.id, port);
-    const isLocal = (port: Port): boolean => port.id.startsWith('closed:') || isOnHost(port, HOST);
-    return compile({ ...topology, ports }, isLocal, this.options).ruleset;
-  }
+/** Of the host, as they are to be: those that are refused closed, and one more for each device that was a port's. */
+function portsWanted(circumstances: Circumstances, options: CompileOptions): readonly Port[] {
+  const { refused, known } = circumstances;
+  const here = portsHere(circumstances).map((port): Port => {
+    return refused.has(port.id) ? { ...port, filtering: 'down', securityGroupIds: [], allowedAddressPairs: [] } : port;
+  });
+  const used = new Set(here.map(({ device }) => device));
+  const former = [...known]
+    .filter((device) => !used.has(device) && !isManagedDevice(options, device))
+    .map((device) => closedPort({ id: `closed:${device}`, device, filtering: 'down' }));
+  return [...here, ...former];
+}
+
+function compiled(topology: Topology, wanted: readonly Port[], options: CompileOptions): Ruleset {
+  const ports = new Map(topology.ports);
+  for (const port of wanted) ports.set(port.id, port);
+  const isLocal = (port: Port): boolean => port.id.startsWith('closed:') || isOnHost(port, HOST);
+  return compile({ ...topology, ports }, isLocal, options).ruleset;
 }
