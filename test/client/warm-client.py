@@ -4,7 +4,8 @@ argv[1] is the program's path. Its interpreter runs this file, imports once what
 Each line on stdin is then a command, {"line": words as a shell splits them, "env": its whole environment}; a fork of this process
 runs the program's own text with it, and one line of JSON says how it ended: {"exit", "out", "err"}.
 
-What a command pays for when it is started alone is the imports, and nothing else is kept from one to the next.
+What a command pays for when it is started alone is the imports and what is read of the installed packages, and nothing else is kept
+from one to the next.
 """
 import gc
 import importlib
@@ -23,7 +24,8 @@ sys.path[0] = os.path.dirname(PROGRAM)
 # Where the client looks for commands of security groups and what they stand on, for formats, and for ways to log in.
 GROUPS = (
     'openstack.cli', 'openstack.cli.base', 'openstack.common', 'openstack.network.v2', 'openstack.compute.v2',
-    'openstack.identity.v3', 'openstack.image.v2', 'cliff.formatter.list', 'cliff.formatter.show', 'keystoneauth1.plugin',
+    'openstack.identity.v3', 'openstack.image.v2', 'openstack.volume.v3', 'openstack.object_store.v1', 'openstack.extension',
+    'cliff.formatter.list', 'cliff.formatter.show', 'keystoneauth1.plugin',
 )
 
 
@@ -41,6 +43,11 @@ def warm():
                 entry.load()
             except Exception:
                 pass
+    try:
+        # Which package each module is of: read from the files of all that are installed, for two thirds of a command's time.
+        importlib.import_module('cliff.command')._get_distributions_by_modules()
+    except Exception:
+        pass
     gc.collect()
     gc.freeze()
 
@@ -53,7 +60,15 @@ def become(line, env, out, err):
     os.dup2(out, 1)
     os.dup2(err, 2)
     sys.argv = [PROGRAM, *shlex.split(line)[1:]]
-    runpy.run_path(PROGRAM, run_name='__main__')
+    try:
+        runpy.run_path(PROGRAM, run_name='__main__')
+    except SystemExit as end:
+        if not isinstance(end.code, int):
+            raise
+        # Nothing is taken down piece by piece: that would touch, and so copy, all that was imported.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(end.code)
 
 
 def text(descriptor):
