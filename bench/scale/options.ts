@@ -48,7 +48,7 @@ export function readOptions(args: readonly string[]): Options {
     if (Number.isInteger(value) && value >= least && value <= most) return value;
     throw new OptionError(`--${name}: valid is a whole number from ${least} to ${most}`);
   };
-  const quick = { hosts: 40, ports: 10, changes: 5, seconds: 20, members: 3, agents: 20 };
+  const quick = { hosts: 40, ports: 10, changes: 5, seconds: 20, members: 3, agents: 8 };
   const given = {
     // As many ports as the cloud's addresses and names have numbers for.
     hosts: whole('hosts', 1, 99_999),
