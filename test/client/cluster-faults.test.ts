@@ -80,6 +80,10 @@ async function plainChange(cloud: FaultedCloud, policy: ChangingPolicy): Promise
   return took.sort((a, b) => a - b)[1] ?? 0;
 }
 
+async function allRight(cloud: FaultedCloud): Promise<void> {
+  await Promise.all(cloud.hosts.map(async (host) => expectRight(cloud, host)));
+}
+
 /** What is open was never lost, and what is closed never passed, though both were tried. */
 async function expectRight(cloud: FaultedCloud, host: FaultedHost): Promise<void> {
   let [least, tried] = [Infinity, 0];
@@ -126,19 +130,21 @@ it('20 changes a second through every fault: none that was acknowledged is lost,
   const { cloud, policy, clients } = await begun(random);
   const [acknowledged, start] = [clients.acknowledged, performance.now()];
   const changing = policy.run();
-  const took: string[] = [];
   const late: string[] = [];
   const work = async (): Promise<void> => {
-    process.stdout.write(`faults: none: ${Math.round(await plainChange(cloud, policy))} ms\n`);
+    process.stdout.write(`faults: none: ${Math.round(await allHold(cloud, policy))} ms\n`);
     for (let round = 0; round < ROUNDS; round++) {
       for (const { name, happen } of faults(PARTITION)) {
         await happen(cloud);
         const milliseconds = Math.round(await allHold(cloud, policy));
-        const plain = Math.round(await plainChange(cloud, policy));
-        took.push(`${name}: ${milliseconds} ms; without a fault ${plain} ms`);
-        if (milliseconds > Math.max(patience(SOON), (SOON * plain) / QUIET)) late.push(took.at(-1) ?? '');
-        for (const host of cloud.hosts) await expectRight(cloud, host);
-        process.stdout.write(`faults: ${took.at(-1) ?? ''}\n`);
+        const took = `${name}: ${milliseconds} ms`;
+        process.stdout.write(`faults: ${took}\n`);
+        // What it takes without a fault is asked where that decides: it takes as long as all the rest behind a fault.
+        if (milliseconds > patience(SOON)) {
+          const plain = Math.round(await plainChange(cloud, policy));
+          if (milliseconds > (SOON * plain) / QUIET) late.push(`${took}; without a fault ${plain} ms`);
+        }
+        await allRight(cloud);
       }
     }
   };
@@ -155,9 +161,7 @@ it('20 changes a second through every fault: none that was acknowledged is lost,
   expect([await policy.wrong(), await policy.wrong()]).toEqual([[], []]);
   await allHold(cloud, policy);
   const topology = cloud.export();
-  for (const host of cloud.hosts) {
-    expect([host.name, cloud.diff(host, topology)]).toEqual([host.name, '']);
-    await expectRight(cloud, host);
-  }
+  for (const host of cloud.hosts) expect([host.name, cloud.diff(host, topology)]).toEqual([host.name, '']);
+  await allRight(cloud);
   expect(late).toEqual([]);
 });

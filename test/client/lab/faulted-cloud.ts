@@ -19,8 +19,8 @@ import { Etcd } from './etcd.js';
 
 const MAIN = 'dist/bin/portcullis.js';
 const ETCD = '10.99.0.1';
-/** In bytes; some rounds of changes, and junk of a megabyte each, many times. */
-const QUOTA = 64 * 1024 * 1024;
+/** In bytes; 2 KB to a change until etcd is full and made room in, a minute's or ten's, and junk of a megabyte each, many times. */
+const QUOTA = 32 * 1024 * 1024;
 /** Every policy of a run lets it through. */
 export const OPEN_PORT = 5000;
 /** No policy of a run does. */
@@ -28,7 +28,9 @@ export const CLOSED_PORT = 5999;
 const HOSTS = ['host-1', 'host-2', 'host-3'];
 const APIS = ['api-1', 'api-2'];
 /** Between two new flows of a guest; in milliseconds. */
-const SPRAY_EVERY = 20;
+const SPRAY_EVERY = 40;
+/** Between two messages of an end of a stream; in milliseconds. The guests are not to take the time of what they are there to judge. */
+const TALK_EVERY = 25;
 
 export interface FaultedHost {
   readonly name: string;
@@ -112,7 +114,7 @@ export class FaultedCloud {
       const [one, other] = guests.get(name) ?? [];
       if (one === undefined || other === undefined) throw new Error(`${name} has too few guests`);
       run('ip', ['netns', 'exec', streams.host, 'nft', COUNTERS]);
-      const ends = { from: one.device, to: other.device, port: OPEN_PORT };
+      const ends = { from: one.device, to: other.device, port: OPEN_PORT, every: TALK_EVERY };
       await streams.begin({ protocol: 'tcp', family: 'v4', ...ends });
       await streams.begin({ protocol: 'udp', family: 'v6', ...ends, port: OPEN_PORT + 1 });
       await streams.spray([OPEN_PORT, CLOSED_PORT], SPRAY_EVERY);

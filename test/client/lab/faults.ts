@@ -13,9 +13,9 @@ export interface Fault {
 /** How long a member of etcd does nothing; in milliseconds. */
 const STOPPED = 4000;
 /** Junk that fills etcd, in bytes: etcd takes 1.5 MiB in one request. */
-const JUNK = 1_000_000;
+const JUNK = 1_400_000;
 /** Of a certificate that is about to expire; in seconds. */
-const SHORT = 5;
+const SHORT = 2;
 
 /** @param partition how long a host reaches nobody, in milliseconds. */
 export function faults(partition: number): readonly Fault[] {

@@ -12,6 +12,8 @@ import type { Closing, Command, SprayLog, StreamReport } from './talker.js';
 const TALKER = 'dist/test/kernel/lab/talker.js';
 /** Messages that each end of a stream sends while it is watched. */
 const WATCHED = 4;
+/** Between two messages of an end of a stream; in milliseconds. */
+const TALK_EVERY = 5;
 /** Between two looks at streams; in milliseconds. */
 const LOOK_EVERY = 20;
 /** Guests that send nothing for as long are given up; in milliseconds on a quiet machine. */
@@ -33,6 +35,8 @@ export interface StreamPlan {
   readonly from: string;
   readonly to: string;
   readonly port: number;
+  /** Between two messages of an end, in milliseconds; a few if absent. */
+  readonly every?: number;
 }
 
 interface Talker {
@@ -76,11 +80,11 @@ export class Streams {
 
   /** Starts a stream. It need not get through. */
   async begin(plan: StreamPlan): Promise<string> {
-    const { protocol, family, from, to, port } = plan;
+    const { protocol, family, from, to, port, every = TALK_EVERY } = plan;
     const name = [protocol, family, from, to, port].join(' ');
-    await this.#tell(to, { do: 'serve', name, protocol, port });
+    await this.#tell(to, { do: 'serve', name, protocol, port, every });
     const target = this.#talker(to).guest[family];
-    await this.#tell(from, { do: 'call', name, protocol, address: target, port, localPort: this.#localPort++ });
+    await this.#tell(from, { do: 'call', name, protocol, address: target, port, localPort: this.#localPort++, every });
     this.#plans.set(name, plan);
     return name;
   }

@@ -18,7 +18,14 @@ export interface StreamReport {
 }
 
 export type Command =
-  | { readonly do: 'serve'; readonly name: string; readonly protocol: 'tcp' | 'udp'; readonly port: number }
+  /** `every`: between two messages, in milliseconds. */
+  | {
+      readonly do: 'serve';
+      readonly name: string;
+      readonly protocol: 'tcp' | 'udp';
+      readonly port: number;
+      readonly every: number;
+    }
   | {
       readonly do: 'call';
       readonly name: string;
@@ -26,6 +33,7 @@ export type Command =
       readonly address: string;
       readonly port: number;
       readonly localPort: number;
+      readonly every: number;
     }
   | { readonly do: 'report' }
   /** Record single datagrams that come to these ports. */
@@ -58,9 +66,6 @@ export interface Datagram {
   readonly at: number;
 }
 
-/** In milliseconds. */
-const EVERY = 5;
-
 class Stream {
   sent = 0;
   received = 0;
@@ -68,12 +73,15 @@ class Stream {
   isOpen = false;
   #timer: NodeJS.Timeout | undefined;
 
+  /** @param every milliseconds that a message is sent. */
+  constructor(private readonly every: number) {}
+
   begin(send: (text: string) => void): void {
     if (this.isOpen) return;
     this.isOpen = true;
     this.#timer = setInterval(() => {
       send(`${(this.sent++).toString()}\n`);
-    }, EVERY);
+    }, this.every);
   }
 
   end(): void {
@@ -111,8 +119,8 @@ async function allRead(): Promise<void> {
   }
 }
 
-function newStream(name: string): Stream {
-  const stream = new Stream();
+function newStream({ name, every }: Extract<Command, { do: 'serve' | 'call' }>): Stream {
+  const stream = new Stream(every);
   streams.get(name)?.end();
   streams.set(name, stream);
   return stream;
@@ -224,7 +232,7 @@ async function closeAsClient(address: string, port: number, how: Closing): Promi
 async function obey(command: Command): Promise<unknown> {
   switch (command.do) {
     case 'serve': {
-      const stream = newStream(command.name);
+      const stream = newStream(command);
       if (command.protocol === 'udp') return datagrams(stream, command.port, undefined);
       return new Promise<void>((resolve) => {
         createServer((socket) => {
@@ -233,7 +241,7 @@ async function obey(command: Command): Promise<unknown> {
       });
     }
     case 'call': {
-      const stream = newStream(command.name);
+      const stream = newStream(command);
       const { address, port, localPort } = command;
       if (command.protocol === 'udp') return datagrams(stream, localPort, { address: mapped(address), port });
       const socket = connect({ host: address, port, localPort });
