@@ -18,6 +18,7 @@ import { topologyDocument } from '../../../src/api/topology/lines.js';
 import { arbitraryDocument } from '../../support/arbitrary-topology.js';
 import { arbitraryBreakages, broken, isTwice } from '../../support/broken-topology.js';
 import { Followed } from '../../support/followed.js';
+import { expectSame } from '../../support/same.js';
 import { idOf, MEMBER, TestApi } from '../../support/api.js';
 
 const inForce = (): Topology => EMPTY_TOPOLOGY;
@@ -55,7 +56,7 @@ it('any changes, told line by line', () => {
           index === 0 ? JSON.stringify({ revision: 0, reset: true, ...after }) : lineBetween(before, after, index);
         followed.take(feed.take(parseFeedLine(line), EMPTY_TOPOLOGY));
         before = after;
-        expect(followed.content).toEqual(contentOf(after));
+        expectSame(followed.content, contentOf(after));
       }
     }),
     { numRuns: 200 },
@@ -81,7 +82,7 @@ it('any changes, some of which are bad, told line by line: what is in force is w
           before = after;
           const whole = new Followed();
           whole.take({ kind: 'topology', ...expected });
-          expect(followed.content).toEqual(whole.content);
+          expectSame(followed.content, whole.content);
           const keysOf = (isolations: readonly Isolation[]): readonly string[] =>
             isolations.map((one) => `${isolationKey(one).replace(/at .*/, '')} ${String(one.isKept)}`).sort();
           expect(keysOf(event.isolations)).toEqual(keysOf(expected.isolations));

@@ -1,5 +1,4 @@
 /** Changes compiled one by one give what a compilation from scratch gives. */
-import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
@@ -24,6 +23,7 @@ import {
   type Topology,
 } from '../../../compiler/model/index.js';
 import { arbitraryDocument } from '../../support/arbitrary-topology.js';
+import { expectSame } from '../../support/same.js';
 import { iptablesStateOf, SimulatedIptables } from '../../support/simulated-iptables.js';
 import { SimulatedTables, sortedStates } from '../../support/simulated-table.js';
 import { groupFields, portFields, type Fields } from '../../support/world.js';
@@ -55,11 +55,6 @@ function topologiesOf(documents: readonly object[], numbers: Iterator<number>): 
     const [one, two] = [document as Document, (documents[index + 1] ?? {}) as Document];
     return [one, mixed(one, two, numbers), mixed(one, two, numbers)].map(topologyOf);
   });
-}
-
-/** As toEqual, which takes several times as long where nothing differs. */
-function expectSame(is: unknown, should: unknown, what: string): void {
-  if (!isDeepStrictEqual(is, should)) expect(is, what).toEqual(should);
 }
 
 /** Topologies one after the other, down to nothing; `takes`: whether what changed goes into a transaction now. */
