@@ -268,7 +268,7 @@ it('any requests', async () => {
         if (status >= 300) expect(api.database.revision).toBe(before);
       }
     }),
-    { numRuns: 200 },
+    { numRuns: 150 },
   );
   // Not only refusals.
   expect((statuses.get(200) ?? 0) + (statuses.get(201) ?? 0) + (statuses.get(204) ?? 0)).toBeGreaterThan(300);

@@ -9,7 +9,7 @@ import { afterAll, expect, it } from 'vitest';
 import { eventually } from '../../support/waiting.js';
 
 const MAIN = 'dist/bin/portcullis.js';
-const ROUNDS = 12;
+const ROUNDS = 8;
 const WRITERS = 8;
 /** After the first acknowledged write of a round; in milliseconds. */
 const MOST_LIFE = 150;
