@@ -43,7 +43,7 @@ interface Judged {
   readonly verdict: string;
 }
 
-/** Called where they differ: an expectation for each of 200 000 packets takes longer than to judge them. */
+/** Called where they differ: an expectation for each packet takes longer than to judge it. */
 function differs(direction: string, ran: Judged, judged: Judged, packet: object): never {
   expect({ [direction]: ran.verdict, ...packet }).toEqual({ [direction]: judged.verdict, ...packet });
   throw new Error(`${direction}: ${ran.verdict}`);
