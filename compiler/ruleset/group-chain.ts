@@ -11,7 +11,6 @@ import {
   type Direction,
   type Family,
   type Prefix,
-  type Remote,
   type SecurityGroup,
   type Service,
 } from '../model/index.js';
@@ -30,6 +29,7 @@ import { ADMIT } from './admission.js';
 import { chainOf, counted, goTo, inIntervals, inSet, intervalSet, is, plainSet } from './build.js';
 import { ETHERTYPE } from './ethertype.js';
 import { groupLabel } from './group-label.js';
+import { originOf, type Purpose } from './group-origin.js';
 import type { Chain, Component, Field, Key, Match, NamedSet, Rule } from './types.js';
 import type { NumberRange } from '../number-range.js';
 
@@ -92,19 +92,15 @@ interface Shape {
 }
 
 /**
- * How many entries have a rule each before a lookup costs a packet less. The kernel walks a set of intervals over several fields field
- * by field (net/netfilter/nft_set_pipapo.c), which takes as long as some six rules that do not match; a hash of one or a tree of
- * intervals takes as long as one or two. bench/README.md has the measurement.
+ * How many entries have a rule each before a lookup costs a packet less. A lookup among intervals (net/netfilter/nft_set_rbtree.c, and
+ * nft_set_pipapo.c for several fields) takes as long as four to seven rules that do not match, one in a hash as long as three to five:
+ * bench/README.md.
  */
-function mostRules({ interval, fields }: Shape): number {
-  return interval && fields.length > 1 ? 4 : 1;
+function mostRules({ interval }: Shape): number {
+  return interval ? 4 : 2;
 }
 
-/** Whom a compiled rule is for: with the kind of service it tells the group's rules that it comes from. */
-interface Whom {
-  readonly remote: Exclude<Remote['kind'], 'unknown'>;
-  readonly id?: string;
-}
+type Whom = Pick<Purpose, 'remote' | 'id'>;
 
 /** What stands in front of every rule of one remote, and whether sets are made or shared with an earlier remote. */
 interface Scope {
@@ -274,11 +270,7 @@ class GroupWriter {
   }
 
   #accept(matches: readonly Match[], whom: Whom, service: Service['kind']): void {
-    const ids = this.group.rules
-      .filter((rule) => rule.direction === this.direction && rule.service.kind === service)
-      .filter(({ remote }) => remote.kind === whom.remote)
-      .filter(({ remote }) => whom.id === undefined || ('id' in remote && remote.id === whom.id))
-      .map((rule) => rule.id);
+    const ids = originOf(this.group, { ...whom, service, direction: this.direction }, matches);
     const origin = { group: this.group.id, rules: ids };
     this.rules.push({ ...counted(matches, goTo(ADMIT[this.direction]), groupLabel(this.group.name, ids)), origin });
   }

@@ -408,6 +408,7 @@ describe('a foreign flush', () => {
 describe('what somebody adds to our tables is taken back at once, while nothing can be compared:', () => {
   const rules = [
     allow('udp', 53),
+    allow('udp', 63),
     allow('tcp', 80),
     ...[100, 200, 300, 400, 500].map((port) => allow('udp', port, { port_range_max: port + 9 })),
   ];

@@ -133,7 +133,7 @@ export const CHANGES: readonly (readonly [string, Partial<Document>, readonly st
   [
     'a rule that comes',
     { security_groups: [group('web', [...WEB, tcp('rule-80', 80)]), group('database', DB)] },
-    ['~ group web: + tcp 80 from anywhere (IPv4) (2 ports)'],
+    ['~ group web: + rule rule-80 tcp 80 from anywhere (IPv4) (2 ports)'],
   ],
   [
     'a rule for one port more',
@@ -219,15 +219,15 @@ export const CHANGES: readonly (readonly [string, Partial<Document>, readonly st
     [
       '~ group web: - rule rule-443 tcp 443 from anywhere (IPv4) (2 ports)',
       ...[
-        'icmp type 3 code 4 from anywhere (IPv4)',
-        'icmp type 8 from anywhere (IPv4)',
+        'rule code icmp type 3 code 4 from anywhere (IPv4)',
+        'rule icmp icmp type 8 from anywhere (IPv4)',
         'rule igmp igmp from anywhere (IPv4)',
         ...MANY_PORTS.map((number) => `udp ${number.toString()} from anywhere (IPv4)`),
         'sctp 7 from anywhere (IPv4)',
-        'tcp 1000-2000 from anywhere (IPv6)',
-        'ipv6-icmp type 128 from anywhere (IPv6)',
-        'tcp 22 from 10.0.0.0/8',
-        'tcp 22 from 172.16.0.0/12',
+        'rule range tcp 1000-2000 from anywhere (IPv6)',
+        'rule icmpv6 ipv6-icmp type 128 from anywhere (IPv6)',
+        'rule prefix tcp 22 from 10.0.0.0/8',
+        'rule other tcp 22 from 172.16.0.0/12',
         'rule gre gre from 192.0.2.1',
         'rule office anything from address group office (IPv4)',
         'rule web anything from group web (IPv6)',

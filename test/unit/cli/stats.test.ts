@@ -16,7 +16,9 @@ import { diffTopologies, EMPTY_TOPOLOGY, parseTopology } from '../../../compiler
 import { renderStats } from '../../../src/cli/stats/render.js';
 import { reportOf, type StatsReport } from '../../../src/cli/stats/report.js';
 
-const [HTTP, HTTPS, SSH] = ['5c5b8a6e-0000-4000-8000-000000000001', '5c5b8a6e-0000-4000-8000-000000000002', 'ssh-rule'];
+const idOf = (number: number): string => `5c5b8a6e-0000-4000-8000-00000000000${number.toString()}`;
+// Three are looked up in a set, and so counted together.
+const [HTTP, HTTPS, PROXY, SSH] = [idOf(1), idOf(2), idOf(3), 'ssh-rule'];
 const { topology } = parseTopology([
   {
     file: 't.json',
@@ -28,6 +30,7 @@ const { topology } = parseTopology([
           security_group_rules: [
             { id: HTTP, direction: 'ingress', protocol: 'tcp', port_range_min: 80, port_range_max: 80 },
             { id: HTTPS, direction: 'ingress', protocol: 'tcp', port_range_min: 443, port_range_max: 443 },
+            { id: PROXY, direction: 'ingress', protocol: 'tcp', port_range_min: 8080, port_range_max: 8080 },
             { id: SSH, direction: 'ingress', protocol: 'tcp', remote_group_id: 'web-group-id' },
           ],
         },
@@ -123,7 +126,7 @@ it('what was dropped comes first, by port and by reason; then rules with whole i
     expect.stringMatching(/^ {6}3 {4}300 {2}profile_[0-9a-f]{12}_in {2}no rule allows it$/),
     'let through, by rule:',
     'PACKETS  BYTES  GROUP  RULE',
-    `     40   4000  web    ${HTTP}: ingress IPv4 tcp 80 from anywhere; and 1 more (since 2026-02-01T00:00:00.000Z)`,
+    `     40   4000  web    ${HTTP}: ingress IPv4 tcp 80 from anywhere; and 2 more (since 2026-02-01T00:00:00.000Z)`,
     `      7    700  web    ${SSH}: ingress IPv4 tcp from group web (since 2026-02-01T00:00:00.000Z)`,
     'noise, nobody’s loss: MLD reports 11',
     expect.stringMatching(/^\d+ other rules never matched: --all shows them$/),
@@ -143,7 +146,7 @@ it('who has no topology says so, and names rules by what is loaded of them', () 
     'counted since these rules were loaded; when that was, a running agent would know',
     'no agent answers',
   ]);
-  expect(said.join('\n')).toContain('sg_web_grou_in  web: rules 5c5b8a6e-0000 5c5b8a6e-0000');
+  expect(said.join('\n')).toContain('sg_web_grou_in  web: rules 5c5b8a6e-0000 5c5b8a6e-0000 5c5b8a6e-0000');
 });
 
 const flow = (set: string, ...val: readonly unknown[]): object => ({

@@ -29,12 +29,15 @@ const from = (remote_group_id: string): Fields => ({ direction: 'ingress', remot
 const TWIN: Fields = { network_id: 'net00002-0000', fixed_ips: [{ ip_address: '10.0.0.1' }] };
 
 const BEFORE: Fields = {
-  security_groups: [groupFields('web', [tcp(80), tcp(443)]), groupFields('mail', [tcp(25), from('mail')])],
+  security_groups: [groupFields('web', [tcp(80), tcp(443), tcp(8080)]), groupFields('mail', [tcp(25), from('mail')])],
   ports: [portFields(1, ['web']), portFields(2, ['mail']), portFields(3, ['web'], TWIN)],
 };
 /** Whatever can happen to a set, a chain or an element does. */
 const AFTER: Fields = {
-  security_groups: [groupFields('mail', [tcp(25), tcp(587), from('mail')]), groupFields('data', [tcp(1), tcp(2)])],
+  security_groups: [
+    groupFields('mail', [tcp(25), tcp(465), tcp(587), from('mail')]),
+    groupFields('data', [tcp(1), tcp(2), tcp(3)]),
+  ],
   ports: [portFields(1, ['data']), portFields(2, ['mail']), portFields(4, ['mail'])],
 };
 
