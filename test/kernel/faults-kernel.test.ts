@@ -9,7 +9,7 @@ import type { Lab } from './lab/lab.js';
 import { allow, CLIENT, forth, HOST, PAIR, pairDocument, reachIn, SERVER } from './lab/pair.js';
 import type { TestAgent } from './lab/test-agent.js';
 
-const DOCUMENT = pairDocument([allow('udp', 53), allow('tcp', 80)]);
+const DOCUMENT = pairDocument([allow('udp', 53), allow('tcp', 80), allow('tcp', 443)]);
 /** What passes with it, and what does not. */
 const SHOTS = [forth('v4', 17, 53), forth('v4', 17, 54)];
 const ENFORCED = [[SERVER.device], []];

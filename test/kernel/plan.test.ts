@@ -29,6 +29,9 @@ import { Lab } from './lab/lab.js';
 import { allow, forth, HOST, PAIR, pairDocument, reachIn, SERVER } from './lab/pair.js';
 import { TestAgent } from './lab/test-agent.js';
 
+/** With them there are enough ports to be looked up in a set. */
+const MORE = [60, 70, 80].map((number) => allow('udp', number));
+
 let lab: Lab;
 let agent: TestAgent;
 beforeAll(async () => {
@@ -41,13 +44,13 @@ afterAll(async () => {
 });
 
 it('names what changes, and counts the flows that the agent cuts then', async () => {
-  agent.write(pairDocument([allow('udp', 53), allow('udp', 54)]));
+  agent.write(pairDocument([allow('udp', 53), allow('udp', 54), ...MORE]));
   await agent.run();
   const shots = [forth('v4', 17, 53), forth('v4', 17, 54)];
   expect(await reachIn(lab, ...shots)).toEqual([[SERVER.device], [SERVER.device]]);
 
   const next = join(agent.folder, 'next.json');
-  const wanted = pairDocument([allow('udp', 153), allow('udp', 54)]);
+  const wanted = pairDocument([allow('udp', 153), allow('udp', 54), ...MORE]);
   writeFileSync(next, JSON.stringify(wanted));
   const diff = async (...args: readonly string[]): Promise<{ exitCode: number; stdout: string }> =>
     lab.exec(process.execPath, ['dist/bin/portcullis.js', 'diff', '-t', next, '--host', HOST, ...args]);
@@ -73,7 +76,7 @@ it('names what changes, and counts the flows that the agent cuts then', async ()
 
   // On a terminal, the one that loads says it beforehand.
   await agent.end();
-  writeFileSync(next, JSON.stringify(pairDocument([allow('udp', 53), allow('udp', 54)])));
+  writeFileSync(next, JSON.stringify(pairDocument([allow('udp', 53), allow('udp', 54), ...MORE])));
   const compile = `NO_COLOR=1 ${process.execPath} dist/bin/portcullis.js compile -t ${next} --host ${HOST}`;
   expect((await lab.must('script', ['--quiet', '--return', '--command', compile, '/dev/null'])).split(/\r?\n/)).toEqual(
     [
@@ -88,7 +91,10 @@ it('names what changes, and counts the flows that the agent cuts then', async ()
 it('reads the same from iptables and ipset, and the terminal sees it, too', async () => {
   const next = join(agent.folder, 'next.json');
   const wanted = (...allowed: readonly number[]): void => {
-    writeFileSync(next, JSON.stringify(pairDocument(allowed.map((number) => allow('udp', number)))));
+    writeFileSync(
+      next,
+      JSON.stringify(pairDocument(allowed.map((number) => allow('udp', number, { id: `rule-${number.toString()}` })))),
+    );
   };
   const command = (name: string, ...args: readonly string[]): readonly string[] => [
     ...['dist/bin/portcullis.js', name, '-t', next, '--host', HOST, '--backend', 'iptables'],
@@ -102,7 +108,7 @@ it('reads the same from iptables and ipset, and the terminal sees it, too', asyn
   wanted(153, 54);
   const { exitCode, stdout } = await lab.exec(process.execPath, command('diff', '--json'));
   expect(exitCode).toBe(2);
-  const text = 'group servers: udp 53 → 153 from anywhere (IPv4) (1 port)';
+  const text = 'group servers: rule rule-153 udp 53 → 153 from anywhere (IPv4) (1 port)';
   expect(JSON.parse(stdout)).toMatchObject({
     differs: true,
     plan: [{ sign: '~', kind: 'group', text }],
