@@ -7,7 +7,7 @@ import {
   type SecurityGroupRule,
   type Service,
 } from '../model/index.js';
-import { rangesOverlap } from '../intervals.js';
+import { rangeCovers } from '../intervals.js';
 import { ETHERTYPE } from './ethertype.js';
 import type { Component, Field, Match } from './types.js';
 
@@ -57,13 +57,13 @@ function isOf(field: Field | undefined, component: Component, { family, service,
     case 'meta l4proto':
       return service.kind !== 'any' && holds(service.protocol);
     case 'th dport':
-      return service.kind === 'ports' && rangesOverlap(range, service);
+      return service.kind === 'ports' && rangeCovers(range, service);
     case 'icmp type':
     case 'icmpv6 type':
       return service.kind === 'icmp' && holds(service.type);
     case 'icmp code':
     case 'icmpv6 code':
-      return service.kind === 'icmp' && (service.code === undefined || holds(service.code));
+      return service.kind === 'icmp' && service.code !== undefined && holds(service.code);
     default:
       return true;
   }
