@@ -8,10 +8,12 @@ import { join } from 'node:path';
 import { programPath } from '../agent/programs.js';
 import { environment } from '../test/kernel/lab/flavour.js';
 import { removeLeftovers } from '../test/kernel/lab/namespace.js';
+import { atExit } from '../test/support/at-exit.js';
+import { PYTHON } from '../test/support/python.js';
 import { median, type Fields } from './document.js';
-import { Guests, must, type Ends, type Guest, type Kind, type Wiring } from './dataplane/guests.js';
+import { Guests, must, SENT, type Ends, type Guest, type Kind, type Wiring } from './dataplane/guests.js';
 import { many, mixed, objects } from './dataplane/topologies.js';
-import { DRIVER, NO_NEUTRON, PYTHON } from './neutron/driver.js';
+import { DRIVER, NO_NEUTRON } from './neutron/driver.js';
 import { IS_QUICK, say, Table } from './report.js';
 
 const ROUNDS = IS_QUICK ? 3 : 15;
@@ -28,6 +30,8 @@ const FLOOR_TABLE =
 
 interface Variant {
   readonly name: string;
+  /** Whether something is closed. */
+  readonly filters: boolean;
   readonly load: (host: string) => void;
   readonly topology: Fields;
 }
@@ -45,6 +49,9 @@ function guestsOf(topology: Fields): readonly [Guest, Guest] {
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'portcullis-bench-'));
+atExit(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
 
 function written(host: string, topology: Fields): string {
   const file = join(folder, `${host}.json`);
@@ -76,6 +83,7 @@ function variants(wiring: Wiring): readonly Variant[] {
   /** @param seen whether br_netfilter shows table inet what crosses a bridge */
   const variant = (name: string, topology: Fields, seen: boolean, load: (host: string) => void): Variant => ({
     name,
+    filters: seen && name !== FLOOR,
     topology,
     load: (host) => {
       for (const family of wiring === 'routed' ? [] : ['iptables', 'ip6tables'])
@@ -114,9 +122,17 @@ function variants(wiring: Wiring): readonly Variant[] {
 async function costs(wiring: Wiring): Promise<void> {
   const all = variants(wiring);
   const guests: Guests[] = [];
-  for (const [at, { topology, load }] of all.entries()) {
+  for (const [at, { name, topology, load, filters }] of all.entries()) {
     const one = await Guests.make(`${wiring.slice(0, 1)}${at.toString()}`, wiring, ...guestsOf(topology));
     load(one.host);
+    for (const end of ['v4', 'v6'] as const) {
+      const [open, closed] = [await one.arrive('open', end), await one.arrive('closed', end)];
+      // Rules that let nothing or everything through are no rules to be measured.
+      if (open === 0 || closed > 0 === filters)
+        throw new Error(
+          `${name}, ${wiring}, ${end}: of ${SENT} datagrams ${open} arrived at an open port, ${closed} at a closed one`,
+        );
+    }
     guests.push(one);
   }
   // By variant, family and kind: a number for each round.
@@ -168,10 +184,6 @@ function report(
 if (process.getuid?.() !== 0) say('dataplane: not run: it needs root, for network namespaces');
 else {
   removeLeftovers();
-  try {
-    for (const wiring of ['routed', 'bridge'] as const) await costs(wiring);
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
+  for (const wiring of ['routed', 'bridge'] as const) await costs(wiring);
   process.exit(0);
 }

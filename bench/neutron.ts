@@ -6,11 +6,12 @@ import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { PYTHON } from '../test/support/python.js';
+import { Answering } from './answering.js';
 import { many, objects, TRAFFIC } from './dataplane/topologies.js';
 import { median, type Fields } from './document.js';
-import { DRIVER, NO_NEUTRON, PYTHON } from './neutron/driver.js';
+import { DRIVER, NO_NEUTRON } from './neutron/driver.js';
 import { IS_QUICK, say, Table } from './report.js';
 import { parsed, Subject } from './subject.js';
 
@@ -31,24 +32,20 @@ const CHANGES = ['port', 'rule', 'member'] as const;
 
 /** Neutron's, in a network namespace of its own, one operation when it is asked. */
 class Neutron {
-  readonly #child;
-  readonly #lines;
+  readonly #driver: Answering;
 
   constructor(file: string) {
-    this.#child = spawn('unshare', ['-n', PYTHON, DRIVER, file], { stdio: ['pipe', 'pipe', 'ignore'] });
-    this.#lines = createInterface({ input: this.#child.stdout })[Symbol.asyncIterator]();
+    this.#driver = new Answering(spawn('unshare', ['-n', PYTHON, DRIVER, file], { stdio: ['pipe', 'pipe', 'ignore'] }));
   }
 
   /** @returns milliseconds */
   async do(operation: Operation): Promise<number> {
-    this.#child.stdin.write(`${operation}\n`);
-    const answer = await this.#lines.next();
-    if (answer.done === true) throw new Error(`driver.py ended at: ${operation}`);
-    return 1000 * (JSON.parse(answer.value) as { readonly seconds: number }).seconds;
+    const { seconds } = (await this.#driver.ask(operation)) as { readonly seconds: number };
+    return 1000 * seconds;
   }
 
   end(): void {
-    this.#child.kill('SIGKILL');
+    this.#driver.end();
   }
 }
 

@@ -1,12 +1,11 @@
 /** Two guests of one host, each in a network namespace, as a compute host has them: their taps routed, or plugged into a bridge. */
-import { spawn, spawnSync, type ChildProcessByStdio } from 'node:child_process';
-import { createInterface } from 'node:readline';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { atExit } from '../../test/support/at-exit.js';
 import { makeNamespace, namespaceName } from '../../test/kernel/lab/namespace.js';
 import { PYTHON } from '../../test/support/python.js';
+import { Answering, type Piped } from '../answering.js';
 
 export type Wiring = 'routed' | 'bridge';
 export type Ends = 'v4' | 'v6';
@@ -20,8 +19,6 @@ export interface Guest {
   readonly v6: string;
 }
 
-type Child = ChildProcessByStdio<Writable, Readable, null>;
-
 // The build does not copy it.
 const LOAD = fileURLToPath(new URL('../../../bench/dataplane/load.py', import.meta.url));
 /** Of the bridge that the taps are plugged into: as Neutron calls that of the network `network`. */
@@ -29,17 +26,27 @@ const BRIDGE = 'brqnetwork';
 /** Next hops that only the guests know. */
 const GATEWAY = { v4: '169.254.1.1', v6: 'fe80::1' };
 /** What is measured ends here: neither a socket nor an answer of the receiver is part of it. 8 bytes are UDP's header. */
-const DROP =
-  'table netdev t { chain c { type filter hook ingress device eth0 priority 0; udp dport 5100-5999 udp length 26 drop; }; }';
+const [OPEN, CLOSED] = [5998, 4900];
+/** Datagrams that try a port. */
+export const SENT = 10;
+const DROP = `table netdev t {
+  counter open { }
+  counter closed { }
+  chain c {
+    type filter hook ingress device eth0 priority 0;
+    udp dport ${OPEN} counter name open drop
+    udp dport ${CLOSED} counter name closed drop
+    udp dport 5100-5999 udp length 26 drop
+  }
+}`;
 /** Each has a processor of its own. */
 const SENDER_CPU = '0';
 const RECEIVER_CPU = '1';
 
 export class Guests {
   readonly #ends: (() => void)[] = [];
-  readonly #children: Child[] = [];
-  #sender: Child | undefined;
-  #answers: AsyncIterator<string> | undefined;
+  readonly #children: Piped[] = [];
+  #sender: Answering | undefined;
 
   private constructor(
     readonly host: string,
@@ -60,8 +67,7 @@ export class Guests {
     guests.#wire(wiring, to, receiving, from);
     must(receiving, ['nft', DROP]);
     for (const end of ['v4', 'v6'] as const) await guests.#listen(to[end]);
-    guests.#sender = guests.#start(sending, SENDER_CPU, ['send']);
-    guests.#answers = createInterface({ input: guests.#sender.stdout })[Symbol.asyncIterator]();
+    guests.#sender = new Answering(guests.#start(sending, SENDER_CPU, ['send']));
     return guests;
   }
 
@@ -103,7 +109,7 @@ export class Guests {
     await once(child.stdout, 'data');
   }
 
-  #start(namespace: string, cpu: string, args: readonly string[]): Child {
+  #start(namespace: string, cpu: string, args: readonly string[]): Piped {
     const child = spawn('ip', ['netns', 'exec', namespace, 'taskset', '-c', cpu, PYTHON, LOAD, ...args], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
@@ -123,14 +129,21 @@ export class Guests {
     return cost / (this.#received() - before);
   }
 
+  /** How many of a few datagrams arrive, at a port that the rules leave open or at one that they do not. */
+  async arrive(port: 'open' | 'closed', end: Ends): Promise<number> {
+    const before = this.#counted(port);
+    await this.#ask(`few ${this.to[end]} ${(port === 'open' ? OPEN : CLOSED).toString()}`);
+    return this.#counted(port) - before;
+  }
+
   async #ask(question: string): Promise<number> {
-    const [sender, answers] = [this.#sender, this.#answers];
-    if (sender === undefined || answers === undefined) throw new Error('it has ended');
-    sender.stdin.write(`${question}\n`);
-    const answer = await answers.next();
-    if (answer.done === true) throw new Error(`load.py ended at: ${question}`);
-    const { cpu } = JSON.parse(answer.value) as { readonly cpu: number };
+    const { cpu } = (await this.#sender?.ask(question)) as { readonly cpu: number };
     return cpu;
+  }
+
+  #counted(port: 'open' | 'closed'): number {
+    const listing = must(this.receiving, ['nft', 'list', 'counter', 'netdev', 't', port]);
+    return Number(/packets (\d+)/.exec(listing)?.[1]);
   }
 
   #received(): number {

@@ -161,7 +161,7 @@ def operate(firewall, cloud, what, last):
         cloud.groups[common_group].append(rule)
         return tell(firewall, cloud, cloud.ports, False, ("sg_rule", {common_group}))
     if what == "member":
-        [group] = list(cloud.named([common_group]))[:1]
+        group = min(cloud.named([common_group]))
         more = cloud.more.setdefault(group, [])
         more.append("10.255.0.%d" % (len(more) + 1))
         return tell(firewall, cloud, cloud.ports, False, ("sg_member", {group}))

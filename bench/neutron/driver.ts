@@ -1,8 +1,6 @@
-/** How driver.py is started. */
+/** Neutron's driver, as driver.py runs it. */
 import { fileURLToPath } from 'node:url';
 
-/** Debian's: its packages are for no other interpreter. */
-export const PYTHON = '/usr/bin/python3';
 // The build does not copy it.
 export const DRIVER = fileURLToPath(new URL('../../../bench/neutron/driver.py', import.meta.url));
 
