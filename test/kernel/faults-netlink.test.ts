@@ -3,12 +3,13 @@ import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { NetlinkSocket } from '../../agent/netlink/socket.js';
 import { eventually, within } from '../support/waiting.js';
-import { Lab } from './lab/lab.js';
+import { eachWithAgent } from './lab/agent-lab.js';
+import type { Lab } from './lab/lab.js';
 import { allow, back, CLIENT, forth, PAIR, pairDocument, reachIn, SERVER } from './lab/pair.js';
-import { TestAgent } from './lab/test-agent.js';
+import type { TestAgent } from './lab/test-agent.js';
 import { PYTHON } from '../support/python.js';
 
 const DEAFEN = fileURLToPath(new URL('./lab/deafen.py', import.meta.url));
@@ -107,17 +108,8 @@ it('a socket that nothing was asked of keeps no process', async () => {
 describe('an agent whose sockets hear nothing', () => {
   let lab: Lab;
   let agent: TestAgent;
-  beforeAll(async () => {
-    lab = await Lab.create(PAIR);
-  });
-  afterAll(async () => {
-    await lab.destroy();
-  });
-  beforeEach(() => {
-    agent = new TestAgent(lab.host);
-  });
-  afterEach(async () => {
-    await agent.destroy();
+  eachWithAgent(PAIR, (theLab, itsAgent) => {
+    [lab, agent] = [theLab, itsAgent];
   });
 
   it('for flows says so, and cuts the revoked flow all the same', async () => {

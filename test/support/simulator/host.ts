@@ -45,6 +45,8 @@ export class SimulatedHost {
   readonly applied: Applied[] = [];
   /** Of each transaction of the agent's: objects that it names, and objects that it changed. */
   readonly steps: { readonly asked: number; readonly changed: number }[] = [];
+  /** How often the agent was told of another policy or link. What is plugged anew goes first, and is two. */
+  told = 0;
   readonly log: string[] = [];
   readonly #options: CompileOptions;
   readonly #kernel: SimulatedKernel;
@@ -192,6 +194,7 @@ export class SimulatedHost {
 
   #tell(): void {
     const { enforcer } = this.#agent;
+    this.told++;
     enforcer.setTopology(this.#topology);
     enforcer.setRevision(++this.#revision);
     this.#wants();
@@ -322,6 +325,7 @@ export class SimulatedHost {
     const links = new Map(this.#links);
     this.#pipe(() => {
       this.#told = links;
+      this.told++;
       this.#agent.enforcer.setLinks(event);
       if (!this.#isHeld) this.#wants();
     });

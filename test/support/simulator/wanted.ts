@@ -42,7 +42,8 @@ export class Wanted {
     const { topology } = circumstances;
     const ports = portsWanted(circumstances, options);
     if (!topologies.has(topology)) topologies.set(topology, topologyCount++);
-    const forms = ports.map(({ id, device, filtering }) => [id, device, filtering]);
+    // All that `portsWanted` gives a port that the topology does not: one that is refused has lost its groups besides.
+    const forms = ports.map(({ id, device, filtering }) => [id, device, filtering, circumstances.refused.has(id)]);
     const key = JSON.stringify([topologies.get(topology), forms, options]);
     const wanted = lately.get(key) ?? new Wanted(compiled(topology, ports, options));
     // The last one of them is the one that was asked for last.
