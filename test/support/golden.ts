@@ -25,7 +25,12 @@ export function namedCompilation(name: string, datapath?: Datapath): Compiled & 
   return { ...compile(topology, () => true, options), options };
 }
 
-/** The text of a golden file: what the topology is about, then its rules. */
+/** The whole text: what the topology is about, then its rules. */
 export function goldenText(name: string, datapath?: Datapath): string {
   return `# ${name}: ${NAMED_TOPOLOGIES[name]?.about ?? ''}\n${printRuleset(namedRuleset(name, datapath))}`;
+}
+
+/** The rules of no port at all, which every other ruleset of the datapath has too. */
+export function fixedText(datapath: Datapath): string {
+  return `# ${datapath}: what is there without any port\n${printRuleset(namedRuleset('empty', datapath))}`;
 }
