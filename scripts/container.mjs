@@ -28,14 +28,12 @@ import { isMemoryPlenty } from './test/memory.mjs';
 import { note } from './test/progress.mjs';
 
 /**
- * In the base image, beside what debootstrap's smallest variant has: for the image itself, to be a host with systemd, and what
+ * In the base image, beside what Debian requires: for the image itself, to be a host with systemd, and what
  * docs/deploy.md has its reader install, since there is no network where it is tried.
  */
 const PACKAGES = [
   ...['nftables', 'iproute2', 'procps', 'systemd', 'systemd-sysv', 'libstdc++6'],
   ...['curl', 'etcd-client', 'etcd-server', 'openssh-client', 'openssh-server', 'openssl', 'python3-openstackclient'],
-  // debootstrap does not follow names that a package only provides: what python3-cryptography needs.
-  'python3-cffi-backend',
 ];
 /** What nobody reads there: half of the files. */
 const UNREAD = ['usr/share/doc', 'usr/share/man', 'usr/share/locale', 'var/cache/apt', 'var/lib/apt/lists'];
@@ -47,7 +45,7 @@ const silence = () => 60_000 * Number(process.env.PORTCULLIS_SLOWNESS ?? 1);
 export function containerObstacle() {
   if (process.platform !== 'linux') return 'it needs Linux';
   if (process.getuid?.() !== 0) return 'it needs root';
-  for (const program of ['docker', 'dockerd', 'debootstrap', 'nsenter', 'ip', 'lintian']) {
+  for (const program of ['docker', 'dockerd', 'mmdebstrap', 'nsenter', 'ip', 'lintian']) {
     if (spawnSync('which', [program], { stdio: 'ignore' }).status !== 0) return `missing program: ${program}`;
   }
   if (debianRelease() === undefined) return 'it needs Debian, for its base image';
@@ -254,12 +252,12 @@ async function cached(cache, kind, key, make) {
 }
 
 /** Some hundred downloads: when one fails, all of it is tried again. */
-async function debootstrap(args, tree) {
+async function mmdebstrap(args, tree) {
   for (let left = 2; ; left--) {
     rmSync(tree, { recursive: true, force: true });
-    const { why, last } = await run('debootstrap', [...args, tree]);
+    const { why, last } = await run('mmdebstrap', [...args, tree]);
     if (why === undefined) return;
-    const told = `debootstrap: ${why}: ${last.join('; ')}`;
+    const told = `mmdebstrap: ${why}: ${last.join('; ')}`;
     if (left === 0) throw new Error(told);
     process.stdout.write(`container: ${told}: once more\n`);
   }
@@ -270,7 +268,7 @@ function makeDebian(cache) {
   return cached(cache, 'debian', digest(PACKAGES, UNREAD, debianRelease(), process.arch), async (tree) => {
     process.stdout.write('container: making a Debian for the base image\n');
     const include = `--include=${PACKAGES.join(',')}`;
-    await debootstrap(['--variant=minbase', include, debianRelease()], tree);
+    await mmdebstrap(['--mode=root', '--verbose', '--variant=minbase', include, debianRelease()], tree);
     for (const path of UNREAD) rmSync(join(tree, path), { recursive: true, force: true });
   });
 }

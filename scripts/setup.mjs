@@ -33,7 +33,7 @@ const PROGRAMS = {
   '--container': {
     docker: 'docker.io',
     dockerd: 'docker.io',
-    debootstrap: 'debootstrap',
+    mmdebstrap: 'mmdebstrap',
     nsenter: 'util-linux',
     lintian: 'lintian',
   },
