@@ -16,6 +16,7 @@ import {
   type TableFamily,
 } from '../compiler/index.js';
 import { addTable, removeTable, type NfTablesMessage } from './netlink/nf-tables-batch.js';
+import { IFNAMSIZ } from './netlink/nf-tables-header.js';
 import { NetlinkError } from './netlink/socket.js';
 
 /** EBUSY, EEXIST, EINVAL, EOPNOTSUPP: something of that name is there, and is another thing. */
@@ -23,9 +24,6 @@ const IN_THE_WAY = new Set([16, 17, 22, 95]);
 
 /** What holds names of devices: the dispatch of a full table, the guard of rules in iptables, and what closes. */
 export const SETS_OF_DEVICES: readonly string[] = [SETS.fromPort, GUARDED, CLOSED_DEVICES];
-
-/** The kernel has no longer name (IFNAMSIZ, with the zero behind it): such a device is nowhere. In bytes. */
-const LONGEST_NAME = 15;
 
 /** A table of ours that closes nothing any more. */
 export interface Opened {
@@ -39,7 +37,8 @@ export type Closing = ReadonlyMap<TableFamily, Readonly<Record<Opened['how'], re
 
 /** @param devices closed beside those of the managed prefixes. */
 export function closingTables(options: CompileOptions, devices: readonly string[]): readonly Table[] {
-  const names = devices.filter((name) => Buffer.byteLength(name) <= LONGEST_NAME);
+  // A device with a longer one is nowhere.
+  const names = devices.filter((name) => Buffer.byteLength(name) < IFNAMSIZ);
   return baselineTables(options).map((table) => closing(table, names));
 }
 

@@ -2,6 +2,7 @@
  * Transactions of nf_tables over netlink, without the nft program: what has to go in at once, where nft fails, and what would take nft
  * longer to start than the kernel to do (docs/decisions/netlink.md).
  */
+import { constants } from 'node:os';
 import type { Stage } from '../../compiler/index.js';
 import { batchBytes, batchLength, transactionMessages, type NfTablesMessage } from '../netlink/nf-tables-batch.js';
 import { KeptSocket } from '../netlink/kept-socket.js';
@@ -24,7 +25,7 @@ export type WithoutNft =
 
 /** Versions of nft that make the same instructions of a rule's text: what they read back they know again. The kernel tier compares. */
 const ALIKE: ReadonlySet<string> = new Set(['1.0.6']);
-const EPERM = 1;
+const { EPERM } = constants.errno;
 /** Of a batch whose NFNL_BATCH_GENID is not the last generation (nfnetlink_rcv_batch() in net/netfilter/nfnetlink.c). */
 const ERESTART = 85;
 const SOCKET = new KeptSocket();

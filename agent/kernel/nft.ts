@@ -3,6 +3,7 @@
  *
  * nft never translates its messages (it sets no locale), so matching their text in one place is safe.
  */
+import { constants } from 'node:os';
 import { TABLE_NAME, type Table, type TableFamily, type TableState } from '../../compiler/index.js';
 import { NFT_TABLE_F_OWNER } from '../netlink/nf-tables-header.js';
 import { NetlinkError } from '../netlink/socket.js';
@@ -12,7 +13,7 @@ import { KernelError } from './errors.js';
 import { readLoadedTable, tableOfAnother, textToCheck, withTrueBodies, type LoadedTable } from './loaded.js';
 import { runProgram, type ProgramOptions, type ProgramResult } from './program.js';
 
-const EPERM = 1;
+const { EPERM } = constants.errno;
 
 /** The families that hold a table of ours. */
 const FAMILIES: readonly TableFamily[] = ['inet', 'arp', 'bridge'];

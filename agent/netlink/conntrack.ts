@@ -1,17 +1,15 @@
 /** Connection tracking over netlink (linux/netfilter/nfnetlink_conntrack.h): flows are listed, and marked. */
+import { constants } from 'node:os';
 import { makePrefix, type Family, type Prefix } from '../../compiler/model/index.js';
 import { attribute } from './message.js';
+import { NETLINK_NETFILTER, NFGENMSG_LENGTH } from './nf-tables-header.js';
 import { NetlinkError, NetlinkSocket } from './socket.js';
 
-const NETLINK_NETFILTER = 12;
 /** NFNL_SUBSYS_CTNETLINK in the high byte; IPCTNL_MSG_CT_NEW, _GET and _GET_STATS in the low one. */
 const CT_NEW = 0x100;
 const CT_GET = 0x101;
 const CT_GET_STATS = 0x105;
-const ENOENT = 2;
-
-/** struct nfgenmsg: family, version, resource id. */
-const NFGENMSG_LENGTH = 4;
+const { ENOENT } = constants.errno;
 const AF_INET = 2;
 const AF_INET6 = 10;
 

@@ -3,7 +3,7 @@
  * what nft would load. Before a field is loaded it is asked whether the packet has it; what was asked is not asked again.
  */
 import type { Action, Field, Key, Match, Rule, TableFamily } from '../../compiler/index.js';
-import { isExact } from '../../compiler/model/index.js';
+import { ICMP, ICMPV6, isExact, UDP } from '../../compiler/model/index.js';
 import { le32 } from './message.js';
 import {
   bitwise,
@@ -46,9 +46,6 @@ export type MakeAnonymous = (set: SetShape) => AskedSet;
 type Network = 'ip' | 'ip6' | 'arp';
 const ETHERTYPES: Readonly<Record<Network, number>> = { ip: 0x0800, ip6: 0x86dd, arp: 0x0806 };
 const NFPROTOS: Readonly<Record<Network, number | undefined>> = { ip: NFPROTO_IPV4, ip6: NFPROTO_IPV6, arp: undefined };
-const UDP = 17;
-const ICMP = 1;
-const ICMPV6 = 58;
 
 /** What NFTA_RULE_EXPRESSIONS holds. @throws NotEncodable */
 export function expressionsOf(family: TableFamily, rule: Rule, makeAnonymous: MakeAnonymous): readonly Buffer[] {

@@ -2,6 +2,7 @@
  * What nf_tables holds, in the parts that are asked for without nft(8): names and flags of tables, whether a chain has rules, names
  * of devices in a set, which sets there are. Each rejects with NetlinkError (EPERM without CAP_NET_ADMIN).
  */
+import { constants } from 'node:os';
 import type { TableFamily } from '../../compiler/index.js';
 import { attribute, eachAttribute, textBytes, textOf } from './message.js';
 import {
@@ -24,7 +25,7 @@ import {
 import { FAMILIES } from './nf-tables.js';
 import { NetlinkError, NetlinkSocket } from './socket.js';
 
-const ENOENT = 2;
+const { ENOENT } = constants.errno;
 
 /** Flags of every table, by `family name`. */
 export async function listTables(): Promise<ReadonlyMap<string, number>> {

@@ -1,5 +1,5 @@
 /** Sets of what packets carry, cut where a verdict can change. */
-import type { PortProtocol, SecurityGroupRule, Transport } from '../model/index.js';
+import { UDP, type PortProtocol, type SecurityGroupRule, type Transport } from '../model/index.js';
 import { classesOf, union, type Ranges } from './partition.js';
 
 export type ServiceSet =
@@ -18,7 +18,6 @@ export interface ServiceClass {
 const SERVICE_PORTS = [67, 68, 546, 547];
 /** Neighbour discovery and MLD (RFC 4861, RFC 2710, RFC 3810): judged apart from rules. */
 const SERVICE_TYPES = [130, 131, 132, 133, 134, 135, 136, 137, 143];
-const UDP = 17;
 
 /** @param rules of which a verdict may depend. */
 export function serviceClasses(asked: ServiceSet, rules: readonly SecurityGroupRule[]): readonly ServiceClass[] {

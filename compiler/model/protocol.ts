@@ -29,7 +29,9 @@ export const PROTOCOL_NUMBERS: ReadonlyMap<string, number> = new Map([
 ]);
 
 export const ICMP = 1;
+export const UDP = 17;
 export const ICMPV6 = 58;
+export const UDPLITE = 136;
 
 /** Protocols that have ports. */
 export const PORT_PROTOCOLS = [6, 17, 33, 132, 136] as const;

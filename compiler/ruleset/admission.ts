@@ -4,9 +4,9 @@
  * permission was taken away. A packet of a flow passes a port by the bit of that port's end alone. That connection tracking
  * calls it established says nothing: anybody can make an entry with anybody's address. docs/decisions/admission.md.
  */
-import { FAMILIES, type Direction } from '../model/index.js';
+import { FAMILIES, ICMP, ICMPV6, UDPLITE, type Direction } from '../model/index.js';
 import type { CompileOptions } from '../options.js';
-import { ACCEPT, act, chain, ctState, dropped, goTo, inSet, is, isNot, jump, RETURN, rule } from './build.js';
+import { ACCEPT, act, chain, ctState, dropped, goTo, inSet, is, isNot, jump, LAST, RETURN, rule } from './build.js';
 import { ETHERTYPE } from './ethertype.js';
 import { DHCP } from './service-traffic.js';
 import type { Chain, Field, FlowDirection, Hook, Match, Rule } from './types.js';
@@ -59,10 +59,8 @@ export const ADMIT: Readonly<Record<Direction, string>> = { egress: 'admit_out',
 /** Service traffic that no rule is needed for, and that no group let pass. */
 export const SERVICES: Readonly<Record<Direction, string>> = { egress: 'services_out', ingress: 'services_in' };
 
-const ICMP = 1;
-const ICMPV6 = 58;
 /** Linux calls it invalid whenever it has a checksum, as long as checksums are looked at, which is the default: it has no flows, then. */
-const UDPLITE = 136;
+const NOT_UDPLITE = isNot('meta l4proto', UDPLITE);
 const UDP_TO_DHCP_SERVER = betweenDhcp('client', 'server');
 const UDP_FROM_DHCP_SERVER = betweenDhcp('server', 'client');
 
@@ -162,7 +160,7 @@ export function connectionState(
     rule([ctState('new')], RETURN, 'to be judged'),
     ...admittedRules,
     ...refuse([carries(bits.revoked, 0)], 'flow whose permission was revoked'),
-    ...refuse([ctState('invalid'), isNot('meta l4proto', UDPLITE)], 'invalid to connection tracking'),
+    ...refuse([ctState('invalid'), NOT_UDPLITE], 'invalid to connection tracking'),
     ...announced(bits).map((flow) => rule(flow, goTo(ADMIT[direction]), 'flow that an admitted one announced')),
   ];
 }
@@ -215,9 +213,8 @@ export function seenChains({ stateMark: bit }: CompileOptions): readonly Chain[]
   return [base('seen_out', 'output', 0), base('seen_forward', 'forward', LAST)];
 }
 
-/** Before and behind what others have in a hook (linux/netfilter_ipv4.h names -450 to INT_MAX). */
+/** Before what others have in a hook (linux/netfilter_ipv4.h names -450 to INT_MAX). */
 const FIRST = -500;
-const LAST = 500;
 
 /** Sets of table inet beside table bridge: bridges of ports, and the same by both devices of what crosses one. */
 export const BRIDGE_SETS = { bridges: 'bridges', crossings: 'crossings' } as const;
@@ -296,7 +293,7 @@ export function tellingChains(options: CompileOptions): readonly Chain[] {
       rule([ctState('new', 'established'), carries(0, flow.revoked)], RETURN, 'all is told'),
       ...announced(flow).map((matches) => rule(matches, jump('announced'), 'flow that an admitted one announced')),
       tell([ctState('established', 'related'), carries(flow.revoked, 0)], refused, 'flow whose permission was revoked'),
-      tell([ctState('invalid'), isNot('meta l4proto', UDPLITE)], refused, 'invalid to connection tracking'),
+      tell([ctState('invalid'), NOT_UDPLITE], refused, 'invalid to connection tracking'),
     ]),
     chain('known', 'a flow that both of its ends admitted', [tell([], mask, 'seen, and admitted by both ends')]),
     chain('announced', 'a flow that an admitted one announced', [

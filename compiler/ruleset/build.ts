@@ -22,6 +22,9 @@ export const ACCEPT: Verdict = { kind: 'accept' };
 export const DROP: Verdict = { kind: 'drop' };
 export const RETURN: Verdict = { kind: 'return' };
 
+/** The priority of a base chain behind whatever others have in its hook (linux/netfilter_ipv4.h names -450 to INT_MAX). */
+export const LAST = 500;
+
 export function jump(chain: string): Verdict {
   return { kind: 'jump', chain };
 }

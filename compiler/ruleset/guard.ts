@@ -7,7 +7,7 @@
  */
 import type { Direction } from '../model/index.js';
 import type { CompileOptions } from '../options.js';
-import { ACCEPT, act, chain, counted, DROP, dropped, inSet, rule } from './build.js';
+import { ACCEPT, act, chain, counted, DROP, dropped, inSet, LAST, rule } from './build.js';
 import type { Chain, Hook, Match, Rule } from './types.js';
 
 /** Devices of ports; where the host routes those beside the managed prefix. */
@@ -17,8 +17,6 @@ export const GUARDED = 'guarded';
 const MANGLE = -150;
 /** Of br_netfilter in the bridge family, which shows packets to iptables (linux/netfilter_bridge.h). */
 const BR_NETFILTER = 0;
-/** Behind whatever others have in forward. */
-const LAST = 500;
 
 /** Bits of the packet mark. The third one of the three that are ours is for what br_netfilter shows: see `seenChains`. */
 export function owedBits({ stateMark }: Pick<CompileOptions, 'stateMark'>): Readonly<Record<Direction, number>> {

@@ -1,4 +1,5 @@
 /** Runs checks: one that throws or hangs is one that cannot be told, and keeps no other from its answer. */
+import { constants } from 'node:os';
 import { unknown, type CheckedFinding, type Finding } from './finding.js';
 
 export interface Check {
@@ -6,8 +7,7 @@ export interface Check {
   readonly look: () => Promise<readonly Finding[]>;
 }
 
-/** EPERM of errno(3). */
-const EPERM = 1;
+const { EPERM } = constants.errno;
 
 /**
  * All at once.
