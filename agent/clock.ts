@@ -23,6 +23,11 @@ export const CLOCK: Clock = {
   sleep: async (milliseconds, signal) => setTimeout(milliseconds, undefined, { signal }).catch(() => undefined),
 };
 
+/** As long, but for up to so large a part of it less or more: what many begin at once they do not all do again at once. */
+export function spread(milliseconds: number, part: number): number {
+  return milliseconds * (1 - part + 2 * part * Math.random());
+}
+
 /** Milliseconds as they are said: to a tenth. */
 export function tenths(milliseconds: number): number {
   return Math.round(10 * milliseconds) / 10;

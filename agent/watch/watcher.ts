@@ -1,14 +1,15 @@
 /** Keeps a watching process running, and hears it. One that cannot start, hangs or dies is one case: news may have been lost. */
 import { fork, type ChildProcess } from 'node:child_process';
+import { Backoff } from '../backoff.js';
 import { programPath } from '../programs.js';
 import { BEAT, type WatchEvent, type WatchOrder } from './events.js';
 
-/** Between the end of one process and the start of the next, in milliseconds: doubled each time, up to the second. */
+/** Between the end of one process and the start of the next, in milliseconds. */
 const BACKOFF = { first: 20, most: 5000 };
 /** A process that was heard for as long was well; in milliseconds. */
 const WELL_AFTER = 10_000;
 /**
- * One that says nothing for as long is ended. Doubled each time, up to the second, until one was well: where Node alone takes longer to start,
+ * One that says nothing for as long is ended, each later than the one before, until one was well: where Node alone takes longer to start,
  * one after the other would be ended before it can say anything, and nobody would ever listen. In milliseconds.
  */
 const SILENCE = { first: 5 * BEAT, most: 80 * BEAT };
@@ -32,8 +33,8 @@ export class Watcher {
   #timer: NodeJS.Timeout | undefined;
   #silence: NodeJS.Timeout | undefined;
   #onSilence: () => void = () => undefined;
-  #delay = BACKOFF.first;
-  #patience = SILENCE.first;
+  readonly #backoff = new Backoff(BACKOFF);
+  readonly #patience = new Backoff(SILENCE);
   #isStopped = false;
   /** Told to each process as it starts. */
   #standing: WatchOrder | undefined;
@@ -54,7 +55,7 @@ export class Watcher {
     const over = (reason: string): void => {
       if (isOver || this.#isStopped) return;
       isOver = true;
-      if (wasWell()) this.#delay = BACKOFF.first;
+      if (wasWell()) this.#backoff.reset();
       this.#lost(reason);
     };
     let child: ChildProcess;
@@ -74,7 +75,7 @@ export class Watcher {
     child.on('message', (event) => {
       if (isOver) return;
       firstHeardAt ??= performance.now();
-      if (wasWell()) this.#patience = SILENCE.first;
+      if (wasWell()) this.#patience.reset();
       this.#heard();
       const told = event as WatchEvent;
       if (told.kind !== 'alive') this.listener.onEvent(told);
@@ -88,7 +89,7 @@ export class Watcher {
       over(`the watching process ended (${String(signal ?? code)}) ${lastWords}`.trim());
     });
     this.#onSilence = () => {
-      this.#patience = Math.min(2 * this.#patience, SILENCE.most);
+      this.#patience.take();
       // Its exit tells the rest; a process that the kernel cannot end counts as gone all the same.
       over('the watching process said nothing for too long and was ended');
       child.kill('SIGKILL');
@@ -125,7 +126,7 @@ export class Watcher {
 
   #expect(): void {
     clearTimeout(this.#silence);
-    this.#silence = setTimeout(this.#onSilence, this.#patience);
+    this.#silence = setTimeout(this.#onSilence, this.#patience.milliseconds);
   }
 
   #lost(reason: string): void {
@@ -136,7 +137,6 @@ export class Watcher {
     this.listener.onLoss(reason);
     this.#timer = setTimeout(() => {
       this.start();
-    }, this.#delay);
-    this.#delay = Math.min(2 * this.#delay, BACKOFF.most);
+    }, this.#backoff.take());
   }
 }

@@ -2,7 +2,13 @@
  * What every remote source does: one session after another for as long as it is wanted, with the same pauses between them, the
  * same watch over silence, and one word for each distinct trouble.
  */
-import { BACKOFF } from './backoff.js';
+import { Backoff } from '../../agent/backoff.js';
+import { spread } from '../../agent/clock.js';
+
+/**
+ * Between tries, in milliseconds. Who says nothing at all has no work with being asked, and is found soon when he is back: `mostUnheard`.
+ */
+export const BACKOFF = { first: 250, most: 5000, mostUnheard: 800 };
 
 /** Where who is followed says something every 10 s, or is asked: a session in which nothing is heard for as long is ended. In milliseconds. */
 const SILENCE = 30_000;
@@ -34,7 +40,7 @@ export class Follow {
   #silenceTimer: NodeJS.Timeout | undefined;
   #session = new AbortController();
   #endPause: () => void = () => undefined;
-  #backoff = BACKOFF.first;
+  readonly #backoff = new Backoff(BACKOFF);
   #trouble: string | undefined;
   /** Signs of life so far. */
   #signs = 0;
@@ -82,7 +88,7 @@ export class Follow {
 
   /** What was heard is understood and told: the next trouble is news, and the next pause a short one. */
   well(): void {
-    this.#backoff = BACKOFF.first;
+    this.#backoff.reset();
     this.#trouble = undefined;
   }
 
@@ -121,10 +127,9 @@ export class Follow {
       // Not all at once when who is followed comes back.
       const least = error instanceof Postponed ? error.pause : 0;
       const most = this.#signs > before ? BACKOFF.most : BACKOFF.mostUnheard;
-      const pause = isWish ? 0 : Math.max(least, Math.min(this.#backoff, most)) * (0.5 + Math.random()) + least / 2;
-      await this.#wait(pause);
+      const usual = Math.max(least, this.#backoff.take(most));
+      await this.#wait(isWish ? 0 : spread(usual, 0.5) + least / 2);
       if (this.#isStopped()) return;
-      this.#backoff = Math.min(2 * this.#backoff, most);
     }
   }
 

@@ -1,6 +1,8 @@
 /** A store in etcd, which several API processes serve at once. Its keys: etcd-format.ts. */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
+import { Backoff } from '../../../agent/backoff.js';
+import { spread } from '../../../agent/clock.js';
 import { etcdName, type EtcdAddress } from '../../etcd/address.js';
 import { EtcdClient, EtcdError, endOf, type EtcdCredentials } from '../../etcd/client.js';
 import type { WatchResponse } from '../../etcd/messages.js';
@@ -227,7 +229,7 @@ export class EtcdStore implements Store {
     this.#seen = at;
     this.#trouble.set(undefined);
     this.#trouble.reportFromNow();
-    this.#follow(epoch, BACKOFF.first);
+    this.#follow(epoch, new Backoff(BACKOFF));
     await this.#commits.sweepParts(head);
     const isNew = head.revision === 0;
     const { revision, schema } = head;
@@ -244,15 +246,14 @@ export class EtcdStore implements Store {
   }
 
   /** Watches from where it was, for as long as nothing is loaded anew. */
-  #follow(epoch: number, backoff: number): void {
+  #follow(epoch: number, backoff: Backoff): void {
     if (epoch !== this.#epoch) return;
-    let next = backoff;
     // What is for agents is none of its business.
     const [from, to] = [this.#commits.key('head'), endOf(this.#commits.key(RECORDS))];
     this.#stopWatch = this.#client.watch(from, to, this.#seen + 1, {
       onEvents: (events, header, isProgress) => {
         if (epoch !== this.#epoch) return;
-        next = BACKOFF.first;
+        backoff.reset();
         this.#trouble.set(undefined);
         if (header.cluster_id !== this.#commits.clusterId) this.#lost(`it is another cluster (${header.cluster_id})`);
         else if (Number(header.revision) < this.#seen) this.#checkTime(epoch);
@@ -266,9 +267,9 @@ export class EtcdStore implements Store {
         }
         this.#trouble.set(`${this.name}: ${error.message}`);
         // Not all at once when a member comes back.
-        void wait(next * (0.5 + Math.random()), undefined, { signal: this.#closing.signal }).then(
+        void wait(spread(backoff.take(), 0.5), undefined, { signal: this.#closing.signal }).then(
           () => {
-            this.#follow(epoch, Math.min(2 * next, BACKOFF.most));
+            this.#follow(epoch, backoff);
           },
           () => undefined,
         );

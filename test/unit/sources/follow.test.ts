@@ -1,7 +1,6 @@
 /** The loop that every remote source is followed by: pauses, silence, what is said of trouble. */
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { Follow, Postponed } from '../../../src/sources/follow.js';
-import { BACKOFF } from '../../../src/sources/backoff.js';
+import { BACKOFF, Follow, Postponed } from '../../../src/sources/follow.js';
 
 /** Until the signal says so. */
 const untilEnded = async (signal: AbortSignal): Promise<void> =>
