@@ -11,6 +11,7 @@ import type { FlowBits, HostCompiler, Touched } from '../../compiler/index.js';
 import type { JudgeContext } from '../../compiler/semantics/index.js';
 import { covers, isExact, type Port, type Prefix } from '../../compiler/model/index.js';
 import { addressKey, type AddressKey, type Conntrack, type Flow } from '../netlink/conntrack.js';
+import { SingleFlight } from '../single-flight.js';
 import { AdmissionCheck, type Admission } from './admission.js';
 
 /** Judged between two looks at the event loop. */
@@ -53,7 +54,10 @@ export class Sweeper {
   #next: Scope = NOTHING;
   #secondLook: Scope = NOTHING;
   #timer: NodeJS.Timeout | undefined;
-  #running: Promise<void> | undefined;
+  readonly #sweeping = new SingleFlight(
+    async () => this.#run(),
+    () => this.#hasWork(),
+  );
   #isStopped = false;
   /** Revoked by the last look. */
   #revoked: ReadonlySet<string> = new Set();
@@ -75,14 +79,7 @@ export class Sweeper {
 
   /** True when every look that was asked for is done, second looks aside. */
   get hasLooked(): boolean {
-    return this.#running === undefined && isNothing(this.#next);
-  }
-
-  /** Done when everything that was asked for is done, second looks included. */
-  async idle(): Promise<void> {
-    while (this.#running !== undefined || this.#timer !== undefined) {
-      await (this.#running ?? setTimeout(SECOND_LOOK / 10));
-    }
+    return !this.#sweeping.isRunning && isNothing(this.#next);
   }
 
   /**
@@ -101,20 +98,15 @@ export class Sweeper {
 
   #request(scope: Scope): void {
     this.#next = merged(this.#next, scope);
-    this.#start();
+    this.#sweeping.start();
   }
 
-  #start(): void {
-    if (this.#isStopped || isNothing(this.#next)) return;
-    this.#running ??= this.#run().finally(() => {
-      this.#running = undefined;
-      // What came between the last look for work and now.
-      this.#start();
-    });
+  #hasWork(): boolean {
+    return !this.#isStopped && !isNothing(this.#next);
   }
 
   async #run(): Promise<void> {
-    while (!this.#isStopped && !isNothing(this.#next)) {
+    while (this.#hasWork()) {
       const scope = this.#next;
       this.#next = NOTHING;
       try {
