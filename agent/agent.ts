@@ -10,7 +10,7 @@ import { Garbage } from './garbage.js';
 import { declareGauges } from './gauges.js';
 import { IsolatedObjects } from './isolated-objects.js';
 import { closingMessages } from './closing.js';
-import { thisMachine } from './ground.js';
+import { thisMachine, type Ground } from './ground.js';
 import { VERIFICATION } from './doubt.js';
 import { Enforcer } from './enforcer.js';
 import { Sweeper } from './flows/sweeper.js';
@@ -48,6 +48,7 @@ export class Agent {
   readonly #metrics = new Metrics();
   readonly #drops: DropCounter;
   readonly #garbage = new Garbage();
+  readonly #ground: Ground;
   readonly #conntrack = new Conntrack();
   /** Who is told what happens. */
   readonly #observers: readonly { readonly hear: (event: AgentEvent) => void }[];
@@ -59,13 +60,14 @@ export class Agent {
 
   constructor(private readonly settings: AgentSettings) {
     const { options, backend, host, log } = settings;
+    this.#ground = thisMachine(backend);
     this.#observers = [new Lines(log), this.#metrics, this.#tally];
     const tell = this.#tell.bind(this);
     const isLocal = (port: Port): boolean => isOnHost(port, host);
     this.#drops = new DropCounter(backend);
     this.#isolated = new IsolatedObjects(host, tell);
     this.#marks = new MarkWatch(options.datapath, tell);
-    this.#enforcer = new Enforcer(isLocal, options, thisMachine(backend), {
+    this.#enforcer = new Enforcer(isLocal, options, this.#ground, {
       tell: (event) => {
         this.#tell(event);
         if (event.kind === 'applied') this.#applied(event);
@@ -207,9 +209,10 @@ export class Agent {
   /** What is loaded says which devices were ports' before. */
   async #remember(): Promise<void> {
     try {
-      const devices = await readLoadedDevices(this.settings.backend);
+      const { kernel, backend } = this.#ground;
+      const devices = await readLoadedDevices(kernel, backend);
       this.#following.remember(devices);
-      this.#enforcer.remember(devices, devices.size > 0 || (await seesPackets()));
+      this.#enforcer.remember(devices, devices.size > 0 || (await seesPackets(kernel)));
     } catch (error) {
       this.#enforcer.remember([], true);
       this.#tell({ kind: 'loaded-unreadable', why: whyOf(error) });

@@ -8,7 +8,7 @@ export interface Clock {
   /** Calls back later, and keeps no process alive for it. @returns what calls it off. */
   readonly after: (milliseconds: number, callback: () => void) => () => void;
   /** Done later, or as soon as the signal comes. */
-  readonly sleep: (milliseconds: number, signal: AbortSignal) => Promise<void>;
+  readonly sleep: (milliseconds: number, signal?: AbortSignal) => Promise<void>;
 }
 
 export const CLOCK: Clock = {
