@@ -5,11 +5,11 @@
  * A sweep lists the flows once, whatever the number of revocations since the last one. Some flows are looked at a second
  * time a little later: a first packet may have been judged by the former rules and entered the table during the first look.
  */
-import { setTimeout as startTimer } from 'node:timers';
-import { setImmediate, setTimeout } from 'node:timers/promises';
+import { setImmediate } from 'node:timers/promises';
 import type { FlowBits, HostCompiler, Touched } from '../../compiler/index.js';
 import type { JudgeContext } from '../../compiler/semantics/index.js';
 import { covers, isExact, type Port, type Prefix } from '../../compiler/model/index.js';
+import type { Clock } from '../clock.js';
 import { addressKey, type AddressKey, type Conntrack, type Flow } from '../netlink/conntrack.js';
 import { SingleFlight } from '../single-flight.js';
 import { AdmissionCheck, type Admission } from './admission.js';
@@ -27,7 +27,8 @@ export interface SweepResult {
 }
 
 export interface SweeperOptions {
-  readonly conntrack: Conntrack;
+  readonly conntrack: Pick<Conntrack, 'flows' | 'mark'>;
+  readonly clock: Clock;
   readonly compiler: HostCompiler;
   readonly bits: FlowBits;
   readonly widestPairLength: JudgeContext['widestPairLength'];
@@ -53,7 +54,8 @@ const NOTHING: Scope = { isAll: false, prefixes: [], gone: [], filtered: [], isS
 export class Sweeper {
   #next: Scope = NOTHING;
   #secondLook: Scope = NOTHING;
-  #timer: NodeJS.Timeout | undefined;
+  /** Calls off the second look; undefined where none is due. */
+  #callOff: (() => void) | undefined;
   readonly #sweeping = new SingleFlight(
     async () => this.#run(),
     () => this.#hasWork(),
@@ -92,8 +94,7 @@ export class Sweeper {
 
   stop(): void {
     this.#isStopped = true;
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#callOff?.();
   }
 
   #request(scope: Scope): void {
@@ -116,7 +117,7 @@ export class Sweeper {
       } catch (error) {
         this.#report(error);
         this.#next = merged(this.#next, scope);
-        await setTimeout(SECOND_LOOK);
+        await this.options.clock.sleep(SECOND_LOOK);
       }
     }
   }
@@ -133,20 +134,20 @@ export class Sweeper {
 
   #lookAgain(scope: Scope): void {
     this.#secondLook = merged(this.#secondLook, scope);
-    this.#timer ??= startTimer(() => {
-      this.#timer = undefined;
+    this.#callOff ??= this.options.clock.after(SECOND_LOOK, () => {
+      this.#callOff = undefined;
       const again = { ...this.#secondLook, isSecondLook: true };
       this.#secondLook = NOTHING;
       this.#request(again);
-    }, SECOND_LOOK);
+    });
   }
 
   /** @returns how many flows it revoked. */
   async #sweep(scope: Scope): Promise<number> {
-    const { conntrack, compiler, bits, widestPairLength, onResult } = this.options;
+    const { conntrack, clock, compiler, bits, widestPairLength, onResult } = this.options;
     const { revoked: revokedMark } = bits;
     if (scope.filtered.length > 0) await seedFlows(this.options, scope.filtered);
-    const startedAt = performance.now();
+    const startedAt = clock.now();
     const flows = await conntrack.flows(filterOf(scope, compiler.localPorts()));
     const check = new AdmissionCheck(compiler, bits, widestPairLength);
     const [toRevoke, toRestore]: [Flow[], Flow[]] = [[], []];
@@ -168,7 +169,7 @@ export class Sweeper {
     if (overwritten > 0) this.options.onOverwritten(overwritten);
     if (scope.isAll) this.#mayBeMarked = marked > 0;
     else if (revoked > 0) this.#mayBeMarked = true;
-    onResult({ revoked, restored, looked: flows.length, milliseconds: performance.now() - startedAt });
+    onResult({ revoked, restored, looked: flows.length, milliseconds: clock.now() - startedAt });
     return revoked;
   }
 }
@@ -220,7 +221,7 @@ function isRefused(flow: Flow, admission: Admission, bits: FlowBits, gone: reado
  * @param makeCompiler is asked where there is a flow to be judged.
  */
 export async function flowsToCut(
-  conntrack: Conntrack,
+  conntrack: Pick<Conntrack, 'flows'>,
   { bits, widestPairLength }: Pick<SweeperOptions, 'bits' | 'widestPairLength'>,
   ports: Iterable<Port>,
   gone: readonly Prefix[],

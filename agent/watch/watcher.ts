@@ -1,6 +1,7 @@
 /** Keeps a watching process running, and hears it. One that cannot start, hangs or dies is one case: news may have been lost. */
 import { fork, type ChildProcess } from 'node:child_process';
 import { Backoff } from '../backoff.js';
+import type { Clock } from '../clock.js';
 import { programPath } from '../programs.js';
 import { BEAT, type WatchEvent, type WatchOrder } from './events.js';
 
@@ -30,12 +31,11 @@ export interface WatcherState {
 
 export class Watcher {
   #child: ChildProcess | undefined;
-  #timer: NodeJS.Timeout | undefined;
-  #silence: NodeJS.Timeout | undefined;
   #onSilence: () => void = () => undefined;
+  #callOffSilence: () => void = () => undefined;
   readonly #backoff = new Backoff(BACKOFF);
   readonly #patience = new Backoff(SILENCE);
-  #isStopped = false;
+  readonly #stopping = new AbortController();
   /** Told to each process as it starts. */
   #standing: WatchOrder | undefined;
   #awaySince: Date | undefined = new Date();
@@ -45,15 +45,16 @@ export class Watcher {
   /** @param program what is run, in Node; said by tests alone. */
   constructor(
     private readonly listener: WatcherListener,
+    private readonly clock: Clock,
     private readonly program = programPath('watching-process'),
   ) {}
 
   start(): void {
     let firstHeardAt: number | undefined;
-    const wasWell = (): boolean => firstHeardAt !== undefined && performance.now() - firstHeardAt > WELL_AFTER;
+    const wasWell = (): boolean => firstHeardAt !== undefined && this.clock.now() - firstHeardAt > WELL_AFTER;
     let isOver = false;
     const over = (reason: string): void => {
-      if (isOver || this.#isStopped) return;
+      if (isOver || this.#stopping.signal.aborted) return;
       isOver = true;
       if (wasWell()) this.#backoff.reset();
       this.#lost(reason);
@@ -74,7 +75,7 @@ export class Watcher {
     // The messages are our own process's, of the same version.
     child.on('message', (event) => {
       if (isOver) return;
-      firstHeardAt ??= performance.now();
+      firstHeardAt ??= this.clock.now();
       if (wasWell()) this.#patience.reset();
       this.#heard();
       const told = event as WatchEvent;
@@ -104,9 +105,8 @@ export class Watcher {
   }
 
   stop(): void {
-    this.#isStopped = true;
-    clearTimeout(this.#timer);
-    clearTimeout(this.#silence);
+    this.#stopping.abort();
+    this.#callOffSilence();
     this.#child?.kill('SIGKILL');
   }
 
@@ -125,18 +125,23 @@ export class Watcher {
   }
 
   #expect(): void {
-    clearTimeout(this.#silence);
-    this.#silence = setTimeout(this.#onSilence, this.#patience.milliseconds);
+    this.#callOffSilence();
+    this.#callOffSilence = this.clock.after(this.#patience.milliseconds, this.#onSilence);
   }
 
   #lost(reason: string): void {
-    clearTimeout(this.#silence);
+    this.#callOffSilence();
     this.#awaySince ??= new Date();
     this.#losses++;
     this.#lastReason = reason;
     this.listener.onLoss(reason);
-    this.#timer = setTimeout(() => {
-      this.start();
-    }, this.#backoff.take());
+    void this.#startAgain();
+  }
+
+  /** Meanwhile there may be nothing else to keep this process alive. */
+  async #startAgain(): Promise<void> {
+    const { signal } = this.#stopping;
+    await this.clock.sleep(this.#backoff.take(), signal);
+    if (!signal.aborted) this.start();
   }
 }

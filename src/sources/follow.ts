@@ -3,7 +3,7 @@
  * same watch over silence, and one word for each distinct trouble.
  */
 import { Backoff } from '../../agent/backoff.js';
-import { spread } from '../../agent/clock.js';
+import { CLOCK, spread, type Clock, type Random } from '../../agent/clock.js';
 
 /**
  * Between tries, in milliseconds. Who says nothing at all has no work with being asked, and is found soon when he is back: `mostUnheard`.
@@ -37,9 +37,9 @@ export class Postponed extends Error {
 
 export class Follow {
   readonly #stopping = new AbortController();
-  #silenceTimer: NodeJS.Timeout | undefined;
+  #callOffSilence: () => void = () => undefined;
   #session = new AbortController();
-  #endPause: () => void = () => undefined;
+  #pause = new AbortController();
   readonly #backoff = new Backoff(BACKOFF);
   #trouble: string | undefined;
   /** Signs of life so far. */
@@ -54,6 +54,8 @@ export class Follow {
     private readonly session: (signal: AbortSignal) => Promise<void>,
     private readonly onTrouble: (reason: string) => void,
     private readonly silence: number | null = SILENCE,
+    private readonly clock: Clock = CLOCK,
+    private readonly random: Random = Math.random,
   ) {}
 
   /** To be called once. */
@@ -78,12 +80,12 @@ export class Follow {
   }
 
   #restartSilence(): void {
-    clearTimeout(this.#silenceTimer);
+    this.#callOffSilence();
     const { silence } = this;
     if (silence === null) return;
-    this.#silenceTimer = setTimeout(() => {
+    this.#callOffSilence = this.clock.after(silence, () => {
       this.end(new Error(`nothing was heard for ${(silence / 1000).toString()} s`));
-    }, silence);
+    });
   }
 
   /** What was heard is understood and told: the next trouble is news, and the next pause a short one. */
@@ -100,14 +102,14 @@ export class Follow {
   /** The same, by wish: nothing is wrong. */
   again(): void {
     this.#session.abort(BY_WISH);
-    this.#endPause();
+    this.#pause.abort();
   }
 
   stop(): void {
     this.#stopping.abort();
     this.#session.abort(new Error('stopped'));
-    this.#endPause();
-    clearTimeout(this.#silenceTimer);
+    this.#pause.abort();
+    this.#callOffSilence();
   }
 
   async #run(): Promise<void> {
@@ -120,7 +122,7 @@ export class Follow {
         () => new Error('the connection was closed'),
         (thrown: unknown) => thrown,
       );
-      clearTimeout(this.#silenceTimer);
+      this.#callOffSilence();
       if (this.#isStopped()) return;
       const isWish = signal.reason === BY_WISH;
       if (!isWish) this.#failed(reasonOf(error));
@@ -128,19 +130,10 @@ export class Follow {
       const least = error instanceof Postponed ? error.pause : 0;
       const most = this.#signs > before ? BACKOFF.most : BACKOFF.mostUnheard;
       const usual = Math.max(least, this.#backoff.take(most));
-      await this.#wait(isWish ? 0 : spread(usual, 0.5) + least / 2);
+      this.#pause = new AbortController();
+      await this.clock.sleep(isWish ? 0 : spread(usual, 0.5, this.random) + least / 2, this.#pause.signal);
       if (this.#isStopped()) return;
     }
-  }
-
-  async #wait(milliseconds: number): Promise<void> {
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, milliseconds);
-      this.#endPause = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
   }
 
   #isStopped(): boolean {
