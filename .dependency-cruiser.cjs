@@ -80,7 +80,7 @@ module.exports = {
     only(
       'api-imports-sources',
       '^src/api/',
-      '^(src/(api|sources|system|etcd|openstack)/|compiler/model/|agent/(log|backoff|clock)[.]ts$)',
+      '^(src/(api|sources|system|etcd|openstack)/|compiler/model/|agent/(log|backoff|clock|single-flight)[.]ts$)',
       'the API knows no command line and no kernel',
     ),
     only('etcd-imports-nothing-of-ours', '^src/etcd/', '^src/etcd/', 'the client of etcd knows nothing of us'),

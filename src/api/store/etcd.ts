@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
 import { Backoff } from '../../../agent/backoff.js';
 import { spread } from '../../../agent/clock.js';
+import { SingleFlight } from '../../../agent/single-flight.js';
 import { etcdName, type EtcdAddress } from '../../etcd/address.js';
 import { EtcdClient, EtcdError, endOf, type EtcdCredentials } from '../../etcd/client.js';
 import type { WatchResponse } from '../../etcd/messages.js';
@@ -51,7 +52,7 @@ export class EtcdStore implements Store {
   #stopWatch: () => void = () => undefined;
   /** Counts loads: what a watch from before one tells is of the past. */
   #epoch = 0;
-  #isProbing = false;
+  readonly #probing = new SingleFlight(async () => this.#probe());
   readonly #closing = new AbortController();
 
   private constructor(
@@ -153,22 +154,19 @@ export class EtcdStore implements Store {
   probe(): void {
     this.look();
     const full = this.#trouble.writing;
-    this.#probe();
+    // What comes of it is known the next time.
+    void this.#probing.join();
     if (full !== undefined) throw new StoreError(full);
   }
 
-  /** What comes of it is known the next time. */
-  #probe(): void {
-    if (this.#isProbing) return;
-    this.#isProbing = true;
-    this.#commits
-      .transaction([put(this.#commits.key('probe'), '')])
-      .then(() => {
-        this.#trouble.set(undefined);
-        this.#trouble.written();
-      })
-      .catch((error: unknown) => this.#trouble.asStoreError(error))
-      .finally(() => (this.#isProbing = false));
+  async #probe(): Promise<void> {
+    try {
+      await this.#commits.transaction([put(this.#commits.key('probe'), '')]);
+      this.#trouble.set(undefined);
+      this.#trouble.written();
+    } catch (error) {
+      this.#trouble.asStoreError(error);
+    }
   }
 
   close(): Promise<void> {
