@@ -3,6 +3,7 @@ import type { Server } from 'node:http';
 import { flowBits } from '../compiler/index.js';
 import { isOnHost, printTopology, type Port } from '../compiler/model/index.js';
 import { Account } from './account.js';
+import { again } from './clock.js';
 import type { AgentEvent, Applied } from './events.js';
 import { DropCounter } from './drop-totals.js';
 import { Following } from './following.js';
@@ -10,7 +11,7 @@ import { Garbage } from './garbage.js';
 import { declareGauges } from './gauges.js';
 import { IsolatedObjects } from './isolated-objects.js';
 import { closingMessages } from './closing.js';
-import { thisMachine } from './ground.js';
+import { thisMachine, type Ground } from './ground.js';
 import { VERIFICATION } from './doubt.js';
 import { Enforcer } from './enforcer.js';
 import { Sweeper } from './flows/sweeper.js';
@@ -26,7 +27,7 @@ import type { AgentSettings } from './settings.js';
 import { notify, startWatchdog } from './service-manager.js';
 import { Tally } from './tally.js';
 import type { WatchEvent } from './watch/events.js';
-import { Looks } from './watch/looks.js';
+import { lookOften } from './watch/looks.js';
 import { SwitchWatch } from './watch/switches.js';
 import { Watcher } from './watch/watcher.js';
 
@@ -44,28 +45,30 @@ export class Agent {
   readonly #isolated: IsolatedObjects;
   readonly #account: Account;
   readonly #switches: SwitchWatch;
-  readonly #looks = new Looks(async () => this.#enforcer.look());
   readonly #metrics = new Metrics();
   readonly #drops: DropCounter;
   readonly #garbage = new Garbage();
+  readonly #ground: Ground;
   readonly #conntrack = new Conntrack();
   /** Who is told what happens. */
   readonly #observers: readonly { readonly hear: (event: AgentEvent) => void }[];
   #saidOverlaps: ReadonlySet<string> = new Set();
   #servers: Server[] = [];
-  #stopWatchdog: () => void = () => undefined;
-  #verifyTimer: NodeJS.Timeout | undefined;
+  /** What goes on until the agent is stopped. */
+  readonly #ends: (() => void)[] = [];
   #isReady = false;
 
   constructor(private readonly settings: AgentSettings) {
     const { options, backend, host, log } = settings;
+    this.#ground = thisMachine(backend);
+    const { clock } = this.#ground;
     this.#observers = [new Lines(log), this.#metrics, this.#tally];
     const tell = this.#tell.bind(this);
     const isLocal = (port: Port): boolean => isOnHost(port, host);
     this.#drops = new DropCounter(backend);
     this.#isolated = new IsolatedObjects(host, tell);
     this.#marks = new MarkWatch(options.datapath, tell);
-    this.#enforcer = new Enforcer(isLocal, options, thisMachine(backend), {
+    this.#enforcer = new Enforcer(isLocal, options, this.#ground, {
       tell: (event) => {
         this.#tell(event);
         if (event.kind === 'applied') this.#applied(event);
@@ -85,6 +88,7 @@ export class Agent {
     this.#following = new Following(source, isLocal, allowShrink, this.#enforcer, this.#isolated, tell);
     this.#sweeper = new Sweeper({
       conntrack: this.#conntrack,
+      clock,
       compiler: this.#enforcer.compiler,
       bits: flowBits(options),
       widestPairLength: options.widestPairLength,
@@ -100,19 +104,22 @@ export class Agent {
     });
     this.#switches = new SwitchWatch((fault) => {
       tell({ kind: 'switched', fault });
-    });
+    }, clock);
     const say = settings.source.report?.bind(settings.source, host);
-    this.#reporter = say === undefined ? undefined : new Reporter(() => this.#account.report(), say);
-    this.#watcher = new Watcher({
-      onEvent: (event) => {
-        this.#heard(event);
+    this.#reporter = say === undefined ? undefined : new Reporter(() => this.#account.report(), say, clock);
+    this.#watcher = new Watcher(
+      {
+        onEvent: (event) => {
+          this.#heard(event);
+        },
+        onLoss: (reason) => {
+          tell({ kind: 'watch-lost', why: reason });
+          // A host that cannot watch must be closed all the same.
+          this.#enforcer.watchBegins();
+        },
       },
-      onLoss: (reason) => {
-        tell({ kind: 'watch-lost', why: reason });
-        // A host that cannot watch must be closed all the same.
-        this.#enforcer.watchBegins();
-      },
-    });
+      clock,
+    );
     this.#account = new Account(settings, {
       enforcer: this.#enforcer,
       following: this.#following,
@@ -147,7 +154,7 @@ export class Agent {
     }
     this.#watcher.start();
     if (options.datapath === 'bridge-netfilter') this.#switches.start();
-    if (backend === 'iptables') this.#looks.start();
+    if (backend === 'iptables') this.#ends.push(lookOften(this.#ground.clock, async () => this.#enforcer.look()));
     source.start(
       (event) => {
         this.#following.hear(event);
@@ -155,9 +162,9 @@ export class Agent {
       () => this.#following.inForce,
     );
     this.#reporter?.start();
-    this.#verifyLater();
-    this.#stopWatchdog = startWatchdog(
-      () => (this.#enforcer.lateFor ?? 0) < UNWELL_AFTER && this.#account.awayFor() < UNWELL_AFTER,
+    this.#ends.push(
+      this.#verifyOften(),
+      startWatchdog(() => (this.#enforcer.lateFor ?? 0) < UNWELL_AFTER && this.#account.awayFor() < UNWELL_AFTER),
     );
   }
 
@@ -193,10 +200,8 @@ export class Agent {
     this.settings.source.stop();
     this.#watcher.stop();
     this.#switches.stop();
-    this.#looks.stop();
     this.#garbage.stop();
-    clearTimeout(this.#verifyTimer);
-    this.#stopWatchdog();
+    for (const end of this.#ends) end();
     await this.#enforcer.stop();
     this.#sweeper.stop();
     for (const server of this.#servers) server.close();
@@ -207,9 +212,10 @@ export class Agent {
   /** What is loaded says which devices were ports' before. */
   async #remember(): Promise<void> {
     try {
-      const devices = await readLoadedDevices(this.settings.backend);
+      const { kernel, backend } = this.#ground;
+      const devices = await readLoadedDevices(kernel, backend);
       this.#following.remember(devices);
-      this.#enforcer.remember(devices, devices.size > 0 || (await seesPackets()));
+      this.#enforcer.remember(devices, devices.size > 0 || (await seesPackets(kernel)));
     } catch (error) {
       this.#enforcer.remember([], true);
       this.#tell({ kind: 'loaded-unreadable', why: whyOf(error) });
@@ -280,15 +286,12 @@ export class Agent {
     }
   }
 
-  #verifyLater(): void {
-    const every = this.settings.verifyEvery;
-    this.#verifyTimer = setTimeout(
-      () => {
-        this.#enforcer.doubt(VERIFICATION);
-        this.#verifyLater();
-      },
-      every * (1 + Math.random() / 10),
-    );
+  #verifyOften(): () => void {
+    const pause = (): number => this.settings.verifyEvery * (1 + Math.random() / 10);
+    return again(this.#ground.clock, pause(), async () => {
+      this.#enforcer.doubt(VERIFICATION);
+      return Promise.resolve(pause());
+    });
   }
 }
 

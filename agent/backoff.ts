@@ -6,15 +6,21 @@ export class Backoff {
     this.#next = limits.first;
   }
 
-  /** For this try. */
   get milliseconds(): number {
     return this.#next;
   }
 
-  lengthen(): void {
-    this.#next = Math.min(2 * this.#next, this.limits.most);
+  /**
+   * To wait now; the time after it is longer.
+   * @param most this time, where that is less than usual.
+   */
+  take(most = this.limits.most): number {
+    const now = Math.min(this.#next, most);
+    this.#next = Math.min(2 * this.#next, most);
+    return now;
   }
 
+  /** All is well. */
   reset(): void {
     this.#next = this.limits.first;
   }

@@ -9,6 +9,7 @@ import { KernelError } from './kernel/errors.js';
 import { readIptablesCounters } from './kernel/iptables-counters.js';
 import { NetlinkError } from './netlink/socket.js';
 import { packetsInSet } from './netlink/tables.js';
+import { SingleFlight } from './single-flight.js';
 
 const FAMILIES: readonly TableFamily[] = ['inet', 'arp', 'bridge'];
 const SETS = (['egress', 'ingress'] as const).flatMap((direction) => [
@@ -35,7 +36,7 @@ export class DropCounter {
   readonly #totals = { dropped: { egress: 0, ingress: 0 }, audited: { egress: 0, ingress: 0 } };
   /** What each set said last of each device; undefined until it was read once. */
   #last: ReadonlyMap<string, number> | undefined;
-  #reading: Promise<void> | undefined;
+  readonly #reading = new SingleFlight(async () => this.#readNow());
 
   constructor(
     private readonly backend: BackendName,
@@ -45,14 +46,9 @@ export class DropCounter {
 
   /** The totals now; where the kernel does not say them, those of before. Who asks while they are read gets what is read. */
   async totals(): Promise<DropTotals> {
-    this.#reading ??= this.#readNow()
-      .catch((error: unknown) => {
-        if (!(error instanceof NetlinkError || error instanceof KernelError)) throw error;
-      })
-      .finally(() => {
-        this.#reading = undefined;
-      });
-    await this.#reading;
+    await this.#reading.join().catch((error: unknown) => {
+      if (!(error instanceof NetlinkError || error instanceof KernelError)) throw error;
+    });
     return this.#totals;
   }
 

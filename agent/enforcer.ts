@@ -338,16 +338,16 @@ export class Enforcer {
   async #failed(error: Error): Promise<void> {
     // What somebody did meanwhile made it fail: that says nothing of the policy.
     const isDisturbed = this.#isDisturbed;
-    if (isDisturbed) this.#backoff.reset();
     this.#pending.stillDoubts('a transaction failed');
     this.#pending.lateness.isUndone();
     this.#pending.lateness.changes();
     this.#isEnforced = false;
     await this.#closings.whatIsOpen();
     this.#lastError = error.message;
-    this.listener.tell({ kind: 'not-applied', error, retryIn: this.#backoff.milliseconds });
-    if (!isDisturbed) this.#failures++;
-    await this.ground.clock.sleep(this.#backoff.milliseconds, this.#stopping.signal);
-    if (!isDisturbed) this.#backoff.lengthen();
+    if (isDisturbed) this.#backoff.reset();
+    else this.#failures++;
+    const retryIn = isDisturbed ? BACKOFF.first : this.#backoff.take();
+    this.listener.tell({ kind: 'not-applied', error, retryIn });
+    await this.ground.clock.sleep(retryIn, this.#stopping.signal);
   }
 }

@@ -11,8 +11,10 @@ export { countFlowsToCut } from './flows/would-cut.js';
 export { KernelError, type KernelErrorCode } from './kernel/errors.js';
 export { withFormerDevices } from './former.js';
 export { readLoadedDevices } from './kernel/loaded-devices.js';
-export { KERNEL } from './kernel/driver.js';
+export { KERNEL, type Kernel } from './kernel/driver.js';
+export type { RulesOfTable } from './kernel/loaded.js';
 export {
+  deletionOfLoaded,
   isNoDifference,
   loadBaseline,
   seesPackets,
@@ -22,7 +24,7 @@ export {
   type LoadPlan,
   type Wanted,
 } from './kernel/load.js';
-export { deletionOfLoadedTables, loadedFamilies, nftVersion, listLoaded, wouldApply } from './kernel/nft.js';
+export { nftVersion } from './kernel/nft.js';
 export { closeWhatIsOpen } from './kernel/close.js';
 export { BRIDGE_TRACKING, detectDatapath, probeDatapath } from './kernel/probe.js';
 export { readBridgeCalls, type BridgeCall } from './kernel/bridge-calls.js';

@@ -2,11 +2,12 @@
 import type { Datapath } from '../compiler/index.js';
 import { markWriters } from './kernel/mark-writers.js';
 import type { Tell } from './events.js';
+import { SingleFlight } from './single-flight.js';
 
 export class MarkWatch {
   /** As they were found last. */
   #suspects: readonly string[] = [];
-  #look: Promise<void> | undefined;
+  readonly #look = new SingleFlight(async () => this.#lookNow());
   /** It was said that marks of live flows are written over, by these. */
   #isOverwritten = false;
 
@@ -21,10 +22,7 @@ export class MarkWatch {
 
   /** Who asks while a look is under way waits for that one: it starts programs, and comparisons may follow each other closely. */
   async look(): Promise<void> {
-    this.#look ??= this.#lookNow().finally(() => {
-      this.#look = undefined;
-    });
-    await this.#look;
+    await this.#look.join();
   }
 
   /** Marks of so many flows of this host's ports were written over. */

@@ -1,50 +1,47 @@
 /** Tells whoever the source follows what this host says of itself: when it differs, once a second at most, and now and then. */
 import type { HostReport } from '../compiler/model/index.js';
+import { again, type Clock } from './clock.js';
 
 /** Between two looks, and between two reports that say the same; in milliseconds. */
 const LOOK_EVERY = 1000;
 const SAY_EVERY = 10_000;
+/** After a try in vain: an older API knows no reports. */
 const AFTER_FAILURE = 5000;
 
 export class Reporter {
-  #timer: NodeJS.Timeout | undefined;
   #said: string | undefined;
   #saidAt = -Infinity;
-  #isSaying = false;
-  /** After a try in vain: an older API knows no reports. */
-  #quietUntil = -Infinity;
+  #end: () => void = () => undefined;
 
   /** @param say rejects when it was not heard: it is said again. */
   constructor(
     private readonly report: () => HostReport,
     private readonly say: (report: HostReport) => Promise<void>,
+    private readonly clock: Clock,
   ) {}
 
   start(): void {
-    this.#timer = setInterval(() => void this.#look(), LOOK_EVERY);
-    this.#timer.unref();
+    this.#end = again(this.clock, LOOK_EVERY, async () => this.#look());
   }
 
   stop(): void {
-    clearInterval(this.#timer);
+    this.#end();
   }
 
-  async #look(): Promise<void> {
-    if (this.#isSaying || performance.now() < this.#quietUntil) return;
+  /** @returns the time until the next look. */
+  async #look(): Promise<number> {
     const report = this.report();
     const text = JSON.stringify(report);
-    if (text === this.#said && performance.now() - this.#saidAt < SAY_EVERY) return;
-    this.#isSaying = true;
+    if (text === this.#said && this.clock.now() - this.#saidAt < SAY_EVERY) return LOOK_EVERY;
     try {
       await this.say(report);
       this.#said = text;
-      this.#saidAt = performance.now();
+      this.#saidAt = this.clock.now();
+      return LOOK_EVERY;
     } catch {
       // Whoever cannot be told cannot be followed either: the source says so.
       this.#said = undefined;
-      this.#quietUntil = performance.now() + AFTER_FAILURE;
-    } finally {
-      this.#isSaying = false;
+      return AFTER_FAILURE;
     }
   }
 }

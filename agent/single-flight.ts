@@ -3,21 +3,26 @@ export class SingleFlight {
   #running: Promise<void> | undefined;
 
   /**
-   * @param run must not reject.
-   * @param hasWork is asked before a run, and after it: for what came between its last look and its end.
+   * @param run must not reject where it is begun by `start`.
+   * @param hasWork is asked before a run that `start` begins, and after each run: for what came between its last look and its end.
    */
   constructor(
     private readonly run: () => Promise<void>,
-    private readonly hasWork: () => boolean,
+    private readonly hasWork = (): boolean => false,
   ) {}
 
   /** Begins where there is work, unless it is under way. */
   start(): void {
-    if (!this.hasWork()) return;
+    if (this.hasWork()) void this.join();
+  }
+
+  /** Begins, unless it is under way. Done when that run is, and rejects as it does. */
+  async join(): Promise<void> {
     this.#running ??= this.run().finally(() => {
       this.#running = undefined;
       this.start();
     });
+    return this.#running;
   }
 
   get isRunning(): boolean {

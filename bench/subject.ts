@@ -2,6 +2,7 @@
 import { setTimeout } from 'node:timers/promises';
 import { Enforcer } from '../agent/enforcer.js';
 import type { Applied, LoopEvent } from '../agent/events.js';
+import { CLOCK } from '../agent/clock.js';
 import { thisMachine } from '../agent/ground.js';
 import { closingMessages } from '../agent/closing.js';
 import type { CommitOrder, WatchEvent } from '../agent/watch/events.js';
@@ -54,13 +55,16 @@ export class Subject {
       },
     };
     this.enforcer = new Enforcer(here, DEFAULT_OPTIONS, thisMachine(backend), listener);
-    this.#watcher = new Watcher({
-      onEvent: (event) => {
-        this.#heard(event);
+    this.#watcher = new Watcher(
+      {
+        onEvent: (event) => {
+          this.#heard(event);
+        },
+        // Where news are lost another process follows, and everything is compared, as in an agent.
+        onLoss: () => undefined,
       },
-      // Where news are lost another process follows, and everything is compared, as in an agent.
-      onLoss: () => undefined,
-    });
+      CLOCK,
+    );
   }
 
   /** From a topology in memory to its rules in force, beside a watching process that runs; in milliseconds. */

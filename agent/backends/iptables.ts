@@ -46,16 +46,18 @@ export class IptablesBackend implements Backend {
   /** Undefined until it was asked for. */
   #flavour: 'nft' | 'legacy' | undefined;
   leftover: string | undefined;
-  readonly #look = new IptablesLook(() => ({
-    sets: [...memberSets(this.compiler.policy()), ...this.#rules.sets],
-    families: this.#rules.families,
-  }));
+  readonly #look: IptablesLook;
 
   constructor(
     private readonly compiler: HostCompiler,
     private readonly options: CompileOptions,
     private readonly parts: BackendParts,
-  ) {}
+  ) {
+    this.#look = new IptablesLook(parts.kernel.iptables, () => ({
+      sets: [...memberSets(this.compiler.policy()), ...this.#rules.sets],
+      families: this.#rules.families,
+    }));
+  }
 
   async look(): Promise<boolean> {
     return this.#look.isRight(!this.isInIptablesNft);

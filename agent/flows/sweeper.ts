@@ -5,12 +5,13 @@
  * A sweep lists the flows once, whatever the number of revocations since the last one. Some flows are looked at a second
  * time a little later: a first packet may have been judged by the former rules and entered the table during the first look.
  */
-import { setTimeout as startTimer } from 'node:timers';
-import { setImmediate, setTimeout } from 'node:timers/promises';
+import { setImmediate } from 'node:timers/promises';
 import type { FlowBits, HostCompiler, Touched } from '../../compiler/index.js';
 import type { JudgeContext } from '../../compiler/semantics/index.js';
 import { covers, isExact, type Port, type Prefix } from '../../compiler/model/index.js';
+import type { Clock } from '../clock.js';
 import { addressKey, type AddressKey, type Conntrack, type Flow } from '../netlink/conntrack.js';
+import { SingleFlight } from '../single-flight.js';
 import { AdmissionCheck, type Admission } from './admission.js';
 
 /** Judged between two looks at the event loop. */
@@ -26,7 +27,8 @@ export interface SweepResult {
 }
 
 export interface SweeperOptions {
-  readonly conntrack: Conntrack;
+  readonly conntrack: Pick<Conntrack, 'flows' | 'mark'>;
+  readonly clock: Clock;
   readonly compiler: HostCompiler;
   readonly bits: FlowBits;
   readonly widestPairLength: JudgeContext['widestPairLength'];
@@ -52,8 +54,12 @@ const NOTHING: Scope = { isAll: false, prefixes: [], gone: [], filtered: [], isS
 export class Sweeper {
   #next: Scope = NOTHING;
   #secondLook: Scope = NOTHING;
-  #timer: NodeJS.Timeout | undefined;
-  #running: Promise<void> | undefined;
+  /** Calls off the second look; undefined where none is due. */
+  #callOff: (() => void) | undefined;
+  readonly #sweeping = new SingleFlight(
+    async () => this.#run(),
+    () => this.#hasWork(),
+  );
   #isStopped = false;
   /** Revoked by the last look. */
   #revoked: ReadonlySet<string> = new Set();
@@ -75,14 +81,7 @@ export class Sweeper {
 
   /** True when every look that was asked for is done, second looks aside. */
   get hasLooked(): boolean {
-    return this.#running === undefined && isNothing(this.#next);
-  }
-
-  /** Done when everything that was asked for is done, second looks included. */
-  async idle(): Promise<void> {
-    while (this.#running !== undefined || this.#timer !== undefined) {
-      await (this.#running ?? setTimeout(SECOND_LOOK / 10));
-    }
+    return !this.#sweeping.isRunning && isNothing(this.#next);
   }
 
   /**
@@ -95,26 +94,20 @@ export class Sweeper {
 
   stop(): void {
     this.#isStopped = true;
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#callOff?.();
   }
 
   #request(scope: Scope): void {
     this.#next = merged(this.#next, scope);
-    this.#start();
+    this.#sweeping.start();
   }
 
-  #start(): void {
-    if (this.#isStopped || isNothing(this.#next)) return;
-    this.#running ??= this.#run().finally(() => {
-      this.#running = undefined;
-      // What came between the last look for work and now.
-      this.#start();
-    });
+  #hasWork(): boolean {
+    return !this.#isStopped && !isNothing(this.#next);
   }
 
   async #run(): Promise<void> {
-    while (!this.#isStopped && !isNothing(this.#next)) {
+    while (this.#hasWork()) {
       const scope = this.#next;
       this.#next = NOTHING;
       try {
@@ -124,7 +117,7 @@ export class Sweeper {
       } catch (error) {
         this.#report(error);
         this.#next = merged(this.#next, scope);
-        await setTimeout(SECOND_LOOK);
+        await this.options.clock.sleep(SECOND_LOOK);
       }
     }
   }
@@ -141,20 +134,20 @@ export class Sweeper {
 
   #lookAgain(scope: Scope): void {
     this.#secondLook = merged(this.#secondLook, scope);
-    this.#timer ??= startTimer(() => {
-      this.#timer = undefined;
+    this.#callOff ??= this.options.clock.after(SECOND_LOOK, () => {
+      this.#callOff = undefined;
       const again = { ...this.#secondLook, isSecondLook: true };
       this.#secondLook = NOTHING;
       this.#request(again);
-    }, SECOND_LOOK);
+    });
   }
 
   /** @returns how many flows it revoked. */
   async #sweep(scope: Scope): Promise<number> {
-    const { conntrack, compiler, bits, widestPairLength, onResult } = this.options;
+    const { conntrack, clock, compiler, bits, widestPairLength, onResult } = this.options;
     const { revoked: revokedMark } = bits;
     if (scope.filtered.length > 0) await seedFlows(this.options, scope.filtered);
-    const startedAt = performance.now();
+    const startedAt = clock.now();
     const flows = await conntrack.flows(filterOf(scope, compiler.localPorts()));
     const check = new AdmissionCheck(compiler, bits, widestPairLength);
     const [toRevoke, toRestore]: [Flow[], Flow[]] = [[], []];
@@ -176,7 +169,7 @@ export class Sweeper {
     if (overwritten > 0) this.options.onOverwritten(overwritten);
     if (scope.isAll) this.#mayBeMarked = marked > 0;
     else if (revoked > 0) this.#mayBeMarked = true;
-    onResult({ revoked, restored, looked: flows.length, milliseconds: performance.now() - startedAt });
+    onResult({ revoked, restored, looked: flows.length, milliseconds: clock.now() - startedAt });
     return revoked;
   }
 }
@@ -228,7 +221,7 @@ function isRefused(flow: Flow, admission: Admission, bits: FlowBits, gone: reado
  * @param makeCompiler is asked where there is a flow to be judged.
  */
 export async function flowsToCut(
-  conntrack: Conntrack,
+  conntrack: Pick<Conntrack, 'flows'>,
   { bits, widestPairLength }: Pick<SweeperOptions, 'bits' | 'widestPairLength'>,
   ports: Iterable<Port>,
   gone: readonly Prefix[],

@@ -7,8 +7,7 @@ import {
   type CompileOptions,
 } from '../../compiler/index.js';
 import { diffTopologies, EMPTY_TOPOLOGY, type Port, type Topology } from '../../compiler/model/index.js';
-import { leftIptables } from '../kernel/iptables.js';
-import { readLoadedTables } from '../kernel/nft.js';
+import type { Kernel } from '../kernel/driver.js';
 import { Conntrack } from '../netlink/conntrack.js';
 import { seedFlows } from './sweeper.js';
 
@@ -18,12 +17,13 @@ import { seedFlows } from './sweeper.js';
  * @returns how many flows got some.
  */
 export async function takeOverFlows(
+  kernel: Kernel,
   topology: Topology,
   isLocal: (port: Port) => boolean,
   options: CompileOptions,
 ): Promise<number> {
-  const loaded = [...(await leftIptables()).values()];
-  if (holdsAdmission(await readLoadedTables()) || loaded.some(iptablesHoldsAdmission)) return 0;
+  const loaded = [...(await kernel.iptables.left()).values()];
+  if (holdsAdmission(await kernel.readTables()) || loaded.some(iptablesHoldsAdmission)) return 0;
   const compiler = new HostCompiler(isLocal, options);
   compiler.update(diffTopologies(EMPTY_TOPOLOGY, topology));
   const conntrack = new Conntrack();

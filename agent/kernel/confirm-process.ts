@@ -1,7 +1,9 @@
 /** The process that waits for a confirmation, or restores: see confirm.ts. Speaks over standard input and output. */
 import { createInterface } from 'node:readline';
 import { z } from 'zod';
+import { CLOCK } from '../clock.js';
 import { EXIT_KEPT, EXIT_RESTORED, KEEP, READY, RESTORING, type ConfirmOrder } from './confirm.js';
+import { KERNEL } from './driver.js';
 import { restoreAtLast, SAVED } from './saved.js';
 
 const orderSchema = z.object({ milliseconds: z.number().positive(), before: SAVED });
@@ -30,7 +32,7 @@ input.on('close', () => void restore());
 async function restore(): Promise<void> {
   if (settled || order === undefined) return;
   settled = true;
-  const isRestored = await restoreAtLast(order.before, () => {
+  const isRestored = await restoreAtLast(KERNEL, CLOCK, order.before, () => {
     say(RESTORING);
   });
   process.exit(isRestored ? EXIT_RESTORED : 1);

@@ -8,7 +8,9 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { setImmediate } from 'node:timers/promises';
+import { CLOCK } from '../clock.js';
 import { programPath } from '../programs.js';
+import type { Kernel } from './driver.js';
 import { KernelError } from './errors.js';
 import { restoreAtLast, saveLoaded, type Saved } from './saved.js';
 
@@ -47,8 +49,8 @@ const DEADLINE_RESTORING = 120_000;
  * before the new rules are loaded.
  * @throws KernelError when there is no such process, or it does not answer.
  */
-export async function startConfirmation(milliseconds: number): Promise<PendingConfirmation> {
-  const pending = new Pending(milliseconds, await saveLoaded());
+export async function startConfirmation(kernel: Kernel, milliseconds: number): Promise<PendingConfirmation> {
+  const pending = new Pending(kernel, milliseconds, await saveLoaded(kernel));
   await pending.isReady;
   return pending;
 }
@@ -64,6 +66,7 @@ class Pending implements PendingConfirmation {
   #isOver = false;
 
   constructor(
+    private readonly kernel: Kernel,
     milliseconds: number,
     private readonly before: Saved,
   ) {
@@ -130,7 +133,7 @@ class Pending implements PendingConfirmation {
     if (code === EXIT_RESTORED && !isEarly) return 'restored';
     if (this.#isToKeep && this.#said !== RESTORING) return 'kept';
     // It ended without having done what it was for.
-    return (await restoreAtLast(this.before)) ? 'restored' : 'failed';
+    return (await restoreAtLast(this.kernel, CLOCK, this.before)) ? 'restored' : 'failed';
   }
 
   #expect(milliseconds: number): void {

@@ -9,26 +9,38 @@ import {
   type IptablesProgram,
   type Stage,
   type Table,
+  type TableFamily,
 } from '../../compiler/index.js';
 import type { Family } from '../../compiler/model/index.js';
 import { closeTables, closingMessages, type Opened } from '../closing.js';
 import { readGeneration } from '../netlink/generation.js';
-import type { NfTablesMessage } from '../netlink/nf-tables-batch.js';
+import { addTable, type NfTablesMessage } from '../netlink/nf-tables-batch.js';
 import { KernelError } from './errors.js';
 import {
   carryOut,
   defaultFlavour,
   leftIptables,
+  listRules,
+  listSets,
   readLoadedIptables,
   removeIptables,
   wouldTakeRules,
   type CarryOutOptions,
   type Flavour,
 } from './iptables.js';
-import type { LoadedTable } from './loaded.js';
+import type { LoadedTable, RulesOfTable } from './loaded.js';
 import { applyMessages, askVersionAnew, mostOfPiece, withoutNft, type Make, type WithoutNft } from './netlink-load.js';
-import { applyText, judgeBodies, readLoadedTables, wouldApply, type Judged } from './nft.js';
-import { whatIsOpen, type Open } from './open.js';
+import {
+  applyText,
+  judgeBodies,
+  loadedFamilies,
+  readLoadedTables,
+  readRulesOf,
+  saveLoadedTables,
+  wouldApply,
+  type Judged,
+} from './nft.js';
+import { devicesOf, whatIsOpen, type Open } from './open.js';
 import { endPrograms } from './program.js';
 
 export type { Make, WithoutNft };
@@ -39,14 +51,24 @@ export interface Kernel {
   readonly mostOfPiece: () => Promise<number>;
   /** The number of the last transaction of nf_tables. */
   readonly readGeneration: () => Promise<number>;
+  /** The families of our tables; needs no nft. */
+  readonly families: () => Promise<readonly TableFamily[]>;
+  /** Devices that our table of this family knows, as ports' or as closed; needs no nft. */
+  readonly devicesIn: (family: TableFamily) => Promise<readonly string[]>;
   /** Our tables, as they are loaded. */
   readonly readTables: () => Promise<readonly LoadedTable[]>;
+  /** One of our tables with what its rules ask; undefined where it is not loaded, or another program owns it. */
+  readonly readRules: (family: TableFamily) => Promise<RulesOfTable | undefined>;
+  /** Our tables as text that loads them again; '' for none. */
+  readonly saveTables: () => Promise<string>;
   /** What is loaded, where rules that do something else than their comments say do not have these comments. */
   readonly judgeBodies: (loaded: readonly LoadedTable[], wanted: readonly Table[]) => Promise<Judged>;
   /** True when it would take the text; nothing is applied. */
   readonly wouldApply: (text: string) => Promise<boolean>;
   /** Applies nft text as one transaction: all of it, or nothing. */
-  readonly applyText: (text: string, onPort: (portId: number) => void) => Promise<void>;
+  readonly applyText: (text: string, onPort?: (portId: number) => void) => Promise<void>;
+  /** Loads tables that are not there, as one transaction; needs no nft. Rejects with NetlinkError, too. */
+  readonly addTables: (tables: readonly Table[]) => Promise<void>;
   /** How a stage is applied as one transaction without nft, or why only nft can. */
   readonly withoutNft: (stage: Stage) => Promise<WithoutNft>;
   /** What of our tables closes nothing; needs no nft. */
@@ -67,6 +89,9 @@ export interface Kernel {
 export interface IptablesPrograms {
   /** Our chains and sets, as the kernel holds them. */
   readonly read: (flavour?: Flavour) => Promise<IptablesProgram>;
+  /** What `ipset save` says of all sets, and `iptables-save` of all rules: for a look, which costs less than reading. */
+  readonly listSets: () => Promise<string>;
+  readonly listRules: (family: Family) => Promise<string>;
   /** What is loaded of ours, by flavour; none where there is nothing. */
   readonly left: () => Promise<ReadonlyMap<Flavour, IptablesProgram>>;
   readonly carryOut: (plan: Pick<IptablesPlan, 'steps'>, options?: CarryOutOptions) => Promise<void>;
@@ -89,13 +114,18 @@ export interface ToClose {
 export const KERNEL: Kernel = {
   mostOfPiece,
   readGeneration,
+  families: loadedFamilies,
+  devicesIn: devicesOf,
   readTables: readLoadedTables,
+  readRules: readRulesOf,
+  saveTables: saveLoadedTables,
   judgeBodies: async (loaded, wanted) => {
     askVersionAnew();
     return judgeBodies(loaded, wanted);
   },
   wouldApply,
   applyText,
+  addTables: async (tables) => applyMessages(tables.flatMap(addTable)),
   withoutNft,
   whatIsOpen,
   close: async ({ options, devices, opened }, commit) => {
@@ -106,6 +136,8 @@ export const KERNEL: Kernel = {
   isInIptables,
   iptables: {
     read: readLoadedIptables,
+    listSets,
+    listRules: async (family) => listRules(family, 'default'),
     left: leftIptables,
     carryOut,
     remove: removeIptables,

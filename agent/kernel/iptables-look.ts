@@ -1,14 +1,17 @@
 /** A cheap look at what nobody tells of: sets of ipset and, in the legacy flavour, rules. Costs what their programs cost to list them. */
 import { createHash } from 'node:crypto';
 import { planIptables, readIpsets, readIptables, type IptablesProgram } from '../../compiler/index.js';
-import { listRules, listSets } from './iptables.js';
+import type { IptablesPrograms } from './driver.js';
 
 export class IptablesLook {
   /** The digest of what was listed when it was last compared, and right. */
   #right: string | undefined;
 
   /** @param wanted what should be loaded, as far as a look goes; asked only when something is listed that was not before. */
-  constructor(private readonly wanted: () => IptablesProgram) {}
+  constructor(
+    private readonly iptables: Pick<IptablesPrograms, 'listSets' | 'listRules'>,
+    private readonly wanted: () => IptablesProgram,
+  ) {}
 
   /** What is wanted has changed. */
   forget(): void {
@@ -22,9 +25,9 @@ export class IptablesLook {
    */
   async isRight(hasRules: boolean): Promise<boolean> {
     const [sets, v4, v6] = await Promise.all([
-      listSets(),
-      hasRules ? listRules('IPv4', 'default') : '',
-      hasRules ? listRules('IPv6', 'default') : '',
+      this.iptables.listSets(),
+      hasRules ? this.iptables.listRules('IPv4') : '',
+      hasRules ? this.iptables.listRules('IPv6') : '',
     ]);
     const digest = createHash('sha256');
     for (const text of [sets, v4, v6]) digest.update(essenceOf(text)).update('\0');

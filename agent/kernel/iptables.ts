@@ -18,6 +18,7 @@ import {
   type IptablesStep,
 } from '../../compiler/index.js';
 import type { Family } from '../../compiler/model/index.js';
+import { Backoff } from '../backoff.js';
 import { listTables } from '../netlink/tables.js';
 import { KernelError } from './errors.js';
 import { runProgram } from './program.js';
@@ -29,6 +30,7 @@ export type Flavour = 'default' | 'nft' | 'legacy';
 const PATIENCE = '10';
 /** nf_tables lets go of a set some time after the last rule that asked it; in milliseconds. */
 const DESTROY_WITHIN = 2000;
+const DESTROY_AGAIN = { first: 5, most: DESTROY_WITHIN };
 
 /** Our chains and sets, as the kernel holds them. */
 export async function readLoadedIptables(flavour: Flavour = 'default'): Promise<IptablesProgram> {
@@ -218,7 +220,7 @@ export async function removeIptables(kept: readonly Flavour[] = []): Promise<boo
 async function destroySets(names: readonly string[]): Promise<void> {
   const until = performance.now() + DESTROY_WITHIN;
   for (const name of names) {
-    for (let pause = 5; ; pause *= 2) {
+    for (const backoff = new Backoff(DESTROY_AGAIN); ;) {
       try {
         await run('ipset', ['destroy', name]);
         break;
@@ -227,7 +229,7 @@ async function destroySets(names: readonly string[]): Promise<void> {
         if (!(error instanceof KernelError) || error.code !== 'interrupted') throw error;
         // It holds no packet up: the next comparison finds it again.
         if (performance.now() > until) break;
-        await setTimeout(pause);
+        await setTimeout(backoff.take());
       }
     }
   }

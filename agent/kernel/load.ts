@@ -5,20 +5,16 @@ import {
   planTransaction,
   printStages,
   printTransaction,
+  TABLE_NAME,
   type IptablesChange,
   type IptablesProgram,
   type Table,
   type Transaction,
 } from '../../compiler/index.js';
-import { addTable } from '../netlink/nf-tables-batch.js';
 import { isUndone } from '../netlink/socket.js';
 import { KernelError } from './errors.js';
 import type { Kernel } from './driver.js';
 import { bringInForce, type Steps } from './in-force.js';
-import { leftIptables } from './iptables.js';
-import { applyText, loadedFamilies, wouldApply } from './nft.js';
-import { applyMessages } from './netlink-load.js';
-import { whatIsOpen } from './open.js';
 
 export interface Wanted {
   readonly tables: readonly Table[];
@@ -92,18 +88,17 @@ async function bring(kernel: Kernel, { transaction, steps }: Compared): Promise<
   if (left !== undefined) throw left;
 }
 
-async function applyTransaction(
-  kernel: Pick<Kernel, 'wouldApply' | 'applyText'>,
-  transaction: Transaction,
-): Promise<void> {
+async function applyTransaction(kernel: Kernel, transaction: Transaction): Promise<void> {
   const stages = printStages(transaction);
   // What the kernel would refuse leaves nothing of a first stage behind.
   const isRefused = stages.length > 1 && !(await kernel.wouldApply(printTransaction(transaction)));
-  for (const text of isRefused ? [printTransaction(transaction)] : stages) await kernel.applyText(text, UNHEARD);
+  for (const text of isRefused ? [printTransaction(transaction)] : stages) await kernel.applyText(text);
 }
 
-/** Nobody listens for what a command does. */
-const UNHEARD = (): void => undefined;
+/** Text that removes our tables, whichever are loaded. */
+export async function deletionOfLoaded(kernel: Pick<Kernel, 'families'>): Promise<string> {
+  return (await kernel.families()).map((family) => `delete table ${family} ${TABLE_NAME}\n`).join('');
+}
 
 /**
  * Removes everything of ours, from whichever packet filter.
@@ -113,7 +108,7 @@ const UNHEARD = (): void => undefined;
  */
 export async function unload(kernel: Kernel, deletion: string): Promise<boolean> {
   const tables = async (): Promise<void> => {
-    if (deletion !== '') await kernel.applyText(deletion, UNHEARD);
+    if (deletion !== '') await kernel.applyText(deletion);
   };
   const { isRemoved, left } = await bringInForce(kernel, { iptables: new Map(), tables, mayBeLeft: true });
   if (left !== undefined) throw left;
@@ -124,10 +119,10 @@ export async function unload(kernel: Kernel, deletion: string): Promise<boolean>
  * True when tables of ours are loaded that see packets, or would if nobody had made them dormant. Of a load that was not completed there
  * may be a table to which no hook leads (compiler/nftables/ahead.ts): it closes nothing.
  */
-export async function seesPackets(): Promise<boolean> {
-  const families = await loadedFamilies();
+export async function seesPackets(kernel: Pick<Kernel, 'families' | 'whatIsOpen'>): Promise<boolean> {
+  const families = await kernel.families();
   if (families.length === 0) return false;
-  const { tables } = await whatIsOpen();
+  const { tables } = await kernel.whatIsOpen();
   return families.some((family) => !tables.some((open) => open.family === family && open.how === 'gone'));
 }
 
@@ -135,13 +130,13 @@ export async function seesPackets(): Promise<boolean> {
  * Loads tables that close every device only where nothing of ours is loaded yet. Needs no nft.
  * @returns false when something was loaded: it is left as it is.
  */
-export async function loadBaseline(tables: readonly Table[]): Promise<boolean> {
-  if ((await seesPackets()) || (await leftIptables()).size > 0) return false;
+export async function loadBaseline(kernel: Kernel, tables: readonly Table[]): Promise<boolean> {
+  if ((await seesPackets(kernel)) || (await kernel.iptables.left()).size > 0) return false;
   try {
-    await applyMessages(tables.flatMap(addTable));
+    await kernel.addTables(tables);
   } catch (error) {
     if (!isUndone(error)) throw error;
-    await applyTransaction({ wouldApply, applyText }, planTransaction(tables, []));
+    await applyTransaction(kernel, planTransaction(tables, []));
   }
   return true;
 }

@@ -1,14 +1,12 @@
 /** Devices that what is loaded knows as ports': what an agent that starts knows of the time before it. */
 import { EMPTY_PROGRAM, type IptablesProgram } from '../../compiler/index.js';
 import type { BackendName } from './backend-name.js';
-import { readLoadedIptables } from './iptables.js';
-import { loadedFamilies } from './nft.js';
-import { devicesOf } from './open.js';
+import type { Kernel } from './driver.js';
 
 /** Of nftables without nft, which may not work. @throws KernelError */
-export async function readLoadedDevices(backend: BackendName): Promise<ReadonlySet<string>> {
-  const devices = await Promise.all((await loadedFamilies()).map(devicesOf));
-  const program = backend === 'iptables' ? await readLoadedIptables() : EMPTY_PROGRAM;
+export async function readLoadedDevices(kernel: Kernel, backend: BackendName): Promise<ReadonlySet<string>> {
+  const devices = await Promise.all((await kernel.families()).map(kernel.devicesIn));
+  const program = backend === 'iptables' ? await kernel.iptables.read() : EMPTY_PROGRAM;
   return new Set([...devices.flat(), ...devicesOfIptables(program)]);
 }
 

@@ -13,7 +13,7 @@ import {
   type TableFamily,
   type TableState,
 } from '../../compiler/index.js';
-import { readListing } from '../../compiler/listing.js';
+import { readListing, type ReadRule } from '../../compiler/listing.js';
 import { NFT_TABLE_F_DORMANT } from '../netlink/nf-tables-header.js';
 
 /** What the rules of each chain do, in order. */
@@ -24,6 +24,13 @@ export interface LoadedTable extends TableState {
   readonly bodies: Bodies;
   /** Nobody but the socket that made it may change it (flag `owner`). */
   readonly isOwnedByAnother: boolean;
+}
+
+/** A table with what its rules ask, for who speaks of them in the words of permissions. */
+export interface RulesOfTable {
+  readonly table: TableState;
+  /** By chain. */
+  readonly rules: ReadonlyMap<string, readonly ReadRule[]>;
 }
 
 /** A table of this name is only checked, never loaded. */

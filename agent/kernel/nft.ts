@@ -5,12 +5,20 @@
  */
 import { constants } from 'node:os';
 import { TABLE_NAME, type Table, type TableFamily, type TableState } from '../../compiler/index.js';
+import { readListing, readRules } from '../../compiler/listing.js';
 import { NFT_TABLE_F_OWNER } from '../netlink/nf-tables-header.js';
 import { NetlinkError } from '../netlink/socket.js';
 import { listTables } from '../netlink/tables.js';
 import { crashOf, unreadableSet } from './crash.js';
 import { KernelError } from './errors.js';
-import { readLoadedTable, tableOfAnother, textToCheck, withTrueBodies, type LoadedTable } from './loaded.js';
+import {
+  readLoadedTable,
+  tableOfAnother,
+  textToCheck,
+  withTrueBodies,
+  type LoadedTable,
+  type RulesOfTable,
+} from './loaded.js';
 import { runProgram, type ProgramOptions, type ProgramResult } from './program.js';
 
 const { EPERM } = constants.errno;
@@ -72,22 +80,20 @@ export async function listWithCounters(): Promise<readonly { readonly family: Ta
   return listings;
 }
 
-/** The listing of one of our tables as libnftables JSON; undefined where it is not loaded, or another program owns it. */
-export async function listLoaded(family: TableFamily): Promise<unknown> {
+/** One of our tables with what its rules ask; undefined where it is not loaded, or another program owns it. */
+export async function readRulesOf(family: TableFamily): Promise<RulesOfTable | undefined> {
   const table = (await ownTables()).find((loaded) => loaded.family === family);
   if (table === undefined || (table.flags & NFT_TABLE_F_OWNER) !== 0) return undefined;
-  return JSON.parse(await runNft(['--json', '--numeric', '--stateless', 'list', 'table', family, TABLE_NAME]));
+  const listing: unknown = JSON.parse(
+    await runNft(['--json', '--numeric', '--stateless', 'list', 'table', family, TABLE_NAME]),
+  );
+  return { table: readListing(family, TABLE_NAME, listing), rules: readRules(listing) };
 }
 
 /** Version of the nft program, `1.0.6`. */
 export async function nftVersion(): Promise<string> {
   const text = await runNft(['--version']);
   return /v(\d+(?:\.\d+)*)/.exec(text)?.[1] ?? text.trim();
-}
-
-/** Text that removes our tables, whichever are loaded. */
-export async function deletionOfLoadedTables(): Promise<string> {
-  return (await loadedFamilies()).map((family) => `delete table ${family} ${TABLE_NAME}\n`).join('');
 }
 
 /**

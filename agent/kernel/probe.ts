@@ -4,9 +4,8 @@ import { isManagedDevice, type CompileOptions, type Datapath } from '../../compi
 import type { BackendName } from './backend-name.js';
 import { listLinks } from '../netlink/links.js';
 import { readBridgeCalls } from './bridge-calls.js';
+import type { Kernel } from './driver.js';
 import { KernelError } from './errors.js';
-import { readLoadedIptables } from './iptables.js';
-import { wouldApply } from './nft.js';
 
 /** Only checked, never loaded. A kernel without nf_conntrack_bridge answers "Protocol error" to it. */
 export const BRIDGE_TRACKING = `table bridge portcullis_probe {
@@ -19,14 +18,14 @@ ct state established accept
 /**
  * @throws KernelError `unsupported` when the kernel cannot enforce that; the message says what to load, to install or to set.
  */
-export async function probeDatapath(datapath: Datapath, backend: BackendName): Promise<void> {
+export async function probeDatapath(kernel: Kernel, datapath: Datapath, backend: BackendName): Promise<void> {
   // Says which program is missing, or that it may not be used.
-  if (backend === 'iptables') await readLoadedIptables();
+  if (backend === 'iptables') await kernel.iptables.read();
   switch (datapath) {
     case 'routed':
       return;
     case 'bridge':
-      if (await wouldApply(BRIDGE_TRACKING)) return;
+      if (await kernel.wouldApply(BRIDGE_TRACKING)) return;
       throw new KernelError(
         'unsupported',
         '--datapath bridge: the kernel does not track connections in the bridge family: load nf_conntrack_bridge ' +
@@ -53,13 +52,14 @@ export async function probeDatapath(datapath: Datapath, backend: BackendName): P
  * @param managed what the names of taps start with.
  */
 export async function detectDatapath(
+  kernel: Kernel,
   managed: Pick<CompileOptions, 'devicePrefixes'>,
   backend: BackendName,
 ): Promise<Datapath | undefined> {
   const taps = (await listLinks()).filter(({ name }) => isManagedDevice(managed, name));
   const isPlugged = await Promise.all(taps.map(async ({ name }) => isBridgePort(name)));
   if (isPlugged.includes(true)) {
-    return backend === 'nftables' && (await wouldApply(BRIDGE_TRACKING)) ? 'bridge' : 'bridge-netfilter';
+    return backend === 'nftables' && (await kernel.wouldApply(BRIDGE_TRACKING)) ? 'bridge' : 'bridge-netfilter';
   }
   return taps.some(({ isUp }) => isUp) ? 'routed' : undefined;
 }

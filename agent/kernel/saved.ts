@@ -1,11 +1,11 @@
 /** Everything of ours that is loaded, so that it can come back. */
-import { setTimeout } from 'node:timers/promises';
 import { z } from 'zod';
 import { planIptables, printBeforeReplacing, type IptablesPlan, type IptablesProgram } from '../../compiler/index.js';
-import { KERNEL } from './driver.js';
+import type { Clock } from '../clock.js';
+import type { Kernel } from './driver.js';
 import { bringInForce } from './in-force.js';
 import type { Flavour } from './iptables.js';
-import { applyText, deletionOfLoadedTables, readLoadedTables, saveLoadedTables } from './nft.js';
+import { deletionOfLoaded } from './load.js';
 
 const CHAINS = z.array(z.object({ name: z.string(), rules: z.array(z.string()) }));
 const SOURCE = z.object({ text: z.string(), length: z.number() });
@@ -39,8 +39,8 @@ export interface Saved {
   readonly iptables: readonly (readonly [Flavour, IptablesProgram])[];
 }
 
-export async function saveLoaded(): Promise<Saved> {
-  return { tables: await saveLoadedTables(), iptables: [...(await KERNEL.iptables.left())] };
+export async function saveLoaded(kernel: Kernel): Promise<Saved> {
+  return { tables: await kernel.saveTables(), iptables: [...(await kernel.iptables.left())] };
 }
 
 /** Tries to restore. */
@@ -53,38 +53,43 @@ const PAUSE = 500;
  * @param onTry called before each.
  * @returns whether it is back.
  */
-export async function restoreAtLast(saved: Saved, onTry: () => void = () => undefined): Promise<boolean> {
+export async function restoreAtLast(
+  kernel: Kernel,
+  clock: Clock,
+  saved: Saved,
+  onTry: () => void = () => undefined,
+): Promise<boolean> {
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
     onTry();
     try {
-      await restoreSaved(saved);
+      await restoreSaved(kernel, saved);
       return true;
     } catch {
-      await setTimeout(PAUSE);
+      await clock.sleep(PAUSE);
     }
   }
   return false;
 }
 
-async function restoreSaved({ tables, iptables }: Saved): Promise<void> {
+async function restoreSaved(kernel: Kernel, { tables, iptables }: Saved): Promise<void> {
   const plans = new Map<Flavour, IptablesPlan>();
   for (const [flavour, program] of iptables) {
-    plans.set(flavour, planIptables(await KERNEL.iptables.read(flavour), program));
+    plans.set(flavour, planIptables(await kernel.iptables.read(flavour), program));
   }
   const replaceTables = async (): Promise<void> => {
-    const text = `${await deletionOfLoadedTables()}${tables}`;
-    if (tables !== '') await closeBeforeReplacing();
-    if (text !== '') await applyText(text);
+    const text = `${await deletionOfLoaded(kernel)}${tables}`;
+    if (tables !== '') await closeBeforeReplacing(kernel);
+    if (text !== '') await kernel.applyText(text);
   };
-  const { left } = await bringInForce(KERNEL, { iptables: plans, tables: replaceTables, mayBeLeft: true });
+  const { left } = await bringInForce(kernel, { iptables: plans, tables: replaceTables, mayBeLeft: true });
   if (left !== undefined) throw left;
 }
 
 /** What cannot be read or closed so is replaced all the same: that the former rules come back is what counts. */
-async function closeBeforeReplacing(): Promise<void> {
+async function closeBeforeReplacing(kernel: Kernel): Promise<void> {
   try {
-    const text = (await readLoadedTables()).map(printBeforeReplacing).join('');
-    if (text !== '') await applyText(text);
+    const text = (await kernel.readTables()).map(printBeforeReplacing).join('');
+    if (text !== '') await kernel.applyText(text);
   } catch {
     return;
   }

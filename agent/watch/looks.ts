@@ -1,4 +1,5 @@
 /** Looks again and again at what the kernel tells nobody of, as often as it is cheap. */
+import { again, type Clock } from '../clock.js';
 
 /** Between two looks, at least; in milliseconds. */
 const EVERY = 2000;
@@ -9,31 +10,14 @@ const LONGEST = 10_000;
 /** After a look that was worth nothing, since something of ours happened meanwhile; in milliseconds. */
 const AGAIN = 250;
 
-export class Looks {
-  #timer: NodeJS.Timeout | undefined;
-  #isStopped = false;
-
-  /** @param look comes back with false when it was worth nothing; never rejects. */
-  constructor(private readonly look: () => Promise<boolean>) {}
-
-  start(): void {
-    this.#later(EVERY);
-  }
-
-  stop(): void {
-    this.#isStopped = true;
-    clearTimeout(this.#timer);
-  }
-
-  #later(milliseconds: number): void {
-    if (this.#isStopped) return;
-    this.#timer = setTimeout(() => void this.#now(), milliseconds);
-  }
-
-  async #now(): Promise<void> {
-    const startedAt = performance.now();
-    const isWorth = await this.look();
-    const took = performance.now() - startedAt;
-    this.#later(Math.max(isWorth ? EVERY : AGAIN, Math.min(SHARE * took, LONGEST)));
-  }
+/**
+ * @param look comes back with false when it was worth nothing; never rejects.
+ * @returns what ends it.
+ */
+export function lookOften(clock: Clock, look: () => Promise<boolean>): () => void {
+  return again(clock, EVERY, async () => {
+    const startedAt = clock.now();
+    const isWorth = await look();
+    return Math.max(isWorth ? EVERY : AGAIN, Math.min(SHARE * (clock.now() - startedAt), LONGEST));
+  });
 }

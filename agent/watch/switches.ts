@@ -1,15 +1,20 @@
 /** Watches settings of the kernel that enforcement hangs on: nothing tells of their changes, so they are read again and again. */
+import { again, type Clock } from '../clock.js';
 import { readBridgeCalls } from '../kernel/bridge-calls.js';
 
 /** In milliseconds. */
 const EVERY = 1000;
 
 export class SwitchWatch {
-  #timer: NodeJS.Timeout | undefined;
   #fault: string | undefined;
+  #end: () => void = () => undefined;
 
   /** @param onChange what is wrong now; undefined when it is right again. */
-  constructor(private readonly onChange: (fault: string | undefined) => void) {}
+  constructor(
+    private readonly onChange: (fault: string | undefined) => void,
+    private readonly clock: Clock,
+    private readonly read = readBridgeCalls,
+  ) {}
 
   /** What is wrong; undefined when nothing is. */
   get fault(): string | undefined {
@@ -17,16 +22,18 @@ export class SwitchWatch {
   }
 
   start(): void {
-    void this.#look();
-    this.#timer = setInterval(() => void this.#look(), EVERY);
+    this.#end = again(this.clock, 0, async () => {
+      await this.#look();
+      return EVERY;
+    });
   }
 
   stop(): void {
-    clearInterval(this.#timer);
+    this.#end();
   }
 
   async #look(): Promise<void> {
-    const off = (await readBridgeCalls()).filter(({ state }) => state !== 'on').map(({ name }) => name);
+    const off = (await this.read()).filter(({ state }) => state !== 'on').map(({ name }) => name);
     const fault =
       off.length === 0
         ? undefined

@@ -1,14 +1,16 @@
 /** Keeps a watching process running, and hears it. One that cannot start, hangs or dies is one case: news may have been lost. */
 import { fork, type ChildProcess } from 'node:child_process';
+import { Backoff } from '../backoff.js';
+import type { Clock } from '../clock.js';
 import { programPath } from '../programs.js';
 import { BEAT, type WatchEvent, type WatchOrder } from './events.js';
 
-/** Between the end of one process and the start of the next, in milliseconds: doubled each time, up to the second. */
+/** Between the end of one process and the start of the next, in milliseconds. */
 const BACKOFF = { first: 20, most: 5000 };
 /** A process that was heard for as long was well; in milliseconds. */
 const WELL_AFTER = 10_000;
 /**
- * One that says nothing for as long is ended. Doubled each time, up to the second, until one was well: where Node alone takes longer to start,
+ * One that says nothing for as long is ended, each later than the one before, until one was well: where Node alone takes longer to start,
  * one after the other would be ended before it can say anything, and nobody would ever listen. In milliseconds.
  */
 const SILENCE = { first: 5 * BEAT, most: 80 * BEAT };
@@ -29,12 +31,11 @@ export interface WatcherState {
 
 export class Watcher {
   #child: ChildProcess | undefined;
-  #timer: NodeJS.Timeout | undefined;
-  #silence: NodeJS.Timeout | undefined;
   #onSilence: () => void = () => undefined;
-  #delay = BACKOFF.first;
-  #patience = SILENCE.first;
-  #isStopped = false;
+  #callOffSilence: () => void = () => undefined;
+  readonly #backoff = new Backoff(BACKOFF);
+  readonly #patience = new Backoff(SILENCE);
+  readonly #stopping = new AbortController();
   /** Told to each process as it starts. */
   #standing: WatchOrder | undefined;
   #awaySince: Date | undefined = new Date();
@@ -44,17 +45,18 @@ export class Watcher {
   /** @param program what is run, in Node; said by tests alone. */
   constructor(
     private readonly listener: WatcherListener,
+    private readonly clock: Clock,
     private readonly program = programPath('watching-process'),
   ) {}
 
   start(): void {
     let firstHeardAt: number | undefined;
-    const wasWell = (): boolean => firstHeardAt !== undefined && performance.now() - firstHeardAt > WELL_AFTER;
+    const wasWell = (): boolean => firstHeardAt !== undefined && this.clock.now() - firstHeardAt > WELL_AFTER;
     let isOver = false;
     const over = (reason: string): void => {
-      if (isOver || this.#isStopped) return;
+      if (isOver || this.#stopping.signal.aborted) return;
       isOver = true;
-      if (wasWell()) this.#delay = BACKOFF.first;
+      if (wasWell()) this.#backoff.reset();
       this.#lost(reason);
     };
     let child: ChildProcess;
@@ -73,8 +75,8 @@ export class Watcher {
     // The messages are our own process's, of the same version.
     child.on('message', (event) => {
       if (isOver) return;
-      firstHeardAt ??= performance.now();
-      if (wasWell()) this.#patience = SILENCE.first;
+      firstHeardAt ??= this.clock.now();
+      if (wasWell()) this.#patience.reset();
       this.#heard();
       const told = event as WatchEvent;
       if (told.kind !== 'alive') this.listener.onEvent(told);
@@ -88,7 +90,7 @@ export class Watcher {
       over(`the watching process ended (${String(signal ?? code)}) ${lastWords}`.trim());
     });
     this.#onSilence = () => {
-      this.#patience = Math.min(2 * this.#patience, SILENCE.most);
+      this.#patience.take();
       // Its exit tells the rest; a process that the kernel cannot end counts as gone all the same.
       over('the watching process said nothing for too long and was ended');
       child.kill('SIGKILL');
@@ -103,9 +105,8 @@ export class Watcher {
   }
 
   stop(): void {
-    this.#isStopped = true;
-    clearTimeout(this.#timer);
-    clearTimeout(this.#silence);
+    this.#stopping.abort();
+    this.#callOffSilence();
     this.#child?.kill('SIGKILL');
   }
 
@@ -124,19 +125,23 @@ export class Watcher {
   }
 
   #expect(): void {
-    clearTimeout(this.#silence);
-    this.#silence = setTimeout(this.#onSilence, this.#patience);
+    this.#callOffSilence();
+    this.#callOffSilence = this.clock.after(this.#patience.milliseconds, this.#onSilence);
   }
 
   #lost(reason: string): void {
-    clearTimeout(this.#silence);
+    this.#callOffSilence();
     this.#awaySince ??= new Date();
     this.#losses++;
     this.#lastReason = reason;
     this.listener.onLoss(reason);
-    this.#timer = setTimeout(() => {
-      this.start();
-    }, this.#delay);
-    this.#delay = Math.min(2 * this.#delay, BACKOFF.most);
+    void this.#startAgain();
+  }
+
+  /** Meanwhile there may be nothing else to keep this process alive. */
+  async #startAgain(): Promise<void> {
+    const { signal } = this.#stopping;
+    await this.clock.sleep(this.#backoff.take(), signal);
+    if (!signal.aborted) this.start();
   }
 }

@@ -3,6 +3,7 @@
  * Arguments: the store's address, the host, and the host's number of ports.
  */
 import { DEFAULT_OPTIONS, HostCompiler } from '../../compiler/index.js';
+import { CLOCK } from '../../agent/clock.js';
 import { Reporter } from '../../agent/reporter.js';
 import { SourceGate } from '../../agent/gate.js';
 import { parseEtcdAddress } from '../../src/etcd/address.js';
@@ -44,6 +45,7 @@ const reporter = new Reporter(
     ...{ refused: [], isolated: 0, drift: 0 },
   }),
   async (report) => source.report(host, report),
+  CLOCK,
 );
 
 /** Of the clock that all processes share; in milliseconds. */

@@ -5,6 +5,7 @@
  * function that throws leaves nothing. A change that was computed from a state that is not the store's newest is computed again.
  */
 import { randomUUID } from 'node:crypto';
+import { SingleFlight } from '../../agent/single-flight.js';
 import type { Caller } from './caller.js';
 import { changeOf, differences, pairsOf, wholeViews } from './entries.js';
 import type { RecordChange } from './records.js';
@@ -46,7 +47,10 @@ export class Database {
   #state = new State();
   #revision = 0;
   #waiting: Waiting[] = [];
-  #isFlushing = false;
+  readonly #flushing = new SingleFlight(
+    async () => this.#flush(),
+    () => this.#waiting.length > 0,
+  );
   #stopWatch: () => void = () => undefined;
   /** Changes that a reader who was away may still ask for. */
   readonly #recent = new Recent<AppliedChange>();
@@ -108,7 +112,7 @@ export class Database {
         },
         reject,
       });
-      void this.#flush();
+      this.#flushing.start();
     });
   }
 
@@ -179,8 +183,6 @@ export class Database {
   }
 
   async #flush(): Promise<void> {
-    if (this.#isFlushing) return;
-    this.#isFlushing = true;
     // Whatever else arrives in this turn of the event loop goes along.
     await Promise.resolve();
     while (this.#waiting.length > 0) {
@@ -192,7 +194,6 @@ export class Database {
         for (const { reject } of batch) reject(error);
       }
     }
-    this.#isFlushing = false;
   }
 
   async #commit(batch: readonly Waiting[]): Promise<void> {

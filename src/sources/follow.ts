@@ -2,7 +2,13 @@
  * What every remote source does: one session after another for as long as it is wanted, with the same pauses between them, the
  * same watch over silence, and one word for each distinct trouble.
  */
-import { BACKOFF } from './backoff.js';
+import { Backoff } from '../../agent/backoff.js';
+import { CLOCK, spread, type Clock, type Random } from '../../agent/clock.js';
+
+/**
+ * Between tries, in milliseconds. Who says nothing at all has no work with being asked, and is found soon when he is back: `mostUnheard`.
+ */
+export const BACKOFF = { first: 250, most: 5000, mostUnheard: 800 };
 
 /** Where who is followed says something every 10 s, or is asked: a session in which nothing is heard for as long is ended. In milliseconds. */
 const SILENCE = 30_000;
@@ -31,10 +37,10 @@ export class Postponed extends Error {
 
 export class Follow {
   readonly #stopping = new AbortController();
-  #silenceTimer: NodeJS.Timeout | undefined;
+  #callOffSilence: () => void = () => undefined;
   #session = new AbortController();
-  #endPause: () => void = () => undefined;
-  #backoff = BACKOFF.first;
+  #pause = new AbortController();
+  readonly #backoff = new Backoff(BACKOFF);
   #trouble: string | undefined;
   /** Signs of life so far. */
   #signs = 0;
@@ -48,6 +54,8 @@ export class Follow {
     private readonly session: (signal: AbortSignal) => Promise<void>,
     private readonly onTrouble: (reason: string) => void,
     private readonly silence: number | null = SILENCE,
+    private readonly clock: Clock = CLOCK,
+    private readonly random: Random = Math.random,
   ) {}
 
   /** To be called once. */
@@ -72,17 +80,17 @@ export class Follow {
   }
 
   #restartSilence(): void {
-    clearTimeout(this.#silenceTimer);
+    this.#callOffSilence();
     const { silence } = this;
     if (silence === null) return;
-    this.#silenceTimer = setTimeout(() => {
+    this.#callOffSilence = this.clock.after(silence, () => {
       this.end(new Error(`nothing was heard for ${(silence / 1000).toString()} s`));
-    }, silence);
+    });
   }
 
   /** What was heard is understood and told: the next trouble is news, and the next pause a short one. */
   well(): void {
-    this.#backoff = BACKOFF.first;
+    this.#backoff.reset();
     this.#trouble = undefined;
   }
 
@@ -94,14 +102,14 @@ export class Follow {
   /** The same, by wish: nothing is wrong. */
   again(): void {
     this.#session.abort(BY_WISH);
-    this.#endPause();
+    this.#pause.abort();
   }
 
   stop(): void {
     this.#stopping.abort();
     this.#session.abort(new Error('stopped'));
-    this.#endPause();
-    clearTimeout(this.#silenceTimer);
+    this.#pause.abort();
+    this.#callOffSilence();
   }
 
   async #run(): Promise<void> {
@@ -114,28 +122,18 @@ export class Follow {
         () => new Error('the connection was closed'),
         (thrown: unknown) => thrown,
       );
-      clearTimeout(this.#silenceTimer);
+      this.#callOffSilence();
       if (this.#isStopped()) return;
       const isWish = signal.reason === BY_WISH;
       if (!isWish) this.#failed(reasonOf(error));
       // Not all at once when who is followed comes back.
       const least = error instanceof Postponed ? error.pause : 0;
       const most = this.#signs > before ? BACKOFF.most : BACKOFF.mostUnheard;
-      const pause = isWish ? 0 : Math.max(least, Math.min(this.#backoff, most)) * (0.5 + Math.random()) + least / 2;
-      await this.#wait(pause);
+      const usual = Math.max(least, this.#backoff.take(most));
+      this.#pause = new AbortController();
+      await this.clock.sleep(isWish ? 0 : spread(usual, 0.5, this.random) + least / 2, this.#pause.signal);
       if (this.#isStopped()) return;
-      this.#backoff = Math.min(2 * this.#backoff, most);
     }
-  }
-
-  async #wait(milliseconds: number): Promise<void> {
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, milliseconds);
-      this.#endPause = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
   }
 
   #isStopped(): boolean {

@@ -1,5 +1,6 @@
 /** How a commit is made in etcd: decided by the head, in one transaction; a large one is carried out afterwards, by whoever comes (etcd-format.ts). */
 import { setTimeout as wait } from 'node:timers/promises';
+import { Backoff } from '../../../agent/backoff.js';
 import { EtcdError, endOf, type EtcdClient } from '../../etcd/client.js';
 import type { Operation, TxnResponse } from '../../etcd/messages.js';
 import { printHead, printPart, readHead, readPart, type Head, type Stage, type Write } from './etcd-format.js';
@@ -10,7 +11,7 @@ import { together } from './together.js';
 
 /** How long a commit is tried while nobody answers; in milliseconds. */
 const PATIENCE = 10_000;
-/** Between tries; doubled each time. There are few processes of the API, and many who wait for them. In milliseconds. */
+/** Between tries. There are few processes of the API, and many who wait for them. In milliseconds. */
 export const BACKOFF = { first: 50, most: 500 };
 /** How far back it is looked whose commit a revision was. */
 const MOST_HEADS = 1000;
@@ -227,7 +228,7 @@ export class EtcdCommits {
   /** Again while nobody answers. @throws EtcdError; `unreachable` when it is not known whether it was done. */
   async attempt<T>(work: () => Promise<T>, onUnknown: () => void = () => undefined): Promise<T> {
     const start = performance.now();
-    for (let backoff = BACKOFF.first; ; backoff = Math.min(2 * backoff, BACKOFF.most)) {
+    for (const backoff = new Backoff(BACKOFF); ;) {
       try {
         const result = await work();
         this.trouble.set(undefined);
@@ -236,7 +237,7 @@ export class EtcdCommits {
         if (!(error instanceof EtcdError) || error.failure !== 'unreachable') throw error;
         onUnknown();
         if (performance.now() - start > PATIENCE || this.closing.aborted) throw error;
-        await wait(backoff);
+        await wait(backoff.take());
       }
     }
   }

@@ -1,6 +1,9 @@
 /** A store in etcd, which several API processes serve at once. Its keys: etcd-format.ts. */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
+import { Backoff } from '../../../agent/backoff.js';
+import { spread } from '../../../agent/clock.js';
+import { SingleFlight } from '../../../agent/single-flight.js';
 import { etcdName, type EtcdAddress } from '../../etcd/address.js';
 import { EtcdClient, EtcdError, endOf, type EtcdCredentials } from '../../etcd/client.js';
 import type { WatchResponse } from '../../etcd/messages.js';
@@ -49,7 +52,7 @@ export class EtcdStore implements Store {
   #stopWatch: () => void = () => undefined;
   /** Counts loads: what a watch from before one tells is of the past. */
   #epoch = 0;
-  #isProbing = false;
+  readonly #probing = new SingleFlight(async () => this.#probe());
   readonly #closing = new AbortController();
 
   private constructor(
@@ -151,22 +154,19 @@ export class EtcdStore implements Store {
   probe(): void {
     this.look();
     const full = this.#trouble.writing;
-    this.#probe();
+    // What comes of it is known the next time.
+    void this.#probing.join();
     if (full !== undefined) throw new StoreError(full);
   }
 
-  /** What comes of it is known the next time. */
-  #probe(): void {
-    if (this.#isProbing) return;
-    this.#isProbing = true;
-    this.#commits
-      .transaction([put(this.#commits.key('probe'), '')])
-      .then(() => {
-        this.#trouble.set(undefined);
-        this.#trouble.written();
-      })
-      .catch((error: unknown) => this.#trouble.asStoreError(error))
-      .finally(() => (this.#isProbing = false));
+  async #probe(): Promise<void> {
+    try {
+      await this.#commits.transaction([put(this.#commits.key('probe'), '')]);
+      this.#trouble.set(undefined);
+      this.#trouble.written();
+    } catch (error) {
+      this.#trouble.asStoreError(error);
+    }
   }
 
   close(): Promise<void> {
@@ -227,7 +227,7 @@ export class EtcdStore implements Store {
     this.#seen = at;
     this.#trouble.set(undefined);
     this.#trouble.reportFromNow();
-    this.#follow(epoch, BACKOFF.first);
+    this.#follow(epoch, new Backoff(BACKOFF));
     await this.#commits.sweepParts(head);
     const isNew = head.revision === 0;
     const { revision, schema } = head;
@@ -244,15 +244,14 @@ export class EtcdStore implements Store {
   }
 
   /** Watches from where it was, for as long as nothing is loaded anew. */
-  #follow(epoch: number, backoff: number): void {
+  #follow(epoch: number, backoff: Backoff): void {
     if (epoch !== this.#epoch) return;
-    let next = backoff;
     // What is for agents is none of its business.
     const [from, to] = [this.#commits.key('head'), endOf(this.#commits.key(RECORDS))];
     this.#stopWatch = this.#client.watch(from, to, this.#seen + 1, {
       onEvents: (events, header, isProgress) => {
         if (epoch !== this.#epoch) return;
-        next = BACKOFF.first;
+        backoff.reset();
         this.#trouble.set(undefined);
         if (header.cluster_id !== this.#commits.clusterId) this.#lost(`it is another cluster (${header.cluster_id})`);
         else if (Number(header.revision) < this.#seen) this.#checkTime(epoch);
@@ -266,9 +265,9 @@ export class EtcdStore implements Store {
         }
         this.#trouble.set(`${this.name}: ${error.message}`);
         // Not all at once when a member comes back.
-        void wait(next * (0.5 + Math.random()), undefined, { signal: this.#closing.signal }).then(
+        void wait(spread(backoff.take(), 0.5), undefined, { signal: this.#closing.signal }).then(
           () => {
-            this.#follow(epoch, Math.min(2 * next, BACKOFF.most));
+            this.#follow(epoch, backoff);
           },
           () => undefined,
         );

@@ -1,8 +1,9 @@
 /** A source for an agent in the API's own process: the state, and each change as it is made. */
+import { Backoff } from '../../../agent/backoff.js';
 import { EMPTY_TOPOLOGY, type Topology } from '../../../compiler/model/index.js';
 import { TopologyFeed } from '../../sources/feed/feed.js';
 import { stale, type Source, type SourceEvent } from '../../../compiler/model/index.js';
-import { BACKOFF } from '../../sources/backoff.js';
+import { BACKOFF } from '../../sources/follow.js';
 import type { AppliedChange, Database } from '../database.js';
 import type { HostReport } from '../../../compiler/model/index.js';
 import type { Hosts } from './hosts.js';
@@ -16,7 +17,7 @@ export class DatabaseSource implements Source {
   #stopListening: () => void = () => undefined;
   /** Everything must be told anew: who listens threw. */
   #retry: NodeJS.Timeout | undefined;
-  #backoff = BACKOFF.first;
+  readonly #backoff = new Backoff(BACKOFF);
 
   constructor(
     private readonly database: Database,
@@ -35,7 +36,7 @@ export class DatabaseSource implements Source {
   reload(): void {
     clearTimeout(this.#retry);
     this.#retry = undefined;
-    if (this.#tell(() => this.#feed.take(wholeLine(this.database), this.#inForce()))) this.#backoff = BACKOFF.first;
+    if (this.#tell(() => this.#feed.take(wholeLine(this.database), this.#inForce()))) this.#backoff.reset();
   }
 
   async report(host: string, report: HostReport): Promise<void> {
@@ -66,8 +67,7 @@ export class DatabaseSource implements Source {
     } catch (error) {
       this.#retry = setTimeout(() => {
         this.reload();
-      }, this.#backoff);
-      this.#backoff = Math.min(2 * this.#backoff, BACKOFF.most);
+      }, this.#backoff.take());
       this.#stale(error instanceof Error ? error.message : String(error));
       return false;
     }

@@ -42,9 +42,9 @@ export const agentCommand: CommandModule<object, Typed<typeof agentOptions>> = {
     const metrics = metricsAddress(args.metrics);
     const host = args.host ?? hostname();
     const log = await makeLogger(args['log-level']);
-    const { Agent, loadedFamilies, nftVersion, probeDatapath } = await import('../../../agent/index.js');
+    const { Agent, KERNEL, nftVersion, probeDatapath } = await import('../../../agent/index.js');
     // Whoever may not read the tables may not change them: one clear line now, not one for each try.
-    await loadedFamilies();
+    await KERNEL.families();
     const preflight = preflightOf(args, host, log);
     await preflight.ask(async () => {
       checkVersion(await nftVersion());
@@ -54,7 +54,7 @@ export const agentCommand: CommandModule<object, Typed<typeof agentOptions>> = {
     }
     endOnExceptions(log);
     const datapath = args.datapath === AUTO ? await datapathOfTaps(args, preflight, log) : args.datapath;
-    await preflight.ask(async () => probeDatapath(datapath, args.backend), undefined);
+    await preflight.ask(async () => probeDatapath(KERNEL, datapath, args.backend), undefined);
     const { source, api } = await sourceOf(args, host, log);
     const settings = {
       version: version(),
@@ -138,20 +138,20 @@ const LOOK_EVERY = 1000;
 
 /** Waits, with everything closed, until a tap shows how taps reach this host. */
 async function datapathOfTaps(args: AgentArguments, preflight: Preflight, log: Log): Promise<Datapath> {
-  const { detectDatapath, loadBaseline, notify } = await import('../../../agent/index.js');
+  const { detectDatapath, KERNEL, loadBaseline, notify } = await import('../../../agent/index.js');
   const { baselineTables } = await import('../../../compiler/baseline.js');
   const options = compileOptions(args, DEFAULT_OPTIONS.datapath);
   // Twice the same: a tap is there for an instant before it is plugged in.
   let before: Datapath | undefined;
   for (let isFirst = true; ; isFirst = false) {
-    const found = await preflight.ask(async () => detectDatapath(options, args.backend), undefined);
+    const found = await preflight.ask(async () => detectDatapath(KERNEL, options, args.backend), undefined);
     if (found !== undefined && found === before) {
       log.info({ id: 'datapath-found', datapath: found }, 'datapath found by the taps that are here');
       return found;
     }
     before = found;
     if (isFirst && found === undefined) {
-      const isClosed = await loadBaseline(baselineTables(options));
+      const isClosed = await loadBaseline(KERNEL, baselineTables(options));
       log.info(
         { id: 'no-tap-yet', prefixes: options.devicePrefixes },
         `no tap shows the datapath yet: waiting for the first, ${isClosed ? 'which will be closed until then' : 'with the rules that are loaded'}`,

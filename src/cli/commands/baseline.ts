@@ -59,9 +59,9 @@ async function tablesOf(devicePrefixes: readonly string[]): Promise<readonly Tab
 }
 
 async function close(devicePrefixes: readonly string[]): Promise<void> {
-  const { loadBaseline } = await import('../../../agent/index.js');
+  const { KERNEL, loadBaseline } = await import('../../../agent/index.js');
   say(
-    (await loadBaseline(await tablesOf(devicePrefixes)))
+    (await loadBaseline(KERNEL, await tablesOf(devicePrefixes)))
       ? `closed: no device named ${devicePrefixes.map((prefix) => `${prefix}*`).join(' or ')} sends or receives until rules are loaded`
       : 'rules of ours are loaded already and close unknown devices: nothing was changed',
   );

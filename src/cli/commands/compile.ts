@@ -13,7 +13,7 @@ import {
   type CompileOptions,
   type Compiled,
 } from '../../../compiler/index.js';
-import type { Difference, LoadPlan, Wanted } from '../../../agent/index.js';
+import type { Difference, Kernel, LoadPlan, Wanted } from '../../../agent/index.js';
 import type { Port, Topology } from '../../../compiler/model/index.js';
 import { refuseBesideAgent } from '../agent-lock.js';
 import { CommandError } from '../errors.js';
@@ -65,8 +65,8 @@ export async function compileOnce(args: CompileArguments): Promise<void> {
 async function intentOf(args: CompileArguments, topology: Topology, options: CompileOptions): Promise<Intent> {
   const isLocal = localPorts(topology, args);
   if (args['dry-run']) return { topology, isLocal, options, compiled: compile(topology, isLocal, options) };
-  const { readLoadedDevices, withFormerDevices } = await import('../../../agent/index.js');
-  const loaded = await readLoadedDevices(args.backend);
+  const { KERNEL, readLoadedDevices, withFormerDevices } = await import('../../../agent/index.js');
+  const loaded = await readLoadedDevices(KERNEL, args.backend);
   const local = withFormerDevices(topology, isLocal, loaded, options);
   return { ...local, options, compiled: compile(local.topology, local.isLocal, options) };
 }
@@ -145,10 +145,10 @@ async function loadOnce(args: CompileArguments, topology: Topology, intent: Inte
   const { isNoDifference, KERNEL, planLoad, probeDatapath, startConfirmation, takeOverFlows } =
     await import('../../../agent/index.js');
   const { backend, confirm } = args;
-  await probeDatapath(options.datapath, backend);
+  await probeDatapath(KERNEL, options.datapath, backend);
   await refuseBesideAgent('change what its source says, or stop it (systemctl stop portcullis-agent)');
   try {
-    await takeOverFlows(topology, localPorts(topology, args), options);
+    await takeOverFlows(KERNEL, topology, localPorts(topology, args), options);
   } catch (error) {
     // The host is enforced all the same; what answers in such flows must begin anew.
     say(`live flows cannot be taken over: ${error instanceof Error ? error.message : String(error)}`);
@@ -156,14 +156,14 @@ async function loadOnce(args: CompileArguments, topology: Topology, intent: Inte
   const wanted = wantedBy(backend, compiled, options);
   const isPlanShown = process.stdout.isTTY && !args.raw;
   const plan = await planLoad(KERNEL, wanted);
-  if (isPlanShown) await showPlan(plan, wanted, intent);
+  if (isPlanShown) await showPlan(KERNEL, plan, wanted, intent);
   const report = isPlanShown ? sayLoaded : reportLoaded;
   if (confirm === undefined) {
     await plan.apply();
     report(plan);
     return;
   }
-  const pending = await startConfirmation(confirm * 1000);
+  const pending = await startConfirmation(KERNEL, confirm * 1000);
   try {
     await plan.apply();
   } catch (error) {
@@ -179,9 +179,9 @@ async function loadOnce(args: CompileArguments, topology: Topology, intent: Inte
 }
 
 /** For a person, before anything is loaded. */
-async function showPlan(difference: LoadPlan, wanted: Wanted, intent: Intent): Promise<void> {
+async function showPlan(kernel: Kernel, difference: LoadPlan, wanted: Wanted, intent: Intent): Promise<void> {
   const { planOf } = await import('../plan/read.js');
-  const plan = await planOf(difference, wanted, intent);
+  const plan = await planOf(kernel, difference, wanted, intent);
   for (const line of renderPlan(plan, colours)) printLine(line);
   if (plan.unsaid !== undefined) say(`notice: ${plan.unsaid}`);
 }

@@ -1,6 +1,6 @@
 /** What `portcullis diff` does: what would loading change in this kernel? */
 import pico from 'picocolors';
-import type { LoadPlan, Wanted } from '../../../agent/index.js';
+import type { Kernel, LoadPlan, Wanted } from '../../../agent/index.js';
 import { compile } from '../../../compiler/index.js';
 import { EXIT } from '../exit-codes.js';
 import { colours, printLine, say } from '../output.js';
@@ -34,14 +34,14 @@ export async function diffOnce(args: DiffArguments): Promise<void> {
   const options = compileOptions(args, args.datapath);
   const { isNoDifference, KERNEL, planLoad, readLoadedDevices, withFormerDevices } =
     await import('../../../agent/index.js');
-  const loaded = await readLoadedDevices(args.backend);
+  const loaded = await readLoadedDevices(KERNEL, args.backend);
   const local = withFormerDevices(topology, portsOfHost(topology, args.host), loaded, options);
   sayCompiling(topology);
   const compiled = compile(local.topology, local.isLocal, options);
   const wanted = wantedBy(args.backend, compiled, options);
   const difference = await planLoad(KERNEL, wanted);
   const isNothing = isNoDifference(difference);
-  const plan = isNothing ? NO_PLAN : await planFor(args, difference, wanted, { ...local, options, compiled });
+  const plan = isNothing ? NO_PLAN : await planFor(KERNEL, args, difference, wanted, { ...local, options, compiled });
   if (args.json) {
     const raw = renderDifference(difference, pico.createColors(false));
     printLine(
@@ -60,6 +60,7 @@ const NO_PLAN: Plan = { lines: [], cut: 0, unsaid: undefined };
 
 /** Undefined where it is told in the kernel's own words alone. */
 async function planFor(
+  kernel: Kernel,
   args: DiffArguments,
   difference: LoadPlan,
   wanted: Wanted,
@@ -67,5 +68,5 @@ async function planFor(
 ): Promise<Plan | undefined> {
   if (args.raw && !args.json) return undefined;
   const { planOf } = await import('../plan/read.js');
-  return planOf(difference, wanted, intent);
+  return planOf(kernel, difference, wanted, intent);
 }

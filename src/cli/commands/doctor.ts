@@ -65,9 +65,9 @@ async function optionsOf(args: DoctorArguments, agent: AgentFacts): Promise<Comp
   const told = args.datapath ?? (agent.kind === 'answers' ? agent.status.datapath : undefined);
   if (told !== undefined) return compileOptions(args, told);
   const options = compileOptions(args, DEFAULT_OPTIONS.datapath);
-  const { detectDatapath } = await import('../../../agent/index.js');
+  const { detectDatapath, KERNEL } = await import('../../../agent/index.js');
   // Where nft cannot be asked, that is found, and said, by its own check.
-  const shown = await detectDatapath(options, 'nftables').catch(() => undefined);
+  const shown = await detectDatapath(KERNEL, options, 'nftables').catch(() => undefined);
   return { ...options, datapath: shown ?? DEFAULT_OPTIONS.datapath };
 }
 

@@ -21,8 +21,8 @@ export const flushCommand: CommandModule<object, FlushArguments> = {
       })
       .example('$0 flush', 'for taking portcullis off a host; to close every port use baseline'),
   handler: async ({ force }) => {
-    const { deletionOfLoadedTables, KERNEL, unload } = await import('../../../agent/index.js');
-    const deletion = await deletionOfLoadedTables();
+    const { deletionOfLoaded, KERNEL, unload } = await import('../../../agent/index.js');
+    const deletion = await deletionOfLoaded(KERNEL);
     if (!force) await refuseBesideAgent('stop it first (systemctl stop portcullis-agent), or --force');
     const wasInIptables = await unload(KERNEL, deletion);
     say(

@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import {
   Conntrack,
   crashOf,
+  KERNEL,
   KernelError,
   listChain,
   listBaseChains,
@@ -92,7 +93,7 @@ function usesIptables({ agent }: Patient): boolean {
 
 async function lookAtIptables({ datapath }: CompileOptions): Promise<readonly Finding[]> {
   try {
-    await probeDatapath(datapath, 'iptables');
+    await probeDatapath(KERNEL, datapath, 'iptables');
     return [ok('iptables and ipset are there')];
   } catch (error) {
     // Its message says what to install, or to set.
@@ -130,7 +131,7 @@ async function lookAtMarks(options: CompileOptions): Promise<readonly Finding[]>
 
 async function lookAtAgent({ agent, socket, version, links, options }: Patient): Promise<readonly Finding[]> {
   const taps = (await links()).map(({ name }) => name).filter((name) => isManagedDevice(options, name));
-  return judgeAgent(agent, { socket, version, isLoaded: await seesPackets(), taps });
+  return judgeAgent(agent, { socket, version, isLoaded: await seesPackets(KERNEL), taps });
 }
 
 async function readRights(patient: Patient): Promise<Parameters<typeof judgeRights>[0]> {

@@ -1,5 +1,5 @@
 /** What the kernel can do, by trying it: each as nft text that is checked and never loaded. */
-import { BRIDGE_TRACKING, wouldApply } from '../../../agent/index.js';
+import { BRIDGE_TRACKING, KERNEL } from '../../../agent/index.js';
 import { compile, printTable, type CompileOptions, type Datapath } from '../../../compiler/index.js';
 import { EMPTY_TOPOLOGY } from '../../../compiler/model/index.js';
 import { failed, named, ok, type Finding } from './finding.js';
@@ -78,7 +78,7 @@ export async function tryFeatures(options: CompileOptions): Promise<readonly Tri
   return Promise.all(
     [...FEATURES, everything(options)].map(async ({ text, ...feature }) => ({
       ...feature,
-      isThere: await wouldApply(text),
+      isThere: await KERNEL.wouldApply(text),
     })),
   );
 }

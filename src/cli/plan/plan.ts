@@ -3,7 +3,7 @@
  * first characters of a group's id; in nftables, in comments, also its name and ids of rules: what has gone from the topology is named by
  * these.
  */
-import type { Difference } from '../../../agent/index.js';
+import type { Difference, RulesOfTable } from '../../../agent/index.js';
 import {
   isBridged,
   stateOf,
@@ -12,9 +12,8 @@ import {
   type IptablesProgram,
   type Ruleset,
   type Table,
-  type TableState,
 } from '../../../compiler/index.js';
-import { asListed, type ReadRule } from '../../../compiler/listing.js';
+import { asListed } from '../../../compiler/listing.js';
 import type { Topology } from '../../../compiler/model/index.js';
 import { groupLines } from './groups.js';
 import { iptablesRest } from './iptables-rest.js';
@@ -26,17 +25,10 @@ import { portLines } from './ports.js';
 import { line, restLines } from './rest.js';
 import { tableSide } from './table-side.js';
 
-/** What is in the kernel, of the table that judges the ports. */
-export interface LoadedTable {
-  readonly table: TableState;
-  /** By chain. */
-  readonly rules: ReadonlyMap<string, readonly ReadRule[]>;
-}
-
 /** What judges the ports: what is loaded of it and, where that does not follow from the ruleset, what is wanted. */
 export type Judging =
   /** `loaded` is undefined where nothing of ours is. */
-  | { readonly backend: 'nftables'; readonly loaded: LoadedTable | undefined }
+  | { readonly backend: 'nftables'; readonly loaded: RulesOfTable | undefined }
   | { readonly backend: 'iptables'; readonly loaded: IptablesProgram; readonly wanted: IptablesProgram };
 
 export interface Sides {

@@ -6,6 +6,8 @@
  * revision: then everything up to it is told as one change.
  */
 import { setTimeout as wait } from 'node:timers/promises';
+import { Backoff } from '../../../agent/backoff.js';
+import { spread } from '../../../agent/clock.js';
 import { etcdName, type EtcdAddress } from '../../etcd/address.js';
 import { EtcdClient, EtcdError, endOf, type EtcdCredentials, type WatchStream } from '../../etcd/client.js';
 import type { KeyValue, WatchResponse } from '../../etcd/messages.js';
@@ -27,7 +29,7 @@ const PAGE = 1000;
 const LOOK_EVERY = 10_000;
 /** When somebody asks how far this host is; in milliseconds. */
 const ANSWER_WITHIN = 300;
-/** Between two questions while something is missing; doubled each time. In milliseconds. */
+/** Between two questions while something is missing. In milliseconds. */
 const MISSING = { first: 5, most: 500 };
 /** While changes come faster than questions are answered, it is asked about the past. In milliseconds. */
 const HASTE = 50;
@@ -138,22 +140,21 @@ export class EtcdSource implements Source {
         followed.heard = followed.applied;
         this.#watch(scope, followed);
       }
+      const backoff = new Backoff(MISSING);
       for (let pause = 0; ;) {
         // While much is missing, not every part of it is a reason to ask.
         const least = pause > MISSING.first && pause <= MISSING.most ? Math.min(pause, HASTE) : 0;
         if (least > 0) await wait(least, undefined, { signal });
         await this.#sleep(pause - least);
         signal.throwIfAborted();
-        pause = (await this.#settle()) ? LOOK_EVERY * (0.8 + 0.4 * Math.random()) : this.#pauseForMissing(pause);
+        const isSettled = await this.#settle();
+        if (isSettled) backoff.reset();
+        pause = isSettled ? spread(LOOK_EVERY, 0.2) : backoff.take();
       }
     } finally {
       this.#stream = undefined;
       stream.end();
     }
-  }
-
-  #pauseForMissing(before: number): number {
-    return before === 0 || before > MISSING.most ? MISSING.first : Math.min(2 * before, MISSING.most);
   }
 
   #watch(scope: Scope, followed: Followed): void {
@@ -283,7 +284,7 @@ export class EtcdSource implements Source {
   }
 
   async #readEverything(signal: AbortSignal): Promise<void> {
-    for (let pause = MISSING.first; ; pause = Math.min(2 * pause, MISSING.most)) {
+    for (const backoff = new Backoff(MISSING); ;) {
       const { header, kvs } = await this.#client.range({ key: this.#key('head') });
       const identity = await this.#client.range({ key: this.#key('identity') });
       const [name] = identity.kvs;
@@ -303,7 +304,7 @@ export class EtcdSource implements Source {
         this.#follow.well();
         return;
       }
-      await wait(pause, undefined, { signal });
+      await wait(backoff.take(), undefined, { signal });
     }
   }
 

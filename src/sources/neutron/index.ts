@@ -6,6 +6,7 @@
  * and revisions: hints get lost, and a look does not tell what is gone.
  */
 import { setTimeout as wait } from 'node:timers/promises';
+import { spread } from '../../../agent/clock.js';
 import { AnswerError } from '../../openstack/answer.js';
 import type { Credentials } from '../../openstack/login.js';
 import { Neutron } from '../../openstack/neutron.js';
@@ -147,7 +148,7 @@ export class NeutronSource implements Source {
 
   /** What is heard from now on is news. */
   #begin(): void {
-    this.#compareAt = performance.now() + COMPARE_EVERY * (0.8 + 0.4 * Math.random());
+    this.#compareAt = performance.now() + spread(COMPARE_EVERY, 0.2);
     this.#hints = [];
   }
 
@@ -241,7 +242,7 @@ export class NeutronSource implements Source {
   async #sleep(): Promise<void> {
     if (this.#hints.length > 0) return;
     const left = this.#compareAt - performance.now();
-    const pause = this.#hasHints ? left : Math.min(left, this.settings.pollEvery * (0.8 + 0.4 * Math.random()));
+    const pause = this.#hasHints ? left : Math.min(left, spread(this.settings.pollEvery, 0.2));
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, pause);
       this.#wake = () => {

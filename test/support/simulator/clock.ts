@@ -55,6 +55,11 @@ export class VirtualClock implements Clock {
     return (this.#timers[0]?.at ?? Infinity) < this.#now;
   }
 
+  /** How much is still due. */
+  get waiting(): number {
+    return this.#timers.length;
+  }
+
   /** The process stands still, and time goes on. */
   jump(milliseconds: number): void {
     this.#now += milliseconds;

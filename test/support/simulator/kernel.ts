@@ -2,11 +2,13 @@
 import { closingTables, SETS_OF_DEVICES, type Opened } from '../../../agent/closing.js';
 import type { Kernel } from '../../../agent/kernel/driver.js';
 import { KernelError } from '../../../agent/kernel/errors.js';
-import type { LoadedTable } from '../../../agent/kernel/loaded.js';
+import type { LoadedTable, RulesOfTable } from '../../../agent/kernel/loaded.js';
 import { closingText } from '../../../agent/closing.js';
 import {
   EMPTY_PROGRAM,
   printStage,
+  printTables,
+  readComment,
   ruleText,
   stateOf,
   TABLE_NAME,
@@ -14,6 +16,7 @@ import {
   type Table,
   type TableFamily,
 } from '../../../compiler/index.js';
+import { asListed, type ReadRule } from '../../../compiler/listing.js';
 import type { VirtualClock } from './clock.js';
 import {
   applied,
@@ -21,6 +24,9 @@ import {
   declarationOf,
   dump,
   Refused,
+  ruleOf,
+  textOfTables,
+  type FakeChain,
   type FakeTable,
   type FakeTables,
   type IsTaken,
@@ -68,6 +74,8 @@ const NO_IPTABLES: Kernel['iptables'] = {
   remove: async () => Promise.resolve(false),
   wouldTake: async () => Promise.resolve(true),
   defaultFlavour: async () => Promise.resolve('nft'),
+  listSets: async () => Promise.resolve(''),
+  listRules: async () => Promise.resolve(''),
 };
 
 /** The transaction was for another generation. */
@@ -155,6 +163,11 @@ export class SimulatedKernel {
       mostOfPiece: async () => Promise.resolve(this.machine.mostOfPiece),
       // Over netlink, at once.
       readGeneration: async () => Promise.resolve(this.#generation),
+      families: async () => Promise.resolve(this.#families()),
+      devicesIn: async (family) => Promise.resolve(this.#devicesOf(this.tables.get(family))),
+      readRules: async (family) => ask(() => this.#rulesOf(family)),
+      saveTables: async () => ask(() => textOfTables(this.tables)),
+      addTables: async (tables) => this.#apply(isAlive, printTables(tables), () => undefined),
       readTables: async () =>
         ask(() => {
           this.readAt = this.clock.now();
@@ -171,7 +184,7 @@ export class SimulatedKernel {
             throw error;
           }
         }),
-      applyText: async (text, onPort) => this.#apply(isAlive, text, onPort),
+      applyText: async (text, onPort = () => undefined) => this.#apply(isAlive, text, onPort),
       withoutNft: async (stage) =>
         Promise.resolve(
           this.machine.isDirect && stage.closing === ''
@@ -274,6 +287,17 @@ export class SimulatedKernel {
     );
   }
 
+  #families(): readonly TableFamily[] {
+    return FAMILIES.filter((family) => this.tables.has(family));
+  }
+
+  #rulesOf(family: TableFamily): RulesOfTable | undefined {
+    const table = this.#loaded().find((loaded) => loaded.family === family);
+    if (table === undefined) return undefined;
+    const chains = this.tables.get(family)?.chains ?? new Map<string, FakeChain>();
+    return { table, rules: new Map([...chains].map(([name, { rules }]) => [name, rules.map(readRule)])) };
+  }
+
   #loaded(): readonly LoadedTable[] {
     return FAMILIES.flatMap((family): LoadedTable[] => {
       const table = this.tables.get(family);
@@ -326,6 +350,13 @@ export class SimulatedKernel {
 function signatureOf(hook: string): string {
   const [, name = '', priority = ''] = /^type filter hook (\w+) priority (-?\d+); policy accept;$/.exec(hook) ?? [];
   return hook === '' ? '' : `filter ${name} ${priority} accept`;
+}
+
+/** Of somebody else's rule only the comment is known. */
+function readRule(text: string): ReadRule {
+  const rule = ruleOf(text);
+  const { jump, conditions } = rule === undefined ? { jump: undefined, conditions: undefined } : asListed(rule);
+  return { label: readComment(splitRule(text).comment).label, jump, conditions };
 }
 
 function splitRule(rule: string): { readonly body: string; readonly comment: string } {

@@ -80,6 +80,7 @@ class Batch {
     let at = start;
     for (; lines[at] !== '}'; at++) {
       const line = lines[at] ?? fail('a table does not end');
+      if (line === '\tflags dormant') this.tables.set(family, { ...this.#table(family), isDormant: true });
       const [, kind = '', name = ''] = /^\t(set|map|chain) (\S+) \{$/.exec(line) ?? [];
       if (kind === '') continue;
       const inside: string[] = [];
@@ -362,6 +363,28 @@ export function dump(tables: FakeTables): string {
     .sort(byName)
     .map(([family, table]) => `table ${family}${dumped(table, () => dumpTable(table))}`)
     .join('\n');
+}
+
+/** The tables as text that makes them again, in the form of `nft list table`. */
+export function textOfTables(tables: FakeTables): string {
+  return [...tables].map(([family, table]) => `table ${family} portcullis {\n${textOfTable(table)}}\n`).join('');
+}
+
+function textOfTable({ isDormant, sets, chains }: FakeTable): string {
+  const block = (head: string, lines: readonly string[]): string =>
+    `\t${head} {\n${lines.map((line) => `\t\t${line}\n`).join('')}\t}\n`;
+  return [
+    isDormant ? '\tflags dormant\n' : '',
+    ...[...sets].map(([name, { declaration, elements }]) => {
+      const [kind = '', ...others] = declaration.split(/ (.*)/s);
+      const list = [...elements].map(([key, data]) => `\t${key}${data === '' ? '' : ` : ${data}`},`);
+      const content = list.length === 0 ? [] : ['elements = {', ...list, '}'];
+      return block(`${kind} ${name}`, [...others.join('').split('; '), ...content]);
+    }),
+    ...[...chains].map(([name, { hook, rules }]) =>
+      block(`chain ${name}`, ['comment ""', ...(hook === '' ? [] : [hook]), ...rules]),
+    ),
+  ].join('');
 }
 
 function dumpTable({ isDormant, sets, chains }: FakeTable): string {

@@ -1,10 +1,10 @@
 /** Whose a live flow is, and whether it may go on: by the ends that admitted it, never by who has its address in a pair. */
 import { describe, expect, it } from 'vitest';
 import { AdmissionCheck, type Admission } from '../../../agent/flows/admission.js';
-import type { Flow, FlowTuple } from '../../../agent/netlink/conntrack.js';
 import { DEFAULT_OPTIONS, flowBits, HostCompiler } from '../../../compiler/index.js';
 import { diffTopologies, EMPTY_TOPOLOGY, parseTopology } from '../../../compiler/model/index.js';
-import { exact, groupFields, portFields } from '../../support/world.js';
+import { flow } from '../../support/flows.js';
+import { groupFields, portFields } from '../../support/world.js';
 
 const BITS = flowBits(DEFAULT_OPTIONS);
 const OUTSIDE = '192.0.2.9';
@@ -18,26 +18,6 @@ function check(groups: readonly Fields[], ports: readonly Fields[]): AdmissionCh
   const compiler = new HostCompiler(() => true, DEFAULT_OPTIONS);
   compiler.update(diffTopologies(EMPTY_TOPOLOGY, topology));
   return new AdmissionCheck(compiler, BITS, DEFAULT_OPTIONS.widestPairLength);
-}
-
-function flow(from: string, to: string, mark: number, [sourcePort, destinationPort]: readonly [number, number]): Flow {
-  const tuple = (source: string, destination: string, ports: readonly [number, number]): FlowTuple => ({
-    source: exact(source),
-    destination: exact(destination),
-    protocol: 17,
-    sourcePort: ports[0],
-    destinationPort: ports[1],
-    icmp: undefined,
-  });
-  return {
-    family: 'IPv4',
-    zone: 0,
-    mark,
-    original: tuple(from, to, [sourcePort, destinationPort]),
-    reply: tuple(to, from, [destinationPort, sourcePort]),
-    isExpected: false,
-    identity: Buffer.alloc(0),
-  };
 }
 
 const EGRESS = [{ direction: 'egress' }];

@@ -21,7 +21,7 @@ class FakeKernel {
     {
       readGeneration: async () => Promise.resolve(this.generation),
       applyText: async (text, onPort) => {
-        onPort(PORT_ID);
+        onPort?.(PORT_ID);
         this.#make(`nft: ${text}`);
         return Promise.resolve();
       },

@@ -35,6 +35,7 @@ function host(done: string[], loaded: readonly (readonly LoadedTable[])[] = [[]]
       await say('tables', undefined);
     },
     iptables: {
+      ...KERNEL.iptables,
       read: async () => Promise.resolve(EMPTY_PROGRAM),
       left: async () => Promise.resolve(new Map([['legacy', program]])),
       carryOut: async () => say('rules of iptables', undefined),

@@ -2,9 +2,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
 import { Watcher } from '../../../agent/watch/watcher.js';
-import { step } from '../../support/progress.js';
+import { settle, VirtualClock } from '../../support/simulator/clock.js';
 
 const SECOND = 1000;
 const LATE = 'the watching process said nothing for too long and was ended';
@@ -14,6 +14,7 @@ let losses: string[];
 let heard: number;
 let watcher: Watcher;
 /** Time passes for the watcher alone, not for its processes, which say something when they are told something. */
+let clock: VirtualClock;
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'portcullis-watcher-'));
   losses = [];
@@ -28,25 +29,22 @@ process.on('message', () => process.send({ kind: 'link-gone', index: 1 }));`,
   );
   writeFileSync(join(folder, 'started'), '');
   const listener = { onEvent: () => heard++, onLoss: (reason: string) => losses.push(reason) };
-  watcher = new Watcher(listener, program);
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+  clock = new VirtualClock();
+  watcher = new Watcher(listener, clock, program);
   watcher.start();
 });
 afterEach(() => {
   watcher.stop();
-  vi.useRealTimers();
   rmSync(folder, { recursive: true });
 });
 
-/** Waits without the timers that stand still. */
+/** Waits for a process. */
 async function until(holds: () => boolean): Promise<void> {
   while (!holds()) await setTimeout(5);
 }
 
-/** The clock that says whether a test goes on is the one that is moved here. */
-function pass(milliseconds: number): void {
-  vi.advanceTimersByTime(milliseconds);
-  step('time passes');
+async function pass(milliseconds: number): Promise<void> {
+  await clock.advance(milliseconds, settle);
 }
 
 /** Waits for a process; the pause before it is over. */
@@ -61,23 +59,21 @@ async function spoken(): Promise<void> {
   await until(() => heard > before);
 }
 
-/** Nothing is said until it is ended. */
-function endsAfter(seconds: number): void {
+/** Nothing is said until it is ended; the next one starts after a pause. */
+async function endsAfter(seconds: number, pause: number): Promise<void> {
   const before = losses.length;
-  pass(seconds * SECOND - 1);
+  await pass(seconds * SECOND - 1);
   expect(losses).toHaveLength(before);
-  pass(1);
+  await pass(1);
   expect(losses).toHaveLength(before + 1);
   expect(losses.at(-1)).toBe(LATE);
-  // The pause before the next one.
-  vi.advanceTimersToNextTimer();
-  step('time passed');
+  await pass(pause);
 }
 
 it('each one that says nothing gives the next one twice as long: where Node starts slowly somebody listens in the end', async () => {
   for (const [index, seconds] of [10, 20, 40, 80, 160, 160].entries()) {
     await started(index + 1);
-    endsAfter(seconds);
+    await endsAfter(seconds, 20 * 2 ** index);
   }
   expect(watcher.state).toMatchObject({ losses: 6, lastReason: LATE });
   await started(7);
@@ -87,15 +83,16 @@ it('each one that says nothing gives the next one twice as long: where Node star
 
 it('one that was well is missed as soon as the first one; one that said a word and no more is not', async () => {
   await started(1);
-  endsAfter(10);
+  await endsAfter(10, 20);
   await started(2);
   await spoken();
-  endsAfter(20);
+  await endsAfter(20, 40);
   await started(3);
   await spoken();
-  pass(11 * SECOND);
+  await pass(11 * SECOND);
   await spoken();
-  pass(9 * SECOND);
+  await pass(9 * SECOND);
   await spoken();
-  endsAfter(10);
+  await endsAfter(10, 20);
+  await started(4);
 });

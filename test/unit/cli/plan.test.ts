@@ -9,9 +9,10 @@ import {
   type Compiled,
   type IptablesChain,
 } from '../../../compiler/index.js';
+import type { RulesOfTable } from '../../../agent/index.js';
 import { asListed } from '../../../compiler/listing.js';
 import type { PlanLine } from '../../../src/cli/plan/line.js';
-import { planLines, sidesOf, unsaidOf, type Judging, type LoadedTable } from '../../../src/cli/plan/plan.js';
+import { planLines, sidesOf, unsaidOf, type Judging } from '../../../src/cli/plan/plan.js';
 import { renderPlan } from '../../../src/cli/plan/render.js';
 import { NAMED_TOPOLOGIES } from '../../support/named-topologies.js';
 import {
@@ -32,7 +33,7 @@ import {
 } from '../../support/plan-changes.js';
 
 /** As it is read back from the kernel. */
-function loadedAs({ ruleset }: Compiled): LoadedTable | undefined {
+function loadedAs({ ruleset }: Compiled): RulesOfTable | undefined {
   const table = ruleset.tables.find(({ family }) => family === (ruleset.datapath === 'routed' ? 'inet' : 'bridge'));
   if (table === undefined) return undefined;
   const state = stateOf(table);

@@ -1,7 +1,7 @@
 /** The loop that every remote source is followed by: pauses, silence, what is said of trouble. */
-import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { Follow, Postponed } from '../../../src/sources/follow.js';
-import { BACKOFF } from '../../../src/sources/backoff.js';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { BACKOFF, Follow, Postponed } from '../../../src/sources/follow.js';
+import { settle, VirtualClock } from '../../support/simulator/clock.js';
 
 /** Until the signal says so. */
 const untilEnded = async (signal: AbortSignal): Promise<void> =>
@@ -13,50 +13,79 @@ const untilEnded = async (signal: AbortSignal): Promise<void> =>
 
 let follow: Follow;
 let said: string[];
+let clock: VirtualClock;
+/** The random numbers that follow each other, again and again. */
+let chances: readonly number[];
 beforeEach(() => {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date'] });
+  clock = new VirtualClock();
+  chances = [0.5, 0, 0.9];
   said = [];
 });
 afterEach(() => {
   follow.stop();
-  vi.useRealTimers();
 });
 
-function started(session: (signal: AbortSignal) => Promise<void>, silence?: number | null): Follow {
-  follow = new Follow(session, (reason) => said.push(reason), silence);
-  follow.start();
-  return follow;
+async function pass(milliseconds: number): Promise<void> {
+  await settle();
+  await clock.advance(milliseconds, settle);
 }
 
+function started(
+  session: (signal: AbortSignal) => Promise<void>,
+  silence?: number | null,
+  onTrouble = (reason: string): void => void said.push(reason),
+): void {
+  let drawn = 0;
+  const random = (): number => chances[drawn++ % chances.length] ?? 0;
+  follow = new Follow(session, onTrouble, silence, clock, random);
+  follow.start();
+}
+
+const between = (starts: readonly number[]): readonly number[] =>
+  starts.slice(1).map((at, index) => at - (starts[index] ?? 0));
+
 it.each([
-  ['who says nothing is asked again soon', false, BACKOFF.mostUnheard],
-  ['who answers, and cannot be followed, is left alone for longer', true, BACKOFF.most],
+  ['who says nothing is asked again soon', false, [250, 500, 800, 800, 800, 800]],
+  ['who answers, and cannot be followed, is left alone for longer', true, [250, 500, 1000, 2000, 4000, 5000, 5000]],
 ])(
-  'pauses grow up to a limit, differ from host to host, and are short again when all is well: %s',
-  async (_, isHeard, most) => {
+  'pauses grow up to a limit, differ from host to host by half of them, and are short again when all is well: %s',
+  async (_, isHeard, usual) => {
+    chances = [0, 0.5, 1, 0.25];
     const starts: number[] = [];
     started(async () => {
-      starts.push(Date.now());
+      starts.push(clock.now());
       if (isHeard) follow.heard();
       return Promise.reject(new Error('away'));
     });
-    await vi.advanceTimersByTimeAsync(60_000);
-    const pauses = starts.slice(1).map((at, index) => at - (starts[index] ?? 0));
-    expect(pauses.length).toBeGreaterThan(8);
-    for (const [index, pause] of pauses.entries()) {
-      const middle = Math.min(BACKOFF.first * 2 ** index, most);
-      expect(pause).toBeGreaterThanOrEqual(middle / 2);
-      expect(pause).toBeLessThanOrEqual(1.5 * middle + 1);
-    }
-    expect(new Set(pauses.slice(-5)).size).toBeGreaterThan(1);
+    await pass(60_000);
+    const factors = [0.5, 1, 1.5, 0.75];
+    const should = usual.map((pause, index) => pause * (factors[index % 4] ?? 0));
+    expect(between(starts).slice(0, usual.length)).toEqual(should);
     expect(said).toEqual(['away']);
     follow.well();
-    const before = starts.length;
-    await vi.advanceTimersByTimeAsync(1.5 * most + 1);
-    expect(starts.length).toBeGreaterThan(before);
+    chances = [0.5];
+    starts.length = 0;
+    await pass(10_000);
+    expect(between(starts).slice(0, 2)).toEqual([250, 500]);
     expect(said).toEqual(['away', 'away']);
   },
 );
+
+it('who falls silent after he was heard is asked again sooner than he was', async () => {
+  chances = [0.5];
+  let isHeard = true;
+  const starts: number[] = [];
+  started(async () => {
+    starts.push(clock.now());
+    if (isHeard) follow.heard();
+    return Promise.reject(new Error('away'));
+  });
+  await pass(20_000);
+  isHeard = false;
+  starts.length = 0;
+  await pass(10_000);
+  expect(between(starts).slice(0, 3)).toEqual([800, 800, 800]);
+});
 
 it('a session in which nothing is heard is ended; one in which something is goes on', async () => {
   let sessions = 0;
@@ -65,11 +94,11 @@ it('a session in which nothing is heard is ended; one in which something is goes
     return untilEnded(signal);
   }, 1000);
   for (let times = 0; times < 10; times++) {
-    await vi.advanceTimersByTimeAsync(900);
+    await pass(900);
     follow.heard();
   }
   expect([sessions, said]).toEqual([1, []]);
-  await vi.advanceTimersByTimeAsync(1000 + 2 * BACKOFF.first);
+  await pass(1000 + 2 * BACKOFF.first);
   expect(sessions).toBe(2);
   expect(said).toEqual(['nothing was heard for 1 s']);
 });
@@ -80,7 +109,7 @@ it('where silence is usual it ends nothing', async () => {
     sessions++;
     return untilEnded(signal);
   }, null);
-  await vi.advanceTimersByTimeAsync(3_600_000);
+  await pass(3_600_000);
   expect([sessions, said]).toEqual([1, []]);
 });
 
@@ -91,31 +120,30 @@ it('asked to read again it does so at once, in a session and in a pause, and not
     sessions++;
     return isAway ? Promise.reject(new Error('away')) : untilEnded(signal);
   });
-  await vi.advanceTimersByTimeAsync(1);
+  await pass(1);
   follow.again();
-  await vi.advanceTimersByTimeAsync(1);
+  await pass(1);
   expect([sessions, said]).toEqual([2, []]);
   isAway = true;
   follow.end(new Error('cut'));
-  await vi.advanceTimersByTimeAsync(60_000);
+  await pass(60_000);
   expect(said).toEqual(['cut', 'away']);
   const before = sessions;
   isAway = false;
   follow.again();
-  await vi.advanceTimersByTimeAsync(1);
+  await pass(1);
   expect(sessions).toBe(before + 1);
 });
 
 it('who asks to be left alone for a while is, for that long and no longer than that again', async () => {
   const starts: number[] = [];
   started(async () => {
-    starts.push(Date.now());
+    starts.push(clock.now());
     return Promise.reject(Postponed.by('busy', '20'));
   });
-  await vi.advanceTimersByTimeAsync(300_000);
-  const pauses = starts.slice(1).map((at, index) => at - (starts[index] ?? 0));
-  expect(Math.min(...pauses)).toBeGreaterThanOrEqual(20_000);
-  expect(Math.max(...pauses)).toBeLessThanOrEqual(40_001);
+  await pass(300_000);
+  // With the random numbers of every other pause.
+  expect(between(starts).slice(0, 3)).toEqual([30_000, 20_000, 38_000]);
 });
 
 it.each([
@@ -138,25 +166,25 @@ it('stopped, it does not begin again, and leaves nothing that would run', async 
     sessions++;
     return untilEnded(signal);
   });
-  await vi.advanceTimersByTimeAsync(1);
+  await pass(1);
   follow.stop();
-  await vi.advanceTimersByTimeAsync(60_000);
+  await pass(60_000);
   expect([sessions, said]).toEqual([1, []]);
-  expect(vi.getTimerCount()).toBe(0);
+  expect(clock.waiting).toBe(0);
 });
 
 it('whoever cannot take the trouble now is told it again', async () => {
   let isRefusing = true;
-  follow = new Follow(
+  started(
     async () => Promise.reject(new Error('away')),
+    undefined,
     (reason) => {
       if (isRefusing) throw new Error('not now');
       said.push(reason);
     },
   );
-  follow.start();
-  await vi.advanceTimersByTimeAsync(5000);
+  await pass(5000);
   isRefusing = false;
-  await vi.advanceTimersByTimeAsync(60_000);
+  await pass(60_000);
   expect(said).toEqual(['away']);
 });
