@@ -30,6 +30,7 @@ export const addressGroups: Resource<'address_group', typeof SPEC> = {
   path: 'address-groups',
   spec: SPEC,
   shows: shows(
+    ADDRESS_GROUP,
     [
       'id',
       'name',

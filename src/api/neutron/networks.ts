@@ -47,6 +47,7 @@ export const networks: Resource<'network', typeof SPEC> = {
   path: 'networks',
   spec: SPEC,
   shows: shows(
+    NETWORK,
     [
       'id',
       'name',

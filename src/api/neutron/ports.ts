@@ -28,6 +28,7 @@ const BINDING = ['binding:host_id', 'binding:profile', 'binding:vif_type', 'bind
 const isBound = (port: PortRecord): boolean => port['binding:host_id'] !== '';
 
 const PORT_SHOWS: Shows<PortRecord, unknown> = shows(
+  PORT,
   [
     'id',
     'name',

@@ -24,7 +24,11 @@ export const rbacPolicies: Resource<'rbac_policy', typeof SPEC> = {
   plural: 'rbac_policies',
   path: 'rbac-policies',
   spec: SPEC,
-  shows: shows(['id', 'project_id', 'action', 'object_id', 'target_tenant', 'object_type', 'tenant_id'], {}),
+  shows: shows(
+    RBAC_POLICY,
+    ['id', 'project_id', 'action', 'object_id', 'target_tenant', 'object_type', 'tenant_id'],
+    {},
+  ),
   notFound: (id) => new ApiError('RbacPolicyNotFound', `RBAC policy of type rbac_policy with ID ${id} not found`),
   canSee: (policy, _view, caller) => isOwn(caller, policy),
   create: (writer, { values, projectId, caller }) => {

@@ -34,6 +34,7 @@ export const securityGroups: Resource<'security_group', typeof SPEC> = {
   path: 'security-groups',
   spec: SPEC,
   shows: shows(
+    SECURITY_GROUP,
     [
       'id',
       'name',

@@ -34,6 +34,7 @@ export const subnets: Resource<'subnet', typeof SPEC> = {
   path: 'subnets',
   spec: SPEC,
   shows: shows(
+    SUBNET,
     [
       'id',
       'name',
