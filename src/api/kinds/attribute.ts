@@ -93,6 +93,12 @@ export function specOf<A extends Attributes>(attributes: A): SpecOf<A> {
   return column(attributes, 'given') as SpecOf<A>;
 }
 
+/** Of a record that may hold more: the attributes of this table, in its order. */
+export function picked<A extends Attributes>(attributes: A, record: RecordOf<A>): RecordOf<A> {
+  // TypeScript keeps no count of the names that are copied one by one.
+  return Object.fromEntries(Object.keys(attributes).map((name) => [name, record[name]])) as RecordOf<A>;
+}
+
 // What lies in the store. Texts are bounded, so that a backup is.
 
 export const ID = z.string().min(1).max(255);

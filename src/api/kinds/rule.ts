@@ -107,7 +107,7 @@ const PROTOCOL = z
   .transform((value) => (value === null || value === undefined ? null : value.toString()));
 
 /** What rules and templates of rules have in common; none of it can be changed. */
-const CONTENT = {
+export const CONTENT = {
   direction: attribute(z.enum(DIRECTIONS), z.enum(DIRECTIONS), fixed(required(oneOf(DIRECTIONS)))),
   ethertype: attribute(FAMILY, FAMILY.default('IPv4'), fixed(defaulted(ethertype, 'IPv4'))),
   protocol: attribute(NULLABLE_TEXT, PROTOCOL, fixed(defaulted(protocol, null))),

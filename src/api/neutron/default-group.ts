@@ -3,7 +3,13 @@ import { randomUUID } from 'node:crypto';
 import type { Writer } from '../writer.js';
 import type { DefaultRuleRecord, GroupRecord, RuleRecord } from '../records.js';
 import type { View } from '../state.js';
+import { picked, specOf } from '../kinds/attribute.js';
+import { CONTENT } from '../kinds/rule.js';
+import { SECURITY_GROUP } from '../kinds/security-group.js';
+import { readCreate } from './attributes.js';
 import { madeAt, type ChangeRequest } from './resource.js';
+
+const SPEC = specOf(SECURITY_GROUP);
 
 export const DEFAULT_NAME = 'default';
 
@@ -58,19 +64,13 @@ export function makeGroup(writer: Writer, group: GroupRecord, isDefault: boolean
 }
 
 function ruleFrom(template: DefaultRuleRecord, group: GroupRecord): RuleRecord {
-  const { direction, ethertype, protocol, port_range_min, port_range_max, remote_ip_prefix } = template;
+  const content = picked(CONTENT, template);
   return {
     id: randomUUID(),
     project_id: group.project_id,
     security_group_id: group.id,
-    direction,
-    ethertype,
-    protocol,
-    port_range_min,
-    port_range_max,
-    remote_ip_prefix,
-    remote_group_id: template.remote_group_id === PARENT ? group.id : template.remote_group_id,
-    remote_address_group_id: template.remote_address_group_id,
+    ...content,
+    remote_group_id: content.remote_group_id === PARENT ? group.id : content.remote_group_id,
     description: null,
     created_at: group.created_at,
     updated_at: group.updated_at,
@@ -90,9 +90,7 @@ export function ensureDefaultGroup(writer: Writer, projectId: string, { now }: P
   const group: GroupRecord = {
     id,
     project_id: projectId,
-    name: DEFAULT_NAME,
-    description: 'Default security group',
-    stateful: true,
+    ...readCreate(SPEC, [], { name: DEFAULT_NAME, description: 'Default security group' }),
     tags: [],
     ...madeAt(now, 1),
   };

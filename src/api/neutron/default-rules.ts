@@ -37,13 +37,7 @@ export const defaultRules: Resource<'default_security_group_rule', typeof SPEC> 
     if (group !== null && group !== PARENT && view.get('security_group', group) === undefined)
       throw groupNotFound(group);
     if (addresses !== null && view.get('address_group', addresses) === undefined) throw addressGroupNotFound(addresses);
-    const rule: DefaultRuleRecord = {
-      id: randomUUID(),
-      ...content,
-      description: values.description,
-      used_in_default_sg: values.used_in_default_sg,
-      used_in_non_default_sg: values.used_in_non_default_sg,
-    };
+    const rule: DefaultRuleRecord = { id: randomUUID(), ...values, ...content };
     for (const other of view.all('default_security_group_rule')) {
       const isTogether =
         (other.used_in_default_sg && rule.used_in_default_sg) ||

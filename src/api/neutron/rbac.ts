@@ -31,9 +31,9 @@ export const rbacPolicies: Resource<'rbac_policy', typeof SPEC> = {
   ),
   notFound: (id) => new ApiError('RbacPolicyNotFound', `RBAC policy of type rbac_policy with ID ${id} not found`),
   canSee: (policy, _view, caller) => isOwn(caller, policy),
-  create: (writer, { values, projectId, caller }) => {
+  create: (writer, { values: { target_project: newer, ...values }, projectId, caller }) => {
     const { object_type: type, object_id: object } = values;
-    const target = targetOf(values);
+    const target = targetOf(values.target_tenant ?? newer);
     const { view } = writer;
     const record = view.get(type, object);
     const isVisible =
@@ -49,14 +49,7 @@ export const rbacPolicies: Resource<'rbac_policy', typeof SPEC> = {
     if (target === '*' && !isAdmin(caller)) throw forbidden('rule:create_rbac_policy:target_tenant');
     reserve(view, projectId, { rbac_policy: 1 });
     refuseDuplicate(view, object, target);
-    const policy: RbacRecord = {
-      id: randomUUID(),
-      project_id: projectId,
-      object_type: type,
-      object_id: object,
-      action: values.action,
-      target_tenant: target,
-    };
+    const policy: RbacRecord = { id: randomUUID(), project_id: projectId, ...values, target_tenant: target };
     writer.put('rbac_policy', policy);
     return policy;
   },
@@ -82,11 +75,7 @@ const NOT_FOUND = {
   network: networkNotFound,
 } as const;
 
-function targetOf(values: {
-  readonly target_tenant: string | undefined;
-  readonly target_project: string | undefined;
-}): string {
-  const target = values.target_tenant ?? values.target_project;
+function targetOf(target: string | undefined): string {
   if (target === undefined || target === '') {
     throw badRequest("Failed to parse request. Required attribute 'target_tenant' not specified");
   }

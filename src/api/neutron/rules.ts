@@ -73,9 +73,8 @@ export const rules: Resource<'security_group_rule', typeof SPEC> = {
     const rule: RuleRecord = {
       id: randomUUID(),
       project_id: projectId,
-      security_group_id: values.security_group_id,
+      ...values,
       ...content,
-      description: values.description,
       ...madeAt(now, 0),
     };
     checkRuleCompilable(rule);
