@@ -19,10 +19,6 @@ const MOST_NAMED = 100;
 
 const SPEC = specOf(ADDRESS_GROUP);
 
-export function addressGroupNotFound(id: string): ApiError {
-  return new ApiError('AddressGroupNotFound', `Address group ${id} could not be found.`);
-}
-
 export const addressGroups: Resource<'address_group', typeof SPEC> = {
   kind: 'address_group',
   singular: 'address_group',
@@ -48,7 +44,7 @@ export const addressGroups: Resource<'address_group', typeof SPEC> = {
     },
   ),
   isHiddenFromChanges: true,
-  notFound: addressGroupNotFound,
+  notFound: (id) => new ApiError('AddressGroupNotFound', `Address group ${id} could not be found.`),
   canSee: isUsable,
   create: (writer, { projectId, values, now }) => {
     const group: AddressGroupRecord = {

@@ -3,12 +3,12 @@ import { randomUUID } from 'node:crypto';
 import { isAdmin, isReader } from '../caller.js';
 import { ApiError } from '../errors.js';
 import type { DefaultRuleRecord } from '../records.js';
-import { addressGroupNotFound } from './address-groups.js';
+import { addressGroups } from './address-groups.js';
 import { PARENT } from './default-group.js';
-import type { Resource } from './resource.js';
+import { found, type Resource } from './resource.js';
 import { duplicateKey, ruleContent } from './rule-content.js';
 import { checkRuleCompilable } from './rules.js';
-import { groupNotFound } from './security-groups.js';
+import { securityGroups } from './security-groups.js';
 import { specOf } from '../kinds/attribute.js';
 import { DEFAULT_RULE } from '../kinds/rule.js';
 
@@ -30,13 +30,12 @@ export const defaultRules: Resource<'default_security_group_rule', typeof SPEC> 
   canSee: (_rule, _view, caller) => isReader(caller),
   canChange: (_rule, _view, caller) => isAdmin(caller),
   canCreate: isAdmin,
-  create: (writer, { values }) => {
+  create: (writer, { values, caller }) => {
     const { view } = writer;
     const content = ruleContent(values);
     const { remote_group_id: group, remote_address_group_id: addresses } = content;
-    if (group !== null && group !== PARENT && view.get('security_group', group) === undefined)
-      throw groupNotFound(group);
-    if (addresses !== null && view.get('address_group', addresses) === undefined) throw addressGroupNotFound(addresses);
+    if (group !== null && group !== PARENT) found(securityGroups, view, caller, group);
+    if (addresses !== null) found(addressGroups, view, caller, addresses);
     const rule: DefaultRuleRecord = { id: randomUUID(), ...values, ...content };
     for (const other of view.all('default_security_group_rule')) {
       const isTogether =

@@ -27,10 +27,6 @@ const ADMIN_ONLY = [
   'provider:segmentation_id',
 ];
 
-export function networkNotFound(id: string): ApiError {
-  return new ApiError('NetworkNotFound', `Network ${id} could not be found.`);
-}
-
 export function canSeeNetwork(network: NetworkRecord, view: View, caller: Caller): boolean {
   return isAdmin(caller) || network.shared || network['router:external'] || isUsable(network, view, caller);
 }
@@ -86,7 +82,7 @@ export const networks: Resource<'network', typeof SPEC> = {
     },
   ),
   adminOnly: ['provider:network_type', 'provider:physical_network', 'provider:segmentation_id'],
-  notFound: networkNotFound,
+  notFound: (id) => new ApiError('NetworkNotFound', `Network ${id} could not be found.`),
   canSee: canSeeNetwork,
   create: (writer, { values, projectId, caller, now, named }) => {
     refuseAdminOnly(named, caller, 'create');

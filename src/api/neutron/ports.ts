@@ -8,12 +8,11 @@ import { allocate, generateMac, type WantedIp } from './allocation.js';
 import { shown, type Fields } from '../kinds/parsers.js';
 import { checkCompilable } from './compilable.js';
 import { ensureDefaultGroup } from './default-group.js';
-import { canSeeNetwork, networkNotFound } from './networks.js';
+import { networks } from './networks.js';
 import type { Listed } from './query.js';
 import { reserve } from './quota.js';
-import { madeAt, revised, type Resource } from './resource.js';
-import { groupNotFound } from './security-groups.js';
-import { isUsable } from './sharing.js';
+import { found, madeAt, revised, type Resource } from './resource.js';
+import { securityGroups } from './security-groups.js';
 import { specOf } from '../kinds/attribute.js';
 import { PORT, type WantedPair, MOST_OPTIONS, invalidOption } from '../kinds/port.js';
 import { type Shows, shows, ALL } from './shows.js';
@@ -78,10 +77,11 @@ export const ports: Resource<'port', typeof SPEC> = {
     return isOwn(caller, port) || (network !== undefined && isOwn(caller, network));
   },
   candidates: (view, filters) => {
-    const [devices, networks] = [filters.get('device_id'), filters.get('network_id')];
+    const devices = filters.get('device_id');
     if (devices?.every((id) => id !== '') === true)
       return new Set(devices.flatMap((id) => [...view.portsOfDevice(id)]));
-    return networks === undefined ? undefined : [...new Set(networks)].flatMap((id) => [...view.portsOf(id)]);
+    const within = filters.get('network_id');
+    return within === undefined ? undefined : [...new Set(within)].flatMap((id) => [...view.portsOf(id)]);
   },
   filters: {
     fixed_ips: (item, values) => values.some((wanted) => hasFixedIp(item, wanted)),
@@ -91,8 +91,7 @@ export const ports: Resource<'port', typeof SPEC> = {
   },
   create: (writer, { values, projectId, caller, now, named }) => {
     const { view } = writer;
-    const network = view.get('network', values.network_id);
-    if (network === undefined || !canSeeNetwork(network, view, caller)) throw networkNotFound(values.network_id);
+    const network = found(networks, view, caller, values.network_id);
     const isNetworkOwner = isAdmin(caller) || isOwn(caller, network);
     for (const name of ['mac_address', 'port_security_enabled', 'allowed_address_pairs']) {
       if (named.has(name) && !isNetworkOwner) throw forbidden(`rule:create_port:${name}`);
@@ -131,7 +130,7 @@ export const ports: Resource<'port', typeof SPEC> = {
   update: (writer, port, { values, caller, now }) => {
     const { view } = writer;
     const network = view.get('network', port.network_id);
-    if (network === undefined) throw networkNotFound(port.network_id);
+    if (network === undefined) throw networks.notFound(port.network_id);
     const named = new Set(Object.keys(values));
     const isNetworkOwner = isAdmin(caller) || isOwn(caller, network);
     for (const name of ['port_security_enabled', 'allowed_address_pairs', 'fixed_ips']) {
@@ -293,10 +292,8 @@ function checkPort(view: View, port: PortRecord, caller: Caller, before?: PortRe
     );
   }
   const groups = port.security_groups.map((id) => {
-    const group = view.get('security_group', id);
-    const isKept = before?.security_groups.includes(id) === true;
-    if (group === undefined || !(isKept || isAdmin(caller) || isUsable(group, view, caller))) throw groupNotFound(id);
-    return group;
+    const kept = before?.security_groups.includes(id) === true ? view.get('security_group', id) : undefined;
+    return kept ?? found(securityGroups, view, caller, id);
   });
   if (new Set(groups.map(({ stateful }) => stateful)).size > 1) {
     throw new ApiError(

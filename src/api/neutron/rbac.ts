@@ -4,13 +4,13 @@ import { isAdmin, isOwn } from '../caller.js';
 import { ApiError, badRequest, forbidden } from '../errors.js';
 import { type RbacRecord } from '../records.js';
 import type { View } from '../state.js';
-import { addressGroupNotFound } from './address-groups.js';
+import { addressGroups } from './address-groups.js';
 import { optional, specOf } from '../kinds/attribute.js';
 import { text } from '../kinds/parsers.js';
-import { networkNotFound } from './networks.js';
+import { networks } from './networks.js';
 import { reserve } from './quota.js';
 import type { Resource } from './resource.js';
-import { groupNotFound } from './security-groups.js';
+import { securityGroups } from './security-groups.js';
 import { isSharedWith } from './sharing.js';
 import { RBAC_POLICY } from '../kinds/rbac-policy.js';
 import { shows } from './shows.js';
@@ -39,7 +39,7 @@ export const rbacPolicies: Resource<'rbac_policy', typeof SPEC> = {
     const isVisible =
       record !== undefined &&
       (isAdmin(caller) || isOwn(caller, record) || isSharedWith(view, object, caller.projectId));
-    if (!isVisible) throw NOT_FOUND[type](object);
+    if (!isVisible) throw SHARED[type].notFound(object);
     if (!isAdmin(caller) && !isOwn(caller, record)) {
       throw new ApiError(
         'InvalidInput',
@@ -69,11 +69,7 @@ export const rbacPolicies: Resource<'rbac_policy', typeof SPEC> = {
   },
 };
 
-const NOT_FOUND = {
-  security_group: groupNotFound,
-  address_group: addressGroupNotFound,
-  network: networkNotFound,
-} as const;
+const SHARED = { security_group: securityGroups, address_group: addressGroups, network: networks } as const;
 
 function targetOf(target: string | undefined): string {
   if (target === undefined || target === '') {

@@ -4,14 +4,14 @@ import { isAdmin, isOwn } from '../caller.js';
 import { ApiError, forbidden } from '../errors.js';
 import type { RuleContent, RuleRecord } from '../records.js';
 import type { View } from '../state.js';
-import { addressGroupNotFound } from './address-groups.js';
+import { addressGroups } from './address-groups.js';
 import type { Parser } from '../kinds/parsers.js';
 import { checkCompilable } from './compilable.js';
 import { ensureDefaultGroup, hasDefaultGroup } from './default-group.js';
 import { reserve } from './quota.js';
-import { madeAt, type CreateRequest, type Resource } from './resource.js';
+import { found, madeAt, type CreateRequest, type Resource } from './resource.js';
 import { duplicateKey, ruleContent } from './rule-content.js';
-import { bumpGroup, groupNotFound, removeRule } from './security-groups.js';
+import { bumpGroup, removeRule, securityGroups } from './security-groups.js';
 import { isUsable } from './sharing.js';
 import { specOf } from '../kinds/attribute.js';
 import { port, protocol, RULE } from '../kinds/rule.js';
@@ -93,22 +93,11 @@ function filtered<T>(parse: Parser<T | null>, text: string, name: string): T | n
 }
 
 function checkReferences(view: View, content: RuleContent, { values, caller }: CreateRequest<typeof SPEC>): void {
-  const group = view.get('security_group', values.security_group_id);
-  if (group === undefined || !(isAdmin(caller) || isUsable(group, view, caller))) {
-    throw groupNotFound(values.security_group_id);
-  }
+  const group = found(securityGroups, view, caller, values.security_group_id);
   if (!isAdmin(caller) && !isOwn(caller, group)) throw forbidden('rule:create_security_group_rule');
   const { remote_group_id: remoteGroup, remote_address_group_id: remoteAddresses } = content;
-  if (remoteGroup !== null) {
-    const remote = view.get('security_group', remoteGroup);
-    if (remote === undefined || !(isAdmin(caller) || isUsable(remote, view, caller))) throw groupNotFound(remoteGroup);
-  }
-  if (remoteAddresses !== null) {
-    const remote = view.get('address_group', remoteAddresses);
-    if (remote === undefined || !(isAdmin(caller) || isUsable(remote, view, caller))) {
-      throw addressGroupNotFound(remoteAddresses);
-    }
-  }
+  if (remoteGroup !== null) found(securityGroups, view, caller, remoteGroup);
+  if (remoteAddresses !== null) found(addressGroups, view, caller, remoteAddresses);
 }
 
 function checkDuplicate(view: View, content: RuleContent, groupId: string, made: ReadonlySet<string>): void {

@@ -23,10 +23,6 @@ import { shows } from './shows.js';
 
 const SPEC = specOf(SECURITY_GROUP);
 
-export function groupNotFound(id: string): ApiError {
-  return new ApiError('SecurityGroupNotFound', `Security group ${id} does not exist`);
-}
-
 export const securityGroups: Resource<'security_group', typeof SPEC> = {
   kind: 'security_group',
   singular: 'security_group',
@@ -55,7 +51,7 @@ export const securityGroups: Resource<'security_group', typeof SPEC> = {
         [...view.rulesOf(id)].map((rule) => ({ ...ruleView(rule), tags: [] })),
     },
   ),
-  notFound: groupNotFound,
+  notFound: (id) => new ApiError('SecurityGroupNotFound', `Security group ${id} does not exist`),
   canSee: isUsable,
   needsPreparation: (view, projects) => projects.some((project) => !hasDefaultGroup(view, project)),
   prepare: (writer, projects, request) => {

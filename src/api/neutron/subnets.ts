@@ -13,10 +13,10 @@ import { isAdmin, isOwn } from '../caller.js';
 import { ApiError, forbidden } from '../errors.js';
 import type { AllocationPool, SubnetRecord } from '../records.js';
 import type { View } from '../state.js';
-import { bumpNetwork, canSeeNetwork, isNetworkShared, networkNotFound } from './networks.js';
+import { bumpNetwork, canSeeNetwork, isNetworkShared, networks } from './networks.js';
 import { asTruth } from '../kinds/parsers.js';
 import { reserve } from './quota.js';
-import { madeAt, revised, type Resource } from './resource.js';
+import { found, madeAt, revised, type Resource } from './resource.js';
 import { specOf } from '../kinds/attribute.js';
 import { SUBNET } from '../kinds/subnet.js';
 import { shows } from './shows.js';
@@ -74,12 +74,11 @@ export const subnets: Resource<'subnet', typeof SPEC> = {
     shared: (item, values) => values.some((text) => asTruth(text) === item.value('shared')),
   },
   candidates: (view, filters) => {
-    const networks = filters.get('network_id');
-    return networks === undefined ? undefined : [...new Set(networks)].flatMap((id) => [...view.subnetsOf(id)]);
+    const within = filters.get('network_id');
+    return within === undefined ? undefined : [...new Set(within)].flatMap((id) => [...view.subnetsOf(id)]);
   },
   create: (writer, { values, projectId, caller, now }) => {
-    const network = writer.view.get('network', values.network_id);
-    if (network === undefined || !canSeeNetwork(network, writer.view, caller)) throw networkNotFound(values.network_id);
+    const network = found(networks, writer.view, caller, values.network_id);
     if (!isAdmin(caller) && !isOwn(caller, network)) throw forbidden('rule:create_subnet');
     reserve(writer.view, projectId, { subnet: 1 });
     const prefix = subnetPrefix(values.cidr, values.ip_version);
