@@ -6,7 +6,7 @@ import { idAt, withoutObjects, type ImportProblem } from './import-leave-out.js'
 import { ADDRESS_GROUP } from './kinds/address-group.js';
 import { importedOf, TAGS, TEXT_OR_NONE } from './kinds/attribute.js';
 import { NETWORK } from './kinds/network.js';
-import { isObject, shown, type Fields } from './kinds/parsers.js';
+import { isObject, listOf, shown, type Fields } from './kinds/parsers.js';
 import { PORT } from './kinds/port.js';
 import { RBAC_POLICY } from './kinds/rbac-policy.js';
 import { DEFAULT_RULE, RULE } from './kinds/rule.js';
@@ -15,7 +15,16 @@ import { SUBNET } from './kinds/subnet.js';
 import { timestamp } from './neutron/resource.js';
 import { DEFAULT_NAME } from './neutron/default-group.js';
 import { ruleContent } from './neutron/rule-content.js';
-import { QUOTA_NAMES, SHARED_TYPES, type GroupRecord, type RecordChange, type RuleRecord } from './records.js';
+import {
+  QUOTA_NAMES,
+  referencesOf,
+  SHARED_TYPES,
+  type GroupRecord,
+  type Kind,
+  type RecordChange,
+  type RuleRecord,
+} from './records.js';
+import { keyOf } from './state.js';
 
 /** A document that cannot be imported; a line for each thing that is wrong. */
 export class ImportError extends Error {
@@ -117,9 +126,7 @@ function readRecords(documents: readonly SourceDocument[], now: string): Read {
   const each = <T>(key: string, use: (item: unknown, file: string, path: string) => readonly T[]): readonly T[] =>
     documents.flatMap(({ file, content }) => {
       const items = isObject(content) ? content[key] : undefined;
-      return (Array.isArray(items) ? (items as readonly unknown[]) : []).flatMap((one, index) =>
-        use(one, file, `${key}[${index.toString()}]`),
-      );
+      return listOf(items).flatMap((one, index) => use(one, file, `${key}[${index.toString()}]`));
     });
   const read = <S extends z.ZodType>(key: string, schema: S): readonly z.infer<S>[] =>
     each(key, (one, file, path) => parsed(schema, one, file, path));
@@ -219,24 +226,30 @@ function whyNotKept(one: unknown): string | undefined {
   return isKept ? undefined : `a policy ${shown(action)} of ${shown(type)} ${shown(object)} is not kept here`;
 }
 
-/** What names something that is not there, or was left out, and that the API would not make without it. */
+/** The lists of a document whose objects the API makes only when what they name is there; of others the compiler says it. */
+const DEPENDENT: ReadonlyMap<string, Kind> = new Map([
+  ['ports', 'port'],
+  ['subnets', 'subnet'],
+  ['rbac_policies', 'rbac_policy'],
+]);
+
+/** What names something that is not there, or was left out. */
 function danglingIn(documents: readonly SourceDocument[], records: readonly RecordChange[]): readonly ImportProblem[] {
-  const there = new Set(records.map(({ kind, id }) => `${kind} ${id}`));
-  const policies = new Map(
-    records.flatMap((one) => (one.kind === 'rbac_policy' && one.record !== undefined ? [[one.id, one.record]] : [])),
+  const there = new Set(records.map(({ kind, id }) => keyOf(kind, id)));
+  const missing = new Map(
+    records.map((one) => [
+      keyOf(one.kind, one.id),
+      referencesOf(one).find(({ kind, id }) => !there.has(keyOf(kind, id))),
+    ]),
   );
-  const needs = (key: string, item: Fields): readonly [attribute: string, kind: string, id: unknown] | undefined => {
-    if (key === 'ports' || key === 'subnets') return ['network_id', 'network', item['network_id']];
-    const policy = key === 'rbac_policies' ? policies.get(String(item['id'])) : undefined;
-    return policy === undefined ? undefined : ['object_id', policy.object_type, policy.object_id];
-  };
   return documents.flatMap(({ file, content }) =>
     Object.entries(isObject(content) ? content : {}).flatMap(([key, list]) =>
-      (Array.isArray(list) ? (list as readonly unknown[]) : []).flatMap((item, index) => {
-        const [attribute, kind, id] = (isObject(item) ? needs(key, item) : undefined) ?? [];
-        if (attribute === undefined || there.has(`${String(kind)} ${String(id)}`)) return [];
-        const path = `${key}[${index.toString()}].${attribute}`;
-        return [{ file, path, message: `${shown(id)} is no ${String(kind)} of what is imported` }];
+      listOf(list).flatMap((item, index) => {
+        const kind = DEPENDENT.get(key);
+        const named = kind === undefined || !isObject(item) ? undefined : missing.get(keyOf(kind, String(item['id'])));
+        if (named === undefined) return [];
+        const path = `${key}[${index.toString()}].${named.name}`;
+        return [{ file, path, message: `${shown(named.id)} is no ${named.kind} of what is imported` }];
       }),
     ),
   );

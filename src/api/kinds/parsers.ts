@@ -1,8 +1,8 @@
 /** Readers of values that clients give: each takes one as Neutron does, or refuses it in Neutron's words. */
-import { isObject, type Fields } from '../../openstack/answer.js';
+import { isObject, listOf, type Fields } from '../../openstack/answer.js';
 import { invalidInput } from '../errors.js';
 
-export { isObject, type Fields };
+export { isObject, listOf, type Fields };
 
 /** Reads a value; throws ApiError (400) with the attribute's name when it is not one. */
 export type Parser<T> = (value: unknown, name: string) => T;

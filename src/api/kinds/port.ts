@@ -11,7 +11,8 @@ import {
   ID,
   NULLABLE_TEXT,
   optional,
-  REFERENCE,
+  reference,
+  referring,
   STANDARD,
   TAGS,
   TEXT,
@@ -167,7 +168,7 @@ export const PORT = {
   ...STANDARD,
   name: words(255),
   description: words(255),
-  network_id: REFERENCE,
+  network_id: reference('network'),
   /** Null for another one, whichever. */
   mac_address: attribute(TEXT, z.string(), optional(nullable(ownMacAddress))),
   admin_state_up: flag(true),
@@ -178,7 +179,10 @@ export const PORT = {
     z.array(z.object({ subnet_id: z.string().default(''), ip_address: z.string() })).default([]),
     optional(list(wantedIp, MOST_FIXED_IPS)),
   ),
-  security_groups: attribute(z.array(ID), z.array(z.string()).default([]), optional(groupIds)),
+  security_groups: referring(
+    'security_group',
+    attribute(z.array(ID), z.array(z.string()).default([]), optional(groupIds)),
+  ),
   port_security_enabled: { ...flag(true), given: optional(truth) },
   allowed_address_pairs: attribute(
     z.array(z.strictObject({ mac_address: TEXT, ip_address: TEXT })),

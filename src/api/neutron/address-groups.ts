@@ -1,6 +1,6 @@
 /** Address groups. */
 import { randomUUID } from 'node:crypto';
-import type { Writer } from '../writer.js';
+import { deleteBy, type Writer } from '../writer.js';
 import { ApiError, badRequest } from '../errors.js';
 import type { AddressGroupRecord } from '../records.js';
 import { isAny, type View } from '../state.js';
@@ -68,13 +68,13 @@ export const addressGroups: Resource<'address_group', typeof SPEC> = {
     return after;
   },
   remove: (writer, group) => {
-    if (isAny(writer.view.rulesNaming(group.id))) {
+    if (isAny(writer.view.by('security_group_rule', 'remote_address_group_id', group.id))) {
       throw new ApiError(
         'AddressGroupInUse',
         `Address group ${group.id} is in use on one or more security group rules.`,
       );
     }
-    for (const policy of [...writer.view.policiesOf(group.id)]) writer.delete('rbac_policy', policy.id);
+    deleteBy(writer, 'rbac_policy', 'object_id', group.id);
     writer.delete('address_group', group.id);
   },
 };

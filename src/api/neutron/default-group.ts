@@ -4,7 +4,7 @@ import type { Writer } from '../writer.js';
 import type { DefaultRuleRecord, GroupRecord, RuleRecord } from '../records.js';
 import type { View } from '../state.js';
 import { picked, specOf } from '../kinds/attribute.js';
-import { CONTENT } from '../kinds/rule.js';
+import { CONTENT, PARENT } from '../kinds/rule.js';
 import { SECURITY_GROUP } from '../kinds/security-group.js';
 import { readCreate } from './attributes.js';
 import { madeAt, type ChangeRequest } from './resource.js';
@@ -12,9 +12,6 @@ import { madeAt, type ChangeRequest } from './resource.js';
 const SPEC = specOf(SECURITY_GROUP);
 
 export const DEFAULT_NAME = 'default';
-
-/** Stands in a template for the group that is being made. */
-export const PARENT = 'PARENT';
 
 /** The templates that a new store begins with: egress to anywhere; `default` also admits its own members. */
 export function firstTemplates(): readonly DefaultRuleRecord[] {

@@ -4,13 +4,12 @@ import { isAdmin, isReader } from '../caller.js';
 import { ApiError } from '../errors.js';
 import type { DefaultRuleRecord } from '../records.js';
 import { addressGroups } from './address-groups.js';
-import { PARENT } from './default-group.js';
 import { found, type Resource } from './resource.js';
 import { duplicateKey, ruleContent } from './rule-content.js';
 import { checkRuleCompilable } from './rules.js';
 import { securityGroups } from './security-groups.js';
 import { specOf } from '../kinds/attribute.js';
-import { DEFAULT_RULE } from '../kinds/rule.js';
+import { DEFAULT_RULE, PARENT } from '../kinds/rule.js';
 
 const SPEC = specOf(DEFAULT_RULE);
 

@@ -1,7 +1,7 @@
 /** Networks: as much of them as ports need. */
 import { randomUUID } from 'node:crypto';
 import { isAdmin, type Caller } from '../caller.js';
-import type { Writer } from '../writer.js';
+import { deleteBy, type Writer } from '../writer.js';
 import { ApiError, forbidden } from '../errors.js';
 import type { NetworkRecord } from '../records.js';
 import { isAny, type View } from '../state.js';
@@ -72,7 +72,7 @@ export const networks: Resource<'network', typeof SPEC> = {
     ],
     {
       status: (network) => (network.admin_state_up ? 'ACTIVE' : 'DOWN'),
-      subnets: ({ id }, { view }) => [...view.subnetsOf(id)].map((subnet) => subnet.id),
+      subnets: ({ id }, { view }) => [...view.by('subnet', 'network_id', id)].map((subnet) => subnet.id),
       shared: (network, { view, caller }) => isNetworkShared(network, view, caller),
       availability_zone_hints: () => [],
       availability_zones: () => [],
@@ -109,14 +109,14 @@ export const networks: Resource<'network', typeof SPEC> = {
     return after;
   },
   remove: (writer, network) => {
-    if (isAny(writer.view.portsOf(network.id))) {
+    if (isAny(writer.view.by('port', 'network_id', network.id))) {
       throw new ApiError(
         'NetworkInUse',
         `Unable to complete operation on network ${network.id}. There are one or more ports still in use on the network.`,
       );
     }
-    for (const { id } of [...writer.view.subnetsOf(network.id)]) writer.delete('subnet', id);
-    for (const policy of [...writer.view.policiesOf(network.id)]) writer.delete('rbac_policy', policy.id);
+    deleteBy(writer, 'subnet', 'network_id', network.id);
+    deleteBy(writer, 'rbac_policy', 'object_id', network.id);
     writer.delete('network', network.id);
   },
 };

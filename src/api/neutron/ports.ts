@@ -81,7 +81,9 @@ export const ports: Resource<'port', typeof SPEC> = {
     if (devices?.every((id) => id !== '') === true)
       return new Set(devices.flatMap((id) => [...view.portsOfDevice(id)]));
     const within = filters.get('network_id');
-    return within === undefined ? undefined : [...new Set(within)].flatMap((id) => [...view.portsOf(id)]);
+    return within === undefined
+      ? undefined
+      : [...new Set(within)].flatMap((id) => [...view.by('port', 'network_id', id)]);
   },
   filters: {
     fixed_ips: (item, values) => values.some((wanted) => hasFixedIp(item, wanted)),

@@ -79,7 +79,7 @@ function targetOf(target: string | undefined): string {
 }
 
 function refuseDuplicate(view: View, object: string, target: string): void {
-  for (const other of view.policiesOf(object)) {
+  for (const other of view.by('rbac_policy', 'object_id', object)) {
     if (other.target_tenant === target) {
       throw new ApiError('DuplicateRbacPolicy', 'An RBAC policy already exists with those values.');
     }
@@ -107,10 +107,13 @@ function usersOf(view: View, type: RbacRecord['object_type'], object: string): r
     [...records].map(({ project_id: project }) => project);
   switch (type) {
     case 'security_group':
-      return [...owners(view.rulesNaming(object)), ...owners(view.portsWith(object))];
+      return [
+        ...owners(view.by('security_group_rule', 'remote_group_id', object)),
+        ...owners(view.by('port', 'security_groups', object)),
+      ];
     case 'address_group':
-      return owners(view.rulesNaming(object));
+      return owners(view.by('security_group_rule', 'remote_address_group_id', object));
     case 'network':
-      return [...owners(view.portsOf(object)), ...owners(view.subnetsOf(object))];
+      return [...owners(view.by('port', 'network_id', object)), ...owners(view.by('subnet', 'network_id', object))];
   }
 }

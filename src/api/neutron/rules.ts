@@ -48,7 +48,9 @@ export const rules: Resource<'security_group_rule', typeof SPEC> = {
   },
   candidates: (view, filters) => {
     const groups = filters.get('security_group_id');
-    return groups === undefined ? undefined : [...new Set(groups)].flatMap((id) => [...view.rulesOf(id)]);
+    return groups === undefined
+      ? undefined
+      : [...new Set(groups)].flatMap((id) => [...view.by('security_group_rule', 'security_group_id', id)]);
   },
   checkBulk: (bodies) => {
     if (new Set(bodies.map((body) => body['security_group_id'])).size > 1) {
@@ -102,7 +104,7 @@ function checkReferences(view: View, content: RuleContent, { values, caller }: C
 
 function checkDuplicate(view: View, content: RuleContent, groupId: string, made: ReadonlySet<string>): void {
   const key = duplicateKey(content);
-  for (const rule of view.rulesOf(groupId)) {
+  for (const rule of view.by('security_group_rule', 'security_group_id', groupId)) {
     if (duplicateKey(rule) === key) {
       if (made.has(rule.id))
         throw new ApiError('DuplicateSecurityGroupRuleInPost', 'Duplicate Security Group Rule in POST.');

@@ -1,7 +1,7 @@
 /** Security groups. */
 import { randomUUID } from 'node:crypto';
 import { isAdmin } from '../caller.js';
-import type { Writer } from '../writer.js';
+import { deleteBy, type Writer } from '../writer.js';
 import { ApiError } from '../errors.js';
 import type { GroupRecord } from '../records.js';
 import { isAny } from '../state.js';
@@ -48,7 +48,10 @@ export const securityGroups: Resource<'security_group', typeof SPEC> = {
     {
       shared: (group, { view, caller }) => isShownShared(group, view, caller),
       security_group_rules: ({ id }, { view }) =>
-        [...view.rulesOf(id)].map((rule) => ({ ...ruleView(rule), tags: [] })),
+        Array.from(view.by('security_group_rule', 'security_group_id', id), (rule) => ({
+          ...ruleView(rule),
+          tags: [],
+        })),
     },
   ),
   notFound: (id) => new ApiError('SecurityGroupNotFound', `Security group ${id} does not exist`),
@@ -89,10 +92,11 @@ export const securityGroups: Resource<'security_group', typeof SPEC> = {
       );
     }
     refuseInUse(writer, group);
-    for (const rule of [...writer.view.rulesOf(group.id)]) writer.delete('security_group_rule', rule.id);
+    deleteBy(writer, 'security_group_rule', 'security_group_id', group.id);
     // Rules of others that name it go, too: a group that is no more admits nobody.
-    for (const rule of [...writer.view.rulesNaming(group.id)]) removeRule(writer, rule, now);
-    for (const policy of [...writer.view.policiesOf(group.id)]) writer.delete('rbac_policy', policy.id);
+    const others = [...writer.view.by('security_group_rule', 'remote_group_id', group.id)];
+    for (const rule of others) removeRule(writer, rule, now);
+    deleteBy(writer, 'rbac_policy', 'object_id', group.id);
     if (isDefault) writer.delete('default_security_group', group.project_id);
     writer.delete('security_group', group.id);
   },
@@ -105,7 +109,9 @@ function refuseDefaultName(name: string): void {
 }
 
 function refuseInUse({ view }: Writer, { id }: GroupRecord): void {
-  if (isAny(view.portsWith(id))) throw new ApiError('SecurityGroupInUse', `Security Group ${id} in use.`);
+  if (isAny(view.by('port', 'security_groups', id))) {
+    throw new ApiError('SecurityGroupInUse', `Security Group ${id} in use.`);
+  }
 }
 
 /** Takes a rule out of its group, whose revision says so. */

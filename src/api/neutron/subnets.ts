@@ -75,7 +75,9 @@ export const subnets: Resource<'subnet', typeof SPEC> = {
   },
   candidates: (view, filters) => {
     const within = filters.get('network_id');
-    return within === undefined ? undefined : [...new Set(within)].flatMap((id) => [...view.subnetsOf(id)]);
+    return within === undefined
+      ? undefined
+      : [...new Set(within)].flatMap((id) => [...view.by('subnet', 'network_id', id)]);
   },
   create: (writer, { values, projectId, caller, now }) => {
     const network = found(networks, writer.view, caller, values.network_id);
@@ -120,7 +122,7 @@ export const subnets: Resource<'subnet', typeof SPEC> = {
     return after;
   },
   remove: (writer, subnet, { now }) => {
-    for (const port of writer.view.portsOf(subnet.network_id)) {
+    for (const port of writer.view.by('port', 'network_id', subnet.network_id)) {
       if (port.fixed_ips.some(({ subnet_id: id }) => id === subnet.id)) {
         throw new ApiError(
           'SubnetInUse',
@@ -146,7 +148,7 @@ function subnetPrefix(text_: string, version: number | undefined): Prefix {
 }
 
 function refuseOverlap(view: View, networkId: string, prefix: Prefix): void {
-  for (const other of view.subnetsOf(networkId)) {
+  for (const other of view.by('subnet', 'network_id', networkId)) {
     const known = parsePrefix(other.cidr);
     if (known !== undefined && (covers(known, prefix) || covers(prefix, known))) {
       throw new ApiError(

@@ -106,6 +106,8 @@ const SHOW: { readonly [K in ShownKind]: (record: Records[K], view: View) => Sho
 
 /** A rule's change changes its group's revision, so the group is among what changed. */
 function groupShown(group: GroupRecord, view: View): Shown {
-  const rules = [...view.rulesOf(group.id)].sort((a, b) => (a.id < b.id ? -1 : 1));
+  const rules = [...view.by('security_group_rule', 'security_group_id', group.id)].sort((a, b) =>
+    a.id < b.id ? -1 : 1,
+  );
   return { ...group, security_group_rules: rules.map(ruleView) };
 }
