@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { formatProblem, parseTopology } from '../../compiler/model/index.js';
 import { ApiError } from './errors.js';
 import { specOf, storedOf, type Attributes, type Spec } from './kinds/attribute.js';
-import type { Fields } from './kinds/parsers.js';
+import { listOf, type Fields } from './kinds/parsers.js';
 import { ruleContent } from './neutron/rule-content.js';
 import { ATTRIBUTES, KINDS, referencesOf, type Kind, type RecordChange, type Records } from './records.js';
 import { keyOf, State, type View } from './state.js';
@@ -56,8 +56,8 @@ function problemsOfOne({ kind, id: key, record }: RecordChange): readonly string
 
 /** How long lists may be is asked of clients: what another Neutron had may be longer. */
 function chunksOf(value: unknown): readonly unknown[] {
-  if (!Array.isArray(value) || value.length <= CHUNK) return [value];
-  const items = value as readonly unknown[];
+  const items = listOf(value);
+  if (items.length <= CHUNK) return [value];
   return Array.from({ length: Math.ceil(items.length / CHUNK) }, (_, index) =>
     items.slice(index * CHUNK, (index + 1) * CHUNK),
   );

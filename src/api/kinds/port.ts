@@ -55,7 +55,7 @@ const wantedIp: Parser<WantedIp> = (value, name) => {
   const unknown = Object.keys(value).find((key) => key !== 'subnet_id' && key !== 'ip_address');
   if (unknown !== undefined)
     throw invalidInput(name, `Invalid data format for fixed IP: unknown key '${shown(unknown)}'`);
-  const { subnet_id: subnet, ip_address: address } = value as { subnet_id?: unknown; ip_address?: unknown };
+  const { subnet_id: subnet, ip_address: address } = value;
   return {
     subnet_id: subnet === undefined || subnet === null ? undefined : uuid(subnet, name),
     ip_address: address === undefined || address === null ? undefined : text(64)(address, name),

@@ -5,7 +5,7 @@ import { ApiError, badRequest, forbidden } from '../errors.js';
 import type { AddressPair, DhcpOption, FixedIp, NetworkRecord, PortRecord } from '../records.js';
 import type { View } from '../state.js';
 import { allocate, generateMac, type WantedIp } from './allocation.js';
-import { shown, type Fields } from '../kinds/parsers.js';
+import { isObject, listOf, shown, type Fields } from '../kinds/parsers.js';
 import { checkCompilable } from './compilable.js';
 import { ensureDefaultGroup } from './default-group.js';
 import { networks } from './networks.js';
@@ -88,8 +88,10 @@ export const ports: Resource<'port', typeof SPEC> = {
   filters: {
     fixed_ips: (item, values) => values.some((wanted) => hasFixedIp(item, wanted)),
     // Clients that ask for the attribute by its other name.
-    security_group_ids: (item, values) =>
-      (item.value('security_groups') as readonly string[]).some((id) => values.includes(id)),
+    security_group_ids: (item, values) => {
+      const groups = listOf(item.value('security_groups'));
+      return values.some((id) => groups.includes(id));
+    },
   },
   create: (writer, { values, projectId, caller, now, named }) => {
     const { view } = writer;
@@ -179,12 +181,12 @@ export function portView(port: PortRecord): Fields {
 function hasFixedIp(item: Listed, wanted: string): boolean {
   const equals = wanted.indexOf('=');
   const [key, value] = [wanted.slice(0, equals), wanted.slice(equals + 1)];
-  const ips = item.value('fixed_ips') as readonly FixedIp[];
+  const ips = listOf(item.value('fixed_ips')).filter(isObject);
   switch (key) {
     case 'ip_address':
       return ips.some(({ ip_address: address }) => address === value);
     case 'ip_address_substr':
-      return ips.some(({ ip_address: address }) => address.includes(value));
+      return ips.some(({ ip_address: address }) => typeof address === 'string' && address.includes(value));
     case 'subnet_id':
       return ips.some(({ subnet_id: id }) => id === value);
     default:

@@ -45,6 +45,7 @@ export function exportDocument(view: View): object {
       ...(instances === undefined ? {} : { instances }),
     })),
   };
+  // A feed's lines say no more than that they are lists: these are ours, of objects with an id.
   return Object.fromEntries(
     Object.entries(lists).map(([name, list]) => [
       name,
