@@ -16,12 +16,15 @@ import { timestamp } from './neutron/resource.js';
 import { DEFAULT_NAME } from './neutron/default-group.js';
 import { ruleContent } from './neutron/rule-content.js';
 import {
+  ofSomeKind,
+  pluralOf,
   QUOTA_NAMES,
   referencesOf,
   SHARED_TYPES,
   type GroupRecord,
   type Kind,
   type RecordChange,
+  type Records,
   type RuleRecord,
 } from './records.js';
 import { keyOf } from './state.js';
@@ -59,6 +62,8 @@ function schemas(now: string) {
     default_security_group_rule: z.object({ ...standard, ...importedOf(DEFAULT_RULE) }),
   };
 }
+
+type Shape<K extends keyof ReturnType<typeof schemas>> = z.infer<ReturnType<typeof schemas>[K]>;
 
 /**
  * The records of a topology. Objects are named by id, as Neutron's API gives them.
@@ -152,63 +157,33 @@ function readRecords(documents: readonly SourceDocument[], now: string): Read {
     ),
     ...each('security_group_rules', rule),
   ];
+  const addressGroups = each('address_groups', (one, file, path) => {
+    const found = parsed(shapes.address_group, one, file, path);
+    for (const { id } of hasTags(one) ? found : []) {
+      unkept.push({ file, path, message: `tags of address group ${id} are not kept here` });
+    }
+    return found;
+  });
+  const policies = each('rbac_policies', (one, file, path) => {
+    const why = whyNotKept(one);
+    if (why === undefined) return parsed(shapes.rbac_policy, one, file, path);
+    if (why !== '') unkept.push({ file, path, message: why });
+    return [];
+  });
   const records = [
-    ...read('networks', shapes.network).map((one): RecordChange => ({
-      kind: 'network',
-      id: one.id,
-      record: owned(one),
-    })),
-    ...read('subnets', shapes.subnet).map((one): RecordChange => ({
-      kind: 'subnet',
-      id: one.id,
-      record: { ...owned(one), ip_version: parsePrefix(one.cidr)?.family === 'IPv6' ? 6 : 4 },
-    })),
-    ...groups.map((one): RecordChange => ({ kind: 'security_group', id: one.id, record: owned(one) })),
-    ...defaultsOf(groups.map(owned)),
-    ...[...new Map(rules.map((one) => [one.id, one])).values()].map((one): RecordChange => ({
-      kind: 'security_group_rule',
-      id: one.id,
-      record: one,
-    })),
-    ...each('address_groups', (one, file, path) => {
-      const found = parsed(shapes.address_group, one, file, path);
-      for (const { id } of hasTags(one) ? found : [])
-        unkept.push({ file, path, message: `tags of address group ${id} are not kept here` });
-      return found;
-    }).map((one): RecordChange => ({
-      kind: 'address_group',
-      id: one.id,
-      record: owned(one),
-    })),
-    ...read('ports', shapes.port).map((one): RecordChange => ({
-      kind: 'port',
-      id: one.id,
-      record: {
-        ...owned(one),
-        allowed_address_pairs: one.allowed_address_pairs.map(({ mac_address: mac, ip_address: address }) => ({
-          mac_address: mac ?? one.mac_address,
-          ip_address: address,
-        })),
-      },
-    })),
-    ...each('rbac_policies', (one, file, path) => {
-      const why = whyNotKept(one);
-      if (why === undefined) return parsed(shapes.rbac_policy, one, file, path);
-      if (why !== '') unkept.push({ file, path, message: why });
-      return [];
-    }).map((one): RecordChange => ({ kind: 'rbac_policy', id: one.id, record: owned(one) })),
-    ...read('quotas', shapes.quota).map((one): RecordChange => quotaRecord(one)),
-    ...read('default_security_group_rules', shapes.default_security_group_rule).map((one): RecordChange => ({
-      kind: 'default_security_group_rule',
-      id: one.id,
-      record: {
-        id: one.id,
-        description: one.description,
-        used_in_default_sg: one.used_in_default_sg,
-        used_in_non_default_sg: one.used_in_non_default_sg,
-        ...ruleContent(one),
-      },
-    })),
+    ...made('network', read('networks', shapes.network).map(owned)),
+    ...made('subnet', read('subnets', shapes.subnet).map(subnetRecord)),
+    ...made('security_group', groups.map(owned)),
+    ...made('default_security_group', defaultsOf(groups.map(owned))),
+    ...made('security_group_rule', [...new Map(rules.map((one) => [one.id, one])).values()]),
+    ...made('address_group', addressGroups.map(owned)),
+    ...made('port', read('ports', shapes.port).map(portRecord)),
+    ...made('rbac_policy', policies.map(owned)),
+    ...made('quota', read('quotas', shapes.quota).map(quotaRecord)),
+    ...made(
+      'default_security_group_rule',
+      read('default_security_group_rules', shapes.default_security_group_rule).map(templateRecord),
+    ),
   ];
   return { records, problems: [...problems, ...danglingIn(documents, records)], unkept, isolations, isUsable };
 }
@@ -227,11 +202,7 @@ function whyNotKept(one: unknown): string | undefined {
 }
 
 /** The lists of a document whose objects the API makes only when what they name is there; of others the compiler says it. */
-const DEPENDENT: ReadonlyMap<string, Kind> = new Map([
-  ['ports', 'port'],
-  ['subnets', 'subnet'],
-  ['rbac_policies', 'rbac_policy'],
-]);
+const DEPENDENT = new Map((['port', 'subnet', 'rbac_policy'] as const).map((kind) => [pluralOf(kind), kind]));
 
 /** What names something that is not there, or was left out. */
 function danglingIn(documents: readonly SourceDocument[], records: readonly RecordChange[]): readonly ImportProblem[] {
@@ -260,13 +231,13 @@ function textOf(value: unknown): string | undefined {
 }
 
 /** Of the resources that are here: what a Neutron limits beside them has no meaning. */
-function quotaRecord(one: Fields): RecordChange {
+function quotaRecord(one: Fields): Records['quota'] {
   const { project_id: id } = owned({ project_id: textOf(one['project_id']), tenant_id: textOf(one['tenant_id']) });
   const limits = [...QUOTA_NAMES, 'instances' as const].flatMap((name) => {
     const limit = one[name];
     return typeof limit === 'number' ? [[name, limit] as const] : [];
   });
-  return { kind: 'quota', id, record: { id, limits: Object.fromEntries(limits) } };
+  return { id, limits: Object.fromEntries(limits) };
 }
 
 function owned<T extends { readonly project_id?: string | undefined; readonly tenant_id?: string | undefined }>(
@@ -276,17 +247,36 @@ function owned<T extends { readonly project_id?: string | undefined; readonly te
   return { ...rest, project_id: id ?? older ?? '' };
 }
 
+function subnetRecord(one: Shape<'subnet'>): Records['subnet'] {
+  return { ...owned(one), ip_version: parsePrefix(one.cidr)?.family === 'IPv6' ? 6 : 4 };
+}
+
+function portRecord(one: Shape<'port'>): Records['port'] {
+  const pairs = one.allowed_address_pairs.map(({ mac_address: mac, ip_address: address }) => ({
+    mac_address: mac ?? one.mac_address,
+    ip_address: address,
+  }));
+  return { ...owned(one), allowed_address_pairs: pairs };
+}
+
 /** In the form that the API stores, `icmp` of IPv6 by its own name and so on. */
 function ruleRecord(rule: RuleRecord): RuleRecord {
   return { ...rule, ...ruleContent(rule) };
 }
 
-function defaultsOf(groups: readonly Pick<GroupRecord, 'id' | 'name' | 'project_id'>[]): readonly RecordChange[] {
+function templateRecord(one: Shape<'default_security_group_rule'>): Records['default_security_group_rule'] {
+  const { id, description, used_in_default_sg, used_in_non_default_sg } = one;
+  return { id, description, used_in_default_sg, used_in_non_default_sg, ...ruleContent(one) };
+}
+
+function defaultsOf(
+  groups: readonly Pick<GroupRecord, 'id' | 'name' | 'project_id'>[],
+): readonly Records['default_security_group'][] {
   return groups
     .filter(({ name }) => name === DEFAULT_NAME)
-    .map(({ id, project_id: owner }) => ({
-      kind: 'default_security_group',
-      id: owner,
-      record: { id: owner, security_group_id: id },
-    }));
+    .map(({ id, project_id: owner }) => ({ id: owner, security_group_id: id }));
+}
+
+function made<K extends Kind>(kind: K, records: readonly Records[K][]): readonly RecordChange[] {
+  return records.map((record) => ofSomeKind<K>({ kind, id: record.id, record }));
 }

@@ -50,6 +50,11 @@ export type Records = { readonly [K in Kind]: RecordOf<Tables[K]> };
 /** The type of the table says which keys there are. */
 export const KINDS = Object.keys(ATTRIBUTES) as readonly Kind[];
 
+/** What a list of a kind's objects is called: `security_groups`, `rbac_policies`. */
+export function pluralOf(kind: Kind): string {
+  return `${kind}s`.replace(/ys$/, 'ies');
+}
+
 /** Kinds whose objects a project has. */
 export type OwnedKind = { [K in Kind]: Records[K] extends { readonly project_id: string } ? K : never }[Kind];
 /** Kinds whose objects have tags. */

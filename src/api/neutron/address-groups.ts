@@ -21,9 +21,6 @@ const SPEC = specOf(ADDRESS_GROUP);
 
 export const addressGroups: Resource<'address_group', typeof SPEC> = {
   kind: 'address_group',
-  singular: 'address_group',
-  plural: 'address_groups',
-  path: 'address-groups',
   spec: SPEC,
   shows: shows(
     ADDRESS_GROUP,

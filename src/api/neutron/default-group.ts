@@ -75,9 +75,14 @@ function ruleFrom(template: DefaultRuleRecord, group: GroupRecord): RuleRecord {
   };
 }
 
-export function hasDefaultGroup(view: View, projectId: string): boolean {
-  return view.get('default_security_group', projectId) !== undefined;
-}
+/** Of resources that show it: before a project's first look it is made. */
+export const PREPARED = {
+  needsPreparation: (view: View, projects: readonly string[]): boolean =>
+    projects.some((project) => view.get('default_security_group', project) === undefined),
+  prepare: (writer: Writer, projects: readonly string[], request: ChangeRequest): void => {
+    for (const project of projects) ensureDefaultGroup(writer, project, request);
+  },
+};
 
 /** The id of the project's `default`, which is made where there is none. */
 export function ensureDefaultGroup(writer: Writer, projectId: string, { now }: Pick<ChangeRequest, 'now'>): string {

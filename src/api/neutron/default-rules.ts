@@ -15,9 +15,6 @@ const SPEC = specOf(DEFAULT_RULE);
 
 export const defaultRules: Resource<'default_security_group_rule', typeof SPEC> = {
   kind: 'default_security_group_rule',
-  singular: 'default_security_group_rule',
-  plural: 'default_security_group_rules',
-  path: 'default-security-group-rules',
   spec: SPEC,
   shows: {
     names: Object.keys(DEFAULT_RULE),

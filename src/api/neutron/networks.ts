@@ -38,9 +38,6 @@ export function isNetworkShared(network: NetworkRecord, view: View, caller: Call
 
 export const networks: Resource<'network', typeof SPEC> = {
   kind: 'network',
-  singular: 'network',
-  plural: 'networks',
-  path: 'networks',
   spec: SPEC,
   shows: shows(
     NETWORK,

@@ -65,13 +65,10 @@ const PORT_SHOWS: Shows<PortRecord, unknown> = shows(
 
 export const ports: Resource<'port', typeof SPEC> = {
   kind: 'port',
-  singular: 'port',
-  plural: 'ports',
-  path: 'ports',
   spec: SPEC,
   shows: PORT_SHOWS,
   adminOnly: BINDING,
-  notFound: portNotFound,
+  notFound: (id) => new ApiError('PortNotFound', `Port ${id} could not be found.`),
   canSee: (port, view, caller) => {
     const network = view.get('network', port.network_id);
     return isOwn(caller, port) || (network !== undefined && isOwn(caller, network));
@@ -169,10 +166,6 @@ export const ports: Resource<'port', typeof SPEC> = {
     writer.delete('port', id);
   },
 };
-
-function portNotFound(id: string): ApiError {
-  return new ApiError('PortNotFound', `Port ${id} could not be found.`);
-}
 
 export function portView(port: PortRecord): Fields {
   return PORT_SHOWS.fields(port, undefined, ALL);

@@ -20,9 +20,6 @@ const SPEC = { ...specOf(RBAC_POLICY), target_project: optional(text(255)) };
 
 export const rbacPolicies: Resource<'rbac_policy', typeof SPEC> = {
   kind: 'rbac_policy',
-  singular: 'rbac_policy',
-  plural: 'rbac_policies',
-  path: 'rbac-policies',
   spec: SPEC,
   shows: shows(
     RBAC_POLICY,

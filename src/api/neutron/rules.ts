@@ -7,7 +7,7 @@ import type { View } from '../state.js';
 import { addressGroups } from './address-groups.js';
 import type { Parser } from '../kinds/parsers.js';
 import { checkCompilable } from './compilable.js';
-import { ensureDefaultGroup, hasDefaultGroup } from './default-group.js';
+import { PREPARED } from './default-group.js';
 import { reserve } from './quota.js';
 import { found, madeAt, type CreateRequest, type Resource } from './resource.js';
 import { duplicateKey, ruleContent } from './rule-content.js';
@@ -21,9 +21,6 @@ const SPEC = specOf(RULE);
 
 export const rules: Resource<'security_group_rule', typeof SPEC> = {
   kind: 'security_group_rule',
-  singular: 'security_group_rule',
-  plural: 'security_group_rules',
-  path: 'security-group-rules',
   spec: SPEC,
   shows: RULE_SHOWS,
   notFound: (id) => new ApiError('SecurityGroupRuleNotFound', `Security group rule ${id} does not exist`),
@@ -35,10 +32,7 @@ export const rules: Resource<'security_group_rule', typeof SPEC> = {
     const group = view.get('security_group', rule.security_group_id);
     return group !== undefined && isOwn(caller, group);
   },
-  needsPreparation: (view, projects) => projects.some((project) => !hasDefaultGroup(view, project)),
-  prepare: (writer, projects, request) => {
-    for (const project of projects) ensureDefaultGroup(writer, project, request);
-  },
+  ...PREPARED,
   filters: {
     protocol: (item, values) => values.some((text) => item.value('protocol') === filtered(protocol, text, 'protocol')),
     port_range_min: (item, values) =>

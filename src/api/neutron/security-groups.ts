@@ -8,9 +8,9 @@ import { isAny } from '../state.js';
 import {
   DEFAULT_NAME,
   ensureDefaultGroup,
-  hasDefaultGroup,
   isDefaultGroup,
   makeGroup,
+  PREPARED,
   templatesFor,
 } from './default-group.js';
 import { reserve } from './quota.js';
@@ -25,9 +25,6 @@ const SPEC = specOf(SECURITY_GROUP);
 
 export const securityGroups: Resource<'security_group', typeof SPEC> = {
   kind: 'security_group',
-  singular: 'security_group',
-  plural: 'security_groups',
-  path: 'security-groups',
   spec: SPEC,
   shows: shows(
     SECURITY_GROUP,
@@ -56,10 +53,7 @@ export const securityGroups: Resource<'security_group', typeof SPEC> = {
   ),
   notFound: (id) => new ApiError('SecurityGroupNotFound', `Security group ${id} does not exist`),
   canSee: isUsable,
-  needsPreparation: (view, projects) => projects.some((project) => !hasDefaultGroup(view, project)),
-  prepare: (writer, projects, request) => {
-    for (const project of projects) ensureDefaultGroup(writer, project, request);
-  },
+  ...PREPARED,
   create: (writer, { projectId, values, now }) => {
     refuseDefaultName(values.name);
     ensureDefaultGroup(writer, projectId, { now });

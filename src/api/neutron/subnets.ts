@@ -23,15 +23,8 @@ import { shows } from './shows.js';
 
 const SPEC = specOf(SUBNET);
 
-function subnetNotFound(id: string): ApiError {
-  return new ApiError('SubnetNotFound', `Subnet ${id} could not be found.`);
-}
-
 export const subnets: Resource<'subnet', typeof SPEC> = {
   kind: 'subnet',
-  singular: 'subnet',
-  plural: 'subnets',
-  path: 'subnets',
   spec: SPEC,
   shows: shows(
     SUBNET,
@@ -61,7 +54,7 @@ export const subnets: Resource<'subnet', typeof SPEC> = {
     { subnetpool_id: () => null },
   ),
   unused: ['segment_id'],
-  notFound: subnetNotFound,
+  notFound: (id) => new ApiError('SubnetNotFound', `Subnet ${id} could not be found.`),
   canSee: (subnet, view, caller) => {
     const network = view.get('network', subnet.network_id);
     return isOwn(caller, subnet) || (network !== undefined && canSeeNetwork(network, view, caller));
