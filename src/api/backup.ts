@@ -3,10 +3,11 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { Caller } from './caller.js';
 import type { Database } from './database.js';
+import { changeOf } from './entries.js';
 import { ImportError } from './import.js';
 import { problemsOf } from './record-check.js';
 import { KINDS, type RecordChange } from './records.js';
-import { kindAndId, keyOf, type View } from './state.js';
+import { keyOf, type View } from './state.js';
 import { checkSchema, SCHEMA, upgrade } from './store/schema.js';
 import { StoreError, type Json } from './store/store.js';
 
@@ -53,19 +54,19 @@ export function recordsOfBackup(content: unknown): readonly RecordChange[] {
     throw new ImportError(`not a backup: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`);
   }
   const { portcullis, entries } = backup.data;
-  checkSchemaOf(portcullis.schema);
+  asImport(() => {
+    checkSchema('backup', portcullis.schema);
+  });
   if (
     portcullis.checksum !== checksumOf(portcullis.schema, portcullis.revision, entries) &&
     !(portcullis.schema <= UNSEALED && portcullis.checksum === undefined)
   ) {
     throw new ImportError('not a whole backup: its checksum is of another content');
   }
-  const all = upgraded(portcullis.schema, new Map<string, Json>(Object.entries(entries)));
-  const records = [...all].map(([key, record]) => {
-    const found = kindAndId(key);
-    if (found === undefined) throw new ImportError(`not a backup: ${key} is no key of ours`);
-    // Of this schema, or upgraded to it; what it is in truth is asked below.
-    return { ...found, record } as unknown as RecordChange;
+  // What the records are in truth is asked below.
+  const records = asImport(() => {
+    const all = upgraded(portcullis.schema, new Map<string, Json>(Object.entries(entries)));
+    return [...all].map(([key, record]) => changeOf('not a backup', key, record));
   });
   const problems = problemsOf(records);
   if (problems.length > 0)
@@ -73,24 +74,21 @@ export function recordsOfBackup(content: unknown): readonly RecordChange[] {
   return records;
 }
 
-function checkSchemaOf(schema: number): void {
+/** What a store would be refused for, a backup is. @throws ImportError */
+function asImport<T>(read: () => T): T {
   try {
-    checkSchema('backup', schema);
+    return read();
   } catch (error) {
     throw error instanceof StoreError ? new ImportError(error.message) : error;
   }
 }
 
 function upgraded(schema: number, all: Map<string, Json>): ReadonlyMap<string, Json> {
-  try {
-    for (const [key, value] of upgrade('backup', { schema, entries: all }) ?? []) {
-      if (value === undefined) all.delete(key);
-      else all.set(key, value);
-    }
-    return all;
-  } catch (error) {
-    throw error instanceof StoreError ? new ImportError(error.message) : error;
+  for (const [key, value] of upgrade('backup', { schema, entries: all }) ?? []) {
+    if (value === undefined) all.delete(key);
+    else all.set(key, value);
   }
+  return all;
 }
 
 /**

@@ -232,7 +232,7 @@ export class Database {
         done.push(waiting);
         // One by one: a whole cloud is more than a call takes arguments.
         for (const change of writer.undo) undo.push(change);
-        // Records are JSON by their types.
+        // They were read from JSON, and are of types that it has: only a port's profile says no more of itself.
         for (const { kind, id, record } of writer.made) changes.set(keyOf(kind, id), record as Json | undefined);
       } catch (error) {
         failed.push({ waiting, error });

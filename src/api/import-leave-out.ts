@@ -1,6 +1,6 @@
 /** What of a document is left out when it is imported: objects that cannot be used, and what names them. */
 import type { Isolation, ProblemCode, SourceDocument } from '../../compiler/model/index.js';
-import { isObject, shown } from './kinds/parsers.js';
+import { isObject, listOf, shown } from './kinds/parsers.js';
 
 /** One thing that is wrong, and with which object. */
 export interface ImportProblem {
@@ -48,8 +48,8 @@ export function withoutObjects(
     const { file, content } = document;
     if (!isObject(content)) return document;
     const kept = Object.entries(content).map(([key, list]) => {
-      if (!Array.isArray(list)) return [key, list];
-      const items = (list as readonly unknown[]).flatMap((item, index) => {
+      if (!Array.isArray(list)) return [key, list] as const;
+      const items = listOf(list).flatMap((item, index) => {
         const name = `${file} ${key}[${index.toString()}]`;
         if (gone.has(name)) return [];
         if (!isObject(item)) return [item];
@@ -58,12 +58,12 @@ export function withoutObjects(
           if (!Array.isArray(entries)) return [];
           const isLeft = (_entry: unknown, number: number): boolean =>
             !gone.has(`${name}.${field}[${number.toString()}]`);
-          return [[field, (entries as readonly unknown[]).filter(isLeft)] as const];
+          return [[field, listOf(entries).filter(isLeft)] as const];
         });
         return [{ ...item, ...Object.fromEntries(inner) }];
       });
-      return [key, items];
+      return [key, items] as const;
     });
-    return { ...document, content: Object.fromEntries(kept) as object };
+    return { ...document, content: Object.fromEntries(kept) };
   });
 }

@@ -6,7 +6,7 @@ import { idAt, withoutObjects, type ImportProblem } from './import-leave-out.js'
 import { ADDRESS_GROUP } from './kinds/address-group.js';
 import { importedOf, TAGS, TEXT_OR_NONE } from './kinds/attribute.js';
 import { NETWORK } from './kinds/network.js';
-import { isObject, shown, type Fields } from './kinds/parsers.js';
+import { isObject, listOf, shown, type Fields } from './kinds/parsers.js';
 import { PORT } from './kinds/port.js';
 import { RBAC_POLICY } from './kinds/rbac-policy.js';
 import { DEFAULT_RULE, RULE } from './kinds/rule.js';
@@ -15,7 +15,19 @@ import { SUBNET } from './kinds/subnet.js';
 import { timestamp } from './neutron/resource.js';
 import { DEFAULT_NAME } from './neutron/default-group.js';
 import { ruleContent } from './neutron/rule-content.js';
-import { QUOTA_NAMES, SHARED_TYPES, type GroupRecord, type RecordChange, type RuleRecord } from './records.js';
+import {
+  ofSomeKind,
+  pluralOf,
+  QUOTA_NAMES,
+  referencesOf,
+  SHARED_TYPES,
+  type GroupRecord,
+  type Kind,
+  type RecordChange,
+  type Records,
+  type RuleRecord,
+} from './records.js';
+import { keyOf } from './state.js';
 
 /** A document that cannot be imported; a line for each thing that is wrong. */
 export class ImportError extends Error {
@@ -50,6 +62,8 @@ function schemas(now: string) {
     default_security_group_rule: z.object({ ...standard, ...importedOf(DEFAULT_RULE) }),
   };
 }
+
+type Shape<K extends keyof ReturnType<typeof schemas>> = z.infer<ReturnType<typeof schemas>[K]>;
 
 /**
  * The records of a topology. Objects are named by id, as Neutron's API gives them.
@@ -117,9 +131,7 @@ function readRecords(documents: readonly SourceDocument[], now: string): Read {
   const each = <T>(key: string, use: (item: unknown, file: string, path: string) => readonly T[]): readonly T[] =>
     documents.flatMap(({ file, content }) => {
       const items = isObject(content) ? content[key] : undefined;
-      return (Array.isArray(items) ? (items as readonly unknown[]) : []).flatMap((one, index) =>
-        use(one, file, `${key}[${index.toString()}]`),
-      );
+      return listOf(items).flatMap((one, index) => use(one, file, `${key}[${index.toString()}]`));
     });
   const read = <S extends z.ZodType>(key: string, schema: S): readonly z.infer<S>[] =>
     each(key, (one, file, path) => parsed(schema, one, file, path));
@@ -145,63 +157,33 @@ function readRecords(documents: readonly SourceDocument[], now: string): Read {
     ),
     ...each('security_group_rules', rule),
   ];
+  const addressGroups = each('address_groups', (one, file, path) => {
+    const found = parsed(shapes.address_group, one, file, path);
+    for (const { id } of hasTags(one) ? found : []) {
+      unkept.push({ file, path, message: `tags of address group ${id} are not kept here` });
+    }
+    return found;
+  });
+  const policies = each('rbac_policies', (one, file, path) => {
+    const why = whyNotKept(one);
+    if (why === undefined) return parsed(shapes.rbac_policy, one, file, path);
+    if (why !== '') unkept.push({ file, path, message: why });
+    return [];
+  });
   const records = [
-    ...read('networks', shapes.network).map((one): RecordChange => ({
-      kind: 'network',
-      id: one.id,
-      record: owned(one),
-    })),
-    ...read('subnets', shapes.subnet).map((one): RecordChange => ({
-      kind: 'subnet',
-      id: one.id,
-      record: { ...owned(one), ip_version: parsePrefix(one.cidr)?.family === 'IPv6' ? 6 : 4 },
-    })),
-    ...groups.map((one): RecordChange => ({ kind: 'security_group', id: one.id, record: owned(one) })),
-    ...defaultsOf(groups.map(owned)),
-    ...[...new Map(rules.map((one) => [one.id, one])).values()].map((one): RecordChange => ({
-      kind: 'security_group_rule',
-      id: one.id,
-      record: one,
-    })),
-    ...each('address_groups', (one, file, path) => {
-      const found = parsed(shapes.address_group, one, file, path);
-      for (const { id } of hasTags(one) ? found : [])
-        unkept.push({ file, path, message: `tags of address group ${id} are not kept here` });
-      return found;
-    }).map((one): RecordChange => ({
-      kind: 'address_group',
-      id: one.id,
-      record: owned(one),
-    })),
-    ...read('ports', shapes.port).map((one): RecordChange => ({
-      kind: 'port',
-      id: one.id,
-      record: {
-        ...owned(one),
-        allowed_address_pairs: one.allowed_address_pairs.map(({ mac_address: mac, ip_address: address }) => ({
-          mac_address: mac ?? one.mac_address,
-          ip_address: address,
-        })),
-      },
-    })),
-    ...each('rbac_policies', (one, file, path) => {
-      const why = whyNotKept(one);
-      if (why === undefined) return parsed(shapes.rbac_policy, one, file, path);
-      if (why !== '') unkept.push({ file, path, message: why });
-      return [];
-    }).map((one): RecordChange => ({ kind: 'rbac_policy', id: one.id, record: owned(one) })),
-    ...read('quotas', shapes.quota).map((one): RecordChange => quotaRecord(one)),
-    ...read('default_security_group_rules', shapes.default_security_group_rule).map((one): RecordChange => ({
-      kind: 'default_security_group_rule',
-      id: one.id,
-      record: {
-        id: one.id,
-        description: one.description,
-        used_in_default_sg: one.used_in_default_sg,
-        used_in_non_default_sg: one.used_in_non_default_sg,
-        ...ruleContent(one),
-      },
-    })),
+    ...made('network', read('networks', shapes.network).map(owned)),
+    ...made('subnet', read('subnets', shapes.subnet).map(subnetRecord)),
+    ...made('security_group', groups.map(owned)),
+    ...made('default_security_group', defaultsOf(groups.map(owned))),
+    ...made('security_group_rule', [...new Map(rules.map((one) => [one.id, one])).values()]),
+    ...made('address_group', addressGroups.map(owned)),
+    ...made('port', read('ports', shapes.port).map(portRecord)),
+    ...made('rbac_policy', policies.map(owned)),
+    ...made('quota', read('quotas', shapes.quota).map(quotaRecord)),
+    ...made(
+      'default_security_group_rule',
+      read('default_security_group_rules', shapes.default_security_group_rule).map(templateRecord),
+    ),
   ];
   return { records, problems: [...problems, ...danglingIn(documents, records)], unkept, isolations, isUsable };
 }
@@ -219,24 +201,26 @@ function whyNotKept(one: unknown): string | undefined {
   return isKept ? undefined : `a policy ${shown(action)} of ${shown(type)} ${shown(object)} is not kept here`;
 }
 
-/** What names something that is not there, or was left out, and that the API would not make without it. */
+/** The lists of a document whose objects the API makes only when what they name is there; of others the compiler says it. */
+const DEPENDENT = new Map((['port', 'subnet', 'rbac_policy'] as const).map((kind) => [pluralOf(kind), kind]));
+
+/** What names something that is not there, or was left out. */
 function danglingIn(documents: readonly SourceDocument[], records: readonly RecordChange[]): readonly ImportProblem[] {
-  const there = new Set(records.map(({ kind, id }) => `${kind} ${id}`));
-  const policies = new Map(
-    records.flatMap((one) => (one.kind === 'rbac_policy' && one.record !== undefined ? [[one.id, one.record]] : [])),
+  const there = new Set(records.map(({ kind, id }) => keyOf(kind, id)));
+  const missing = new Map(
+    records.map((one) => [
+      keyOf(one.kind, one.id),
+      referencesOf(one).find(({ kind, id }) => !there.has(keyOf(kind, id))),
+    ]),
   );
-  const needs = (key: string, item: Fields): readonly [attribute: string, kind: string, id: unknown] | undefined => {
-    if (key === 'ports' || key === 'subnets') return ['network_id', 'network', item['network_id']];
-    const policy = key === 'rbac_policies' ? policies.get(String(item['id'])) : undefined;
-    return policy === undefined ? undefined : ['object_id', policy.object_type, policy.object_id];
-  };
   return documents.flatMap(({ file, content }) =>
     Object.entries(isObject(content) ? content : {}).flatMap(([key, list]) =>
-      (Array.isArray(list) ? (list as readonly unknown[]) : []).flatMap((item, index) => {
-        const [attribute, kind, id] = (isObject(item) ? needs(key, item) : undefined) ?? [];
-        if (attribute === undefined || there.has(`${String(kind)} ${String(id)}`)) return [];
-        const path = `${key}[${index.toString()}].${attribute}`;
-        return [{ file, path, message: `${shown(id)} is no ${String(kind)} of what is imported` }];
+      listOf(list).flatMap((item, index) => {
+        const kind = DEPENDENT.get(key);
+        const named = kind === undefined || !isObject(item) ? undefined : missing.get(keyOf(kind, String(item['id'])));
+        if (named === undefined) return [];
+        const path = `${key}[${index.toString()}].${named.name}`;
+        return [{ file, path, message: `${shown(named.id)} is no ${named.kind} of what is imported` }];
       }),
     ),
   );
@@ -247,13 +231,13 @@ function textOf(value: unknown): string | undefined {
 }
 
 /** Of the resources that are here: what a Neutron limits beside them has no meaning. */
-function quotaRecord(one: Fields): RecordChange {
+function quotaRecord(one: Fields): Records['quota'] {
   const { project_id: id } = owned({ project_id: textOf(one['project_id']), tenant_id: textOf(one['tenant_id']) });
   const limits = [...QUOTA_NAMES, 'instances' as const].flatMap((name) => {
     const limit = one[name];
     return typeof limit === 'number' ? [[name, limit] as const] : [];
   });
-  return { kind: 'quota', id, record: { id, limits: Object.fromEntries(limits) } };
+  return { id, limits: Object.fromEntries(limits) };
 }
 
 function owned<T extends { readonly project_id?: string | undefined; readonly tenant_id?: string | undefined }>(
@@ -263,17 +247,36 @@ function owned<T extends { readonly project_id?: string | undefined; readonly te
   return { ...rest, project_id: id ?? older ?? '' };
 }
 
+function subnetRecord(one: Shape<'subnet'>): Records['subnet'] {
+  return { ...owned(one), ip_version: parsePrefix(one.cidr)?.family === 'IPv6' ? 6 : 4 };
+}
+
+function portRecord(one: Shape<'port'>): Records['port'] {
+  const pairs = one.allowed_address_pairs.map(({ mac_address: mac, ip_address: address }) => ({
+    mac_address: mac ?? one.mac_address,
+    ip_address: address,
+  }));
+  return { ...owned(one), allowed_address_pairs: pairs };
+}
+
 /** In the form that the API stores, `icmp` of IPv6 by its own name and so on. */
 function ruleRecord(rule: RuleRecord): RuleRecord {
   return { ...rule, ...ruleContent(rule) };
 }
 
-function defaultsOf(groups: readonly Pick<GroupRecord, 'id' | 'name' | 'project_id'>[]): readonly RecordChange[] {
+function templateRecord(one: Shape<'default_security_group_rule'>): Records['default_security_group_rule'] {
+  const { id, description, used_in_default_sg, used_in_non_default_sg } = one;
+  return { id, description, used_in_default_sg, used_in_non_default_sg, ...ruleContent(one) };
+}
+
+function defaultsOf(
+  groups: readonly Pick<GroupRecord, 'id' | 'name' | 'project_id'>[],
+): readonly Records['default_security_group'][] {
   return groups
     .filter(({ name }) => name === DEFAULT_NAME)
-    .map(({ id, project_id: owner }) => ({
-      kind: 'default_security_group',
-      id: owner,
-      record: { id: owner, security_group_id: id },
-    }));
+    .map(({ id, project_id: owner }) => ({ id: owner, security_group_id: id }));
+}
+
+function made<K extends Kind>(kind: K, records: readonly Records[K][]): readonly RecordChange[] {
+  return records.map((record) => ofSomeKind<K>({ kind, id: record.id, record }));
 }

@@ -6,10 +6,9 @@ import { z } from 'zod';
 import { formatProblem, parseTopology } from '../../compiler/model/index.js';
 import { ApiError } from './errors.js';
 import { specOf, storedOf, type Attributes, type Spec } from './kinds/attribute.js';
-import type { Fields } from './kinds/parsers.js';
-import { PARENT } from './neutron/default-group.js';
+import { listOf, type Fields } from './kinds/parsers.js';
 import { ruleContent } from './neutron/rule-content.js';
-import { ATTRIBUTES, KINDS, type Kind, type RecordChange, type Records } from './records.js';
+import { ATTRIBUTES, KINDS, referencesOf, type Kind, type RecordChange, type Records } from './records.js';
 import { keyOf, State, type View } from './state.js';
 import { topologyDocument } from './topology/lines.js';
 
@@ -57,8 +56,8 @@ function problemsOfOne({ kind, id: key, record }: RecordChange): readonly string
 
 /** How long lists may be is asked of clients: what another Neutron had may be longer. */
 function chunksOf(value: unknown): readonly unknown[] {
-  if (!Array.isArray(value) || value.length <= CHUNK) return [value];
-  const items = value as readonly unknown[];
+  const items = listOf(value);
+  if (items.length <= CHUNK) return [value];
   return Array.from({ length: Math.ceil(items.length / CHUNK) }, (_, index) =>
     items.slice(index * CHUNK, (index + 1) * CHUNK),
   );
@@ -79,57 +78,34 @@ function refused(where: string, read: () => unknown): readonly string[] {
 
 /** What a record names and what is not there, and addresses that two ports have. */
 function danglingOf(view: View, change: RecordChange): readonly string[] {
-  const { kind, id: key, record } = change;
-  if (record === undefined) return [];
-  const where = keyOf(kind, key);
-  const missing = (what: Kind, name: string | null): readonly string[] =>
-    name === null || view.get(what, name) !== undefined ? [] : [`${where}: ${keyOf(what, name)} is not there`];
-  switch (change.kind) {
-    case 'subnet':
-      return missing('network', change.record?.network_id ?? null);
-    case 'port':
-      return change.record === undefined ? [] : portProblems(view, where, change.record, missing);
-    case 'security_group_rule':
-      return [
-        ...missing('security_group', change.record?.security_group_id ?? null),
-        ...missing('security_group', change.record?.remote_group_id ?? null),
-        ...missing('address_group', change.record?.remote_address_group_id ?? null),
-      ];
-    case 'default_security_group_rule': {
-      const remote = change.record?.remote_group_id ?? null;
-      return [
-        ...missing('security_group', remote === PARENT ? null : remote),
-        ...missing('address_group', change.record?.remote_address_group_id ?? null),
-      ];
-    }
-    case 'default_security_group': {
-      const group = change.record?.security_group_id ?? null;
-      const owner = group === null ? undefined : view.get('security_group', group)?.project_id;
-      return owner === undefined || owner === key
-        ? missing('security_group', group)
-        : [`${where}: the group is of project ${owner}`];
-    }
-    case 'rbac_policy':
-      return change.record === undefined ? [] : missing(change.record.object_type, change.record.object_id);
-    default:
-      return [];
-  }
+  const where = keyOf(change.kind, change.id);
+  const missing = referencesOf(change).filter(({ kind, id }) => view.get(kind, id) === undefined);
+  return [
+    ...missing.map(({ kind, id }) => `${where}: ${keyOf(kind, id)} is not there`),
+    ...(change.kind === 'port' && change.record !== undefined ? takenFrom(view, where, change.record) : []),
+    ...(change.kind === 'default_security_group' && change.record !== undefined
+      ? ofAnother(view, where, change.record)
+      : []),
+  ];
 }
 
-function portProblems(
-  view: View,
-  where: string,
-  port: Records['port'],
-  missing: (what: Kind, name: string | null) => readonly string[],
-): readonly string[] {
+function takenFrom(view: View, where: string, port: Records['port']): readonly string[] {
   const { network_id: network, mac_address: mac, fixed_ips: ips } = port;
   const isTaken = (other: Records['port'] | undefined): boolean => other !== undefined && other.id !== port.id;
-  return [
-    ...missing('network', network),
-    ...port.security_groups.flatMap((group) => missing('security_group', group)),
-    ...(isTaken(view.portWithMac(network, mac)) ? [`${where}: ${mac} is another port's, too`] : []),
-    ...ips.flatMap(({ ip_address: address }) =>
-      isTaken(view.portWithAddress(network, address)) ? [`${where}: ${address} is another port's, too`] : [],
-    ),
+  const taken = [
+    ...(isTaken(view.portWithMac(network, mac)) ? [mac] : []),
+    ...ips
+      .map(({ ip_address: address }) => address)
+      .filter((address) => isTaken(view.portWithAddress(network, address))),
   ];
+  return taken.map((one) => `${where}: ${one} is another port's, too`);
+}
+
+function ofAnother(
+  view: View,
+  where: string,
+  { id: project, security_group_id: group }: Records['default_security_group'],
+): readonly string[] {
+  const owner = view.get('security_group', group)?.project_id;
+  return owner === undefined || owner === project ? [] : [`${where}: the group is of project ${owner}`];
 }

@@ -5,8 +5,9 @@
  * The store's keys are `KIND/ID`. Records are never changed in place. Whoever changes a shape raises SCHEMA (store/schema.ts).
  */
 import { ADDRESS_GROUP } from './kinds/address-group.js';
-import { ID, kept, type Attributes, type RecordOf } from './kinds/attribute.js';
+import { ID, idsIn, kept, referencesIn, type Attributes, type RecordOf } from './kinds/attribute.js';
 import { NETWORK } from './kinds/network.js';
+import type { Fields } from './kinds/parsers.js';
 import { PORT } from './kinds/port.js';
 import { QUOTA } from './kinds/quota.js';
 import { RBAC_POLICY } from './kinds/rbac-policy.js';
@@ -42,11 +43,17 @@ export const ATTRIBUTES = {
   server: SERVER,
 } satisfies Readonly<Record<string, Attributes>>;
 
-export type Kind = keyof typeof ATTRIBUTES;
-export type Records = { readonly [K in Kind]: RecordOf<(typeof ATTRIBUTES)[K]> };
+type Tables = typeof ATTRIBUTES;
+export type Kind = keyof Tables;
+export type Records = { readonly [K in Kind]: RecordOf<Tables[K]> };
 
 /** The type of the table says which keys there are. */
 export const KINDS = Object.keys(ATTRIBUTES) as readonly Kind[];
+
+/** What a list of a kind's objects is called: `security_groups`, `rbac_policies`. */
+export function pluralOf(kind: Kind): string {
+  return `${kind}s`.replace(/ys$/, 'ies');
+}
 
 /** Kinds whose objects a project has. */
 export type OwnedKind = { [K in Kind]: Records[K] extends { readonly project_id: string } ? K : never }[Kind];
@@ -66,6 +73,20 @@ export function ownerOf(record: Records[Kind]): string | undefined {
 export type RecordChange<K extends Kind = Kind> = {
   readonly [P in K]: { readonly kind: P; readonly id: string; readonly record: Records[P] | undefined };
 }[K];
+
+/** Attributes of a kind that name other objects. */
+export type ReferenceOf<K extends Kind> = {
+  [N in keyof Tables[K] & string]: Tables[K][N] extends { readonly refersTo: unknown } ? N : never;
+}[keyof Tables[K] & string];
+
+/** What a record names by its attributes: all of it must be there. */
+export function referencesOf(change: RecordChange) {
+  const record: Fields = change.record ?? {};
+  return referencesIn(ATTRIBUTES[change.kind]).flatMap(({ name, refersTo }) => {
+    const kind = refersTo(record);
+    return kind === undefined ? [] : idsIn(record[name]).map((id) => ({ name, kind, id }));
+  });
+}
 
 /** A change of one kind is one of some kind: TypeScript does not follow that through a parameter. */
 export function ofSomeKind<K extends Kind>(change: RecordChange<K>): RecordChange {

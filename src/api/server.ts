@@ -47,9 +47,11 @@ const ARRIVES_WITHIN = 30_000;
 const LOOK_EVERY = 3000;
 
 export async function buildServer(settings: ServerSettings): Promise<FastifyInstance> {
-  const { tls, log } = settings;
+  const { tls } = settings;
+  // As the library knows it: its own type of server would have pino's otherwise.
+  const log: FastifyBaseLogger = settings.log;
   const options = {
-    loggerInstance: log as FastifyBaseLogger,
+    loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: MOST_BODY,
     exposeHeadRoutes: false,
@@ -236,7 +238,7 @@ function asApiError(error: unknown): ApiError {
 
 /** Of what the HTTP library itself refuses. */
 function statusOf(error: unknown): number | undefined {
-  const status = error instanceof Error ? (error as { readonly statusCode?: unknown }).statusCode : undefined;
+  const status = error instanceof Error && 'statusCode' in error ? error.statusCode : undefined;
   return typeof status === 'number' && status >= 400 && status < 500 ? status : undefined;
 }
 

@@ -3,6 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Caller } from './caller.js';
 import type { Database } from './database.js';
 import { ApiError } from './errors.js';
+import { isObject } from './kinds/parsers.js';
 import type { Hosts } from './topology/hosts.js';
 import type { Followers } from './topology/followers.js';
 
@@ -43,7 +44,7 @@ export function parametersOf(request: FastifyRequest): URLSearchParams {
 
 /** A path parameter. */
 export function parameter(request: FastifyRequest, name: string): string {
-  const value = (request.params as Readonly<Record<string, unknown>>)[name];
+  const value = isObject(request.params) ? request.params[name] : undefined;
   return typeof value === 'string' ? value : '';
 }
 

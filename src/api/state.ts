@@ -1,5 +1,16 @@
 /** Every record in memory, with the indexes that the API asks. What the store holds, no more and no less. */
-import { KINDS, ownerOf, type Kind, type OwnedKind, type RecordChange, type Records } from './records.js';
+import { idsIn, referencesIn } from './kinds/attribute.js';
+import type { Fields } from './kinds/parsers.js';
+import {
+  ATTRIBUTES,
+  KINDS,
+  ownerOf,
+  type Kind,
+  type OwnedKind,
+  type RecordChange,
+  type Records,
+  type ReferenceOf,
+} from './records.js';
 
 /** What may be asked of a state. */
 export type View = Omit<State, 'apply'>;
@@ -10,7 +21,7 @@ export function isAny(items: Iterable<unknown>): boolean {
 }
 
 type Tables = { readonly [K in Kind]: Map<string, Records[K]> };
-type Indexes = { readonly [K in Kind]: Index<Records[K]>[] };
+type Indexes = { readonly [K in Kind]: Map<string, Index<Records[K]>> };
 
 /** Records by a key that several may have. */
 class Index<T extends { readonly id: string }> {
@@ -44,25 +55,23 @@ class Index<T extends { readonly id: string }> {
 export class State {
   // What is empty is of any kind.
   readonly #tables = Object.fromEntries(KINDS.map((kind) => [kind, new Map()])) as Tables;
-  readonly #indexes = Object.fromEntries(KINDS.map((kind) => [kind, []])) as unknown as Indexes;
+  readonly #indexes = Object.fromEntries(KINDS.map((kind) => [kind, new Map()])) as Indexes;
   /** How many objects of a kind a project has, by both. */
   readonly #owned = new Map<string, number>();
 
-  readonly rulesOf = this.#indexed('security_group_rule', (rule) => [rule.security_group_id]).of;
-  /** Rules of any group whose remote group, or remote address group, that is. */
-  readonly rulesNaming = this.#indexed('security_group_rule', (rule) =>
-    [rule.remote_group_id, rule.remote_address_group_id].filter((id) => id !== null),
-  ).of;
-  readonly portsWith = this.#indexed('port', (port) => port.security_groups).of;
-  readonly portsOf = this.#indexed('port', (port) => [port.network_id]).of;
-  readonly portsOfDevice = this.#indexed('port', (port) => (port.device_id === '' ? [] : [port.device_id])).of;
-  readonly subnetsOf = this.#indexed('subnet', (subnet) => [subnet.network_id]).of;
-  /** Policies that share an object. */
-  readonly policiesOf = this.#indexed('rbac_policy', (policy) => [policy.object_id]).of;
-  readonly #portsByAddress = this.#indexed('port', ({ network_id: network, fixed_ips: ips }) =>
+  readonly portsOfDevice = this.#indexed('port', 'device', ({ device_id: id }) => (id === '' ? [] : [id])).of;
+  readonly #portsByAddress = this.#indexed('port', 'address', ({ network_id: network, fixed_ips: ips }) =>
     ips.map(({ ip_address: address }) => `${network} ${address}`),
   );
-  readonly #portsByMac = this.#indexed('port', (port) => [`${port.network_id} ${port.mac_address}`]);
+  readonly #portsByMac = this.#indexed('port', 'mac', (port) => [`${port.network_id} ${port.mac_address}`]);
+
+  constructor() {
+    for (const kind of KINDS) {
+      for (const { name } of referencesIn(ATTRIBUTES[kind])) {
+        this.#indexed(kind, name, (record: Fields) => idsIn(record[name]));
+      }
+    }
+  }
 
   /** @returns the change that takes it back. */
   apply<K extends Kind>({ kind, id, record }: RecordChange<K>): RecordChange<K> {
@@ -70,7 +79,7 @@ export class State {
     const table = this.#tables[kind];
     if (record === undefined) table.delete(id);
     else table.set(id, record);
-    for (const index of this.#indexes[kind]) index.replace(before, record);
+    for (const index of this.#indexes[kind].values()) index.replace(before, record);
     if (before !== undefined) this.#count(kind, before, -1);
     if (record !== undefined) this.#count(kind, record, 1);
     return { kind, id, record: before };
@@ -94,6 +103,11 @@ export class State {
     return this.#owned.get(`${kind} ${projectId}`) ?? 0;
   }
 
+  /** The objects of a kind that name another one by an attribute: the rules of a group, the ports of a network. */
+  by<K extends Kind>(kind: K, attribute: ReferenceOf<K>, id: string): Iterable<Records[K]> {
+    return this.#indexes[kind].get(attribute)?.of(id) ?? [];
+  }
+
   /** The port that has an address in a network. */
   portWithAddress(networkId: string, address: string): Records['port'] | undefined {
     return this.#portsByAddress.first(`${networkId} ${address}`);
@@ -103,9 +117,9 @@ export class State {
     return this.#portsByMac.first(`${networkId} ${mac}`);
   }
 
-  #indexed<K extends Kind>(kind: K, keysOf: (record: Records[K]) => Iterable<string>): Index<Records[K]> {
+  #indexed<K extends Kind>(kind: K, by: string, keysOf: (record: Records[K]) => Iterable<string>): Index<Records[K]> {
     const index = new Index(keysOf);
-    this.#indexes[kind].push(index);
+    this.#indexes[kind].set(by, index);
     return index;
   }
 

@@ -63,8 +63,8 @@ export async function backup(place: Place): Promise<object> {
 export async function restoreBackup(place: Place, content: unknown, isReplacing: boolean): Promise<number> {
   if (place.kind === 'api') {
     const url = `${backupUrl(place.url)}${isReplacing ? '?replace=1' : ''}`;
-    const answer = await askedByUs(url, place.token, { method: 'PUT', body: JSON.stringify(content) });
-    return (answer as { readonly restored?: number }).restored ?? 0;
+    const { restored } = await askedByUs(url, place.token, { method: 'PUT', body: JSON.stringify(content) });
+    return typeof restored === 'number' ? restored : 0;
   }
   const database = await Database.open(place.store, () => undefined);
   try {
@@ -95,10 +95,10 @@ export async function neutronDocument(
   const base = url.replace(/\/+$/, '').replace(/\/v2\.0$/, '');
   const names = [...new Set([...COLLECTIONS, ...NEWER])];
   const parts = await Promise.all(names.map(async (name) => wholeList(`${base}/v2.0/${name}`, name, token)));
-  return { file: url, content: Object.assign({}, ...parts) as object };
+  return { file: url, content: Object.fromEntries(parts.flatMap((part) => Object.entries(part))) };
 }
 
-async function wholeList(url: string, name: string, token: string | undefined): Promise<object> {
+async function wholeList(url: string, name: string, token: string | undefined): Promise<Fields> {
   const key = name.replaceAll('-', '_');
   const items: unknown[] = [];
   try {

@@ -1,5 +1,5 @@
 /** How a change of the state is made: by a function that is given a writer, which notes what was changed and what takes it back. */
-import { ofSomeKind, type Kind, type RecordChange, type Records } from './records.js';
+import { ofSomeKind, type Kind, type RecordChange, type Records, type ReferenceOf } from './records.js';
 import type { State, View } from './state.js';
 
 /** A state that may be changed; what is changed is seen at once, by this change alone. */
@@ -7,6 +7,11 @@ export interface Writer {
   readonly view: View;
   put<K extends Kind>(kind: K, record: Records[K]): void;
   delete(kind: Kind, id: string): void;
+}
+
+/** Deletes the objects of a kind that name another one by an attribute. */
+export function deleteBy<K extends Kind>(writer: Writer, kind: K, attribute: ReferenceOf<K>, id: string): void {
+  for (const one of [...writer.view.by(kind, attribute, id)]) writer.delete(kind, one.id);
 }
 
 /** One record that a change changed. */

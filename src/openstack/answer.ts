@@ -6,6 +6,11 @@ export function isObject(value: unknown): value is Fields {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** The items of a list; none where it is no list. */
+export function listOf(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
+}
+
 /** The service answers, and not as was asked; one line with the address. */
 export class AnswerError extends Error {
   override readonly name = 'AnswerError';

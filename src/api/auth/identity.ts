@@ -5,7 +5,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { ApiError } from '../errors.js';
 import { baseUrl, empty, parameter, parametersOf } from '../service.js';
-import { isObject, shown, type Fields } from '../kinds/parsers.js';
+import { isObject, listOf, shown, type Fields } from '../kinds/parsers.js';
 import { header } from './authenticator.js';
 import type { Admission } from '../admission.js';
 import type { Project, User } from './directory.js';
@@ -107,7 +107,7 @@ async function issued(tokens: Tokens, body: unknown): Promise<Token> {
   const auth = within(body, 'auth');
   const identity = within(auth, 'identity');
   const methods = identity?.['methods'];
-  const [method] = Array.isArray(methods) ? (methods as readonly unknown[]) : [];
+  const [method] = listOf(methods);
   if (method === 'password') {
     const user = await userByPassword(tokens, within(within(identity, 'password'), 'user'));
     return tokens.issue(user, scopeOf(tokens, user, auth));

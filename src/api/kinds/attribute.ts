@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { badRequest } from '../errors.js';
-import { integer, list, nullable, oneOf, text, truth, uuid, type Parser } from './parsers.js';
+import { integer, list, listOf, nullable, oneOf, text, truth, uuid, type Fields, type Parser } from './parsers.js';
 
 /** What a client may say of an attribute. */
 export interface Given<C, U> {
@@ -41,12 +41,17 @@ export function fixed<C>({ onCreate }: Given<C, unknown>): Given<C, never> {
   return { onCreate, onUpdate: undefined };
 }
 
+/** Kinds of objects that others name. */
+export type NamedKind = 'network' | 'security_group' | 'address_group';
+
 export interface Attribute {
   readonly stored: z.ZodType;
   /** Undefined for one that another Neutron does not have, or that is read by itself. */
   readonly imported?: z.ZodType;
   /** Undefined for one that no client sets. */
   readonly given?: Given<unknown, unknown>;
+  /** Of an id, or ids, of other objects: their kind; undefined where a record names none by it. */
+  readonly refersTo?: (record: Fields) => NamedKind | undefined;
 }
 
 /** All attributes of a kind, in the order in which they are read and stored. */
@@ -91,6 +96,24 @@ export function importedOf<A extends Attributes>(attributes: A): ImportedOf<A> {
 
 export function specOf<A extends Attributes>(attributes: A): SpecOf<A> {
   return column(attributes, 'given') as SpecOf<A>;
+}
+
+/** The attributes that name other objects. */
+export function referencesIn(attributes: Attributes) {
+  return Object.entries(attributes).flatMap(([name, { refersTo }]) =>
+    refersTo === undefined ? [] : [{ name, refersTo }],
+  );
+}
+
+/** The ids in the value of such an attribute. */
+export function idsIn(value: unknown): readonly string[] {
+  return (typeof value === 'string' ? [value] : listOf(value)).filter((one) => typeof one === 'string');
+}
+
+/** Of a record that may hold more: the attributes of this table, in its order. */
+export function picked<A extends Attributes>(attributes: A, record: RecordOf<A>): RecordOf<A> {
+  // TypeScript keeps no count of the names that are copied one by one.
+  return Object.fromEntries(Object.keys(attributes).map((name) => [name, record[name]])) as RecordOf<A>;
 }
 
 // What lies in the store. Texts are bounded, so that a backup is.
@@ -145,8 +168,13 @@ export const nullableText = <T extends string | null>(parse: Parser<T>) =>
 export const texts = (parse: Parser<string>, most: number) =>
   attribute(TEXTS, z.array(z.string()).default([]), defaulted(list(parse, most), []));
 
+/** One that names other objects. @param to their kind. */
+export function referring<A extends Attribute>(to: NamedKind | Required<Attribute>['refersTo'], attribute: A) {
+  return { ...attribute, refersTo: typeof to === 'string' ? () => to : to };
+}
+
 /** Another object's id, once and for all. */
-export const REFERENCE = attribute(ID, z.string(), fixed(required(uuid)));
+export const reference = (to: NamedKind) => referring(to, attribute(ID, z.string(), fixed(required(uuid))));
 
 /** They are changed by requests of their own (neutron/tags.ts). */
 export const TAGS = { stored: TEXTS, imported: z.array(z.string()).default([]) };

@@ -1,8 +1,8 @@
 /** Readers of values that clients give: each takes one as Neutron does, or refuses it in Neutron's words. */
-import { isObject, type Fields } from '../../openstack/answer.js';
+import { isObject, listOf, type Fields } from '../../openstack/answer.js';
 import { invalidInput } from '../errors.js';
 
-export { isObject, type Fields };
+export { isObject, listOf, type Fields };
 
 /** Reads a value; throws ApiError (400) with the attribute's name when it is not one. */
 export type Parser<T> = (value: unknown, name: string) => T;
@@ -90,7 +90,7 @@ export function list<T>(parse: Parser<T>, most = 10_000): Parser<readonly T[]> {
     if (value === null) return [];
     if (!Array.isArray(value)) throw invalidInput(name, `'${shown(value)}' is not a list`);
     if (value.length > most) throw invalidInput(name, `more than ${most.toString()} entries`);
-    return (value as readonly unknown[]).map((entry) => parse(entry, name));
+    return listOf(value).map((entry) => parse(entry, name));
   };
 }
 
@@ -101,6 +101,7 @@ export const object: Parser<Fields> = (value, name) => {
 
 /** A value in a message: short, on one line. */
 export function shown(value: unknown): string {
+  // Its type says a text, and it gives undefined for undefined.
   const said = typeof value === 'string' ? value : ((JSON.stringify(value) as string | undefined) ?? 'undefined');
   const safe = said.replace(/[^\p{L}\p{N}\p{P}\p{S} ]/gu, '?');
   return safe.length > 80 ? `${safe.slice(0, 80)}...` : safe;

@@ -11,7 +11,8 @@ import {
   ID,
   NULLABLE_TEXT,
   optional,
-  REFERENCE,
+  reference,
+  referring,
   STANDARD,
   TAGS,
   TEXT,
@@ -54,7 +55,7 @@ const wantedIp: Parser<WantedIp> = (value, name) => {
   const unknown = Object.keys(value).find((key) => key !== 'subnet_id' && key !== 'ip_address');
   if (unknown !== undefined)
     throw invalidInput(name, `Invalid data format for fixed IP: unknown key '${shown(unknown)}'`);
-  const { subnet_id: subnet, ip_address: address } = value as { subnet_id?: unknown; ip_address?: unknown };
+  const { subnet_id: subnet, ip_address: address } = value;
   return {
     subnet_id: subnet === undefined || subnet === null ? undefined : uuid(subnet, name),
     ip_address: address === undefined || address === null ? undefined : text(64)(address, name),
@@ -167,7 +168,7 @@ export const PORT = {
   ...STANDARD,
   name: words(255),
   description: words(255),
-  network_id: REFERENCE,
+  network_id: reference('network'),
   /** Null for another one, whichever. */
   mac_address: attribute(TEXT, z.string(), optional(nullable(ownMacAddress))),
   admin_state_up: flag(true),
@@ -178,7 +179,10 @@ export const PORT = {
     z.array(z.object({ subnet_id: z.string().default(''), ip_address: z.string() })).default([]),
     optional(list(wantedIp, MOST_FIXED_IPS)),
   ),
-  security_groups: attribute(z.array(ID), z.array(z.string()).default([]), optional(groupIds)),
+  security_groups: referring(
+    'security_group',
+    attribute(z.array(ID), z.array(z.string()).default([]), optional(groupIds)),
+  ),
   port_security_enabled: { ...flag(true), given: optional(truth) },
   allowed_address_pairs: attribute(
     z.array(z.strictObject({ mac_address: TEXT, ip_address: TEXT })),

@@ -9,6 +9,7 @@ import {
   ID,
   NULLABLE_TEXT,
   orNull,
+  referring,
   required,
   STANDARD,
   words,
@@ -106,23 +107,25 @@ const PROTOCOL = z
   .nullish()
   .transform((value) => (value === null || value === undefined ? null : value.toString()));
 
+const REMOTE = attribute(NULLABLE_TEXT, orNull(z.string()), fixed(defaulted(remoteId, null)));
+
 /** What rules and templates of rules have in common; none of it can be changed. */
-const CONTENT = {
+export const CONTENT = {
   direction: attribute(z.enum(DIRECTIONS), z.enum(DIRECTIONS), fixed(required(oneOf(DIRECTIONS)))),
   ethertype: attribute(FAMILY, FAMILY.default('IPv4'), fixed(defaulted(ethertype, 'IPv4'))),
   protocol: attribute(NULLABLE_TEXT, PROTOCOL, fixed(defaulted(protocol, null))),
   port_range_min: attribute(z.int().nullable(), orNull(z.int()), fixed(defaulted(port, null))),
   port_range_max: attribute(z.int().nullable(), orNull(z.int()), fixed(defaulted(port, null))),
   remote_ip_prefix: attribute(NULLABLE_TEXT, orNull(z.string()), fixed(defaulted(remotePrefix, null))),
-  remote_group_id: attribute(NULLABLE_TEXT, orNull(z.string()), fixed(defaulted(remoteId, null))),
-  remote_address_group_id: attribute(NULLABLE_TEXT, orNull(z.string()), fixed(defaulted(remoteId, null))),
+  remote_group_id: referring('security_group', REMOTE),
+  remote_address_group_id: referring('address_group', REMOTE),
 };
 
 export type RuleContent = RecordOf<typeof CONTENT>;
 
 export const RULE = {
   ...STANDARD,
-  security_group_id: attribute(ID, z.string(), fixed(required(groupReference))),
+  security_group_id: referring('security_group', attribute(ID, z.string(), fixed(required(groupReference)))),
   ...CONTENT,
   /** Null in rules that were made with their group. */
   description: attribute(NULLABLE_TEXT, z.string().nullable().default(''), fixed(defaulted(text(255), ''))),
@@ -130,9 +133,13 @@ export const RULE = {
 
 export type RuleRecord = RecordOf<typeof RULE>;
 
+/** Stands in a template for the group that is being made. */
+export const PARENT = 'PARENT';
+
 export const DEFAULT_RULE = {
   id: STANDARD.id,
   ...CONTENT,
+  remote_group_id: referring(({ remote_group_id: id }) => (id === PARENT ? undefined : 'security_group'), REMOTE),
   description: unchanged(words(255)),
   used_in_default_sg: attribute(z.boolean(), z.boolean(), fixed(defaulted(truth, false))),
   used_in_non_default_sg: attribute(z.boolean(), z.boolean(), fixed(defaulted(truth, true))),

@@ -1,5 +1,5 @@
 /** Security groups, and which of them is a project's default. */
-import { flag, ID, kept, STANDARD, TAGS, TEXT, words, type RecordOf } from './attribute.js';
+import { flag, ID, kept, referring, STANDARD, TAGS, TEXT, words, type RecordOf } from './attribute.js';
 
 export const SECURITY_GROUP = {
   ...STANDARD,
@@ -12,4 +12,4 @@ export const SECURITY_GROUP = {
 export type GroupRecord = RecordOf<typeof SECURITY_GROUP>;
 
 /** Which group is the project's `default`; its id is the project's. */
-export const DEFAULT_GROUP = { id: kept(TEXT), security_group_id: kept(ID) };
+export const DEFAULT_GROUP = { id: kept(TEXT), security_group_id: referring('security_group', kept(ID)) };

@@ -11,7 +11,7 @@ import {
   nullableText,
   NULLABLE_TEXT,
   optional,
-  REFERENCE,
+  reference,
   required,
   STANDARD,
   TAGS,
@@ -52,7 +52,7 @@ export const SUBNET = {
   ...STANDARD,
   name: words(255),
   description: words(255),
-  network_id: REFERENCE,
+  network_id: reference('network'),
   /** The CIDR says it: whoever says it, too, says the same. */
   ip_version: { ...kept(VERSION), given: fixed(optional(integer(4, 6))) },
   cidr: attribute(TEXT, z.string(), fixed(required(cidr))),

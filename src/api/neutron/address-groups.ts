@@ -1,6 +1,6 @@
 /** Address groups. */
 import { randomUUID } from 'node:crypto';
-import type { Writer } from '../writer.js';
+import { deleteBy, type Writer } from '../writer.js';
 import { ApiError, badRequest } from '../errors.js';
 import type { AddressGroupRecord } from '../records.js';
 import { isAny, type View } from '../state.js';
@@ -19,17 +19,11 @@ const MOST_NAMED = 100;
 
 const SPEC = specOf(ADDRESS_GROUP);
 
-export function addressGroupNotFound(id: string): ApiError {
-  return new ApiError('AddressGroupNotFound', `Address group ${id} could not be found.`);
-}
-
 export const addressGroups: Resource<'address_group', typeof SPEC> = {
   kind: 'address_group',
-  singular: 'address_group',
-  plural: 'address_groups',
-  path: 'address-groups',
   spec: SPEC,
   shows: shows(
+    ADDRESS_GROUP,
     [
       'id',
       'name',
@@ -47,7 +41,7 @@ export const addressGroups: Resource<'address_group', typeof SPEC> = {
     },
   ),
   isHiddenFromChanges: true,
-  notFound: addressGroupNotFound,
+  notFound: (id) => new ApiError('AddressGroupNotFound', `Address group ${id} could not be found.`),
   canSee: isUsable,
   create: (writer, { projectId, values, now }) => {
     const group: AddressGroupRecord = {
@@ -71,13 +65,13 @@ export const addressGroups: Resource<'address_group', typeof SPEC> = {
     return after;
   },
   remove: (writer, group) => {
-    if (isAny(writer.view.rulesNaming(group.id))) {
+    if (isAny(writer.view.by('security_group_rule', 'remote_address_group_id', group.id))) {
       throw new ApiError(
         'AddressGroupInUse',
         `Address group ${group.id} is in use on one or more security group rules.`,
       );
     }
-    for (const policy of [...writer.view.policiesOf(group.id)]) writer.delete('rbac_policy', policy.id);
+    deleteBy(writer, 'rbac_policy', 'object_id', group.id);
     writer.delete('address_group', group.id);
   },
 };

@@ -38,7 +38,7 @@ export function allocate(
   wanted: readonly WantedIp[] | undefined,
   portId: string | undefined,
 ): readonly FixedIp[] {
-  const subnets = [...view.subnetsOf(network.id)];
+  const subnets = [...view.by('subnet', 'network_id', network.id)];
   const isFree = (address: string): boolean => {
     const owner = view.portWithAddress(network.id, address);
     return owner === undefined || owner.id === portId;

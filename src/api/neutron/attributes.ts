@@ -6,6 +6,7 @@ import { text, type Fields } from '../kinds/parsers.js';
 /** Reads the body of a POST. @param readOnly attributes that clients see but do not set. */
 export function readCreate<S extends Spec>(spec: S, readOnly: readonly string[], body: Fields): Created<S> {
   checkNames(spec, body, readOnly, (name) => `Attribute '${name}' not allowed in POST`);
+  // Each by the parser of its own name: TypeScript does not follow that through the entries. So below, too.
   return Object.fromEntries(
     Object.entries(spec).map(([name, { onCreate }]) => [name, onCreate(body[name], name)]),
   ) as Created<S>;

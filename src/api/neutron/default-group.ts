@@ -3,12 +3,15 @@ import { randomUUID } from 'node:crypto';
 import type { Writer } from '../writer.js';
 import type { DefaultRuleRecord, GroupRecord, RuleRecord } from '../records.js';
 import type { View } from '../state.js';
+import { picked, specOf } from '../kinds/attribute.js';
+import { CONTENT, PARENT } from '../kinds/rule.js';
+import { SECURITY_GROUP } from '../kinds/security-group.js';
+import { readCreate } from './attributes.js';
 import { madeAt, type ChangeRequest } from './resource.js';
 
-export const DEFAULT_NAME = 'default';
+const SPEC = specOf(SECURITY_GROUP);
 
-/** Stands in a template for the group that is being made. */
-export const PARENT = 'PARENT';
+export const DEFAULT_NAME = 'default';
 
 /** The templates that a new store begins with: egress to anywhere; `default` also admits its own members. */
 export function firstTemplates(): readonly DefaultRuleRecord[] {
@@ -58,19 +61,13 @@ export function makeGroup(writer: Writer, group: GroupRecord, isDefault: boolean
 }
 
 function ruleFrom(template: DefaultRuleRecord, group: GroupRecord): RuleRecord {
-  const { direction, ethertype, protocol, port_range_min, port_range_max, remote_ip_prefix } = template;
+  const content = picked(CONTENT, template);
   return {
     id: randomUUID(),
     project_id: group.project_id,
     security_group_id: group.id,
-    direction,
-    ethertype,
-    protocol,
-    port_range_min,
-    port_range_max,
-    remote_ip_prefix,
-    remote_group_id: template.remote_group_id === PARENT ? group.id : template.remote_group_id,
-    remote_address_group_id: template.remote_address_group_id,
+    ...content,
+    remote_group_id: content.remote_group_id === PARENT ? group.id : content.remote_group_id,
     description: null,
     created_at: group.created_at,
     updated_at: group.updated_at,
@@ -78,9 +75,14 @@ function ruleFrom(template: DefaultRuleRecord, group: GroupRecord): RuleRecord {
   };
 }
 
-export function hasDefaultGroup(view: View, projectId: string): boolean {
-  return view.get('default_security_group', projectId) !== undefined;
-}
+/** Of resources that show it: before a project's first look it is made. */
+export const PREPARED = {
+  needsPreparation: (view: View, projects: readonly string[]): boolean =>
+    projects.some((project) => view.get('default_security_group', project) === undefined),
+  prepare: (writer: Writer, projects: readonly string[], request: ChangeRequest): void => {
+    for (const project of projects) ensureDefaultGroup(writer, project, request);
+  },
+};
 
 /** The id of the project's `default`, which is made where there is none. */
 export function ensureDefaultGroup(writer: Writer, projectId: string, { now }: Pick<ChangeRequest, 'now'>): string {
@@ -90,9 +92,7 @@ export function ensureDefaultGroup(writer: Writer, projectId: string, { now }: P
   const group: GroupRecord = {
     id,
     project_id: projectId,
-    name: DEFAULT_NAME,
-    description: 'Default security group',
-    stateful: true,
+    ...readCreate(SPEC, [], { name: DEFAULT_NAME, description: 'Default security group' }),
     tags: [],
     ...madeAt(now, 1),
   };

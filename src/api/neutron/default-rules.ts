@@ -3,22 +3,18 @@ import { randomUUID } from 'node:crypto';
 import { isAdmin, isReader } from '../caller.js';
 import { ApiError } from '../errors.js';
 import type { DefaultRuleRecord } from '../records.js';
-import { addressGroupNotFound } from './address-groups.js';
-import { PARENT } from './default-group.js';
-import type { Resource } from './resource.js';
+import { addressGroups } from './address-groups.js';
+import { found, type Resource } from './resource.js';
 import { duplicateKey, ruleContent } from './rule-content.js';
 import { checkRuleCompilable } from './rules.js';
-import { groupNotFound } from './security-groups.js';
+import { securityGroups } from './security-groups.js';
 import { specOf } from '../kinds/attribute.js';
-import { DEFAULT_RULE } from '../kinds/rule.js';
+import { DEFAULT_RULE, PARENT } from '../kinds/rule.js';
 
 const SPEC = specOf(DEFAULT_RULE);
 
 export const defaultRules: Resource<'default_security_group_rule', typeof SPEC> = {
   kind: 'default_security_group_rule',
-  singular: 'default_security_group_rule',
-  plural: 'default_security_group_rules',
-  path: 'default-security-group-rules',
   spec: SPEC,
   shows: {
     names: Object.keys(DEFAULT_RULE),
@@ -30,20 +26,13 @@ export const defaultRules: Resource<'default_security_group_rule', typeof SPEC> 
   canSee: (_rule, _view, caller) => isReader(caller),
   canChange: (_rule, _view, caller) => isAdmin(caller),
   canCreate: isAdmin,
-  create: (writer, { values }) => {
+  create: (writer, { values, caller }) => {
     const { view } = writer;
     const content = ruleContent(values);
     const { remote_group_id: group, remote_address_group_id: addresses } = content;
-    if (group !== null && group !== PARENT && view.get('security_group', group) === undefined)
-      throw groupNotFound(group);
-    if (addresses !== null && view.get('address_group', addresses) === undefined) throw addressGroupNotFound(addresses);
-    const rule: DefaultRuleRecord = {
-      id: randomUUID(),
-      ...content,
-      description: values.description,
-      used_in_default_sg: values.used_in_default_sg,
-      used_in_non_default_sg: values.used_in_non_default_sg,
-    };
+    if (group !== null && group !== PARENT) found(securityGroups, view, caller, group);
+    if (addresses !== null) found(addressGroups, view, caller, addresses);
+    const rule: DefaultRuleRecord = { id: randomUUID(), ...values, ...content };
     for (const other of view.all('default_security_group_rule')) {
       const isTogether =
         (other.used_in_default_sg && rule.used_in_default_sg) ||

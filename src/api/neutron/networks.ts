@@ -1,7 +1,7 @@
 /** Networks: as much of them as ports need. */
 import { randomUUID } from 'node:crypto';
 import { isAdmin, type Caller } from '../caller.js';
-import type { Writer } from '../writer.js';
+import { deleteBy, type Writer } from '../writer.js';
 import { ApiError, forbidden } from '../errors.js';
 import type { NetworkRecord } from '../records.js';
 import { isAny, type View } from '../state.js';
@@ -27,10 +27,6 @@ const ADMIN_ONLY = [
   'provider:segmentation_id',
 ];
 
-export function networkNotFound(id: string): ApiError {
-  return new ApiError('NetworkNotFound', `Network ${id} could not be found.`);
-}
-
 export function canSeeNetwork(network: NetworkRecord, view: View, caller: Caller): boolean {
   return isAdmin(caller) || network.shared || network['router:external'] || isUsable(network, view, caller);
 }
@@ -42,11 +38,9 @@ export function isNetworkShared(network: NetworkRecord, view: View, caller: Call
 
 export const networks: Resource<'network', typeof SPEC> = {
   kind: 'network',
-  singular: 'network',
-  plural: 'networks',
-  path: 'networks',
   spec: SPEC,
   shows: shows(
+    NETWORK,
     [
       'id',
       'name',
@@ -75,7 +69,7 @@ export const networks: Resource<'network', typeof SPEC> = {
     ],
     {
       status: (network) => (network.admin_state_up ? 'ACTIVE' : 'DOWN'),
-      subnets: ({ id }, { view }) => [...view.subnetsOf(id)].map((subnet) => subnet.id),
+      subnets: ({ id }, { view }) => [...view.by('subnet', 'network_id', id)].map((subnet) => subnet.id),
       shared: (network, { view, caller }) => isNetworkShared(network, view, caller),
       availability_zone_hints: () => [],
       availability_zones: () => [],
@@ -85,7 +79,7 @@ export const networks: Resource<'network', typeof SPEC> = {
     },
   ),
   adminOnly: ['provider:network_type', 'provider:physical_network', 'provider:segmentation_id'],
-  notFound: networkNotFound,
+  notFound: (id) => new ApiError('NetworkNotFound', `Network ${id} could not be found.`),
   canSee: canSeeNetwork,
   create: (writer, { values, projectId, caller, now, named }) => {
     refuseAdminOnly(named, caller, 'create');
@@ -112,14 +106,14 @@ export const networks: Resource<'network', typeof SPEC> = {
     return after;
   },
   remove: (writer, network) => {
-    if (isAny(writer.view.portsOf(network.id))) {
+    if (isAny(writer.view.by('port', 'network_id', network.id))) {
       throw new ApiError(
         'NetworkInUse',
         `Unable to complete operation on network ${network.id}. There are one or more ports still in use on the network.`,
       );
     }
-    for (const { id } of [...writer.view.subnetsOf(network.id)]) writer.delete('subnet', id);
-    for (const policy of [...writer.view.policiesOf(network.id)]) writer.delete('rbac_policy', policy.id);
+    deleteBy(writer, 'subnet', 'network_id', network.id);
+    deleteBy(writer, 'rbac_policy', 'object_id', network.id);
     writer.delete('network', network.id);
   },
 };

@@ -5,15 +5,14 @@ import { ApiError, badRequest, forbidden } from '../errors.js';
 import type { AddressPair, DhcpOption, FixedIp, NetworkRecord, PortRecord } from '../records.js';
 import type { View } from '../state.js';
 import { allocate, generateMac, type WantedIp } from './allocation.js';
-import { shown, type Fields } from '../kinds/parsers.js';
+import { isObject, listOf, shown, type Fields } from '../kinds/parsers.js';
 import { checkCompilable } from './compilable.js';
 import { ensureDefaultGroup } from './default-group.js';
-import { canSeeNetwork, networkNotFound } from './networks.js';
+import { networks } from './networks.js';
 import type { Listed } from './query.js';
 import { reserve } from './quota.js';
-import { madeAt, revised, type Resource } from './resource.js';
-import { groupNotFound } from './security-groups.js';
-import { isUsable } from './sharing.js';
+import { found, madeAt, revised, type Resource } from './resource.js';
+import { securityGroups } from './security-groups.js';
 import { specOf } from '../kinds/attribute.js';
 import { PORT, type WantedPair, MOST_OPTIONS, invalidOption } from '../kinds/port.js';
 import { type Shows, shows, ALL } from './shows.js';
@@ -28,6 +27,7 @@ const BINDING = ['binding:host_id', 'binding:profile', 'binding:vif_type', 'bind
 const isBound = (port: PortRecord): boolean => port['binding:host_id'] !== '';
 
 const PORT_SHOWS: Shows<PortRecord, unknown> = shows(
+  PORT,
   [
     'id',
     'name',
@@ -65,33 +65,34 @@ const PORT_SHOWS: Shows<PortRecord, unknown> = shows(
 
 export const ports: Resource<'port', typeof SPEC> = {
   kind: 'port',
-  singular: 'port',
-  plural: 'ports',
-  path: 'ports',
   spec: SPEC,
   shows: PORT_SHOWS,
   adminOnly: BINDING,
-  notFound: portNotFound,
+  notFound: (id) => new ApiError('PortNotFound', `Port ${id} could not be found.`),
   canSee: (port, view, caller) => {
     const network = view.get('network', port.network_id);
     return isOwn(caller, port) || (network !== undefined && isOwn(caller, network));
   },
   candidates: (view, filters) => {
-    const [devices, networks] = [filters.get('device_id'), filters.get('network_id')];
+    const devices = filters.get('device_id');
     if (devices?.every((id) => id !== '') === true)
       return new Set(devices.flatMap((id) => [...view.portsOfDevice(id)]));
-    return networks === undefined ? undefined : [...new Set(networks)].flatMap((id) => [...view.portsOf(id)]);
+    const within = filters.get('network_id');
+    return within === undefined
+      ? undefined
+      : [...new Set(within)].flatMap((id) => [...view.by('port', 'network_id', id)]);
   },
   filters: {
     fixed_ips: (item, values) => values.some((wanted) => hasFixedIp(item, wanted)),
     // Clients that ask for the attribute by its other name.
-    security_group_ids: (item, values) =>
-      (item.value('security_groups') as readonly string[]).some((id) => values.includes(id)),
+    security_group_ids: (item, values) => {
+      const groups = listOf(item.value('security_groups'));
+      return values.some((id) => groups.includes(id));
+    },
   },
   create: (writer, { values, projectId, caller, now, named }) => {
     const { view } = writer;
-    const network = view.get('network', values.network_id);
-    if (network === undefined || !canSeeNetwork(network, view, caller)) throw networkNotFound(values.network_id);
+    const network = found(networks, view, caller, values.network_id);
     const isNetworkOwner = isAdmin(caller) || isOwn(caller, network);
     for (const name of ['mac_address', 'port_security_enabled', 'allowed_address_pairs']) {
       if (named.has(name) && !isNetworkOwner) throw forbidden(`rule:create_port:${name}`);
@@ -130,7 +131,7 @@ export const ports: Resource<'port', typeof SPEC> = {
   update: (writer, port, { values, caller, now }) => {
     const { view } = writer;
     const network = view.get('network', port.network_id);
-    if (network === undefined) throw networkNotFound(port.network_id);
+    if (network === undefined) throw networks.notFound(port.network_id);
     const named = new Set(Object.keys(values));
     const isNetworkOwner = isAdmin(caller) || isOwn(caller, network);
     for (const name of ['port_security_enabled', 'allowed_address_pairs', 'fixed_ips']) {
@@ -166,10 +167,6 @@ export const ports: Resource<'port', typeof SPEC> = {
   },
 };
 
-function portNotFound(id: string): ApiError {
-  return new ApiError('PortNotFound', `Port ${id} could not be found.`);
-}
-
 export function portView(port: PortRecord): Fields {
   return PORT_SHOWS.fields(port, undefined, ALL);
 }
@@ -177,12 +174,12 @@ export function portView(port: PortRecord): Fields {
 function hasFixedIp(item: Listed, wanted: string): boolean {
   const equals = wanted.indexOf('=');
   const [key, value] = [wanted.slice(0, equals), wanted.slice(equals + 1)];
-  const ips = item.value('fixed_ips') as readonly FixedIp[];
+  const ips = listOf(item.value('fixed_ips')).filter(isObject);
   switch (key) {
     case 'ip_address':
       return ips.some(({ ip_address: address }) => address === value);
     case 'ip_address_substr':
-      return ips.some(({ ip_address: address }) => address.includes(value));
+      return ips.some(({ ip_address: address }) => typeof address === 'string' && address.includes(value));
     case 'subnet_id':
       return ips.some(({ subnet_id: id }) => id === value);
     default:
@@ -292,10 +289,8 @@ function checkPort(view: View, port: PortRecord, caller: Caller, before?: PortRe
     );
   }
   const groups = port.security_groups.map((id) => {
-    const group = view.get('security_group', id);
-    const isKept = before?.security_groups.includes(id) === true;
-    if (group === undefined || !(isKept || isAdmin(caller) || isUsable(group, view, caller))) throw groupNotFound(id);
-    return group;
+    const kept = before?.security_groups.includes(id) === true ? view.get('security_group', id) : undefined;
+    return kept ?? found(securityGroups, view, caller, id);
   });
   if (new Set(groups.map(({ stateful }) => stateful)).size > 1) {
     throw new ApiError(

@@ -19,8 +19,9 @@ export const DEFAULT_INSTANCES = 100;
 
 export function limitsOf(view: View, projectId: string): Readonly<Record<QuotaName, number>> {
   const own = view.get('quota', projectId)?.limits ?? {};
-  const limits = QUOTA_NAMES.map((name) => [name, own[name] ?? DEFAULT_LIMITS[name]] as const);
-  return Object.fromEntries(limits) as Record<QuotaName, number>;
+  const limits: Record<QuotaName, number> = { ...DEFAULT_LIMITS };
+  for (const name of QUOTA_NAMES) limits[name] = own[name] ?? limits[name];
+  return limits;
 }
 
 /** How many servers a project may have; -1 stands for no limit. */

@@ -65,13 +65,13 @@ export function registerQuotas(app: FastifyInstance, { database }: Service): voi
     const project = parameter(request, 'project');
     const { limits, isChecked } = readLimits(envelope(request.body, 'quota'));
     await database.change(callerOf(request), (writer) => {
-      for (const [name, value] of Object.entries(limits) as [QuotaName, number][]) {
+      for (const [name, value] of limits) {
         if (isChecked && value >= 0 && usedBy(writer.view, project, name) > value) {
           throw new ApiError('InvalidQuotaLimit', `Quota limit of ${name} is below what the project uses already`);
         }
       }
       const before = writer.view.get('quota', project)?.limits;
-      writer.put('quota', { id: project, limits: { ...before, ...limits } });
+      writer.put('quota', { id: project, limits: { ...before, ...Object.fromEntries(limits) } });
     });
     return { quota: limitsOf(database.view, project) };
   });
@@ -91,14 +91,14 @@ export function registerQuotas(app: FastifyInstance, { database }: Service): voi
 
 /** With `check_limit` a limit below what is used is refused. */
 function readLimits(body: Fields): {
-  readonly limits: Partial<Record<QuotaName, number>>;
+  readonly limits: ReadonlyMap<QuotaName, number>;
   readonly isChecked: boolean;
 } {
-  const limits: Partial<Record<QuotaName, number>> = {};
+  const limits = new Map<QuotaName, number>();
   let isChecked = false;
   for (const [name, value] of Object.entries(body)) {
     const known = QUOTA_NAMES.find((one) => one === name);
-    if (known !== undefined) limits[known] = limit(value, name);
+    if (known !== undefined) limits.set(known, limit(value, name));
     // What newer Neutrons check unless it is said, is not checked here unless it is said.
     else if (name === 'force') truth(value, name);
     else if (name === 'check_limit') isChecked = truth(value, name);

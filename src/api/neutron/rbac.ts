@@ -4,13 +4,13 @@ import { isAdmin, isOwn } from '../caller.js';
 import { ApiError, badRequest, forbidden } from '../errors.js';
 import { type RbacRecord } from '../records.js';
 import type { View } from '../state.js';
-import { addressGroupNotFound } from './address-groups.js';
+import { addressGroups } from './address-groups.js';
 import { optional, specOf } from '../kinds/attribute.js';
 import { text } from '../kinds/parsers.js';
-import { networkNotFound } from './networks.js';
+import { networks } from './networks.js';
 import { reserve } from './quota.js';
 import type { Resource } from './resource.js';
-import { groupNotFound } from './security-groups.js';
+import { securityGroups } from './security-groups.js';
 import { isSharedWith } from './sharing.js';
 import { RBAC_POLICY } from '../kinds/rbac-policy.js';
 import { shows } from './shows.js';
@@ -20,22 +20,23 @@ const SPEC = { ...specOf(RBAC_POLICY), target_project: optional(text(255)) };
 
 export const rbacPolicies: Resource<'rbac_policy', typeof SPEC> = {
   kind: 'rbac_policy',
-  singular: 'rbac_policy',
-  plural: 'rbac_policies',
-  path: 'rbac-policies',
   spec: SPEC,
-  shows: shows(['id', 'project_id', 'action', 'object_id', 'target_tenant', 'object_type', 'tenant_id'], {}),
+  shows: shows(
+    RBAC_POLICY,
+    ['id', 'project_id', 'action', 'object_id', 'target_tenant', 'object_type', 'tenant_id'],
+    {},
+  ),
   notFound: (id) => new ApiError('RbacPolicyNotFound', `RBAC policy of type rbac_policy with ID ${id} not found`),
   canSee: (policy, _view, caller) => isOwn(caller, policy),
-  create: (writer, { values, projectId, caller }) => {
+  create: (writer, { values: { target_project: newer, ...values }, projectId, caller }) => {
     const { object_type: type, object_id: object } = values;
-    const target = targetOf(values);
+    const target = targetOf(values.target_tenant ?? newer);
     const { view } = writer;
     const record = view.get(type, object);
     const isVisible =
       record !== undefined &&
       (isAdmin(caller) || isOwn(caller, record) || isSharedWith(view, object, caller.projectId));
-    if (!isVisible) throw NOT_FOUND[type](object);
+    if (!isVisible) throw SHARED[type].notFound(object);
     if (!isAdmin(caller) && !isOwn(caller, record)) {
       throw new ApiError(
         'InvalidInput',
@@ -45,14 +46,7 @@ export const rbacPolicies: Resource<'rbac_policy', typeof SPEC> = {
     if (target === '*' && !isAdmin(caller)) throw forbidden('rule:create_rbac_policy:target_tenant');
     reserve(view, projectId, { rbac_policy: 1 });
     refuseDuplicate(view, object, target);
-    const policy: RbacRecord = {
-      id: randomUUID(),
-      project_id: projectId,
-      object_type: type,
-      object_id: object,
-      action: values.action,
-      target_tenant: target,
-    };
+    const policy: RbacRecord = { id: randomUUID(), project_id: projectId, ...values, target_tenant: target };
     writer.put('rbac_policy', policy);
     return policy;
   },
@@ -72,17 +66,9 @@ export const rbacPolicies: Resource<'rbac_policy', typeof SPEC> = {
   },
 };
 
-const NOT_FOUND = {
-  security_group: groupNotFound,
-  address_group: addressGroupNotFound,
-  network: networkNotFound,
-} as const;
+const SHARED = { security_group: securityGroups, address_group: addressGroups, network: networks } as const;
 
-function targetOf(values: {
-  readonly target_tenant: string | undefined;
-  readonly target_project: string | undefined;
-}): string {
-  const target = values.target_tenant ?? values.target_project;
+function targetOf(target: string | undefined): string {
   if (target === undefined || target === '') {
     throw badRequest("Failed to parse request. Required attribute 'target_tenant' not specified");
   }
@@ -90,7 +76,7 @@ function targetOf(values: {
 }
 
 function refuseDuplicate(view: View, object: string, target: string): void {
-  for (const other of view.policiesOf(object)) {
+  for (const other of view.by('rbac_policy', 'object_id', object)) {
     if (other.target_tenant === target) {
       throw new ApiError('DuplicateRbacPolicy', 'An RBAC policy already exists with those values.');
     }
@@ -118,10 +104,13 @@ function usersOf(view: View, type: RbacRecord['object_type'], object: string): r
     [...records].map(({ project_id: project }) => project);
   switch (type) {
     case 'security_group':
-      return [...owners(view.rulesNaming(object)), ...owners(view.portsWith(object))];
+      return [
+        ...owners(view.by('security_group_rule', 'remote_group_id', object)),
+        ...owners(view.by('port', 'security_groups', object)),
+      ];
     case 'address_group':
-      return owners(view.rulesNaming(object));
+      return owners(view.by('security_group_rule', 'remote_address_group_id', object));
     case 'network':
-      return [...owners(view.portsOf(object)), ...owners(view.subnetsOf(object))];
+      return [...owners(view.by('port', 'network_id', object)), ...owners(view.by('subnet', 'network_id', object))];
   }
 }

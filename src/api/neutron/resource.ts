@@ -1,7 +1,7 @@
 /** What every resource of Neutron's API has in common: a description of one, and what a request does with it. */
 import { isAdmin, isMember, isReader, type Caller } from '../caller.js';
 import { ApiError, badRequest, forbidden } from '../errors.js';
-import { ownerOf, type Kind, type Records } from '../records.js';
+import { ownerOf, pluralOf, type Kind, type Records } from '../records.js';
 import type { Writer } from '../writer.js';
 import type { Created, Spec, Updated } from '../kinds/attribute.js';
 import { isObject, shown, type Fields } from '../kinds/parsers.js';
@@ -12,11 +12,6 @@ import { ALL, type Shows } from './shows.js';
 
 export interface Resource<K extends Kind, S extends Spec> {
   readonly kind: K;
-  /** `security_group`, and in lists `security_groups`. */
-  readonly singular: string;
-  readonly plural: string;
-  /** In URLs: `security-groups`. */
-  readonly path: string;
   readonly spec: S;
   readonly shows: Shows<Records[K]>;
   /** Attributes that are neither shown nor set, and that clients may know all the same. */
@@ -47,6 +42,11 @@ export interface Resource<K extends Kind, S extends Spec> {
   readonly isHiddenFromChanges?: boolean;
   /** What all of a bulk must agree in. */
   readonly checkBulk?: (bodies: readonly Fields[]) => void;
+}
+
+/** Where a kind's objects are in URLs: `security-groups`. */
+export function pathOf(kind: Kind): string {
+  return pluralOf(kind).replaceAll('_', '-');
 }
 
 export interface ChangeRequest {
@@ -174,7 +174,7 @@ export function changeable<K extends Kind, S extends Spec>(
     isAdmin(caller) ||
     (isMember(caller) && (resource.canChange?.(record, view, caller) ?? ownerOf(record) === caller.projectId));
   if (!isAllowed && resource.isHiddenFromChanges === true && isMember(caller)) throw resource.notFound(id);
-  if (!isAllowed) throw forbidden(`rule:${action}_${resource.singular}`);
+  if (!isAllowed) throw forbidden(`rule:${action}_${resource.kind}`);
   return record;
 }
 
@@ -203,7 +203,7 @@ export function createOne<K extends Kind, S extends Spec>(
 ): Records[K] {
   const { caller } = request;
   const isAllowed = isAdmin(caller) || (resource.canCreate?.(caller) ?? isMember(caller));
-  if (!isAllowed) throw forbidden(`rule:create_${resource.singular}`);
+  if (!isAllowed) throw forbidden(`rule:create_${resource.kind}`);
   const projectId = projectOf(body) ?? caller.projectId;
   if (projectId !== caller.projectId && !isAdmin(caller)) {
     throw badRequest(
@@ -231,7 +231,7 @@ export function updateOne<K extends Kind, S extends Spec>(
 
 /** @throws ApiError (412) when the client expects another revision. */
 export function checkRevision<K extends Kind, S extends Spec>(
-  { singular }: Pick<Resource<K, S>, 'singular'>,
+  { kind }: Resource<K, S>,
   record: Records[K],
   ifMatch: string | undefined,
 ): void {
@@ -242,7 +242,7 @@ export function checkRevision<K extends Kind, S extends Spec>(
   if (Number(wanted) !== current) {
     throw new ApiError(
       'RevisionNumberConstraintFailed',
-      `Constrained to ${wanted}, but current revision of ${singular} ${record.id} is ${String(current)}`,
+      `Constrained to ${wanted}, but current revision of ${kind} ${record.id} is ${String(current)}`,
     );
   }
 }

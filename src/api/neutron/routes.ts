@@ -2,7 +2,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { isAdmin, isReader, type Caller } from '../caller.js';
 import { ApiError, forbidden } from '../errors.js';
-import { isTagged, type Kind, type TaggedKind } from '../records.js';
+import { isTagged, pluralOf, type Kind, type TaggedKind } from '../records.js';
 import type { View } from '../state.js';
 import { baseUrl, callerOf, empty, parameter, parametersOf, type Service } from '../service.js';
 import { addAddresses, addressesIn, addressGroups, removeAddresses } from './address-groups.js';
@@ -22,6 +22,7 @@ import {
   createAll,
   envelope,
   found,
+  pathOf,
   shownBy,
   shownFields,
   timestamp,
@@ -43,7 +44,7 @@ export function errorBody(error: ApiError): object {
 export function registerNeutron(app: FastifyInstance, service: Service, prefix: string): void {
   const collections = new Map<string, string>();
   const resource = <K extends Kind, S extends Spec>(one: Resource<K, S>): void => {
-    collections.set(one.path, one.singular);
+    collections.set(pathOf(one.kind), one.kind);
     registerResource(app, service, one);
   };
   resource(networks);
@@ -100,7 +101,7 @@ function markerOf<K extends Kind, S extends Spec>(
   if (id === '') return undefined;
   const [marker] = visible(resource, view, caller, new Map([['id', [id]]]));
   if (marker === undefined) {
-    throw new ApiError('MarkerNotFound', `marker ${id.slice(0, 80)} is no object of ${resource.plural}`);
+    throw new ApiError('MarkerNotFound', `marker ${id.slice(0, 80)} is no object of ${pluralOf(resource.kind)}`);
   }
   return marker;
 }
@@ -117,13 +118,14 @@ function registerResource<K extends Kind, S extends Spec>(
   { database }: Service,
   resource: Resource<K, S>,
 ): void {
-  const { path, singular, plural, kind } = resource;
+  const { kind } = resource;
+  const [plural, path] = [pluralOf(kind), pathOf(kind)];
   const filters = { ...resource.filters, ...(isTagged(kind) ? TAG_FILTERS : {}) };
 
   app.get(`/${path}`, async (request) => {
     const asked = changeRequest(request);
     const { caller } = asked;
-    if (!isReader(caller)) throw forbidden(`rule:get_${singular}`);
+    if (!isReader(caller)) throw forbidden(`rule:get_${kind}`);
     const query = readQuery(parametersOf(request));
     checkQuery(query, attributeNames(resource, caller), filters);
     const projects = projectsOf(query, caller);
@@ -146,25 +148,25 @@ function registerResource<K extends Kind, S extends Spec>(
     const caller = callerOf(request);
     const record = found(resource, database.view, caller, parameter(request, 'id'));
     const { fields } = readQuery(parametersOf(request));
-    return { [singular]: shownFields(resource, record, database.view, caller, fields) };
+    return { [kind]: shownFields(resource, record, database.view, caller, fields) };
   });
 
   app.post(`/${path}`, async (request, reply) => {
     const asked = changeRequest(request);
-    const many = bulk(request.body, singular, plural);
-    const bodies = many ?? [envelope(request.body, singular)];
+    const many = bulk(request.body, kind, plural);
+    const bodies = many ?? [envelope(request.body, kind)];
     resource.checkBulk?.(bodies);
     const records = await database.change(asked.caller, (writer) => createAll(resource, writer, bodies, asked));
     const shown = records.map((record) => shownBy(resource, record, database.view, asked.caller));
-    await reply.code(201).send(many === undefined ? { [singular]: shown[0] } : { [plural]: shown });
+    await reply.code(201).send(many === undefined ? { [kind]: shown[0] } : { [plural]: shown });
   });
 
   app.put(`/${path}/:id`, CHECKS_REVISION, async (request) => {
     const asked = { ...changeRequest(request), ifMatch: ifMatch(request) };
-    const body = envelope(request.body, singular);
+    const body = envelope(request.body, kind);
     const id = parameter(request, 'id');
     const record = await database.change(asked.caller, (writer) => updateOne(resource, writer, id, body, asked));
-    return { [singular]: shownBy(resource, record, database.view, asked.caller) };
+    return { [kind]: shownBy(resource, record, database.view, asked.caller) };
   });
 
   app.delete(`/${path}/:id`, CHECKS_REVISION, async (request, reply) => {
@@ -191,7 +193,7 @@ function registerTags<K extends Kind, S extends Spec>(
   resource: Resource<K, S>,
   kind: TaggedKind,
 ): void {
-  const path = `/${resource.path}/:id/tags`;
+  const path = `/${pathOf(kind)}/:id/tags`;
   /** Judged by the project of the object, not by that of the caller (CVE-2024-53916). */
   const change = async (
     request: FastifyRequest,

@@ -1,7 +1,8 @@
 /** What a rule says, as clients write it: Neutron's reading, order of checks, names of errors and texts. */
 import { ICMP, ICMPV6, IPV6_ONLY_PROTOCOLS, parsePrefix, PORT_PROTOCOLS } from '../../../compiler/model/index.js';
 import { ApiError } from '../errors.js';
-import { NUMBERS } from '../kinds/rule.js';
+import { picked } from '../kinds/attribute.js';
+import { CONTENT, NUMBERS } from '../kinds/rule.js';
 import type { RuleContent } from '../records.js';
 
 /** Checks what the values say together. @throws ApiError (400) */
@@ -22,22 +23,14 @@ export function ruleContent(values: RuleContent): RuleContent {
 
 /** Without whatever else the values hold. */
 function canonicalIcmp(values: RuleContent): RuleContent {
-  const { direction: way, ethertype: family, protocol: name } = values;
+  const content = picked(CONTENT, values);
+  const { ethertype: family, protocol: name } = content;
   const canonical = new Map([
     ['icmp', 'ipv6-icmp'],
     ['icmpv6', 'ipv6-icmp'],
     ['1', '58'],
   ]);
-  return {
-    direction: way,
-    ethertype: family,
-    protocol: family === 'IPv6' && name !== null ? (canonical.get(name) ?? name) : name,
-    port_range_min: values.port_range_min,
-    port_range_max: values.port_range_max,
-    remote_ip_prefix: values.remote_ip_prefix,
-    remote_group_id: values.remote_group_id,
-    remote_address_group_id: values.remote_address_group_id,
-  };
+  return { ...content, protocol: family === 'IPv6' && name !== null ? (canonical.get(name) ?? name) : name };
 }
 
 /** All ports are no condition. */

@@ -1,10 +1,12 @@
 /** A rule as it is shown, by itself and in its group. */
 import type { Fields } from '../kinds/parsers.js';
+import { RULE } from '../kinds/rule.js';
 import type { RuleRecord } from '../records.js';
 import { normalisedCidr } from './rule-content.js';
 import { ALL, shows, type Shows } from './shows.js';
 
 export const RULE_SHOWS: Shows<RuleRecord, unknown> = shows(
+  RULE,
   [
     'id',
     'tenant_id',

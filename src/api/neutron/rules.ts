@@ -4,14 +4,14 @@ import { isAdmin, isOwn } from '../caller.js';
 import { ApiError, forbidden } from '../errors.js';
 import type { RuleContent, RuleRecord } from '../records.js';
 import type { View } from '../state.js';
-import { addressGroupNotFound } from './address-groups.js';
+import { addressGroups } from './address-groups.js';
 import type { Parser } from '../kinds/parsers.js';
 import { checkCompilable } from './compilable.js';
-import { ensureDefaultGroup, hasDefaultGroup } from './default-group.js';
+import { PREPARED } from './default-group.js';
 import { reserve } from './quota.js';
-import { madeAt, type CreateRequest, type Resource } from './resource.js';
+import { found, madeAt, type CreateRequest, type Resource } from './resource.js';
 import { duplicateKey, ruleContent } from './rule-content.js';
-import { bumpGroup, groupNotFound, removeRule } from './security-groups.js';
+import { bumpGroup, removeRule, securityGroups } from './security-groups.js';
 import { isUsable } from './sharing.js';
 import { specOf } from '../kinds/attribute.js';
 import { port, protocol, RULE } from '../kinds/rule.js';
@@ -21,9 +21,6 @@ const SPEC = specOf(RULE);
 
 export const rules: Resource<'security_group_rule', typeof SPEC> = {
   kind: 'security_group_rule',
-  singular: 'security_group_rule',
-  plural: 'security_group_rules',
-  path: 'security-group-rules',
   spec: SPEC,
   shows: RULE_SHOWS,
   notFound: (id) => new ApiError('SecurityGroupRuleNotFound', `Security group rule ${id} does not exist`),
@@ -35,10 +32,7 @@ export const rules: Resource<'security_group_rule', typeof SPEC> = {
     const group = view.get('security_group', rule.security_group_id);
     return group !== undefined && isOwn(caller, group);
   },
-  needsPreparation: (view, projects) => projects.some((project) => !hasDefaultGroup(view, project)),
-  prepare: (writer, projects, request) => {
-    for (const project of projects) ensureDefaultGroup(writer, project, request);
-  },
+  ...PREPARED,
   filters: {
     protocol: (item, values) => values.some((text) => item.value('protocol') === filtered(protocol, text, 'protocol')),
     port_range_min: (item, values) =>
@@ -48,7 +42,9 @@ export const rules: Resource<'security_group_rule', typeof SPEC> = {
   },
   candidates: (view, filters) => {
     const groups = filters.get('security_group_id');
-    return groups === undefined ? undefined : [...new Set(groups)].flatMap((id) => [...view.rulesOf(id)]);
+    return groups === undefined
+      ? undefined
+      : [...new Set(groups)].flatMap((id) => [...view.by('security_group_rule', 'security_group_id', id)]);
   },
   checkBulk: (bodies) => {
     if (new Set(bodies.map((body) => body['security_group_id'])).size > 1) {
@@ -73,9 +69,8 @@ export const rules: Resource<'security_group_rule', typeof SPEC> = {
     const rule: RuleRecord = {
       id: randomUUID(),
       project_id: projectId,
-      security_group_id: values.security_group_id,
+      ...values,
       ...content,
-      description: values.description,
       ...madeAt(now, 0),
     };
     checkRuleCompilable(rule);
@@ -94,27 +89,16 @@ function filtered<T>(parse: Parser<T | null>, text: string, name: string): T | n
 }
 
 function checkReferences(view: View, content: RuleContent, { values, caller }: CreateRequest<typeof SPEC>): void {
-  const group = view.get('security_group', values.security_group_id);
-  if (group === undefined || !(isAdmin(caller) || isUsable(group, view, caller))) {
-    throw groupNotFound(values.security_group_id);
-  }
+  const group = found(securityGroups, view, caller, values.security_group_id);
   if (!isAdmin(caller) && !isOwn(caller, group)) throw forbidden('rule:create_security_group_rule');
   const { remote_group_id: remoteGroup, remote_address_group_id: remoteAddresses } = content;
-  if (remoteGroup !== null) {
-    const remote = view.get('security_group', remoteGroup);
-    if (remote === undefined || !(isAdmin(caller) || isUsable(remote, view, caller))) throw groupNotFound(remoteGroup);
-  }
-  if (remoteAddresses !== null) {
-    const remote = view.get('address_group', remoteAddresses);
-    if (remote === undefined || !(isAdmin(caller) || isUsable(remote, view, caller))) {
-      throw addressGroupNotFound(remoteAddresses);
-    }
-  }
+  if (remoteGroup !== null) found(securityGroups, view, caller, remoteGroup);
+  if (remoteAddresses !== null) found(addressGroups, view, caller, remoteAddresses);
 }
 
 function checkDuplicate(view: View, content: RuleContent, groupId: string, made: ReadonlySet<string>): void {
   const key = duplicateKey(content);
-  for (const rule of view.rulesOf(groupId)) {
+  for (const rule of view.by('security_group_rule', 'security_group_id', groupId)) {
     if (duplicateKey(rule) === key) {
       if (made.has(rule.id))
         throw new ApiError('DuplicateSecurityGroupRuleInPost', 'Duplicate Security Group Rule in POST.');

@@ -1,16 +1,16 @@
 /** Security groups. */
 import { randomUUID } from 'node:crypto';
 import { isAdmin } from '../caller.js';
-import type { Writer } from '../writer.js';
+import { deleteBy, type Writer } from '../writer.js';
 import { ApiError } from '../errors.js';
 import type { GroupRecord } from '../records.js';
 import { isAny } from '../state.js';
 import {
   DEFAULT_NAME,
   ensureDefaultGroup,
-  hasDefaultGroup,
   isDefaultGroup,
   makeGroup,
+  PREPARED,
   templatesFor,
 } from './default-group.js';
 import { reserve } from './quota.js';
@@ -23,17 +23,11 @@ import { shows } from './shows.js';
 
 const SPEC = specOf(SECURITY_GROUP);
 
-export function groupNotFound(id: string): ApiError {
-  return new ApiError('SecurityGroupNotFound', `Security group ${id} does not exist`);
-}
-
 export const securityGroups: Resource<'security_group', typeof SPEC> = {
   kind: 'security_group',
-  singular: 'security_group',
-  plural: 'security_groups',
-  path: 'security-groups',
   spec: SPEC,
   shows: shows(
+    SECURITY_GROUP,
     [
       'id',
       'name',
@@ -51,15 +45,15 @@ export const securityGroups: Resource<'security_group', typeof SPEC> = {
     {
       shared: (group, { view, caller }) => isShownShared(group, view, caller),
       security_group_rules: ({ id }, { view }) =>
-        [...view.rulesOf(id)].map((rule) => ({ ...ruleView(rule), tags: [] })),
+        Array.from(view.by('security_group_rule', 'security_group_id', id), (rule) => ({
+          ...ruleView(rule),
+          tags: [],
+        })),
     },
   ),
-  notFound: groupNotFound,
+  notFound: (id) => new ApiError('SecurityGroupNotFound', `Security group ${id} does not exist`),
   canSee: isUsable,
-  needsPreparation: (view, projects) => projects.some((project) => !hasDefaultGroup(view, project)),
-  prepare: (writer, projects, request) => {
-    for (const project of projects) ensureDefaultGroup(writer, project, request);
-  },
+  ...PREPARED,
   create: (writer, { projectId, values, now }) => {
     refuseDefaultName(values.name);
     ensureDefaultGroup(writer, projectId, { now });
@@ -92,10 +86,11 @@ export const securityGroups: Resource<'security_group', typeof SPEC> = {
       );
     }
     refuseInUse(writer, group);
-    for (const rule of [...writer.view.rulesOf(group.id)]) writer.delete('security_group_rule', rule.id);
+    deleteBy(writer, 'security_group_rule', 'security_group_id', group.id);
     // Rules of others that name it go, too: a group that is no more admits nobody.
-    for (const rule of [...writer.view.rulesNaming(group.id)]) removeRule(writer, rule, now);
-    for (const policy of [...writer.view.policiesOf(group.id)]) writer.delete('rbac_policy', policy.id);
+    const others = [...writer.view.by('security_group_rule', 'remote_group_id', group.id)];
+    for (const rule of others) removeRule(writer, rule, now);
+    deleteBy(writer, 'rbac_policy', 'object_id', group.id);
     if (isDefault) writer.delete('default_security_group', group.project_id);
     writer.delete('security_group', group.id);
   },
@@ -108,7 +103,9 @@ function refuseDefaultName(name: string): void {
 }
 
 function refuseInUse({ view }: Writer, { id }: GroupRecord): void {
-  if (isAny(view.portsWith(id))) throw new ApiError('SecurityGroupInUse', `Security Group ${id} in use.`);
+  if (isAny(view.by('port', 'security_groups', id))) {
+    throw new ApiError('SecurityGroupInUse', `Security Group ${id} in use.`);
+  }
 }
 
 /** Takes a rule out of its group, whose revision says so. */

@@ -10,7 +10,7 @@ interface Owned {
 
 /** True when a policy lets the project see and use it. */
 export function isSharedWith(view: View, objectId: string, projectId: string): boolean {
-  for (const { target_tenant: target } of view.policiesOf(objectId)) {
+  for (const { target_tenant: target } of view.by('rbac_policy', 'object_id', objectId)) {
     if (target === '*' || target === projectId) return true;
   }
   return false;

@@ -1,5 +1,6 @@
-/** What an object is shown as: names in Neutron's order, each of an attribute as it is stored or of one that is worked out. */
+/** What an object is shown as: every attribute as it is stored, and what is worked out beside them, in Neutron's order. */
 import type { Caller } from '../caller.js';
+import type { Attributes, RecordOf } from '../kinds/attribute.js';
 import type { Fields } from '../kinds/parsers.js';
 import type { View } from '../state.js';
 
@@ -15,18 +16,24 @@ export interface Shows<R, L = Looking> {
   readonly fields: (record: R, looking: L, isWanted: (name: string) => boolean) => Fields;
 }
 
+type Reader<R, L> = (record: R, looking: L) => unknown;
+
 /**
- * @param names in the order of an answer; `tenant_id` is the older name of `project_id`.
+ * @param order of an answer, as far as it is another than the table's ({@link placed}); `tenant_id` is the older name of `project_id`.
  * @param workedOut by name: what does not stand in the record, or not as it is shown.
  */
-export function shows<R extends Fields, X extends string, L = Looking>(
-  names: readonly (Extract<keyof R, string> | 'tenant_id' | NoInfer<X>)[],
-  workedOut: Readonly<Record<X, (record: R, looking: L) => unknown>>,
-): Shows<R, L> {
-  const others = new Map<string, (record: R, looking: L) => unknown>(Object.entries(workedOut));
+export function shows<A extends Attributes, N extends string, L = Looking>(
+  attributes: A,
+  order: readonly (N | 'tenant_id')[],
+  workedOut: Readonly<Record<Exclude<N, keyof A | 'tenant_id'>, Reader<RecordOf<A>, L>>> & {
+    readonly [X in keyof A]?: Reader<RecordOf<A>, L>;
+  },
+): Shows<RecordOf<A>, L> {
+  const others = new Map<string, Reader<RecordOf<A>, L> | undefined>(Object.entries(workedOut));
+  const names = placed(Object.keys(attributes), order);
   const readers = names.map((name) => {
     const stored = name === 'tenant_id' ? 'project_id' : name;
-    return [name, others.get(name) ?? ((record: R) => record[stored])] as const;
+    return [name, others.get(name) ?? ((record: RecordOf<A>) => record[stored])] as const;
   });
   // Made with all its names at once an object is made in a third of the time: a feed tells of every port.
   const blank: Fields = Object.fromEntries(names.map((name) => [name, undefined]));
@@ -38,6 +45,17 @@ export function shows<R extends Fields, X extends string, L = Looking>(
       return fields;
     },
   };
+}
+
+/** The names of an answer: those of an order and, behind the one before it in the table, each that the order does not name. */
+function placed(table: readonly string[], order: readonly string[]): readonly string[] {
+  const names = [...order];
+  let next = 0;
+  for (const name of table) {
+    if (!names.includes(name)) names.splice(next, 0, name);
+    next = names.indexOf(name) + 1;
+  }
+  return names;
 }
 
 /** For who wants all of them. */

@@ -13,27 +13,21 @@ import { isAdmin, isOwn } from '../caller.js';
 import { ApiError, forbidden } from '../errors.js';
 import type { AllocationPool, SubnetRecord } from '../records.js';
 import type { View } from '../state.js';
-import { bumpNetwork, canSeeNetwork, isNetworkShared, networkNotFound } from './networks.js';
+import { bumpNetwork, canSeeNetwork, isNetworkShared, networks } from './networks.js';
 import { asTruth } from '../kinds/parsers.js';
 import { reserve } from './quota.js';
-import { madeAt, revised, type Resource } from './resource.js';
+import { found, madeAt, revised, type Resource } from './resource.js';
 import { specOf } from '../kinds/attribute.js';
 import { SUBNET } from '../kinds/subnet.js';
 import { shows } from './shows.js';
 
 const SPEC = specOf(SUBNET);
 
-function subnetNotFound(id: string): ApiError {
-  return new ApiError('SubnetNotFound', `Subnet ${id} could not be found.`);
-}
-
 export const subnets: Resource<'subnet', typeof SPEC> = {
   kind: 'subnet',
-  singular: 'subnet',
-  plural: 'subnets',
-  path: 'subnets',
   spec: SPEC,
   shows: shows(
+    SUBNET,
     [
       'id',
       'name',
@@ -60,7 +54,7 @@ export const subnets: Resource<'subnet', typeof SPEC> = {
     { subnetpool_id: () => null },
   ),
   unused: ['segment_id'],
-  notFound: subnetNotFound,
+  notFound: (id) => new ApiError('SubnetNotFound', `Subnet ${id} could not be found.`),
   canSee: (subnet, view, caller) => {
     const network = view.get('network', subnet.network_id);
     return isOwn(caller, subnet) || (network !== undefined && canSeeNetwork(network, view, caller));
@@ -73,12 +67,13 @@ export const subnets: Resource<'subnet', typeof SPEC> = {
     shared: (item, values) => values.some((text) => asTruth(text) === item.value('shared')),
   },
   candidates: (view, filters) => {
-    const networks = filters.get('network_id');
-    return networks === undefined ? undefined : [...new Set(networks)].flatMap((id) => [...view.subnetsOf(id)]);
+    const within = filters.get('network_id');
+    return within === undefined
+      ? undefined
+      : [...new Set(within)].flatMap((id) => [...view.by('subnet', 'network_id', id)]);
   },
   create: (writer, { values, projectId, caller, now }) => {
-    const network = writer.view.get('network', values.network_id);
-    if (network === undefined || !canSeeNetwork(network, writer.view, caller)) throw networkNotFound(values.network_id);
+    const network = found(networks, writer.view, caller, values.network_id);
     if (!isAdmin(caller) && !isOwn(caller, network)) throw forbidden('rule:create_subnet');
     reserve(writer.view, projectId, { subnet: 1 });
     const prefix = subnetPrefix(values.cidr, values.ip_version);
@@ -120,7 +115,7 @@ export const subnets: Resource<'subnet', typeof SPEC> = {
     return after;
   },
   remove: (writer, subnet, { now }) => {
-    for (const port of writer.view.portsOf(subnet.network_id)) {
+    for (const port of writer.view.by('port', 'network_id', subnet.network_id)) {
       if (port.fixed_ips.some(({ subnet_id: id }) => id === subnet.id)) {
         throw new ApiError(
           'SubnetInUse',
@@ -146,7 +141,7 @@ function subnetPrefix(text_: string, version: number | undefined): Prefix {
 }
 
 function refuseOverlap(view: View, networkId: string, prefix: Prefix): void {
-  for (const other of view.subnetsOf(networkId)) {
+  for (const other of view.by('subnet', 'network_id', networkId)) {
     const known = parsePrefix(other.cidr);
     if (known !== undefined && (covers(known, prefix) || covers(prefix, known))) {
       throw new ApiError(

@@ -2,7 +2,7 @@
 import type { Writer } from '../writer.js';
 import { ApiError, invalidInput } from '../errors.js';
 import type { Records, TaggedKind } from '../records.js';
-import { isObject, list, text } from '../kinds/parsers.js';
+import { isObject, list, listOf, text } from '../kinds/parsers.js';
 import type { Listed, SpecialFilters } from './query.js';
 import { revised, type ChangeRequest } from './resource.js';
 
@@ -42,8 +42,8 @@ export function setTags<K extends TaggedKind>(
   return after;
 }
 
-function tagsOf(item: Listed): readonly string[] {
-  return item.value('tags') as readonly string[];
+function tagsOf(item: Listed): readonly unknown[] {
+  return listOf(item.value('tags'));
 }
 
 const words = (values: readonly string[]): readonly string[] => values.flatMap((value) => value.split(','));

@@ -34,7 +34,7 @@ export function novaGroup(group: GroupRecord, view: View, caller: Caller): objec
     name: group.name === '' ? group.id : group.name,
     description: group.description,
     tenant_id: group.project_id,
-    rules: [...view.rulesOf(group.id)]
+    rules: [...view.by('security_group_rule', 'security_group_id', group.id)]
       .filter(({ direction }) => direction === 'ingress')
       .flatMap((rule) => novaRule(rule, view, caller)),
   };

@@ -5,7 +5,7 @@ import { ApiError } from '../errors.js';
 import type { PortRecord, ServerRecord } from '../records.js';
 import { callerOf, empty, parameter, type Service } from '../service.js';
 import type { View } from '../state.js';
-import { isObject, type Fields } from '../kinds/parsers.js';
+import { isObject, listOf, type Fields } from '../kinds/parsers.js';
 import { ensureDefaultGroup } from '../neutron/default-group.js';
 import { portView } from '../neutron/ports.js';
 import { timestamp, type ChangeRequest } from '../neutron/resource.js';
@@ -78,7 +78,7 @@ function wantedNic(view: View, body: Fields, server: ServerRecord, { caller }: C
 
 function oneAddress(value: unknown): string | undefined {
   if (value === undefined) return undefined;
-  const [only, ...others] = Array.isArray(value) ? (value as readonly unknown[]) : [];
+  const [only, ...others] = listOf(value);
   const address = isObject(only) ? only['ip_address'] : undefined;
   if (typeof address !== 'string' || others.length > 0) {
     throw badRequest('Invalid input for field/attribute fixed_ips. It must be a list of one ip_address.');

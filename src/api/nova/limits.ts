@@ -45,11 +45,10 @@ export function registerLimits(app: FastifyInstance, { database }: Service): voi
   app.get('/os-quota-sets/:project/detail', (request) => {
     const project = mayRead(request);
     const used: Fields = { instances: database.view.countOf('server', project) };
-    const detail = Object.entries(quotas(project)).map(([name, most]) => [
-      name,
-      { limit: most, in_use: used[name] ?? 0, reserved: 0 },
-    ]);
-    return { quota_set: { id: project, ...(Object.fromEntries(detail) as Fields) } };
+    const detail = Object.entries(quotas(project)).map(
+      ([name, most]) => [name, { limit: most, in_use: used[name] ?? 0, reserved: 0 }] as const,
+    );
+    return { quota_set: { id: project, ...Object.fromEntries(detail) } };
   });
   app.put('/os-quota-sets/:project', async (request) => {
     mayWrite(request);

@@ -284,8 +284,11 @@ function isNewer({ headers }: FastifyRequest): boolean {
   return Number(minor ?? 1) >= 47;
 }
 
-function addressesOf(owned: readonly PortRecord[], view: Service['database']['view']): Fields {
-  const byNetwork = new Map<string, readonly object[]>();
+function addressesOf(
+  owned: readonly PortRecord[],
+  view: Service['database']['view'],
+): Readonly<Record<string, readonly Fields[]>> {
+  const byNetwork = new Map<string, readonly Fields[]>();
   for (const port of owned) {
     const name = view.get('network', port.network_id)?.name ?? port.network_id;
     const shown = port.fixed_ips.map(({ ip_address: address }: FixedIp) => ({
@@ -304,7 +307,7 @@ function plainAddresses(owned: readonly PortRecord[], view: Service['database'][
   return Object.fromEntries(
     Object.entries(addressesOf(owned, view)).map(([name, list]) => [
       name,
-      (list as readonly Fields[]).map(({ version, addr }) => ({ version, addr })),
+      list.map(({ version, addr }) => ({ version, addr })),
     ]),
   );
 }

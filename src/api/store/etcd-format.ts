@@ -159,6 +159,7 @@ export class Pieces {
       : text;
     const value = jsonOf(whole);
     if (value === undefined) throw new Error(`${key} is not as it was written`);
+    // What jsonOf reads is JSON.
     return value as Json;
   }
 }

@@ -219,6 +219,7 @@ export class EtcdStore implements Store {
     this.#lacksViews = views.kvs[0]?.value.toString() !== VIEW_VERSION.toString();
     const [records, pieces] = [await this.#readAll(RECORDS, PAGE, at), await this.#readAll(PIECES, PAGE_OF_PIECES, at)];
     this.#pieces = new Pieces();
+    // In a listing there is none that goes.
     const entries = this.#pieces.changes(records, (key) => pieces.get(key)) as Map<string, Json>;
     this.#head = head;
     this.#headText = text;

@@ -4,7 +4,7 @@ import type { AppliedChange, Database } from '../database.js';
 import { portView } from '../neutron/ports.js';
 import { limitsOf } from '../neutron/quota.js';
 import { ruleView } from '../neutron/rule-view.js';
-import type { GroupRecord, Kind, Records } from '../records.js';
+import { pluralOf, type GroupRecord, type Kind, type Records } from '../records.js';
 import type { View } from '../state.js';
 
 interface Shown {
@@ -16,19 +16,10 @@ interface Shown {
 const SHOWN = ['network', 'subnet', 'address_group', 'security_group', 'port'] as const satisfies readonly Kind[];
 type ShownKind = (typeof SHOWN)[number];
 
-const COLLECTION: Readonly<Record<ShownKind, 'networks' | 'subnets' | 'address_groups' | 'security_groups' | 'ports'>> =
-  {
-    network: 'networks',
-    subnet: 'subnets',
-    address_group: 'address_groups',
-    security_group: 'security_groups',
-    port: 'ports',
-  };
-
 /** The topology as one document, as `compile` reads it. */
 export function topologyDocument(view: View): Omit<FeedLine, 'version' | 'revision' | 'reset' | 'gone'> {
   return Object.fromEntries(
-    SHOWN.map((kind) => [COLLECTION[kind], [...view.all(kind)].map((record) => shown(view, kind, record))]),
+    SHOWN.map((kind) => [pluralOf(kind), [...view.all(kind)].map((record) => shown(view, kind, record))]),
   );
 }
 
@@ -45,6 +36,7 @@ export function exportDocument(view: View): object {
       ...(instances === undefined ? {} : { instances }),
     })),
   };
+  // A feed's lines say no more than that they are lists: these are ours, of objects with an id.
   return Object.fromEntries(
     Object.entries(lists).map(([name, list]) => [
       name,
@@ -82,8 +74,8 @@ export function changeLine(view: View, { revision, changes }: AppliedChange): Fe
     const ids = new Set(changes.filter((change) => change.kind === kind).map(({ id }) => id));
     for (const id of ids) {
       const record = view.get(kind, id);
-      if (record === undefined) (gone[COLLECTION[kind]] ??= []).push(id);
-      else (line[COLLECTION[kind]] ??= []).push(shown(view, kind, record));
+      if (record === undefined) (gone[pluralOf(kind)] ??= []).push(id);
+      else (line[pluralOf(kind)] ??= []).push(shown(view, kind, record));
     }
   }
   const isNothing = Object.keys(line).length + Object.keys(gone).length === 0;
@@ -106,6 +98,8 @@ const SHOW: { readonly [K in ShownKind]: (record: Records[K], view: View) => Sho
 
 /** A rule's change changes its group's revision, so the group is among what changed. */
 function groupShown(group: GroupRecord, view: View): Shown {
-  const rules = [...view.rulesOf(group.id)].sort((a, b) => (a.id < b.id ? -1 : 1));
+  const rules = [...view.by('security_group_rule', 'security_group_id', group.id)].sort((a, b) =>
+    a.id < b.id ? -1 : 1,
+  );
   return { ...group, security_group_rules: rules.map(ruleView) };
 }

@@ -9,16 +9,16 @@ import { addressGroups } from '../../../src/api/neutron/address-groups.js';
 import { networks } from '../../../src/api/neutron/networks.js';
 import { ports } from '../../../src/api/neutron/ports.js';
 import { rbacPolicies } from '../../../src/api/neutron/rbac.js';
+import { pathOf } from '../../../src/api/neutron/resource.js';
 import { rules } from '../../../src/api/neutron/rules.js';
 import { securityGroups } from '../../../src/api/neutron/security-groups.js';
 import { subnets } from '../../../src/api/neutron/subnets.js';
-import { KINDS, QUOTA_NAMES } from '../../../src/api/records.js';
+import { KINDS, QUOTA_NAMES, type Kind } from '../../../src/api/records.js';
 import { idOf, MEMBER, objects, OTHER, TestApi, type Answer, type As } from '../../support/api.js';
 import { step } from '../../support/progress.js';
 
 interface Swept {
-  readonly singular: string;
-  readonly path: string;
+  readonly kind: Kind;
   readonly spec: Spec;
 }
 
@@ -89,7 +89,7 @@ async function theirs(): Promise<readonly { readonly swept: Swept; readonly id: 
     rbac_policy: [idOf(await api.make('/rbac-policies', 'rbac_policy', policy, OTHER)), policy],
   };
   return SWEPT.map((swept) => {
-    const [id, base] = ids[swept.singular] ?? ['', {}];
+    const [id, base] = ids[swept.kind] ?? ['', {}];
     return { swept, id, base };
   });
 }
@@ -147,8 +147,8 @@ async function shownToUs(): Promise<unknown> {
     shown.push((await api.get(`${SERVERS}/${server}${path}`, MEMBER)).body);
   }
   shown.push((await api.get(`${SERVERS}/detail`, MEMBER)).body);
-  for (const { path } of SWEPT) {
-    const [[, listed] = []] = Object.entries((await api.get(`/${path}`, MEMBER)).body);
+  for (const { kind } of SWEPT) {
+    const [[, listed] = []] = Object.entries((await api.get(`/${pathOf(kind)}`, MEMBER)).body);
     shown.push((listed as readonly Answer[]).filter(({ project_id: project }) => project === 'a'));
   }
   return JSON.parse(JSON.stringify(shown));
@@ -161,17 +161,17 @@ it('nothing that another project writes changes or joins what is ours', async ()
   const taken: string[] = [];
   for (const { swept, id, base } of vehicles) {
     for (const [name, { onCreate, onUpdate }] of Object.entries(swept.spec)) {
-      step(`${swept.singular}.${name}`);
+      step(`${swept.kind}.${name}`);
       const write = async (method: 'POST' | 'PUT', path: string, fields: Answer): Promise<void> => {
-        const { status } = await api.call(method, path, { [swept.singular]: fields }, OTHER);
+        const { status } = await api.call(method, path, { [swept.kind]: fields }, OTHER);
         if (status >= 500) expect([method, path, fields, status]).toEqual([method, path, fields, 'below 500']);
-        if (status < 300) taken.push(`${swept.singular}.${name}`);
+        if (status < 300) taken.push(`${swept.kind}.${name}`);
       };
       for (const value of valuesOf(texts, name, onCreate)) {
-        await write('POST', `/${swept.path}`, { ...base, [name]: value });
+        await write('POST', `/${pathOf(swept.kind)}`, { ...base, [name]: value });
       }
       for (const value of valuesOf(texts, name, onUpdate)) {
-        await write('PUT', `/${swept.path}/${id}`, { [name]: value });
+        await write('PUT', `/${pathOf(swept.kind)}/${id}`, { [name]: value });
       }
     }
     // By identity: a record that was written again, equal or not, is another one.
@@ -268,9 +268,9 @@ it('who has no role that reads in a project learns nothing of it, by any service
   for (const path of ['os-security-groups', 'limits', 'os-quota-sets/a', 'flavors']) {
     expect([path, (await api.get(`/compute/v2.1/${path}`, stranger)).status]).toEqual([path, 403]);
   }
-  for (const { path, singular } of SWEPT) {
-    const answer = await api.get(`/${path}`, stranger);
-    expect([singular, answer.status]).toEqual([singular, 403]);
+  for (const { kind } of SWEPT) {
+    const answer = await api.get(`/${pathOf(kind)}`, stranger);
+    expect([kind, answer.status]).toEqual([kind, 403]);
   }
 });
 
