@@ -202,7 +202,9 @@ function whyNotKept(one: unknown): string | undefined {
 }
 
 /** The lists of a document whose objects the API makes only when what they name is there; of others the compiler says it. */
-const DEPENDENT = new Map((['port', 'subnet', 'rbac_policy'] as const).map((kind) => [pluralOf(kind), kind]));
+const DEPENDENT = new Map(
+  (['port', 'subnet', 'rbac_policy', 'default_security_group_rule'] as const).map((kind) => [pluralOf(kind), kind]),
+);
 
 /** What names something that is not there, or was left out. */
 function danglingIn(documents: readonly SourceDocument[], records: readonly RecordChange[]): readonly ImportProblem[] {

@@ -71,6 +71,8 @@ export const addressGroups: Resource<'address_group', typeof SPEC> = {
         `Address group ${group.id} is in use on one or more security group rules.`,
       );
     }
+    // It is an administrator's, and keeps nobody from what is his.
+    deleteBy(writer, 'default_security_group_rule', 'remote_address_group_id', group.id);
     deleteBy(writer, 'rbac_policy', 'object_id', group.id);
     writer.delete('address_group', group.id);
   },

@@ -90,6 +90,7 @@ export const securityGroups: Resource<'security_group', typeof SPEC> = {
     // Rules of others that name it go, too: a group that is no more admits nobody.
     const others = [...writer.view.by('security_group_rule', 'remote_group_id', group.id)];
     for (const rule of others) removeRule(writer, rule, now);
+    deleteBy(writer, 'default_security_group_rule', 'remote_group_id', group.id);
     deleteBy(writer, 'rbac_policy', 'object_id', group.id);
     if (isDefault) writer.delete('default_security_group', group.project_id);
     writer.delete('security_group', group.id);

@@ -284,6 +284,26 @@ describe('templates', () => {
     expect(rulesOf(await show(await api.group('last')))).toHaveLength(2);
   });
 
+  it.each([
+    ['security group', 'remote_group_id', async () => api.group('remote')],
+    [
+      'address group',
+      'remote_address_group_id',
+      async () =>
+        idOf(await api.make('/address-groups', 'address_group', { name: 'office', addresses: ['10.0.0.0/8'] })),
+    ],
+  ])('go with the %s that they name, and the backup can come back', async (kind, attribute, make) => {
+    const named = await make();
+    const template = await api.make(path, name, { direction: 'ingress', protocol: 'udp', [attribute]: named });
+    const other = await api.make(path, name, { direction: 'ingress', protocol: 'sctp' });
+    expect((await api.call('DELETE', `/${kind.replace(' ', '-')}s/${named}`)).status).toBe(204);
+    const left = objects(await api.get(path), `${name}s`).map(idOf);
+    expect(left).toContain(idOf(other));
+    expect(left).not.toContain(idOf(template));
+    const whole = await api.get('/portcullis/v1/backup');
+    expect((await api.call('PUT', '/portcullis/v1/backup?replace', whole.body)).status).toBe(200);
+  });
+
   it('are an administrator’s, and differ', async () => {
     const body = { [name]: { direction: 'egress' } };
     expect((await api.call('POST', path, body, MEMBER)).status).toBe(403);

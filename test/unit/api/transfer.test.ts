@@ -253,6 +253,11 @@ it.each<[string, object, RegExp]>([
     { security_groups: [{ id: 'g', security_group_rules: [{ id: 'r', direction: 'ingress', remote_group_id: 'x' }] }] },
     /"x"/,
   ],
+  [
+    'a template that names a group that is nowhere',
+    { default_security_group_rules: [{ id: 't', direction: 'ingress', ethertype: 'IPv4', remote_group_id: 'x' }] },
+    /default_security_group_rules\[0\]\.remote_group_id: x is no security_group/,
+  ],
   ['a port without a MAC', { ports: [{ id: 'p', network_id: 'n' }] }, /mac_address/],
   ['a network with a number for a name', { networks: [{ id: 'n', mtu: 'big' }] }, /mtu/],
 ])('refused: %s', (_what, document, message) => {
