@@ -1,5 +1,5 @@
 /** Devices that what is loaded knows as ports': what an agent that starts knows of the time before it. */
-import { EMPTY_PROGRAM, type IptablesProgram } from '../../compiler/index.js';
+import { EMPTY_PROGRAM, inputDevice, type IptablesProgram } from '../../compiler/index.js';
 import type { BackendName } from './backend-name.js';
 import { readLoadedIptables } from './iptables.js';
 import { loadedFamilies } from './nft.js';
@@ -15,5 +15,5 @@ export async function readLoadedDevices(backend: BackendName): Promise<ReadonlyS
 function devicesOfIptables({ families }: IptablesProgram): readonly string[] {
   const rules = Object.values(families).flatMap(({ mangle }) => mangle.flatMap((chain) => chain.rules));
   // A name with a plus at its end stands for all that begin so.
-  return rules.flatMap((rule) => /(?:^| )(?:-i|--physdev-in) ([^ +]+)(?: |$)/.exec(rule)?.[1] ?? []);
+  return rules.flatMap((rule) => inputDevice(rule) ?? []).filter((device) => !device.endsWith('+'));
 }

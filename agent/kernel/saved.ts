@@ -1,46 +1,29 @@
 /** Everything of ours that is loaded, so that it can come back. */
 import { setTimeout } from 'node:timers/promises';
 import { z } from 'zod';
-import { planIptables, printBeforeReplacing, type IptablesPlan, type IptablesProgram } from '../../compiler/index.js';
+import { planIptables, printBeforeReplacing, type IptablesPlan } from '../../compiler/index.js';
 import { KERNEL } from './driver.js';
 import { bringInForce } from './in-force.js';
-import type { Flavour } from './iptables.js';
+import { leftListings, readListing, type Flavour, type IptablesListing } from './iptables.js';
 import { applyText, deletionOfLoadedTables, readLoadedTables, saveLoadedTables } from './nft.js';
 
-const CHAINS = z.array(z.object({ name: z.string(), rules: z.array(z.string()) }));
-const SOURCE = z.object({ text: z.string(), length: z.number() });
-const ZONES = z.object({
-  devices: z.array(z.tuple([z.string(), z.number()])),
-  sources: z.array(z.object({ device: z.string(), source: SOURCE, zone: z.number() })),
-  untracked: z.array(z.string()),
-});
-const TABLES = z.object({ zones: ZONES, raw: CHAINS, mangle: CHAINS });
-const PROGRAM = z.object({
-  sets: z.array(
-    z.object({
-      name: z.string(),
-      type: z.enum(['hash:ip', 'hash:net', 'bitmap:port']),
-      family: z.enum(['IPv4', 'IPv6']),
-      capacity: z.number().exactOptional(),
-      entries: z.array(z.string()),
-    }),
-  ),
-  families: z.object({ IPv4: TABLES, IPv6: TABLES }),
-});
+const LISTING = z.object({ sets: z.string(), rules: z.object({ IPv4: z.string(), IPv6: z.string() }) });
 
 export const SAVED = z.object({
   /** Our tables as nft text; '' for none. */
   tables: z.string(),
-  iptables: z.array(z.tuple([z.enum(['default', 'nft', 'legacy']), PROGRAM])),
+  /** As the programs listed it, by flavour. */
+  iptables: z.array(z.tuple([z.enum(['default', 'nft', 'legacy']), LISTING])),
 });
 
 export interface Saved {
   readonly tables: string;
-  readonly iptables: readonly (readonly [Flavour, IptablesProgram])[];
+  readonly iptables: readonly (readonly [Flavour, IptablesListing])[];
 }
 
 export async function saveLoaded(): Promise<Saved> {
-  return { tables: await saveLoadedTables(), iptables: [...(await KERNEL.iptables.left())] };
+  const left = await leftListings();
+  return { tables: await saveLoadedTables(), iptables: left.map(([flavour, { listing }]) => [flavour, listing]) };
 }
 
 /** Tries to restore. */
@@ -68,8 +51,8 @@ export async function restoreAtLast(saved: Saved, onTry: () => void = () => unde
 
 async function restoreSaved({ tables, iptables }: Saved): Promise<void> {
   const plans = new Map<Flavour, IptablesPlan>();
-  for (const [flavour, program] of iptables) {
-    plans.set(flavour, planIptables(await KERNEL.iptables.read(flavour), program));
+  for (const [flavour, listing] of iptables) {
+    plans.set(flavour, planIptables(await KERNEL.iptables.read(flavour), readListing(listing)));
   }
   const replaceTables = async (): Promise<void> => {
     const text = `${await deletionOfLoadedTables()}${tables}`;

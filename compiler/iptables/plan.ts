@@ -6,6 +6,9 @@
  * zone is there before the rules that need it, and goes after them.
  */
 import { FAMILIES, type Family } from '../model/index.js';
+import { ListedChain } from './listing.js';
+import type { IptablesRule } from './rule.js';
+import { sameRule } from './rule-text.js';
 import { printRules, printSetChanges, type TableChange } from './text.js';
 import {
   SET_CAPACITY,
@@ -142,13 +145,21 @@ function diffChains(
   return [
     ...after.flatMap(({ name, rules }) => {
       const known = old.get(name);
-      const isSame = known !== undefined && sameRules(known.rules, rules) && known.overtaking === undefined;
+      const isSame = known !== undefined && holds(known, rules) && known.overtaking === undefined;
       return isSame ? [] : [change(name, known, rules)];
     }),
     ...before.filter(({ name }) => !wanted.has(name)).map((chain) => change(chain.name, chain, undefined)),
   ];
 }
 
-function sameRules(a: readonly string[], b: readonly string[]): boolean {
-  return a === b || (a.length === b.length && a.every((rule, index) => rule === b[index]));
+function holds(chain: IptablesChain, rules: readonly IptablesRule[]): boolean {
+  if (chain instanceof ListedChain) return chain.holds(rules);
+  return chain.rules === rules || (chain.rules.length === rules.length && chain.rules.every(isAtItsPlaceIn(rules)));
+}
+
+function isAtItsPlaceIn(rules: readonly IptablesRule[]): (rule: IptablesRule, index: number) => boolean {
+  return (rule, index) => {
+    const other = rules[index];
+    return other !== undefined && sameRule(rule, other);
+  };
 }

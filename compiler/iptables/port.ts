@@ -10,10 +10,10 @@ import {
   type Prefix,
 } from '../model/index.js';
 import { linkLocalAddress, ownAddresses, ownMacs } from '../host-policy.js';
-import { serviceTraffic } from '../ruleset/service-traffic.js';
-import { chainName, PASS } from './names.js';
-import { ruleText } from './rule.js';
-import { serviceTarget, serviceTests } from './services.js';
+import { serviceTraffic, type ServiceTraffic, type ServiceVerdict } from '../ruleset/service-traffic.js';
+import { chainName } from './names.js';
+import { goTo, jumpTo, narrowing, PASS, type IptablesRule, type Match, type Target } from './rule.js';
+import { serviceTarget, serviceTests, UDP } from './services.js';
 import type { IptablesChain } from './types.js';
 
 /** The chain of the fixed part where what is not the port's own ends. */
@@ -45,12 +45,12 @@ function targetsName(device: string): string {
  * What a port may send from.
  * @param rules of the chain that its packets come to first, as they are loaded.
  */
-export function readSources(rules: readonly string[], family: Family): readonly string[] {
-  return rules.flatMap((rule) => {
-    const [isSource, text] = /^(?:-s (\S+) )?-m mac --mac-source \S+ -g /.exec(rule) ?? [];
-    if (isSource === undefined) return [];
-    if (text === undefined) return [makePrefix(family, 0n, 0).text];
-    return [parsePrefix(text)?.text ?? text];
+export function readSources(rules: readonly IptablesRule[], family: Family): readonly string[] {
+  return rules.flatMap(({ source, destination, input, output, protocol, notProtocol, matches = [], target }) => {
+    const isMore = (destination ?? input ?? output ?? protocol ?? notProtocol) !== undefined || matches.length > 1;
+    if (isMore || matches[0]?.kind !== 'mac' || target?.kind !== 'goto') return [];
+    if (source === undefined) return [makePrefix(family, 0n, 0).text];
+    return [parsePrefix(source.text)?.text ?? source.text];
   });
 }
 
@@ -75,27 +75,47 @@ function sourcesOf(port: Port, family: Family): readonly Source[] {
   return [...new Map(sources.map((source) => [`${source.mac} ${source.prefix.text}`, source])).values()];
 }
 
+/** Where everything ends that is not the port's own. */
+const ELSE_SPOOFED: IptablesRule = { target: jumpTo(SPOOFED) };
+
+interface Test {
+  readonly test: Match;
+  readonly verdict: ServiceVerdict;
+}
+
+function testsOf(traffic: Partial<ServiceTraffic>): readonly Test[] {
+  return serviceTraffic(traffic).flatMap(({ match, verdict }) =>
+    serviceTests(match).map((test) => ({ test, verdict })),
+  );
+}
+
+/** What a port may send before it has an address, by family. */
+const UNADDRESSED = {
+  IPv4: testsOf({ source: 'none', family: 'IPv4' }),
+  IPv6: testsOf({ source: 'none', family: 'IPv6' }),
+} as const satisfies Record<Family, unknown>;
+/** What goes on only if its target is the port's own. */
+const TARGETED = testsOf({ source: 'own', verdict: 'own-target' });
+
+const NOBODY = makePrefix('IPv4', 0n, 32);
+const EVERYBODY = makePrefix('IPv4', 0xffff_ffffn, 32);
+
 function egress4(port: Port, profile: string): IptablesChain {
-  const discover = (mac: Mac): readonly string[] =>
-    serviceTraffic({ source: 'none', family: 'IPv4' }).flatMap(({ match, verdict }) =>
-      serviceTests(match).map((test) =>
-        ruleText({
-          source: makePrefix('IPv4', 0n, 32),
-          destination: makePrefix('IPv4', 0xffff_ffffn, 32),
-          protocol: 17,
-          matches: [isFrom(mac), test],
-          target: serviceTarget(verdict, SPOOFED),
-        }),
-      ),
-    );
+  const target = goTo(profile);
+  const discover = (mac: Mac): readonly IptablesRule[] =>
+    UNADDRESSED.IPv4.map(({ test, verdict }) => ({
+      source: NOBODY,
+      destination: EVERYBODY,
+      protocol: UDP,
+      matches: [isFrom(mac), test],
+      target: serviceTarget(verdict, SPOOFED),
+    }));
   return {
     name: fromPortName(port.device),
     rules: [
-      ...sourcesOf(port, 'IPv4').map(({ mac, prefix }) =>
-        ruleText({ source: prefix, matches: [isFrom(mac)], target: `-g ${profile}` }),
-      ),
+      ...sourcesOf(port, 'IPv4').map((source) => ownRule(source, target)),
       ...ownMacs(port).flatMap(discover),
-      `-j ${SPOOFED}`,
+      ELSE_SPOOFED,
     ],
   };
 }
@@ -106,50 +126,46 @@ const LINK_MULTICAST = makePrefix('IPv6', 0xff02n << 112n, 16);
 
 function egress6(port: Port, profile: string): readonly IptablesChain[] {
   const [targets, own] = [targetsName(port.device), ownName(port.device)];
+  const [toTargets, toOwn] = [goTo(targets), goTo(own)];
   const sources = sourcesOf(port, 'IPv6');
   const distinct = [...new Map(sources.map(({ prefix }) => [prefix.text, prefix])).values()];
-  const unspecified = (mac: Mac): readonly string[] =>
-    serviceTraffic({ source: 'none', family: 'IPv6' }).flatMap(({ match, verdict }) =>
-      serviceTests(match).map((test) =>
-        ruleText({
-          source: UNSPECIFIED,
-          destination: LINK_MULTICAST,
-          protocol: ICMPV6,
-          matches: [isFrom(mac), test],
-          target: serviceTarget(verdict, targets),
-        }),
-      ),
-    );
-  const targeted = serviceTraffic({ source: 'own', verdict: 'own-target' }).flatMap(({ match }) => serviceTests(match));
+  const unspecified = (mac: Mac): readonly IptablesRule[] =>
+    UNADDRESSED.IPv6.map(({ test, verdict }) => ({
+      source: UNSPECIFIED,
+      destination: LINK_MULTICAST,
+      protocol: ICMPV6,
+      matches: [isFrom(mac), test],
+      target: serviceTarget(verdict, targets),
+    }));
   return [
     {
       name: targets,
-      rules: [...distinct.map((prefix) => ruleText({ matches: [isTarget(prefix)], target: PASS })), `-j ${SPOOFED}`],
+      rules: [...distinct.map((prefix) => ({ matches: [isTarget(prefix)], target: PASS })), ELSE_SPOOFED],
     },
     {
       name: own,
       rules: [
-        ...targeted.map((test) => ruleText({ protocol: ICMPV6, matches: [test], target: `-g ${targets}` })),
-        `-g ${profile}`,
+        ...TARGETED.map(({ test }) => ({ protocol: ICMPV6, matches: [test], target: toTargets })),
+        { target: goTo(profile) },
       ],
     },
     {
       name: fromPortName(port.device),
-      rules: [
-        ...sources.map(({ mac, prefix }) => ruleText({ source: prefix, matches: [isFrom(mac)], target: `-g ${own}` })),
-        ...ownMacs(port).flatMap(unspecified),
-        `-j ${SPOOFED}`,
-      ],
+      rules: [...sources.map((source) => ownRule(source, toOwn)), ...ownMacs(port).flatMap(unspecified), ELSE_SPOOFED],
     },
   ];
 }
 
-function isFrom(mac: Mac): string {
-  return `-m mac --mac-source ${mac}`;
+function ownRule({ mac, prefix }: Source, target: Target): IptablesRule {
+  return { source: narrowing(prefix), matches: [isFrom(mac)], target };
+}
+
+function isFrom(mac: Mac): Match {
+  return { kind: 'mac', mac };
 }
 
 /** The target of neighbour discovery, four bytes at a time: ip6tables has no match of its own for it. */
-function isTarget(prefix: Prefix): string {
+function isTarget(prefix: Prefix): Match {
   const bits = familyBits('IPv6');
   const mask = ((1n << BigInt(prefix.length)) - 1n) << BigInt(bits - prefix.length);
   const tests = [NO_EXTENSIONS];
@@ -161,5 +177,5 @@ function isTarget(prefix: Prefix): string {
     const offset = (ND_TARGET_OFFSET + 4 * word).toString(16);
     tests.push(`0x${offset}&${part(mask)}=${part(prefix.network)}`);
   }
-  return `-m u32 --u32 "${tests.join('&&')}"`;
+  return { kind: 'u32', tests: tests.join('&&') };
 }
