@@ -29,9 +29,10 @@ export function entryChains(
   return DIRECTIONS.flatMap((direction) => {
     const ask = DEVICE_RULE[isBridged(datapath) ? 'bridged' : 'routed'][direction];
     const { entry, tree, hook } = ENTRIES[direction];
+    const ownTarget = ownTargets(profiles, direction);
     const targetOf = (port: Port): Target => {
       const profile = profiles.get(port.id);
-      const own = profile === undefined ? undefined : ownTarget(port, profile, direction);
+      const own = profile === undefined ? undefined : ownTarget(port, profile);
       const unfiltered = direction === 'egress' && !isBridged(datapath) ? goTo(UNFILTERED_OUT) : PASS;
       return portTarget(port, own ?? DROP, unfiltered);
     };
@@ -101,9 +102,23 @@ function isExactName(port: Port): boolean {
   return !port.device.endsWith('+');
 }
 
-function ownTarget(port: Port, profile: Profile, direction: Direction): Target {
-  const chain = direction === 'egress' ? fromPortName(port.device) : chainName(profileChainName(profile, direction));
-  return goTo(chain);
+/** Where a filtered port's packets go on from the tree. */
+function ownTargets(
+  profiles: ReadonlyMap<string, Profile>,
+  direction: Direction,
+): (port: Port, profile: Profile) => Target | undefined {
+  if (direction === 'egress') return (port) => goTo(fromPortName(port.device));
+  const targets = profileTargets(profiles, direction);
+  return (_port, profile) => targets.get(profile);
+}
+
+/** The chain of a profile, as a target: one object for all its ports. */
+export function profileTargets(
+  profiles: ReadonlyMap<string, Profile>,
+  direction: Direction,
+): ReadonlyMap<Profile, Target> {
+  const distinct = new Set(profiles.values());
+  return new Map([...distinct].map((profile) => [profile, goTo(chainName(profileChainName(profile, direction)))]));
 }
 
 function portTarget(port: Port, filtered: Target, unfiltered: Target): Target {

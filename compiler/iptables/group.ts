@@ -39,10 +39,11 @@ export function groupRules(
     });
     for (const { protocol, match } of matches) {
       for (const { prefix, set } of remotes) {
+        const asked = [...(set === undefined ? [] : [{ kind: 'set', set, side } as const]), ...(match ?? [])];
         rules.push({
           ...(direction === 'ingress' ? { source: narrowing(prefix) } : { destination: narrowing(prefix) }),
           protocol,
-          matches: [...(set === undefined ? [] : [{ kind: 'set', set, side } as const]), ...(match ?? [])],
+          ...(asked.length === 0 ? {} : { matches: asked }),
           target,
         });
       }

@@ -143,23 +143,25 @@ function diffChains(
     ...(was?.overtaking === undefined ? {} : { overtaking: was.overtaking }),
   });
   return [
-    ...after.flatMap(({ name, rules }) => {
-      const known = old.get(name);
-      const isSame = known !== undefined && holds(known, rules) && known.overtaking === undefined;
-      return isSame ? [] : [change(name, known, rules)];
+    ...after.flatMap((chain) => {
+      const known = old.get(chain.name);
+      const isSame = known !== undefined && holds(known, chain) && known.overtaking === undefined;
+      return isSame ? [] : [change(chain.name, known, chain.rules)];
     }),
     ...before.filter(({ name }) => !wanted.has(name)).map((chain) => change(chain.name, chain, undefined)),
   ];
 }
 
-function holds(chain: IptablesChain, rules: readonly IptablesRule[]): boolean {
-  if (chain instanceof ListedChain) return chain.holds(rules);
-  return chain.rules === rules || (chain.rules.length === rules.length && chain.rules.every(isAtItsPlaceIn(rules)));
+/** True where a chain has the rules of another one. Most are the same object: what is compiled of a port is remembered. */
+function holds(chain: IptablesChain, wanted: IptablesChain): boolean {
+  if (chain === wanted) return true;
+  return chain instanceof ListedChain ? chain.holds(wanted.rules) : sameRules(chain.rules, wanted.rules);
 }
 
-function isAtItsPlaceIn(rules: readonly IptablesRule[]): (rule: IptablesRule, index: number) => boolean {
-  return (rule, index) => {
-    const other = rules[index];
-    return other !== undefined && sameRule(rule, other);
-  };
+function sameRules(a: readonly IptablesRule[], b: readonly IptablesRule[]): boolean {
+  return a === b || (a.length === b.length && a.every((rule, index) => isSame(rule, b[index])));
+}
+
+function isSame(a: IptablesRule, b: IptablesRule | undefined): boolean {
+  return b !== undefined && sameRule(a, b);
 }

@@ -16,7 +16,7 @@ import { flowBits, type FlowBits } from '../ruleset/admission.js';
 import { groupChainName } from '../ruleset/group-chain.js';
 import { profileChainName, profilesOf, type Profile } from '../ruleset/profiles.js';
 import { isBridged } from '../datapath.js';
-import { addressSets, entryChains, unfilteredChains } from './entries.js';
+import { addressSets, entryChains, profileTargets, unfilteredChains } from './entries.js';
 import { admittedRules, fixedChains, LINK_LOCAL_ONLY, SERVICE, STATE } from './fixed.js';
 import { groupRules, type MemberNames } from './group.js';
 import { memberSets, namesOfMembers } from './members.js';
@@ -168,13 +168,14 @@ function portChains(
   profiles: ReadonlyMap<string, Profile>,
   memory: IptablesMemory,
 ): readonly PortChains[] {
+  const targets = profileTargets(profiles, 'egress');
   return ports.flatMap((port) => {
     const profile = profiles.get(port.id);
-    if (profile === undefined) return [];
+    const target = profile === undefined ? undefined : targets.get(profile);
+    if (target === undefined) return [];
     const known = memory.ports.get(port);
     if (known !== undefined) return known;
-    const target = chainName(profileChainName(profile, 'egress'));
-    const chains = { IPv4: egressChains(port, 'IPv4', target), IPv6: egressChains(port, 'IPv6', target) };
+    const chains = egressChains(port, target);
     memory.ports.set(port, chains);
     return chains;
   });

@@ -109,23 +109,28 @@ export function sameRule(a: IptablesRule, b: IptablesRule): boolean {
       a.output === b.output &&
       a.protocol === b.protocol &&
       a.notProtocol === b.notProtocol &&
-      sameMatches(a.matches ?? [], b.matches ?? []) &&
+      sameMatches(a.matches, b.matches) &&
       sameTarget(a.target, b.target))
   );
 }
 
 function samePrefix(a: RulePrefix | undefined, b: RulePrefix | undefined): boolean {
-  return a?.text === b?.text && a?.length === b?.length;
+  return a === b || (a?.text === b?.text && a?.length === b?.length);
 }
 
-function sameMatches(a: readonly Match[], b: readonly Match[]): boolean {
-  return a.length === b.length && a.every((match, index) => sameMatch(match, b[index]));
+function sameMatches(a: IptablesRule['matches'] = NONE, b: IptablesRule['matches'] = NONE): boolean {
+  return a === b || (a.length === b.length && a.every((match, index) => sameMatch(match, b[index])));
 }
+
+const NONE: readonly Match[] = [];
 
 function sameMatch(a: Match, b: Match | undefined): boolean {
   return a === b || (b !== undefined && printMatch(a) === printMatch(b));
 }
 
 function sameTarget(a: Target | undefined, b: Target | undefined): boolean {
-  return a === b || (a !== undefined && b !== undefined && printTarget(a) === printTarget(b));
+  if (a === b) return true;
+  // Those of the trees of devices, which are made anew with each change: two for each port.
+  if (a?.kind === 'goto' && b?.kind === 'goto') return a.chain === b.chain;
+  return a !== undefined && b !== undefined && printTarget(a) === printTarget(b);
 }

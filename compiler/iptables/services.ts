@@ -1,7 +1,7 @@
 /** Service traffic (ruleset/service-traffic.ts) as rules of iptables. Noise ends where all ends that no rule lets pass. */
 import { ICMPV6, type Direction, type Family } from '../model/index.js';
 import { DHCP, serviceTraffic, type ServiceMatch, type ServiceVerdict } from '../ruleset/service-traffic.js';
-import { DROP, goTo, PASS, type IptablesRule, type Match, type Target } from './rule.js';
+import { DROP, PASS, type IptablesRule, type Match, type Target } from './rule.js';
 
 /** IANA protocol number. */
 export const UDP = 17;
@@ -23,12 +23,12 @@ export function serviceTests(match: ServiceMatch): readonly Match[] {
  * Where a rule leads what it judges.
  * @param targets where the target of neighbour discovery is judged.
  */
-export function serviceTarget(verdict: ServiceVerdict, targets: string): Target {
+export function serviceTarget(verdict: ServiceVerdict, targets: Target): Target {
   switch (verdict) {
     case 'pass':
       return PASS;
     case 'own-target':
-      return goTo(targets);
+      return targets;
     case 'never':
     case 'noise':
       return DROP;

@@ -126,5 +126,5 @@ export function printRules({ table, chains }: TableChange): string {
 }
 
 function lines(all: readonly string[]): string {
-  return all.map((line) => `${line}\n`).join('');
+  return all.length === 0 ? '' : `${all.join('\n')}\n`;
 }
