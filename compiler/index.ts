@@ -53,7 +53,11 @@ export {
   OF_THE_KERNEL as IPTABLES_HOOKS,
 } from './iptables/names.js';
 export { directionOfChain, reasonOfDrop } from './iptables/chain-uses.js';
-export { readIpsets, readIptables } from './iptables/listing.js';
+export { readCountedRules, readIpsets, readIptables } from './iptables/listing.js';
+export { inputDevice } from './iptables/dispatch.js';
+export { readRule as readIptablesRule } from './iptables/read-rule.js';
+export { printRule as printIptablesRule } from './iptables/rule-text.js';
+export type { IptablesRule } from './iptables/rule.js';
 export { EMPTY_PROGRAM, planIptables, type IptablesPlan, type IptablesStep } from './iptables/plan.js';
 export { printIpsets, printIptables } from './iptables/text.js';
 export type * from './iptables/types.js';

@@ -20,6 +20,7 @@ import {
   carryOut,
   defaultFlavour,
   leftIptables,
+  listLeftIptables,
   listRules,
   listSets,
   readLoadedIptables,
@@ -27,6 +28,7 @@ import {
   wouldTakeRules,
   type CarryOutOptions,
   type Flavour,
+  type IptablesText,
 } from './iptables.js';
 import type { LoadedTable, RulesOfTable } from './loaded.js';
 import { applyMessages, askVersionAnew, mostOfPiece, withoutNft, type Make, type WithoutNft } from './netlink-load.js';
@@ -94,6 +96,8 @@ export interface IptablesPrograms {
   readonly listRules: (family: Family) => Promise<string>;
   /** What is loaded of ours, by flavour; none where there is nothing. */
   readonly left: () => Promise<ReadonlyMap<Flavour, IptablesProgram>>;
+  /** The same, as it is listed: the form in which it can be kept, and told to another process. */
+  readonly listLeft: () => Promise<ReadonlyMap<Flavour, IptablesText>>;
   readonly carryOut: (plan: Pick<IptablesPlan, 'steps'>, options?: CarryOutOptions) => Promise<void>;
   /** Removes what is ours but for the rules of these flavours, and the sets with them. False when there was nothing. */
   readonly remove: (kept: readonly Flavour[]) => Promise<boolean>;
@@ -139,6 +143,7 @@ export const KERNEL: Kernel = {
     listSets,
     listRules: async (family) => listRules(family, 'default'),
     left: leftIptables,
+    listLeft: listLeftIptables,
     carryOut,
     remove: removeIptables,
     wouldTake: wouldTakeRules,

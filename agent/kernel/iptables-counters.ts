@@ -1,5 +1,12 @@
 /** What rules of ours in iptables have counted. They have no comments: what one is for is known by its chain. */
-import { ADMIT_CHAINS, isOursInIptables, nameInNftables, readChainName, reasonOfDrop } from '../../compiler/index.js';
+import {
+  ADMIT_CHAINS,
+  nameInNftables,
+  readChainName,
+  readCountedRules,
+  reasonOfDrop,
+  type IptablesRule,
+} from '../../compiler/index.js';
 import type { Family } from '../../compiler/model/index.js';
 import { KernelError } from './errors.js';
 import { holdsTables, listCountedRules } from './iptables.js';
@@ -29,25 +36,27 @@ export function iptablesCountersIn(family: Family, listing: string): readonly Ru
 }
 
 function listedCounters(family: Family, listing: string): readonly RuleCounter[] {
-  return listing.split('\n').flatMap((line): readonly RuleCounter[] => {
-    const [, packets, bytes, chain = '', rule = ''] = /^\[(\d+):(\d+)\] -A (\S+) (.*)$/.exec(line) ?? [];
-    if (!isOursInIptables(chain)) return [];
-    const isDrop = rule.endsWith('-j DROP');
-    const isAccept =
-      Object.values(ADMIT_CHAINS).some((admit) => rule.endsWith(`-g ${admit}`)) &&
-      readChainName(nameInNftables(chain))?.kind === 'group';
-    if (!isDrop && !isAccept) return [];
+  return readCountedRules(listing).flatMap(({ chain, rule, asked, packets, bytes }): readonly RuleCounter[] => {
+    const verdict = verdictOf(chain, rule);
+    if (verdict === undefined) return [];
     return [
       {
         family: family === 'IPv4' ? 'ip' : 'ip6',
         chain,
         digest: '',
-        label: (isDrop ? reasonOfDrop(chain, rule) : undefined) ?? rule.replace(/ ?-[gj] \S+$/, ''),
-        verdict: isDrop ? 'drop' : 'accept',
+        label: (verdict === 'drop' ? reasonOfDrop(chain, rule) : undefined) ?? asked,
+        verdict,
         isNoise: false,
-        packets: Number(packets),
-        bytes: Number(bytes),
+        packets,
+        bytes,
       },
     ];
   });
+}
+
+/** What a group lets pass, and what drops; undefined for a rule behind which a packet is judged still. */
+function verdictOf(chain: string, { target }: IptablesRule): 'accept' | 'drop' | undefined {
+  if (target?.kind === 'verdict' && target.verdict === 'DROP') return 'drop';
+  const isAdmitted = target?.kind === 'goto' && Object.values(ADMIT_CHAINS).some((admit) => target.chain === admit);
+  return isAdmitted && readChainName(nameInNftables(chain))?.kind === 'group' ? 'accept' : undefined;
 }

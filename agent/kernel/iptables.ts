@@ -15,6 +15,7 @@ import {
   type IptablesChain,
   type IptablesPlan,
   type IptablesProgram,
+  type IptablesRule,
   type IptablesStep,
 } from '../../compiler/index.js';
 import type { Family } from '../../compiler/model/index.js';
@@ -34,21 +35,22 @@ const DESTROY_AGAIN = { first: 5, most: DESTROY_WITHIN };
 
 /** Our chains and sets, as the kernel holds them. */
 export async function readLoadedIptables(flavour: Flavour = 'default'): Promise<IptablesProgram> {
-  return readListing(await listIptables(flavour));
+  return readText(await listIptables(flavour));
 }
 
-/** What the programs list. */
-interface IptablesListing {
+/** What the programs list: the form in which what is loaded can be kept, and told to another process. */
+export interface IptablesText {
   readonly sets: string;
   readonly rules: Readonly<Record<Family, string>>;
 }
 
-async function listIptables(flavour: Flavour): Promise<IptablesListing> {
+async function listIptables(flavour: Flavour): Promise<IptablesText> {
   const [sets, v4, v6] = await Promise.all([listSets(), listRules('IPv4', flavour), listRules('IPv6', flavour)]);
   return { sets, rules: { IPv4: v4, IPv6: v6 } };
 }
 
-function readListing({ sets, rules }: IptablesListing): IptablesProgram {
+/** Our chains and sets, of what was listed. */
+export function readText({ sets, rules }: IptablesText): IptablesProgram {
   return { sets: readIpsets(sets), families: { IPv4: readIptables(rules.IPv4), IPv6: readIptables(rules.IPv6) } };
 }
 
@@ -59,22 +61,37 @@ export async function listSets(): Promise<string> {
 
 /** What is loaded of ours, by flavour. Asks only for what the kernel has tables of. */
 export async function leftIptables(): Promise<ReadonlyMap<Flavour, IptablesProgram>> {
-  const found = new Map<Flavour, IptablesProgram>();
+  return new Map((await left()).map(([flavour, { program }]) => [flavour, program]));
+}
+
+/** The same, as the programs list it. */
+export async function listLeftIptables(): Promise<ReadonlyMap<Flavour, IptablesText>> {
+  return new Map((await left()).map(([flavour, { listing }]) => [flavour, listing]));
+}
+
+async function left(): Promise<readonly (readonly [Flavour, LeftIptables])[]> {
+  const found: (readonly [Flavour, LeftIptables])[] = [];
   for (const flavour of ['nft', 'legacy'] as const) {
     if (!(await hasTables(flavour))) continue;
-    const [named, loaded] = await readLoadedIptables(flavour).then(
-      (program) => [flavour, program] as const,
+    const [named, listing] = await listIptables(flavour).then(
+      (listed) => [flavour, listed] as const,
       // Where there is only one, it goes by the plain name alone.
       async (error: unknown) => {
         if (error instanceof KernelError && error.code === 'unsupported') {
-          return ['default', await readLoadedIptables('default')] as const;
+          return ['default', await listIptables('default')] as const;
         }
         throw error;
       },
     );
-    if (!isEmptyProgram(loaded)) found.set(named, loaded);
+    const program = readText(listing);
+    if (!isEmptyProgram(program)) found.push([named, { program, listing }]);
   }
   return found;
+}
+
+interface LeftIptables {
+  readonly program: IptablesProgram;
+  readonly listing: IptablesText;
 }
 
 /** True where the kernel has tables of either flavour in which rules of ours may be. */
@@ -100,10 +117,13 @@ export function isEmptyProgram({ sets, families }: IptablesProgram): boolean {
   return sets.length === 0 && tables.every(({ raw, mangle }) => raw.length === 0 && mangle.length === 0);
 }
 
+/** Does nothing to a packet, which none of ours does. */
+const UNLIKE_OURS: IptablesRule = {};
+
 /** The same with nothing known of what it holds, so that everything is written again. */
 export function doubted({ sets, families }: IptablesProgram): IptablesProgram {
   const chains = (some: readonly IptablesChain[]): readonly IptablesChain[] =>
-    some.map((chain) => (isOursInIptables(chain.name) ? { ...chain, rules: ['-m comment --comment doubted'] } : chain));
+    some.map((chain) => (isOursInIptables(chain.name) ? { ...chain, rules: [UNLIKE_OURS] } : chain));
   const tables = ({ raw, mangle }: FamilyTables): FamilyTables => ({
     zones: EMPTY_PROGRAM.families.IPv4.zones,
     raw: chains(raw),

@@ -1,5 +1,5 @@
 /** Devices that what is loaded knows as ports': what an agent that starts knows of the time before it. */
-import { EMPTY_PROGRAM, type IptablesProgram } from '../../compiler/index.js';
+import { EMPTY_PROGRAM, inputDevice, type IptablesProgram } from '../../compiler/index.js';
 import type { BackendName } from './backend-name.js';
 import type { Kernel } from './driver.js';
 
@@ -13,5 +13,5 @@ export async function readLoadedDevices(kernel: Kernel, backend: BackendName): P
 function devicesOfIptables({ families }: IptablesProgram): readonly string[] {
   const rules = Object.values(families).flatMap(({ mangle }) => mangle.flatMap((chain) => chain.rules));
   // A name with a plus at its end stands for all that begin so.
-  return rules.flatMap((rule) => /(?:^| )(?:-i|--physdev-in) ([^ +]+)(?: |$)/.exec(rule)?.[1] ?? []);
+  return rules.flatMap((rule) => inputDevice(rule) ?? []).filter((device) => !device.endsWith('+'));
 }

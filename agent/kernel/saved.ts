@@ -1,46 +1,28 @@
 /** Everything of ours that is loaded, so that it can come back. */
 import { z } from 'zod';
-import { planIptables, printBeforeReplacing, type IptablesPlan, type IptablesProgram } from '../../compiler/index.js';
+import { planIptables, printBeforeReplacing, type IptablesPlan } from '../../compiler/index.js';
 import type { Clock } from '../clock.js';
 import type { Kernel } from './driver.js';
 import { bringInForce } from './in-force.js';
-import type { Flavour } from './iptables.js';
+import { readText, type Flavour, type IptablesText } from './iptables.js';
 import { deletionOfLoaded } from './load.js';
 
-const CHAINS = z.array(z.object({ name: z.string(), rules: z.array(z.string()) }));
-const SOURCE = z.object({ text: z.string(), length: z.number() });
-const ZONES = z.object({
-  devices: z.array(z.tuple([z.string(), z.number()])),
-  sources: z.array(z.object({ device: z.string(), source: SOURCE, zone: z.number() })),
-  untracked: z.array(z.string()),
-});
-const TABLES = z.object({ zones: ZONES, raw: CHAINS, mangle: CHAINS });
-const PROGRAM = z.object({
-  sets: z.array(
-    z.object({
-      name: z.string(),
-      type: z.enum(['hash:ip', 'hash:net', 'bitmap:port']),
-      family: z.enum(['IPv4', 'IPv6']),
-      capacity: z.number().exactOptional(),
-      entries: z.array(z.string()),
-    }),
-  ),
-  families: z.object({ IPv4: TABLES, IPv6: TABLES }),
-});
+const LISTING = z.object({ sets: z.string(), rules: z.object({ IPv4: z.string(), IPv6: z.string() }) });
 
 export const SAVED = z.object({
   /** Our tables as nft text; '' for none. */
   tables: z.string(),
-  iptables: z.array(z.tuple([z.enum(['default', 'nft', 'legacy']), PROGRAM])),
+  /** As the programs listed it, by flavour. */
+  iptables: z.array(z.tuple([z.enum(['default', 'nft', 'legacy']), LISTING])),
 });
 
 export interface Saved {
   readonly tables: string;
-  readonly iptables: readonly (readonly [Flavour, IptablesProgram])[];
+  readonly iptables: readonly (readonly [Flavour, IptablesText])[];
 }
 
 export async function saveLoaded(kernel: Kernel): Promise<Saved> {
-  return { tables: await kernel.saveTables(), iptables: [...(await kernel.iptables.left())] };
+  return { tables: await kernel.saveTables(), iptables: [...(await kernel.iptables.listLeft())] };
 }
 
 /** Tries to restore. */
@@ -73,8 +55,8 @@ export async function restoreAtLast(
 
 async function restoreSaved(kernel: Kernel, { tables, iptables }: Saved): Promise<void> {
   const plans = new Map<Flavour, IptablesPlan>();
-  for (const [flavour, program] of iptables) {
-    plans.set(flavour, planIptables(await kernel.iptables.read(flavour), program));
+  for (const [flavour, text] of iptables) {
+    plans.set(flavour, planIptables(await kernel.iptables.read(flavour), readText(text)));
   }
   const replaceTables = async (): Promise<void> => {
     const text = `${await deletionOfLoaded(kernel)}${tables}`;

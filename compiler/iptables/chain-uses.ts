@@ -3,9 +3,10 @@ import { DIRECTIONS, type Direction } from '../model/index.js';
 import { readChainName } from '../ruleset/read-names.js';
 import { isOfTree, readDeviceRule } from './dispatch.js';
 import { ENTRIES, OTHERS_OUT, UNFILTERED_OUT } from './entries.js';
-import { INVALID, LINK_LOCAL_ONLY, SERVICE, STATE } from './fixed.js';
+import { isOfInvalid, LINK_LOCAL_ONLY, SERVICE, STATE } from './fixed.js';
 import { ADMIT_CHAIN, chainName, nameWithin } from './names.js';
 import { SPOOFED } from './port.js';
+import type { IptablesRule } from './rule.js';
 
 /** Chains for what comes to ports, beside those of groups, of profiles and of the tree. */
 const TO_PORTS: ReadonlySet<string> = new Set([
@@ -33,11 +34,11 @@ const REASONS: ReadonlyMap<string, string> = new Map([
 ]);
 
 /** Why a packet ends at a rule that drops; undefined where the rule says it itself. */
-export function reasonOfDrop(chain: string, rule: string): string | undefined {
+export function reasonOfDrop(chain: string, rule: IptablesRule): string | undefined {
   if (readChainName(nameWithin(chain))?.kind === 'profile') return 'no rule allows it';
   for (const direction of DIRECTIONS) {
     if (chain === STATE[direction])
-      return rule.includes(INVALID) ? 'invalid to connection tracking' : 'flow whose permission was revoked';
+      return isOfInvalid(rule) ? 'invalid to connection tracking' : 'flow whose permission was revoked';
     if (chain === chainName(ENTRIES[direction].entry))
       return readDeviceRule(rule)?.device.endsWith('+') === true ? 'device of no known port' : undefined;
   }

@@ -1,9 +1,10 @@
-/** What a rule of a group asks of a packet, from its text: in the form in which nftables/conditions.ts says it. */
-import { parsePrefix, type Family } from '../model/index.js';
+/** What a rule of a group asks of a packet: in the form in which nftables/conditions.ts says it. */
+import type { Family } from '../model/index.js';
+import type { NumberRange } from '../number-range.js';
 import type { Condition } from '../nftables/conditions.js';
 import type { Field } from '../ruleset/types.js';
 import { ADMIT_CHAIN } from './names.js';
-import { protocolOf } from './rule.js';
+import type { IptablesRule, Match } from './rule.js';
 
 export interface GroupRuleReader {
   readonly family: Family;
@@ -11,60 +12,59 @@ export interface GroupRuleReader {
   readonly holdsPorts: (set: string) => boolean;
 }
 
-/**
- * @param rule as {@link ruleText} writes it.
- * @returns undefined for a rule of a form that those of groups do not have (group.ts).
- */
-export function groupConditions(rule: string, reader: GroupRuleReader): readonly Condition[] | undefined {
-  const [, asked, chain] = /^(.*)-g (\S+)$/.exec(rule) ?? [];
-  if (asked === undefined || !Object.values(ADMIT_CHAIN).some((name) => name === chain)) return undefined;
-  const conditions: Condition[] = [is('meta protocol', reader.family === 'IPv4' ? 'ip' : 'ip6')];
-  for (let rest = asked; rest !== '';) {
-    const [part, read] = firstPart(rest, reader);
-    if (read === undefined) return undefined;
-    conditions.push(...read);
-    rest = rest.slice(part.length);
-  }
-  return conditions;
+/** @returns undefined for a rule of a form that those of groups do not have (group.ts). */
+export function groupConditions(
+  { source, destination, input, output, protocol, notProtocol, matches = [], target }: IptablesRule,
+  reader: GroupRuleReader,
+): readonly Condition[] | undefined {
+  const { family } = reader;
+  if (target?.kind !== 'goto' || !Object.values(ADMIT_CHAIN).some((name) => name === target.chain)) return undefined;
+  if ((input ?? output ?? notProtocol) !== undefined) return undefined;
+  const asked = matches.map((match) => matchConditions(match, reader));
+  if (asked.includes(undefined)) return undefined;
+  return [
+    is('meta protocol', family === 'IPv4' ? 'ip' : 'ip6'),
+    ...(source === undefined ? [] : [is(addressField(family, true), source.text)]),
+    ...(destination === undefined ? [] : [is(addressField(family, false), destination.text)]),
+    ...(protocol === undefined ? [] : [is('meta l4proto', protocol.toString())]),
+    ...asked.flatMap((conditions) => conditions ?? []),
+  ];
 }
 
-const ADDRESS = /^-([sd]) (\S+) /;
-const PROTOCOL = /^-p (\S+) /;
-const SET = /^-m set --match-set (\S+) (src|dst) /;
-const PORTS = /^-m multiport --dports (\S+) /;
-const ICMP = /^-m icmp(6?) --icmp(?:v6)?-type (\d+)(?:\/(\d+))? /;
+/** Undefined for what no rule of a group asks. */
+function matchConditions(match: Match, { family, holdsPorts }: GroupRuleReader): readonly Condition[] | undefined {
+  switch (match.kind) {
+    case 'set': {
+      const field = holdsPorts(match.set) ? 'th dport' : addressField(family, match.side === 'src');
+      return [{ fields: [field], keys: { set: match.set } }];
+    }
+    case 'ports':
+      return [{ fields: ['th dport'], keys: match.ranges.map((range) => [printRange(range)]) }];
+    case 'icmp':
+    case 'icmpv6': {
+      const { kind, type, code } = match;
+      return [
+        is(`${kind} type`, type.toString()),
+        ...(code === undefined ? [] : [is(`${kind} code`, code.toString())]),
+      ];
+    }
+    case 'mac':
+    case 'udp':
+    case 'connmark':
+    case 'direction':
+    case 'state':
+    case 'packet-type':
+    case 'bridge-input':
+    case 'bridge-output':
+    case 'not-bridged':
+    case 'u32':
+    case 'other':
+      return undefined;
+  }
+}
 
-/** The first part of a rule, and what it asks; undefined for what no rule of a group has. */
-function firstPart(
-  text: string,
-  { family, holdsPorts }: GroupRuleReader,
-): readonly [string, readonly Condition[] | undefined] {
-  const [address, side, prefix = ''] = ADDRESS.exec(text) ?? [];
-  if (address !== undefined) {
-    const known = parsePrefix(prefix)?.text;
-    return [address, known === undefined ? undefined : [is(addressField(family, side === 's'), known)]];
-  }
-  const [protocol, name = ''] = PROTOCOL.exec(text) ?? [];
-  if (protocol !== undefined) {
-    const number = protocolOf(name);
-    return [protocol, number === undefined ? undefined : [is('meta l4proto', number.toString())]];
-  }
-  const [lookup, set = '', end] = SET.exec(text) ?? [];
-  if (lookup !== undefined) {
-    const field = holdsPorts(set) ? 'th dport' : addressField(family, end === 'src');
-    return [lookup, [{ fields: [field], keys: { set } }]];
-  }
-  const [ports, list = ''] = PORTS.exec(text) ?? [];
-  if (ports !== undefined) {
-    const keys = list.split(',').map((range) => [range.replace(':', '-')]);
-    return [ports, [{ fields: ['th dport'], keys }]];
-  }
-  const [icmp, six, type = '', code] = ICMP.exec(text) ?? [];
-  if (icmp !== undefined) {
-    const kind = six === '6' ? 'icmpv6' : 'icmp';
-    return [icmp, [is(`${kind} type`, type), ...(code === undefined ? [] : [is(`${kind} code`, code)])]];
-  }
-  return ['', undefined];
+function printRange({ first, last }: NumberRange): string {
+  return first === last ? first.toString() : `${first.toString()}-${last.toString()}`;
 }
 
 function is(field: Field, key: string): Condition {

@@ -4,6 +4,7 @@
  * A node asks at most {@link WIDEST} names one by one; where there are more, it asks for what follows their common start.
  */
 import { chainName } from './names.js';
+import { goTo, jumpOfAll, type IptablesRule, type Match, type Target } from './rule.js';
 import type { IptablesChain } from './types.js';
 
 /** Names that a node asks one by one. */
@@ -11,8 +12,8 @@ const WIDEST = 8;
 
 export interface Destination {
   readonly device: string;
-  /** What to do with its packets: `-g CHAIN`, `-j ACCEPT`. */
-  readonly target: string;
+  /** What to do with its packets. */
+  readonly target: Target;
 }
 
 /**
@@ -22,7 +23,7 @@ export interface Destination {
 export function dispatchTree(
   root: string,
   destinations: readonly Destination[],
-  rule: (device: string, target: string) => string,
+  rule: (device: string, target: Target) => IptablesRule,
 ): readonly IptablesChain[] {
   const chains: IptablesChain[] = [];
   const build = (name: string, start: number, some: readonly Destination[]): void => {
@@ -38,7 +39,7 @@ export function dispatchTree(
       if (group === undefined) groups.set(key, [one]);
       else group.push(one);
     }
-    const rules: string[] = [];
+    const rules: IptablesRule[] = [];
     for (const [key, group] of groups) {
       const [only] = group;
       if (group.length === 1 && only !== undefined) {
@@ -46,7 +47,7 @@ export function dispatchTree(
         continue;
       }
       const child = chainName(`${root}-${key}`);
-      rules.push(rule(`${key}+`, `-g ${child}`));
+      rules.push(rule(`${key}+`, goTo(child)));
       build(child, common + 1, group);
     }
     chains.push({ name, rules });
@@ -61,23 +62,31 @@ export function isOfTree(root: string, chain: string): boolean {
   return chain === chainName(root) || chain.startsWith(`${chainName(root)}-`);
 }
 
-/** A rule that asks for a device, as {@link dispatchTree} is given them, or for the start of one. */
-const DEVICE_RULE = /^(?:-[io]|-m physdev --physdev-(?:in|out)) (\S+)(?: --physdev-is-bridged)? -([gj]) (\S+)$/;
-
 interface DeviceRule {
   readonly device: string;
-  /** As in {@link Destination}. */
-  readonly target: string;
-  /** Where it goes to; undefined for a jump. */
-  readonly child: string | undefined;
+  readonly target: Target;
 }
 
-/** The device that a rule asks for, and where it leads; undefined for any other rule. */
-export function readDeviceRule(rule: string): DeviceRule | undefined {
-  const [, quoted, how, target] = DEVICE_RULE.exec(rule) ?? [];
-  if (quoted === undefined || how === undefined || target === undefined) return undefined;
-  const device = quoted.replaceAll(/["\\]/g, '');
-  return { device, target: `-${how} ${target}`, child: how === 'g' ? target : undefined };
+/** The device that a rule asks for, and nothing else, and where it leads; undefined for any other rule. */
+export function readDeviceRule(rule: IptablesRule): DeviceRule | undefined {
+  const { source, destination, input, output, protocol, notProtocol, matches = [], target } = rule;
+  if (target === undefined || !LEADING.has(target.kind)) return undefined;
+  if ((source ?? destination ?? protocol ?? notProtocol) !== undefined) return undefined;
+  const [device, ...more] = [input ?? [], output ?? [], ...matches.map(bridgePort)].flat();
+  return device === undefined || more.length > 0 ? undefined : { device, target };
+}
+
+/** Those that rules of devices have. */
+const LEADING: ReadonlySet<Target['kind']> = new Set(['jump', 'goto', 'verdict', 'zone']);
+
+/** A match of anything else is one too many. */
+function bridgePort(match: Match): string | undefined {
+  return match.kind === 'bridge-input' || match.kind === 'bridge-output' ? match.device : undefined;
+}
+
+/** The device from which packets must come that a rule is for; undefined where it does not ask. */
+export function inputDevice({ input, matches = [] }: IptablesRule): string | undefined {
+  return input ?? matches.flatMap((match) => (match.kind === 'bridge-input' ? match.device : []))[0];
 }
 
 /**
@@ -86,10 +95,10 @@ export function readDeviceRule(rule: string): DeviceRule | undefined {
  * @param entry name of the chain that leads to the tree, `tree` of the tree's first, both without our prefix.
  */
 export function readDispatch(
-  chains: ReadonlyMap<string, readonly string[]>,
+  chains: ReadonlyMap<string, readonly IptablesRule[]>,
   { entry, tree }: { readonly entry: string; readonly tree: string },
-): ReadonlyMap<string, string> {
-  const found = new Map<string, string>();
+): ReadonlyMap<string, Target> {
+  const found = new Map<string, Target>();
   const rulesIn = (chain: string): readonly DeviceRule[] =>
     (chains.get(chain) ?? []).flatMap((rule) => readDeviceRule(rule) ?? []);
   const isTree = new Set<string>();
@@ -97,14 +106,14 @@ export function readDispatch(
     // The kernel takes no loops; whoever reads what somebody wrote ends all the same.
     if (isTree.has(chain)) return;
     isTree.add(chain);
-    for (const { device, target, child } of rulesIn(chain)) {
-      if (device.endsWith('+') && child !== undefined) walk(child);
+    for (const { device, target } of rulesIn(chain)) {
+      if (device.endsWith('+') && target.kind === 'goto') walk(target.chain);
       else found.set(device, target);
     }
   };
   walk(chainName(tree));
   const before = chains.get(chainName(entry)) ?? [];
-  const end = before.indexOf(`-j ${chainName(tree)}`);
+  const end = before.findIndex((rule) => jumpOfAll(rule) === chainName(tree));
   for (const rule of before.slice(0, Math.max(end, 0))) {
     const wild = readDeviceRule(rule);
     if (wild !== undefined) found.set(wild.device, wild.target);

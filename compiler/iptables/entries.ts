@@ -7,9 +7,9 @@ import { flowBits } from '../ruleset/admission.js';
 import { profileChainName, type Profile } from '../ruleset/profiles.js';
 import { dispatchTree } from './dispatch.js';
 import { gives, runs } from './fixed.js';
-import { chainName, DROP, ownAddressesName, PASS, word } from './names.js';
+import { chainName, ownAddressesName } from './names.js';
 import { fromPortName } from './port.js';
-import { ruleText } from './rule.js';
+import { DROP, goTo, jumpTo, PASS, type IptablesRule, type Target } from './rule.js';
 import type { IpSet, IptablesChain } from './types.js';
 
 /** Names of what a direction's packets meet first, without our prefix: the chain and the tree of devices behind it. */
@@ -29,10 +29,11 @@ export function entryChains(
   return DIRECTIONS.flatMap((direction) => {
     const ask = DEVICE_RULE[isBridged(datapath) ? 'bridged' : 'routed'][direction];
     const { entry, tree, hook } = ENTRIES[direction];
-    const targetOf = (port: Port): string => {
+    const ownTarget = ownTargets(profiles, direction);
+    const targetOf = (port: Port): Target => {
       const profile = profiles.get(port.id);
-      const own = profile === undefined ? undefined : ownTarget(port, profile, direction);
-      const unfiltered = direction === 'egress' && !isBridged(datapath) ? `-g ${UNFILTERED_OUT}` : PASS;
+      const own = profile === undefined ? undefined : ownTarget(port, profile);
+      const unfiltered = direction === 'egress' && !isBridged(datapath) ? goTo(UNFILTERED_OUT) : PASS;
       return portTarget(port, own ?? DROP, unfiltered);
     };
     const [plain, wild] = [ports.filter(isExactName), ports.filter((port) => !isExactName(port))];
@@ -48,12 +49,12 @@ export function entryChains(
           // A name that ends in + would stand for all that start so: closed.
           ...wild.map((port) => ask(port.device, DROP)),
           ...(direction === 'ingress' && isBridged(datapath) ? fromHost(policyBridges, options) : []),
-          `-j ${chainName(tree)}`,
+          { target: jumpTo(chainName(tree)) },
           ...devicePrefixes.map((prefix) => ask(`${prefix}+`, DROP)),
-          ...(direction === 'egress' && !isBridged(datapath) ? [`-j ${OTHERS_OUT}`] : []),
+          ...(direction === 'egress' && !isBridged(datapath) ? [{ target: jumpTo(OTHERS_OUT) }] : []),
         ],
       },
-      { name: hook, rules: [`-j ${chainName(entry)}`] },
+      { name: hook, rules: [{ target: jumpTo(chainName(entry)) }] },
     ];
   });
 }
@@ -78,34 +79,49 @@ export function addressSets(ports: readonly Port[], { datapath }: CompileOptions
 
 export function unfilteredChains(family: Family, { datapath }: CompileOptions): readonly IptablesChain[] {
   if (isBridged(datapath)) return [];
-  const foreign = `-m set --match-set ${ownAddressesName(family)} src ${DROP}`;
+  const foreign: IptablesRule = {
+    matches: [{ kind: 'set', set: ownAddressesName(family), side: 'src' }],
+    target: DROP,
+  };
   return [
-    { name: UNFILTERED_OUT, rules: [foreign, PASS] },
+    { name: UNFILTERED_OUT, rules: [foreign, { target: PASS }] },
     { name: OTHERS_OUT, rules: [foreign] },
   ];
 }
 
 /** What the host itself sends to a bridge is not judged (docs/datapaths.md): its answers pass. */
-function fromHost(bridges: readonly string[], options: CompileOptions): readonly string[] {
-  return bridges.map((output) =>
-    ruleText({
-      output,
-      matches: ['-m physdev ! --physdev-is-bridged', runs('ORIGINAL')],
-      target: gives(flowBits(options).responder),
-    }),
-  );
+function fromHost(bridges: readonly string[], options: CompileOptions): readonly IptablesRule[] {
+  return bridges.map((output) => ({
+    output,
+    matches: [{ kind: 'not-bridged' }, runs('ORIGINAL')],
+    target: gives(flowBits(options).responder),
+  }));
 }
 
 function isExactName(port: Port): boolean {
   return !port.device.endsWith('+');
 }
 
-function ownTarget(port: Port, profile: Profile, direction: Direction): string {
-  const chain = direction === 'egress' ? fromPortName(port.device) : chainName(profileChainName(profile, direction));
-  return `-g ${chain}`;
+/** Where a filtered port's packets go on from the tree. */
+function ownTargets(
+  profiles: ReadonlyMap<string, Profile>,
+  direction: Direction,
+): (port: Port, profile: Profile) => Target | undefined {
+  if (direction === 'egress') return (port) => goTo(fromPortName(port.device));
+  const targets = profileTargets(profiles, direction);
+  return (_port, profile) => targets.get(profile);
 }
 
-function portTarget(port: Port, filtered: string, unfiltered: string): string {
+/** The chain of a profile, as a target: one object for all its ports. */
+export function profileTargets(
+  profiles: ReadonlyMap<string, Profile>,
+  direction: Direction,
+): ReadonlyMap<Profile, Target> {
+  const distinct = new Set(profiles.values());
+  return new Map([...distinct].map((profile) => [profile, goTo(chainName(profileChainName(profile, direction)))]));
+}
+
+function portTarget(port: Port, filtered: Target, unfiltered: Target): Target {
   switch (port.filtering) {
     case 'filtered':
       return filtered;
@@ -119,17 +135,16 @@ function portTarget(port: Port, filtered: string, unfiltered: string): string {
   }
 }
 
-type AskForDevice = (device: string, target: string) => string;
+type AskForDevice = (device: string, target: Target) => IptablesRule;
 
 /** How a device is asked for. */
 const DEVICE_RULE: Readonly<Record<'routed' | 'bridged', Readonly<Record<Direction, AskForDevice>>>> = {
   routed: {
-    egress: (input, target) => ruleText({ input, target }),
-    ingress: (output, target) => ruleText({ output, target }),
+    egress: (input, target) => ({ input, target }),
+    ingress: (output, target) => ({ output, target }),
   },
   bridged: {
-    egress: (device, target) => ruleText({ matches: [`-m physdev --physdev-in ${word(device)}`], target }),
-    ingress: (device, target) =>
-      ruleText({ matches: [`-m physdev --physdev-out ${word(device)} --physdev-is-bridged`], target }),
+    egress: (device, target) => ({ matches: [{ kind: 'bridge-input', device }], target }),
+    ingress: (device, target) => ({ matches: [{ kind: 'bridge-output', device }], target }),
   },
 };

@@ -1,10 +1,11 @@
 /** The fixed part: the chains of a family's mangle table that every port shares. */
-import { DIRECTIONS, type Direction, type Family } from '../model/index.js';
+import { DIRECTIONS, ICMP, ICMPV6, parsePrefix, type Direction, type Family } from '../model/index.js';
 import type { CompileOptions } from '../options.js';
 import { flowBits, type FlowBits } from '../ruleset/admission.js';
 import { owedBits } from '../ruleset/guard.js';
-import { ADMIT_CHAIN, chainName, DROP, PASS } from './names.js';
+import { ADMIT_CHAIN, chainName } from './names.js';
 import { SPOOFED } from './port.js';
+import { DROP, goTo, PASS, RETURN, type FlowDirection, type IptablesRule, type Match, type Target } from './rule.js';
 import { serviceRules, toDhcpServer } from './services.js';
 import type { IptablesChain, IptablesProgram } from './types.js';
 
@@ -18,55 +19,73 @@ export const SERVICE: Readonly<Record<Direction, string>> = {
   ingress: chainName('service_in'),
 };
 
-const hex = (value: number): string => `0x${value.toString(16)}`;
-const carries = (set: number, unset = 0): string => `-m connmark --mark ${hex(set)}/${hex((set | unset) >>> 0)}`;
-export const runs = (direction: 'ORIGINAL' | 'REPLY'): string => `-m conntrack --ctdir ${direction}`;
-export const gives = (bit: number): string => `-j CONNMARK --set-xmark ${hex(bit)}/${hex(bit)}`;
+const carries = (set: number, unset = 0): Match => ({ kind: 'connmark', value: set, mask: (set | unset) >>> 0 });
+export const runs = (direction: FlowDirection): Match => ({ kind: 'direction', direction });
+export const gives = (bit: number): Target => ({ kind: 'connmark', value: bit, mask: bit });
 
 /**
  * Of a flow that the port admitted. They stand first: most packets are of one, and no flow of services has the bits. But ICMPv6 goes the long
  * way, since a redirect belongs to a flow and no port may send one.
  */
-export function admittedRules(
+export function admittedRules(direction: Direction, family: Family, bits: FlowBits): readonly IptablesRule[] {
+  return flowRules(direction, bits, family === 'IPv4' ? {} : { notProtocol: ICMPV6 });
+}
+
+function flowRules(
   direction: Direction,
-  family: Family,
   { originator, responder, revoked }: FlowBits,
-): readonly string[] {
+  protocol: Pick<IptablesRule, 'protocol' | 'notProtocol'>,
+): readonly IptablesRule[] {
   const [began, answers] = direction === 'egress' ? [originator, responder] : [responder, originator];
-  const notIcmp = family === 'IPv4' ? '' : '! -p ipv6-icmp ';
   return [
-    `${notIcmp}${carries(began, revoked)} ${runs('ORIGINAL')} ${PASS}`,
-    `${notIcmp}${carries(answers, revoked)} ${runs('REPLY')} ${PASS}`,
+    { ...protocol, matches: [carries(began, revoked), runs('ORIGINAL')], target: PASS },
+    { ...protocol, matches: [carries(answers, revoked), runs('REPLY')], target: PASS },
   ];
 }
 
-/** Asks for what connection tracking makes nothing of. */
-export const INVALID = '-m conntrack --ctstate INVALID';
+const isIn = (...states: readonly string[]): Match => ({ kind: 'state', states });
+
+/** What connection tracking makes nothing of. */
+const INVALID = 'INVALID';
+
+/** True of a rule that asks for what connection tracking makes nothing of. */
+export function isOfInvalid({ matches = [] }: IptablesRule): boolean {
+  return matches.some((match) => match.kind === 'state' && match.states.includes(INVALID));
+}
+
+/** IANA protocol number. */
+const UDP_LITE = 136;
 
 /** As in ruleset/admission.ts. */
-function stateRules(direction: Direction, family: Family, bits: FlowBits): readonly string[] {
+function stateRules(direction: Direction, family: Family, bits: FlowBits): readonly IptablesRule[] {
   const { originator, responder, revoked } = bits;
-  const icmp = family === 'IPv4' ? 'icmp' : 'ipv6-icmp';
   return [
-    ...(family === 'IPv4' ? [] : admittedRules(direction, family, bits).map((rule) => rule.replace('! ', ''))),
-    '-m conntrack --ctstate NEW -j RETURN',
-    `-m conntrack --ctstate RELATED,ESTABLISHED ${carries(revoked)} ${DROP}`,
+    ...(family === 'IPv4' ? [] : flowRules(direction, bits, { protocol: ICMPV6 })),
+    { matches: [isIn('NEW')], target: RETURN },
+    { matches: [isIn('RELATED', 'ESTABLISHED'), carries(revoked)], target: DROP },
     // Linux calls UDP-Lite invalid as it is sent.
-    `! -p udplite ${INVALID} ${DROP}`,
-    ...[originator, responder].map(
-      (bit) => `! -p ${icmp} -m conntrack --ctstate RELATED ${carries(bit)} -g ${ADMIT_CHAIN[direction]}`,
-    ),
+    { notProtocol: UDP_LITE, matches: [isIn(INVALID)], target: DROP },
+    ...[originator, responder].map((bit) => ({
+      notProtocol: family === 'IPv4' ? ICMP : ICMPV6,
+      matches: [isIn('RELATED'), carries(bit)],
+      target: goTo(ADMIT_CHAIN[direction]),
+    })),
   ];
 }
 
 function admitChains(family: Family, { originator, responder }: FlowBits): readonly IptablesChain[] {
   // What is for several stations is judged for each of them.
-  const toSeveral = ['broadcast', 'multicast'].map((type) => `-m pkttype --pkt-type ${type} ${PASS}`);
+  const toSeveral = ['broadcast', 'multicast'].map((type): IptablesRule => ({
+    matches: [{ kind: 'packet-type', type }],
+    target: PASS,
+  }));
+  const begins = (bit: number): IptablesRule => ({ matches: [runs('ORIGINAL')], target: gives(bit) });
+  const pass = { target: PASS };
   return [
-    { name: ADMIT_CHAIN.egress, rules: [`${runs('ORIGINAL')} ${gives(originator)}`, PASS] },
+    { name: ADMIT_CHAIN.egress, rules: [begins(originator), pass] },
     {
       name: ADMIT_CHAIN.ingress,
-      rules: [...toSeveral, `${toDhcpServer(family)} ${PASS}`, `${runs('ORIGINAL')} ${gives(responder)}`, PASS],
+      rules: [...toSeveral, { ...toDhcpServer(family), target: PASS }, begins(responder), pass],
     },
   ];
 }
@@ -79,15 +98,20 @@ export function iptablesHoldsAdmission({ families }: IptablesProgram): boolean {
 export function fixedChains(family: Family, options: CompileOptions): readonly IptablesChain[] {
   const bits = flowBits(options);
   const { egress, ingress } = owedBits(options);
-  const paid = `-j MARK --set-xmark 0x0/${hex((egress | ingress) >>> 0)}`;
+  const paid: Target = { kind: 'mark', value: 0, mask: (egress | ingress) >>> 0 };
+  const drop = { target: DROP };
+  const linkLocal = ['fe80::/10', 'ff02::/16'].map((text): IptablesRule => ({
+    destination: parsePrefix(text),
+    target: RETURN,
+  }));
   return [
-    { name: SPOOFED, rules: [DROP] },
-    { name: chainName('pass'), rules: [paid, '-j ACCEPT'] },
+    { name: SPOOFED, rules: [drop] },
+    { name: chainName('pass'), rules: [{ target: paid }, { target: { kind: 'verdict', verdict: 'ACCEPT' } }] },
     ...admitChains(family, bits),
     ...DIRECTIONS.map((direction) => ({ name: STATE[direction], rules: stateRules(direction, family, bits) })),
     {
       name: LINK_LOCAL_ONLY,
-      rules: family === 'IPv6' ? ['-d fe80::/10 -j RETURN', '-d ff02::/16 -j RETURN', DROP] : [DROP],
+      rules: family === 'IPv6' ? [...linkLocal, drop] : [drop],
     },
     ...DIRECTIONS.map((direction) => ({ name: SERVICE[direction], rules: serviceRules(direction, family) })),
   ];

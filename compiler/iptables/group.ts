@@ -5,7 +5,7 @@ import type { NumberRange } from '../number-range.js';
 import type { IcmpRange, Permits, PortRange, PrefixPermits, Services } from '../permits.js';
 import { digest } from '../names.js';
 import { ADMIT_CHAIN, setName } from './names.js';
-import { ruleText } from './rule.js';
+import { goTo, narrowing, type IptablesRule, type Match } from './rule.js';
 import type { IpSet } from './types.js';
 
 /** Ports of a rule of `-m multiport`; a range takes two (iptables-extensions(8)). */
@@ -17,7 +17,7 @@ const BITMAP_PROTOCOLS = [6, 17];
 export type MemberNames = ReadonlyMap<string, readonly string[]>;
 
 export interface GroupRules {
-  readonly rules: readonly string[];
+  readonly rules: readonly IptablesRule[];
   readonly sets: readonly IpSet[];
 }
 
@@ -28,7 +28,8 @@ export function groupRules(
   memberNames: MemberNames,
 ): GroupRules {
   const side = direction === 'ingress' ? 'src' : 'dst';
-  const rules: string[] = [];
+  const target = goTo(ADMIT_CHAIN[direction]);
+  const rules: IptablesRule[] = [];
   const sets = new Map<string, IpSet>();
   const allow = (remotes: readonly Remote[], services: Services): void => {
     const matches = serviceMatches(services, family, (ports) => {
@@ -38,14 +39,13 @@ export function groupRules(
     });
     for (const { protocol, match } of matches) {
       for (const { prefix, set } of remotes) {
-        rules.push(
-          ruleText({
-            ...(direction === 'ingress' ? { source: prefix } : { destination: prefix }),
-            protocol,
-            matches: [...(set === undefined ? [] : [`-m set --match-set ${set} ${side}`]), ...(match ?? [])],
-            target: `-g ${ADMIT_CHAIN[direction]}`,
-          }),
-        );
+        const asked = [...(set === undefined ? [] : [{ kind: 'set', set, side } as const]), ...(match ?? [])];
+        rules.push({
+          ...(direction === 'ingress' ? { source: narrowing(prefix) } : { destination: narrowing(prefix) }),
+          protocol,
+          ...(asked.length === 0 ? {} : { matches: asked }),
+          target,
+        });
       }
     }
   };
@@ -113,7 +113,7 @@ interface Mutable {
 
 interface ServiceMatch {
   readonly protocol?: number;
-  readonly match?: readonly string[];
+  readonly match?: readonly Match[];
 }
 
 function serviceMatches(
@@ -142,8 +142,8 @@ function portMatches(
   protocol: number,
   ranges: readonly PortRange[],
   nameSet: (ports: readonly PortRange[]) => string,
-): readonly string[] {
-  const chunks: string[][] = [[]];
+): readonly Match[] {
+  const chunks: NumberRange[][] = [[]];
   let slots = 0;
   for (const { first, last } of ranges) {
     const needs = first === last ? 1 : 2;
@@ -152,18 +152,19 @@ function portMatches(
       slots = 0;
     }
     slots += needs;
-    chunks.at(-1)?.push(first === last ? first.toString() : `${first.toString()}:${last.toString()}`);
+    chunks.at(-1)?.push({ first, last });
   }
-  if (chunks.length > 1 && BITMAP_PROTOCOLS.includes(protocol)) return [`-m set --match-set ${nameSet(ranges)} dst`];
-  return chunks.map((ports) => `-m multiport --dports ${ports.join(',')}`);
+  if (chunks.length > 1 && BITMAP_PROTOCOLS.includes(protocol))
+    return [{ kind: 'set', set: nameSet(ranges), side: 'dst' }];
+  return chunks.map((some) => ({ kind: 'ports', ranges: some }));
 }
 
-function icmpMatches({ protocol, type, first, last }: IcmpRange, family: Family): readonly string[] {
+function icmpMatches({ protocol, type, first, last }: IcmpRange, family: Family): readonly Match[] {
   // The other family's ICMP has no types here; type 255 would be every type to iptables (xt_tcpudp.c).
   if (protocol !== (family === 'IPv4' ? ICMP : ICMPV6) || (protocol === ICMP && type === 255)) return [];
-  const option = family === 'IPv4' ? '-m icmp --icmp-type' : '-m icmp6 --icmpv6-type';
-  if (first === 0 && last === 255) return [`${option} ${type.toString()}`];
-  return numbers({ first, last }).map((code) => `${option} ${type.toString()}/${code.toString()}`);
+  const kind = family === 'IPv4' ? 'icmp' : 'icmpv6';
+  if (first === 0 && last === 255) return [{ kind, type }];
+  return numbers({ first, last }).map((code) => ({ kind, type, code }));
 }
 
 function numbers({ first, last }: NumberRange): readonly number[] {

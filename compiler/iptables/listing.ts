@@ -1,9 +1,14 @@
 /** What is loaded, from the listings of iptables-save(8) and `ipset save`: our chains, the jumps to them, our sets. */
 import { parseAddress, parsePrefix, type Family } from '../model/index.js';
 import { isOurs, OF_THE_KERNEL } from './names.js';
-import { canonicalRule } from './rule.js';
+import { readRule } from './read-rule.js';
+import { jumpOfAll, type IptablesRule } from './rule.js';
+import { printRule, printTarget } from './rule-text.js';
 import type { FamilyTables, IpSet, IptablesChain } from './types.js';
 import { readRawZones } from './zones.js';
+
+/** Rules as they are listed, by chain. */
+type ListedTable = ReadonlyMap<string, readonly string[]>;
 
 /** Chains and jumps of ours in either table; of what others have there only what stands before our jumps. */
 export function readIptables(listing: string): FamilyTables {
@@ -13,31 +18,71 @@ export function readIptables(listing: string): FamilyTables {
     if (line.startsWith('*'))
       table = line === '*raw' || line === '*mangle' ? tables[line.slice(1) as 'raw'] : undefined;
     if (table === undefined) continue;
-    const declared = /^:(\S+)/.exec(line)?.[1];
-    if (declared !== undefined) table.set(declared, []);
+    if (line.startsWith(':')) table.set(line.slice(1, line.indexOf(' ')), []);
     const [, chain, rule] = /^-A (\S+) (.*)$/.exec(line) ?? [];
     if (chain === undefined || rule === undefined) continue;
-    table.get(chain)?.push(isOurs(chain) ? canonicalRule(rule.trimEnd()) : rule.trimEnd());
+    table.get(chain)?.push(rule.trimEnd());
   }
   const raw = ownChains(tables.raw);
   return { zones: readRawZones(raw), raw, mangle: ownChains(tables.mangle) };
 }
 
-function ownChains(table: ReadonlyMap<string, readonly string[]>): readonly IptablesChain[] {
-  return [...table].flatMap(([name, rules]): readonly IptablesChain[] => {
-    if (isOurs(name)) return [{ name, rules }];
-    const jumps = rules.filter(isOwnJump);
+/**
+ * A chain of ours as it is listed. There may be some 100 000 rules, and of most of them nobody asks more than whether they are those that
+ * are wanted: that is compared as text, and a chain's rules are read when somebody asks for them.
+ */
+export class ListedChain implements IptablesChain {
+  #rules: readonly IptablesRule[] | undefined;
+  readonly #listed: readonly string[];
+
+  constructor(
+    readonly name: string,
+    listed: readonly string[],
+  ) {
+    this.#listed = listed;
+  }
+
+  get rules(): readonly IptablesRule[] {
+    this.#rules ??= this.#listed.map(readRule);
+    return this.#rules;
+  }
+
+  /** True where it is listed as a chain of these rules is. */
+  holds(rules: readonly IptablesRule[]): boolean {
+    return (
+      rules.length === this.#listed.length && rules.every((rule, index) => isListedAs(rule, this.#listed[index] ?? ''))
+    );
+  }
+}
+
+function isListedAs(rule: IptablesRule, listed: string): boolean {
+  const printed = printRule(rule);
+  // A protocol may be listed by its name.
+  return printed === listed || printed === printRule(readRule(listed));
+}
+
+function ownChains(table: ListedTable): readonly IptablesChain[] {
+  return [...table].flatMap(([name, listed]): readonly IptablesChain[] => {
+    if (isOurs(name)) return [new ListedChain(name, listed)];
+    const rules = listed.map((text) => ({ text, rule: readRule(text) }));
+    const jumps = rules.filter(({ rule }) => isOwnJump(rule)).map(({ rule }) => rule);
     if (jumps.length === 0) return [];
     // A chain of somebody else's stays theirs, less its jumps to ours.
     if (!OF_THE_KERNEL.has(name)) return [{ name, rules: jumps }];
-    const overtaking = rules.slice(0, rules.findLastIndex(isOwnJump)).filter((rule) => !isOwnJump(rule));
-    const foreign = overtaking.map((text) => ({ text, isTerminal: isTerminal(text, table, new Set([name])) }));
-    return [{ name, rules: jumps, ...(foreign.length === 0 ? {} : { overtaking: foreign }) }];
+    const overtaking = rules
+      .slice(
+        0,
+        rules.findLastIndex(({ rule }) => isOwnJump(rule)),
+      )
+      .filter(({ rule }) => !isOwnJump(rule))
+      .map(({ text, rule }) => ({ text, isTerminal: isTerminal(rule, table, new Set([name])) }));
+    return [{ name, rules: jumps, ...(overtaking.length === 0 ? {} : { overtaking }) }];
   });
 }
 
-function isOwnJump(rule: string): boolean {
-  return rule.startsWith('-j ') && isOurs(rule.slice('-j '.length));
+function isOwnJump(rule: IptablesRule): boolean {
+  const chain = jumpOfAll(rule);
+  return chain !== undefined && isOurs(chain);
 }
 
 /** Targets behind which a packet goes on with the next rule (iptables-extensions(8)); of any other it is not known. */
@@ -49,18 +94,57 @@ const GOES_ON = new Set(
 );
 
 /** True when a packet may end at a rule, or in a chain that it leads to. */
-function isTerminal(rule: string, table: ReadonlyMap<string, readonly string[]>, seen: Set<string>): boolean {
-  const target = /(?:^| )-[jg] (\S+)/.exec(rule)?.[1];
-  // Without a target it only counts.
-  if (target === undefined || GOES_ON.has(target)) return false;
-  const chain = table.get(target);
-  if (chain === undefined) return true;
-  if (seen.has(target)) return false;
-  seen.add(target);
-  // What returns from a chain that was jumped to goes on behind it.
-  return (
-    rule.includes(`-g ${target}`) || chain.some((one) => !one.endsWith('-j RETURN') && isTerminal(one, table, seen))
-  );
+function isTerminal({ target }: IptablesRule, table: ListedTable, seen: Set<string>): boolean {
+  switch (target?.kind) {
+    // It only counts.
+    case undefined:
+      return false;
+    case 'verdict':
+      return true;
+    case 'zone':
+    case 'notrack':
+    case 'mark':
+    case 'connmark':
+      return false;
+    case 'other':
+      return !GOES_ON.has(target.text.split(' ')[1] ?? '');
+    case 'jump':
+    case 'goto': {
+      const chain = table.get(target.chain);
+      if (GOES_ON.has(target.chain)) return false;
+      if (chain === undefined) return true;
+      if (seen.has(target.chain)) return false;
+      seen.add(target.chain);
+      if (target.kind === 'goto') return true;
+      return chain.map(readRule).some((rule) => !returns(rule) && isTerminal(rule, table, seen));
+    }
+  }
+}
+
+/** What returns from a chain that was jumped to goes on behind it. */
+function returns({ target }: IptablesRule): boolean {
+  return target?.kind === 'verdict' && target.verdict === 'RETURN';
+}
+
+/** A rule of a chain of ours, and what it has counted. */
+export interface CountedRule {
+  readonly chain: string;
+  readonly rule: IptablesRule;
+  /** What it asks of a packet, as it is listed. */
+  readonly asked: string;
+  readonly packets: number;
+  readonly bytes: number;
+}
+
+/** Rules in chains of ours, of what `iptables-save -c` said. */
+export function readCountedRules(listing: string): readonly CountedRule[] {
+  return listing.split('\n').flatMap((line): readonly CountedRule[] => {
+    const [, packets, bytes, chain = '', listed = ''] = /^\[(\d+):(\d+)\] -A (\S+) (.*)$/.exec(line) ?? [];
+    if (!isOurs(chain)) return [];
+    const rule = readRule(listed);
+    const asked = rule.target === undefined ? listed : listed.slice(0, -printTarget(rule.target).length).trimEnd();
+    return [{ chain, rule, asked, packets: Number(packets), bytes: Number(bytes) }];
+  });
 }
 
 /** What `ipset save` says of a set of ours beside its type: its options, each with a value. */

@@ -1,4 +1,4 @@
-/** Names within iptables' and ipset's limits, and text that cannot break out of its place. */
+/** Names within iptables' and ipset's limits. */
 import { FAMILIES, type Family } from '../model/index.js';
 import { digest } from '../names.js';
 
@@ -11,8 +11,6 @@ const OURS = 'pc-';
 /** The kernel's own chains of raw and mangle. */
 export const OF_THE_KERNEL: ReadonlySet<string> = new Set(['PREROUTING', 'INPUT', 'FORWARD', 'OUTPUT', 'POSTROUTING']);
 const SAFE = /^[A-Za-z0-9_.-]+$/;
-/** What iptables-restore(8) takes as one word, and iptables-save lists, without quotes. */
-const PLAIN = /^[A-Za-z0-9_.@:=,~^%+-]+$/;
 
 /** The name of a chain of ours: readable where it fits. */
 export function chainName(name: string): string {
@@ -46,17 +44,6 @@ function fitting(name: string, longest: number): string {
 
 /** Where groups lead what they let pass: see ruleset/admission.ts. */
 export const ADMIT_CHAIN = { egress: chainName('admit_out'), ingress: chainName('admit_in') } as const;
-
-/** What ends a packet. */
-export const DROP = '-j DROP';
-
-/** Where everything leads that passes: see ruleset/guard.ts. */
-export const PASS = `-g ${chainName('pass')}`;
-
-/** A word of iptables-restore(8): quoted where it must be. */
-export function word(text: string): string {
-  return PLAIN.test(text) ? text : `"${text.replaceAll(/["\\]/g, '\\$&')}"`;
-}
 
 /** The fixed IPs of filtered ports: refused as sources from everybody else, where the host routes. */
 export const ownAddressesName = (family: Family): string => setName(family === 'IPv4' ? 'addresses4' : 'addresses6');

@@ -6,6 +6,9 @@
  * zone is there before the rules that need it, and goes after them.
  */
 import { FAMILIES, type Family } from '../model/index.js';
+import { ListedChain } from './listing.js';
+import type { IptablesRule } from './rule.js';
+import { sameRule } from './rule-text.js';
 import { printRules, printSetChanges, type TableChange } from './text.js';
 import {
   SET_CAPACITY,
@@ -140,15 +143,25 @@ function diffChains(
     ...(was?.overtaking === undefined ? {} : { overtaking: was.overtaking }),
   });
   return [
-    ...after.flatMap(({ name, rules }) => {
-      const known = old.get(name);
-      const isSame = known !== undefined && sameRules(known.rules, rules) && known.overtaking === undefined;
-      return isSame ? [] : [change(name, known, rules)];
+    ...after.flatMap((chain) => {
+      const known = old.get(chain.name);
+      const isSame = known !== undefined && holds(known, chain) && known.overtaking === undefined;
+      return isSame ? [] : [change(chain.name, known, chain.rules)];
     }),
     ...before.filter(({ name }) => !wanted.has(name)).map((chain) => change(chain.name, chain, undefined)),
   ];
 }
 
-function sameRules(a: readonly string[], b: readonly string[]): boolean {
-  return a === b || (a.length === b.length && a.every((rule, index) => rule === b[index]));
+/** True where a chain has the rules of another one. Most are the same object: what is compiled of a port is remembered. */
+function holds(chain: IptablesChain, wanted: IptablesChain): boolean {
+  if (chain === wanted) return true;
+  return chain instanceof ListedChain ? chain.holds(wanted.rules) : sameRules(chain.rules, wanted.rules);
+}
+
+function sameRules(a: readonly IptablesRule[], b: readonly IptablesRule[]): boolean {
+  return a === b || (a.length === b.length && a.every((rule, index) => isSame(rule, b[index])));
+}
+
+function isSame(a: IptablesRule, b: IptablesRule | undefined): boolean {
+  return b !== undefined && sameRule(a, b);
 }

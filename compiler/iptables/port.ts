@@ -1,19 +1,10 @@
 /** The chains of one port: its own addresses, then its profile. */
-import {
-  familyBits,
-  ICMPV6,
-  makePrefix,
-  parsePrefix,
-  type Family,
-  type Mac,
-  type Port,
-  type Prefix,
-} from '../model/index.js';
+import { ICMPV6, makePrefix, parsePrefix, type Family, type Mac, type Port, type Prefix } from '../model/index.js';
 import { linkLocalAddress, ownAddresses, ownMacs } from '../host-policy.js';
-import { serviceTraffic } from '../ruleset/service-traffic.js';
-import { chainName, PASS } from './names.js';
-import { ruleText } from './rule.js';
-import { serviceTarget, serviceTests } from './services.js';
+import { serviceTraffic, type ServiceTraffic, type ServiceVerdict } from '../ruleset/service-traffic.js';
+import { chainName } from './names.js';
+import { goTo, jumpTo, narrowing, PASS, type IptablesRule, type Match, type Target } from './rule.js';
+import { serviceTarget, serviceTests, UDP } from './services.js';
 import type { IptablesChain } from './types.js';
 
 /** The chain of the fixed part where what is not the port's own ends. */
@@ -45,23 +36,110 @@ function targetsName(device: string): string {
  * What a port may send from.
  * @param rules of the chain that its packets come to first, as they are loaded.
  */
-export function readSources(rules: readonly string[], family: Family): readonly string[] {
-  return rules.flatMap((rule) => {
-    const [isSource, text] = /^(?:-s (\S+) )?-m mac --mac-source \S+ -g /.exec(rule) ?? [];
-    if (isSource === undefined) return [];
-    if (text === undefined) return [makePrefix(family, 0n, 0).text];
-    return [parsePrefix(text)?.text ?? text];
+export function readSources(rules: readonly IptablesRule[], family: Family): readonly string[] {
+  return rules.flatMap(({ source, destination, input, output, protocol, notProtocol, matches = [], target }) => {
+    const isMore = (destination ?? input ?? output ?? protocol ?? notProtocol) !== undefined || matches.length > 1;
+    if (isMore || matches[0]?.kind !== 'mac' || target?.kind !== 'goto') return [];
+    if (source === undefined) return [makePrefix(family, 0n, 0).text];
+    return [parsePrefix(source.text)?.text ?? source.text];
   });
 }
 
-/** Chains of a filtered port's egress, those that are led to first. `profile` is where what is its own goes on. */
-export function egressChains(port: Port, family: Family, profile: string): readonly IptablesChain[] {
-  switch (family) {
-    case 'IPv4':
-      return [egress4(port, profile)];
-    case 'IPv6':
-      return egress6(port, profile);
-  }
+/** Where everything ends that is not the port's own. */
+const ELSE_SPOOFED: IptablesRule = { target: jumpTo(SPOOFED) };
+const TO_SPOOFED = goTo(SPOOFED);
+
+interface Test {
+  readonly test: Match;
+  readonly verdict: ServiceVerdict;
+}
+
+function testsOf(traffic: Partial<ServiceTraffic>): readonly Test[] {
+  return serviceTraffic(traffic).flatMap(({ match, verdict }) =>
+    serviceTests(match).map((test) => ({ test, verdict })),
+  );
+}
+
+/** What a port may send before it has an address, by family. */
+const UNADDRESSED = {
+  IPv4: testsOf({ source: 'none', family: 'IPv4' }),
+  IPv6: testsOf({ source: 'none', family: 'IPv6' }),
+} as const satisfies Record<Family, unknown>;
+/** What goes on only if its target is the port's own. */
+const TARGETED = testsOf({ source: 'own', verdict: 'own-target' });
+
+const NOBODY = makePrefix('IPv4', 0n, 32);
+const EVERYBODY = makePrefix('IPv4', 0xffff_ffffn, 32);
+const UNSPECIFIED = makePrefix('IPv6', 0n, 128);
+/** Multicast within the link (RFC 4291, 2.7). */
+const LINK_MULTICAST = makePrefix('IPv6', 0xff02n << 112n, 16);
+
+/**
+ * Chains of a filtered port's egress, those that are led to first. A host has many of them: what rules have in common is one object, and lists
+ * are joined by `concat`, which keeps no room for more.
+ * @param profile where what is its own goes on.
+ */
+export function egressChains(port: Port, profile: Target): Readonly<Record<Family, readonly IptablesChain[]>> {
+  const asked = new Map(ownMacs(port).map((mac): [Mac, Match] => [mac, { kind: 'mac', mac }]));
+  return { IPv4: [egress4(port, asked, profile)], IPv6: egress6(port, asked, profile) };
+}
+
+/** What asks for each MAC of a port. */
+type Senders = ReadonlyMap<Mac, Match>;
+
+function egress4(port: Port, senders: Senders, profile: Target): IptablesChain {
+  const discover = (from: Match): readonly IptablesRule[] =>
+    UNADDRESSED.IPv4.map(({ test, verdict }) => ({
+      source: NOBODY,
+      destination: EVERYBODY,
+      protocol: UDP,
+      matches: [from, test],
+      target: serviceTarget(verdict, TO_SPOOFED),
+    }));
+  return {
+    name: fromPortName(port.device),
+    rules: ownRules(sourcesOf(port, 'IPv4'), senders, profile).concat(
+      [...senders.values()].flatMap(discover),
+      ELSE_SPOOFED,
+    ),
+  };
+}
+
+function egress6(port: Port, senders: Senders, profile: Target): readonly IptablesChain[] {
+  const [targets, own] = [targetsName(port.device), ownName(port.device)];
+  const toTargets = goTo(targets);
+  const sources = sourcesOf(port, 'IPv6');
+  const distinct = [...new Map(sources.map(({ prefix }) => [prefix.text, prefix])).values()];
+  const unspecified = (from: Match): readonly IptablesRule[] =>
+    UNADDRESSED.IPv6.map(({ test, verdict }) => ({
+      source: UNSPECIFIED,
+      destination: LINK_MULTICAST,
+      protocol: ICMPV6,
+      matches: [from, test],
+      target: serviceTarget(verdict, toTargets),
+    }));
+  return [
+    {
+      name: targets,
+      rules: distinct
+        .map((prefix): IptablesRule => ({ matches: [isTarget(prefix)], target: PASS }))
+        .concat(ELSE_SPOOFED),
+    },
+    {
+      name: own,
+      rules: TARGETED.map(({ test }): IptablesRule => ({
+        protocol: ICMPV6,
+        matches: [test],
+        target: toTargets,
+      })).concat({
+        target: profile,
+      }),
+    },
+    {
+      name: fromPortName(port.device),
+      rules: ownRules(sources, senders, goTo(own)).concat([...senders.values()].flatMap(unspecified), ELSE_SPOOFED),
+    },
+  ];
 }
 
 interface Source {
@@ -75,91 +153,25 @@ function sourcesOf(port: Port, family: Family): readonly Source[] {
   return [...new Map(sources.map((source) => [`${source.mac} ${source.prefix.text}`, source])).values()];
 }
 
-function egress4(port: Port, profile: string): IptablesChain {
-  const discover = (mac: Mac): readonly string[] =>
-    serviceTraffic({ source: 'none', family: 'IPv4' }).flatMap(({ match, verdict }) =>
-      serviceTests(match).map((test) =>
-        ruleText({
-          source: makePrefix('IPv4', 0n, 32),
-          destination: makePrefix('IPv4', 0xffff_ffffn, 32),
-          protocol: 17,
-          matches: [isFrom(mac), test],
-          target: serviceTarget(verdict, SPOOFED),
-        }),
-      ),
-    );
-  return {
-    name: fromPortName(port.device),
-    rules: [
-      ...sourcesOf(port, 'IPv4').map(({ mac, prefix }) =>
-        ruleText({ source: prefix, matches: [isFrom(mac)], target: `-g ${profile}` }),
-      ),
-      ...ownMacs(port).flatMap(discover),
-      `-j ${SPOOFED}`,
-    ],
-  };
-}
-
-const UNSPECIFIED = makePrefix('IPv6', 0n, 128);
-/** Multicast within the link (RFC 4291, 2.7). */
-const LINK_MULTICAST = makePrefix('IPv6', 0xff02n << 112n, 16);
-
-function egress6(port: Port, profile: string): readonly IptablesChain[] {
-  const [targets, own] = [targetsName(port.device), ownName(port.device)];
-  const sources = sourcesOf(port, 'IPv6');
-  const distinct = [...new Map(sources.map(({ prefix }) => [prefix.text, prefix])).values()];
-  const unspecified = (mac: Mac): readonly string[] =>
-    serviceTraffic({ source: 'none', family: 'IPv6' }).flatMap(({ match, verdict }) =>
-      serviceTests(match).map((test) =>
-        ruleText({
-          source: UNSPECIFIED,
-          destination: LINK_MULTICAST,
-          protocol: ICMPV6,
-          matches: [isFrom(mac), test],
-          target: serviceTarget(verdict, targets),
-        }),
-      ),
-    );
-  const targeted = serviceTraffic({ source: 'own', verdict: 'own-target' }).flatMap(({ match }) => serviceTests(match));
-  return [
-    {
-      name: targets,
-      rules: [...distinct.map((prefix) => ruleText({ matches: [isTarget(prefix)], target: PASS })), `-j ${SPOOFED}`],
-    },
-    {
-      name: own,
-      rules: [
-        ...targeted.map((test) => ruleText({ protocol: ICMPV6, matches: [test], target: `-g ${targets}` })),
-        `-g ${profile}`,
-      ],
-    },
-    {
-      name: fromPortName(port.device),
-      rules: [
-        ...sources.map(({ mac, prefix }) => ruleText({ source: prefix, matches: [isFrom(mac)], target: `-g ${own}` })),
-        ...ownMacs(port).flatMap(unspecified),
-        `-j ${SPOOFED}`,
-      ],
-    },
-  ];
-}
-
-function isFrom(mac: Mac): string {
-  return `-m mac --mac-source ${mac}`;
+function ownRules(sources: readonly Source[], senders: Senders, target: Target): readonly IptablesRule[] {
+  return sources.map(({ mac, prefix }) => ({
+    source: narrowing(prefix),
+    matches: [senders.get(mac) ?? { kind: 'mac', mac }],
+    target,
+  }));
 }
 
 /** The target of neighbour discovery, four bytes at a time: ip6tables has no match of its own for it. */
-function isTarget(prefix: Prefix): string {
-  const bits = familyBits('IPv6');
-  const mask = ((1n << BigInt(prefix.length)) - 1n) << BigInt(bits - prefix.length);
+function isTarget({ network, length }: Prefix): Match {
   const tests = [NO_EXTENSIONS];
   for (let word = 0; word < 4; word++) {
-    const shift = BigInt(96 - 32 * word);
-    const part = (value: bigint): string => `0x${((value >> shift) & 0xffff_ffffn).toString(16)}`;
+    const bits = Math.min(Math.max(length - 32 * word, 0), 32);
     // The last word is read in any case: a packet without a target matches nothing.
-    if (part(mask) === '0x0' && word < 3) continue;
+    if (bits === 0 && word < 3) continue;
     const offset = (ND_TARGET_OFFSET + 4 * word).toString(16);
-    tests.push(`0x${offset}&${part(mask)}=${part(prefix.network)}`);
+    const mask = bits === 0 ? 0 : (0xffff_ffff << (32 - bits)) >>> 0;
+    const value = BigInt.asUintN(32, network >> BigInt(96 - 32 * word));
+    tests.push(`0x${offset}&0x${mask.toString(16)}=0x${value.toString(16)}`);
   }
-  return `-m u32 --u32 "${tests.join('&&')}"`;
+  return { kind: 'u32', tests: tests.join('&&') };
 }

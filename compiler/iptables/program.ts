@@ -16,12 +16,13 @@ import { flowBits, type FlowBits } from '../ruleset/admission.js';
 import { groupChainName } from '../ruleset/group-chain.js';
 import { profileChainName, profilesOf, type Profile } from '../ruleset/profiles.js';
 import { isBridged } from '../datapath.js';
-import { addressSets, entryChains, unfilteredChains } from './entries.js';
+import { addressSets, entryChains, profileTargets, unfilteredChains } from './entries.js';
 import { admittedRules, fixedChains, LINK_LOCAL_ONLY, SERVICE, STATE } from './fixed.js';
 import { groupRules, type MemberNames } from './group.js';
 import { memberSets, namesOfMembers } from './members.js';
-import { chainName, DROP, setName } from './names.js';
+import { chainName, setName } from './names.js';
 import { egressChains } from './port.js';
+import { DROP, jumpTo, type IptablesRule } from './rule.js';
 import type { FamilyTables, IpSet, IptablesChain, IptablesProgram } from './types.js';
 import { rawChains, rawZones, statelessSets } from './zones.js';
 
@@ -142,20 +143,22 @@ function profileChains(
         rules: [
           ...(direction === 'ingress' && !profile.families.includes(family) ? closedFamily(family) : []),
           ...(profile.stateful ? admittedRules(direction, family, bits) : []),
-          `-j ${SERVICE[direction]}`,
-          ...(profile.stateful ? [`-j ${STATE[direction]}`] : []),
-          ...profile.groups.map(
-            (group) => `-j ${chainName(groupChainName(groupNames.get(group.id) ?? group.id, direction))}`,
-          ),
-          DROP,
+          { target: jumpTo(SERVICE[direction]) },
+          ...(profile.stateful ? [{ target: jumpTo(STATE[direction]) }] : []),
+          ...profile.groups.map(({ id }) => ({
+            target: jumpTo(chainName(groupChainName(groupNames.get(id) ?? id, direction))),
+          })),
+          { target: DROP },
         ],
       })),
     );
 }
 
 /** Link-local IPv6 is open to every port; one that has no IPv4 address gets what DHCP servers answer, and nothing else. */
-function closedFamily(family: Family): readonly string[] {
-  return family === 'IPv4' ? [`-j ${SERVICE.ingress}`, DROP] : [`-j ${LINK_LOCAL_ONLY}`];
+function closedFamily(family: Family): readonly IptablesRule[] {
+  return family === 'IPv4'
+    ? [{ target: jumpTo(SERVICE.ingress) }, { target: DROP }]
+    : [{ target: jumpTo(LINK_LOCAL_ONLY) }];
 }
 
 // Ports
@@ -165,13 +168,14 @@ function portChains(
   profiles: ReadonlyMap<string, Profile>,
   memory: IptablesMemory,
 ): readonly PortChains[] {
+  const targets = profileTargets(profiles, 'egress');
   return ports.flatMap((port) => {
     const profile = profiles.get(port.id);
-    if (profile === undefined) return [];
+    const target = profile === undefined ? undefined : targets.get(profile);
+    if (target === undefined) return [];
     const known = memory.ports.get(port);
     if (known !== undefined) return known;
-    const target = chainName(profileChainName(profile, 'egress'));
-    const chains = { IPv4: egressChains(port, 'IPv4', target), IPv6: egressChains(port, 'IPv6', target) };
+    const chains = egressChains(port, target);
     memory.ports.set(port, chains);
     return chains;
   });

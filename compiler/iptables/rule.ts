@@ -1,80 +1,103 @@
 /**
- * Rules as iptables-save(8) lists them, so that what is loaded can be compared with what is wanted: addresses, devices and
- * protocol before matches, protocols by the names that iptables knows of itself.
+ * A rule of iptables as data: made by the compiler, or read from what iptables-save(8) lists (read-rule.ts), and printed by
+ * rule-text.ts alone. What a rule means is asked of these fields, never of its text.
  */
 import type { Prefix } from '../model/index.js';
-import { word } from './names.js';
+import type { NumberRange } from '../number-range.js';
+import { chainName } from './names.js';
 
-export interface RuleParts {
-  readonly source?: Pick<Prefix, 'text' | 'length'> | undefined;
-  readonly destination?: Pick<Prefix, 'text' | 'length'> | undefined;
+/** What is absent is not asked. The order of the fields is that in which a rule is listed. */
+export interface IptablesRule {
+  readonly source?: RulePrefix | undefined;
+  readonly destination?: RulePrefix | undefined;
   /** A device's name, or the start of one with `+` behind it. */
   readonly input?: string | undefined;
   readonly output?: string | undefined;
   readonly protocol?: number | undefined;
-  /** Each with its `-m`. */
-  readonly matches?: readonly string[] | undefined;
-  /** `-j DROP`, `-g CHAIN`. */
-  readonly target: string;
+  /** Any protocol but this one. */
+  readonly notProtocol?: number | undefined;
+  /** Absent for none. */
+  readonly matches?: readonly Match[] | undefined;
+  /** Without one a rule only counts. */
+  readonly target?: Target | undefined;
 }
 
-/** The rule without `-A CHAIN`. */
-export function ruleText({ source, destination, input, output, protocol, matches = [], target }: RuleParts): string {
-  return [
-    ...prefixOption('-s', source),
-    ...prefixOption('-d', destination),
-    ...(input === undefined ? [] : [`-i ${word(input)}`]),
-    ...(output === undefined ? [] : [`-o ${word(output)}`]),
-    ...(protocol === undefined ? [] : [`-p ${NAMES.get(protocol) ?? protocol.toString()}`]),
-    ...matches,
-    target,
-  ].join(' ');
+/** Never of length 0: what everything is in is not asked, see {@link narrowing}. */
+export type RulePrefix = Pick<Prefix, 'text' | 'length'>;
+
+/** What an extension asks of a packet (iptables-extensions(8)). */
+export type Match =
+  | { readonly kind: 'mac'; readonly mac: string }
+  | { readonly kind: 'set'; readonly set: string; readonly side: 'src' | 'dst' }
+  /** `multiport`, of destinations. */
+  | { readonly kind: 'ports'; readonly ranges: readonly NumberRange[] }
+  | { readonly kind: 'udp'; readonly from: number; readonly to: number }
+  | { readonly kind: 'icmp' | 'icmpv6'; readonly type: number; readonly code?: number | undefined }
+  | { readonly kind: 'connmark'; readonly value: number; readonly mask: number }
+  | { readonly kind: 'direction'; readonly direction: FlowDirection }
+  | { readonly kind: 'state'; readonly states: readonly string[] }
+  | { readonly kind: 'packet-type'; readonly type: string }
+  /** `physdev`: the port of a bridge by which a packet came, or by which a bridge sends what came by another one. */
+  | { readonly kind: 'bridge-input' | 'bridge-output'; readonly device: string }
+  /** `physdev`: what the host itself sends to a bridge. */
+  | { readonly kind: 'not-bridged' }
+  /** In its own language, which nobody reads back. */
+  | { readonly kind: 'u32'; readonly tests: string }
+  /** Of a form that ours never have; verbatim. */
+  | Other;
+
+export type FlowDirection = 'ORIGINAL' | 'REPLY';
+
+/** What becomes of a packet. */
+export type Target =
+  /** Where no such chain is, a target of somebody else's that has no options (`LOG`): a rule alone does not tell. */
+  | { readonly kind: 'jump'; readonly chain: string }
+  /** Nothing comes back from there. */
+  | { readonly kind: 'goto'; readonly chain: string }
+  | { readonly kind: 'verdict'; readonly verdict: Verdict }
+  | { readonly kind: 'zone'; readonly zone: number }
+  | { readonly kind: 'notrack' }
+  | { readonly kind: 'mark' | 'connmark'; readonly value: number; readonly mask: number }
+  | Other;
+
+export type Verdict = 'ACCEPT' | 'DROP' | 'RETURN';
+
+interface Other {
+  readonly kind: 'other';
+  readonly text: string;
 }
 
-/** A listed rule as {@link ruleText} writes it: other names of protocols are numbers. */
-export function canonicalRule(listed: string): string {
-  return listed.replace(/(^| )-p (\S+)/, (whole, before: string, name: string) => {
-    const number = LISTED_PROTOCOLS.get(name);
-    return number === undefined ? whole : `${before}-p ${number.toString()}`;
-  });
+/** Jumps to a chain. */
+export function jumpTo(chain: string): Target {
+  return { kind: 'jump', chain };
 }
 
-/** The number of a protocol as {@link ruleText} and {@link canonicalRule} write it; undefined for another word. */
-export function protocolOf(written: string): number | undefined {
-  if (/^\d+$/.test(written)) return Number(written);
-  return [...NAMES].find(([, name]) => name === written)?.[0];
+/** Goes to a chain for good. */
+export function goTo(chain: string): Target {
+  return { kind: 'goto', chain };
 }
 
-/** Not listed where it is everything. */
-function prefixOption(option: string, prefix: RuleParts['source']): readonly string[] {
-  if (prefix === undefined || prefix.length === 0) return [];
-  return [`${option} ${prefix.text.includes('/') ? prefix.text : `${prefix.text}/${prefix.length.toString()}`}`];
+/** What ends a packet. */
+export const DROP: Target = { kind: 'verdict', verdict: 'DROP' };
+
+/** Goes on behind the rule that jumped here. */
+export const RETURN: Target = { kind: 'verdict', verdict: 'RETURN' };
+
+/** Where everything leads that passes: see ruleset/guard.ts. */
+export const PASS: Target = goTo(chainName('pass'));
+
+/** What a rule asks of addresses that are to be in a prefix; undefined for one that all are in. */
+export function narrowing(prefix: RulePrefix | undefined): RulePrefix | undefined {
+  return prefix?.length === 0 ? undefined : prefix;
 }
 
-/** Those that iptables writes by name wherever it runs (xtables_chain_protos in libxtables). */
-const NAMES: ReadonlyMap<number, string> = new Map([
-  [1, 'icmp'],
-  [6, 'tcp'],
-  [17, 'udp'],
-  [50, 'esp'],
-  [51, 'ah'],
-  [58, 'ipv6-icmp'],
-  [132, 'sctp'],
-  [136, 'udplite'],
-]);
+/** The chain to which a rule leads every packet, so that they may come back; undefined for any other rule. */
+export function jumpOfAll(rule: IptablesRule): string | undefined {
+  return rule.target?.kind === 'jump' && asksNothing(rule) ? rule.target.chain : undefined;
+}
 
-/** Others as /etc/protocols names them where it is there (netbase, after IANA's registry of protocol numbers). */
-const LISTED_PROTOCOLS: ReadonlyMap<string, number> = new Map(
-  (
-    'igmp 2 ggp 3 ipencap 4 st 5 egp 8 igp 9 pup 12 hmp 20 xns-idp 22 rdp 27 iso-tp4 29 dccp 33 xtp 36 ddp 37 ' +
-    'idpr-cmtp 38 ipv6 41 ipv6-route 43 ipv6-frag 44 idrp 45 rsvp 46 gre 47 skip 57 ipv6-nonxt 59 ipv6-opts 60 ' +
-    'rspf 73 vmtp 81 eigrp 88 ospf 89 ax.25 93 ipip 94 etherip 97 encap 98 pim 103 ipcomp 108 vrrp 112 l2tp 115 ' +
-    'isis 124 fc 133 mobility-header 135 ipv6-mh 135 mh 135 mpls-in-ip 137 manet 138 hip 139 shim6 140 wesp 141 ' +
-    'rohc 142 ethernet 143'
-  )
-    .match(/\S+ \d+/g)
-    ?.map((pair): [string, number] => {
-      const [name = '', number = ''] = pair.split(' ');
-      return [name, Number(number)];
-    }),
-);
+/** True of a rule that every packet matches. */
+function asksNothing(rule: IptablesRule): boolean {
+  const { source, destination, input, output, protocol, notProtocol, matches = [] } = rule;
+  return (source ?? destination ?? input ?? output ?? protocol ?? notProtocol) === undefined && matches.length === 0;
+}

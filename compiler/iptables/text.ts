@@ -1,6 +1,7 @@
 /** The program as text for `ipset restore`, `iptables-restore --noflush` and `ip6tables-restore --noflush`. */
 import type { Family } from '../model/index.js';
 import { CLOSING_SETS, isOurs, setName } from './names.js';
+import { printRule } from './rule-text.js';
 import { SET_CAPACITY, type ChainChange, type IpSet, type IptablesProgram, type SetChange } from './types.js';
 
 /** Takes the place of another set, and goes. */
@@ -114,10 +115,10 @@ export function printRules({ table, chains }: TableChange): string {
   return lines([
     `*${table}`,
     ...ours.map((chain) => `:${chain.name} - [0:0]`),
-    ...ours.flatMap(({ name, after = [] }) => after.map((rule) => `-A ${name} ${rule}`)),
+    ...ours.flatMap(({ name, after = [] }) => after.map((rule) => `-A ${name} ${printRule(rule)}`)),
     ...hooks.flatMap(({ name, before = [], after = [] }) => [
-      ...before.map((rule) => `-D ${name} ${rule}`),
-      ...after.map((rule, index) => `-I ${name} ${(index + 1).toString()} ${rule}`),
+      ...before.map((rule) => `-D ${name} ${printRule(rule)}`),
+      ...after.map((rule, index) => `-I ${name} ${(index + 1).toString()} ${printRule(rule)}`),
     ]),
     ...ours.filter(({ after }) => after === undefined).map(({ name }) => `-X ${name}`),
     'COMMIT',
@@ -125,5 +126,5 @@ export function printRules({ table, chains }: TableChange): string {
 }
 
 function lines(all: readonly string[]): string {
-  return all.map((line) => `${line}\n`).join('');
+  return all.length === 0 ? '' : `${all.join('\n')}\n`;
 }

@@ -1,5 +1,6 @@
 /** The same policy for iptables and ipset: chains of a family's mangle and raw tables, the sets that they ask; changes of both. */
-import type { Family, Prefix } from '../model/index.js';
+import type { Family } from '../model/index.js';
+import type { IptablesRule, RulePrefix } from './rule.js';
 
 export interface IptablesProgram {
   /** Of both families, in order of creation. */
@@ -16,14 +17,14 @@ export interface FamilyTables {
   readonly mangle: readonly IptablesChain[];
 }
 
-/** In a form that a program can be saved in, as all of it is. */
+/** Zones and what is not tracked, of one family. */
 export interface RawZones {
   /** A device and its zone; on bridges a bridge, which is the device of its packets where iptables sees them. */
   readonly devices: readonly (readonly [string, number])[];
   /** Of sources that leave the zone of their device. */
   readonly sources: readonly {
     readonly device: string;
-    readonly source: Pick<Prefix, 'text' | 'length'>;
+    readonly source: RulePrefix;
     readonly zone: number;
   }[];
   /** Sets between whose addresses nothing is tracked. */
@@ -33,8 +34,7 @@ export interface RawZones {
 export interface IptablesChain {
   /** At most 28 characters. One of the kernel's own (PREROUTING, ...) holds only our jump. */
   readonly name: string;
-  /** Each without `-A CHAIN`. */
-  readonly rules: readonly string[];
+  readonly rules: readonly IptablesRule[];
   /** Of the kernel's own, as it is loaded: rules of others that stand before ours; absent for none. */
   readonly overtaking?: readonly ForeignRule[];
 }
@@ -84,8 +84,8 @@ export interface ChainChange {
   readonly table: 'raw' | 'mangle';
   readonly name: string;
   /** Its rules; undefined where it is not there. Of the kernel's own chains, our jumps. */
-  readonly before: readonly string[] | undefined;
-  readonly after: readonly string[] | undefined;
+  readonly before: readonly IptablesRule[] | undefined;
+  readonly after: readonly IptablesRule[] | undefined;
   /** Of the kernel's own chains: what stands before our jumps, which go back to the front; absent for nothing. */
   readonly overtaking?: readonly ForeignRule[];
 }

@@ -1,11 +1,12 @@
 /** The raw table: packets get their zone there, or are kept from being tracked. */
-import { covers, FAMILIES, isExact, parsePrefix, type Family, type Port } from '../model/index.js';
+import { covers, FAMILIES, isExact, type Family, type Port } from '../model/index.js';
 import { compareText, ownAddresses } from '../host-policy.js';
 import type { Profile } from '../ruleset/profiles.js';
 import type { ZoneAssignment } from '../zones.js';
 import { dispatchTree } from './dispatch.js';
 import { chainName, statelessName } from './names.js';
-import { ruleText } from './rule.js';
+import { jumpTo, narrowing, type IptablesRule, type Target } from './rule.js';
+import { printRule } from './rule-text.js';
 import type { IpSet, IptablesChain, RawZones } from './types.js';
 
 type SourceZone = RawZones['sources'][number];
@@ -35,16 +36,16 @@ export function rawChains({ devices, sources, untracked }: RawZones, isAlways: b
   const destinations = devices.map(([device, zone]) => ({ device, target: inZone(zone) }));
   const tree = (way: 'in' | 'out'): readonly IptablesChain[] => {
     const side = way === 'in' ? 'input' : 'output';
-    return dispatchTree(`zone_${way}`, destinations, (device, target) => ruleText({ [side]: device, target }));
+    return dispatchTree(`zone_${way}`, destinations, (device, target) => ({ [side]: device, target }));
   };
   // What is not tracked comes first: a packet that has a zone cannot be kept from tracking any more (xt_CT.c).
-  const rules = [...untracked.map(untrackedRule), ...sources.map(sourceRule), `-j ${chainName('zone_in')}`];
+  const rules = [...untracked.map(untrackedRule), ...sources.map(sourceRule), { target: jumpTo(chainName('zone_in')) }];
   return [
     ...tree('in'),
     { name: ENTRY, rules },
-    { name: 'PREROUTING', rules: [`-j ${ENTRY}`] },
+    { name: 'PREROUTING', rules: [{ target: jumpTo(ENTRY) }] },
     ...tree('out'),
-    { name: 'OUTPUT', rules: [`-j ${chainName('zone_out')}`] },
+    { name: 'OUTPUT', rules: [{ target: jumpTo(chainName('zone_out')) }] },
   ];
 }
 
@@ -54,15 +55,13 @@ export function readRawZones(chains: readonly IptablesChain[]): RawZones {
   const sources: SourceZone[] = [];
   const untracked: string[] = [];
   for (const rule of chains.flatMap(({ rules }) => rules)) {
-    const [, text, quoted, zone] = /^(?:-s (\S+) )?-i (\S+) -j CT --zone (\d+)$/.exec(rule) ?? [];
-    const set = /^-m set --match-set (\S+) src .* -j CT --notrack$/.exec(rule)?.[1];
-    if (set !== undefined) untracked.push(set);
-    if (quoted === undefined) continue;
-    const device = quoted.replaceAll(/["\\]/g, '');
-    const source = parsePrefix(text ?? '');
-    if (source !== undefined)
-      sources.push({ device, source: { text: source.text, length: source.length }, zone: Number(zone) });
-    else if (text === undefined) devices.set(device, Number(zone));
+    const { source, input, matches = [], target } = rule;
+    const [first] = matches;
+    if (target?.kind === 'notrack' && first?.kind === 'set' && first.side === 'src') untracked.push(first.set);
+    const isMore = (rule.destination ?? rule.output ?? rule.protocol ?? rule.notProtocol ?? first) !== undefined;
+    if (target?.kind !== 'zone' || input === undefined || isMore) continue;
+    if (source !== undefined) sources.push({ device: input, source, zone: target.zone });
+    else devices.set(input, target.zone);
   }
   return { devices: [...devices], sources, untracked };
 }
@@ -71,27 +70,27 @@ export function readRawZones(chains: readonly IptablesChain[]): RawZones {
 export function zonesBetween(before: RawZones, after: RawZones): RawZones | undefined {
   const devices = new Map([...before.devices, ...after.devices]);
   const sources = [
-    ...new Map([...after.sources, ...before.sources].map((source) => [sourceRule(source), source])).values(),
+    ...new Map([...after.sources, ...before.sources].map((source) => [printRule(sourceRule(source)), source])).values(),
   ];
   if (devices.size === after.devices.length && sources.length === after.sources.length) return undefined;
   return { ...after, devices: [...devices].sort(([a], [b]) => compareText(a, b)), sources };
 }
 
-function inZone(zone: number): string {
-  return `-j CT --zone ${zone.toString()}`;
+function inZone(zone: number): Target {
+  return { kind: 'zone', zone };
 }
 
-function sourceRule({ device, source, zone }: SourceZone): string {
-  return ruleText({ source, input: device, target: inZone(zone) });
+function sourceRule({ device, source, zone }: SourceZone): IptablesRule {
+  return { source: narrowing(source), input: device, target: inZone(zone) };
 }
 
 /**
  * Between two ports of this host whose groups are stateless nobody asks for the state of a connection. Any other packet may be
  * of a flow that a stateful port, or the host's own rules and address translation, follow: docs/decisions/iptables.md.
  */
-function untrackedRule(set: string): string {
-  const both = ['src', 'dst'].map((side) => `-m set --match-set ${set} ${side}`);
-  return ruleText({ matches: both, target: '-j CT --notrack' });
+function untrackedRule(set: string): IptablesRule {
+  const both = (['src', 'dst'] as const).map((side) => ({ kind: 'set', set, side }) as const);
+  return { matches: both, target: { kind: 'notrack' } };
 }
 
 /** What only stateless ports of this host may send from; none where there is one such port at most. */

@@ -3,6 +3,7 @@ import type { Difference } from '../../agent/index.js';
 import {
   elementText,
   fullRuleText,
+  printIptablesRule,
   type Change,
   type ChainChange,
   type IptablesChange,
@@ -56,10 +57,12 @@ function renderChain(change: ChainChange, paint: Paint): readonly string[] {
   const { family, table, name, before, after, overtaking = [] } = change;
   const title = `${family === 'IPv4' ? 'iptables' : 'ip6tables'} ${table} ${name}`;
   if (after === undefined) return [paint.removed(`- ${title}`)];
+  const [old, wanted] = [(before ?? []).map(printIptablesRule), after.map(printIptablesRule)];
+  const [isOld, isWanted] = [new Set(old), new Set(wanted)];
   return [
     before === undefined ? paint.added(`+ ${title}`) : paint.heading(`~ ${title}`),
-    ...(before ?? []).filter((rule) => !after.includes(rule)).map((rule) => paint.removed(`  - ${rule}`)),
-    ...after.filter((rule) => before?.includes(rule) !== true).map((rule) => paint.added(`  + ${rule}`)),
+    ...old.filter((rule) => !isWanted.has(rule)).map((rule) => paint.removed(`  - ${rule}`)),
+    ...wanted.filter((rule) => !isOld.has(rule)).map((rule) => paint.added(`  + ${rule}`)),
     ...overtaking.map(({ text }) => paint.heading(`  ~ to the front, before: ${text}`)),
   ];
 }

@@ -1,5 +1,5 @@
 /** Carries out the texts for `ipset restore` and `iptables-restore --noflush`, as strictly as the programs and the kernel do. */
-import type { FamilyTables, IptablesProgram, IptablesStep } from '../../compiler/index.js';
+import { printIptablesRule, type FamilyTables, type IptablesProgram, type IptablesStep } from '../../compiler/index.js';
 import { FAMILIES, type Family } from '../../compiler/model/index.js';
 
 type Chains = Map<string, readonly string[]>;
@@ -151,7 +151,7 @@ export function iptablesStateOf({ sets, families }: IptablesProgram): IptablesSt
         TABLES.flatMap((table) =>
           families[family][table].map(({ name, rules }): readonly [string, readonly string[]] => [
             `${family} ${table} ${name}`,
-            rules,
+            rules.map(printIptablesRule),
           ]),
         ),
       ),

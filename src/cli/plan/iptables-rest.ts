@@ -2,10 +2,12 @@
 import {
   IPTABLES_HOOKS,
   isNamedAfter,
+  printIptablesRule,
   readChainName,
   readMemberSetName,
   type ChainChange,
   type IptablesChange,
+  type IptablesRule,
   type SetChange,
 } from '../../../compiler/index.js';
 import { portChainNames, readDeviceRule, SETS_OF_PORTS } from '../../../compiler/listing.js';
@@ -51,14 +53,10 @@ class Spoken {
   isChain(change: ChainChange): boolean {
     const name = this.long.of(change.name);
     if (this.#isOfGroup(name) || this.#portChains.has(change.name)) return true;
-    const [before, after] = [change.before ?? [], change.after ?? []];
     if (readChainName(name)?.kind === 'profile')
       return this.#ports.size > 0 && (change.before === undefined || change.after === undefined);
     if (IPTABLES_HOOKS.has(change.name) || change.overtaking !== undefined) return false;
-    const different = [
-      ...before.filter((rule) => !after.includes(rule)),
-      ...after.filter((rule) => !before.includes(rule)),
-    ];
+    const different = rulesOfOne(change.before ?? [], change.after ?? []);
     return different.length > 0 && different.every((rule) => this.#isOfPort(rule));
   }
 
@@ -67,13 +65,23 @@ class Spoken {
   }
 
   /** It asks for the device of a port that is spoken of; or for how some devices begin, as the tree does that they are in. */
-  #isOfPort(rule: string): boolean {
-    if (rule.endsWith('-j CT --notrack')) return this.#ports.size > 0;
-    const device = readDeviceRule(rule.replace(/^-s \S+ /, '').replace(/ --zone \d+$/, ''))?.device;
+  #isOfPort(rule: IptablesRule): boolean {
+    if (rule.target?.kind === 'notrack') return this.#ports.size > 0;
+    const device = readDeviceRule({ ...rule, source: undefined })?.device;
     if (device === undefined) return false;
     if (!device.endsWith('+')) return this.#ports.has(device);
     return [...this.#ports].some((port) => port.startsWith(device.slice(0, -1)));
   }
+}
+
+/** Rules that one of both has, and the other has not. */
+function rulesOfOne(one: readonly IptablesRule[], other: readonly IptablesRule[]): readonly IptablesRule[] {
+  return [...rulesBut(other, one), ...rulesBut(one, other)];
+}
+
+function rulesBut(others: readonly IptablesRule[], rules: readonly IptablesRule[]): readonly IptablesRule[] {
+  const texts = new Set(others.map(printIptablesRule));
+  return rules.filter((rule) => !texts.has(printIptablesRule(rule)));
 }
 
 function nameOf(change: IptablesChange): string {

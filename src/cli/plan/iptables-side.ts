@@ -5,16 +5,19 @@
  */
 import {
   groupChainName,
+  printIptablesRule,
   readChainName,
   type FamilyTables,
   type IpSet,
   type IptablesProgram,
+  type IptablesRule,
   type Ruleset,
 } from '../../../compiler/index.js';
 import {
   chainName,
   ENTRIES,
   groupConditions,
+  jumpOfAll,
   nameWithin,
   readDispatch,
   readSources,
@@ -53,7 +56,7 @@ export class LongNames {
 }
 
 /** Rules of a chain, by family. */
-type Chains = Readonly<Record<Family, ReadonlyMap<string, readonly string[]>>>;
+type Chains = Readonly<Record<Family, ReadonlyMap<string, readonly IptablesRule[]>>>;
 
 interface Reader {
   readonly chains: Chains;
@@ -122,7 +125,7 @@ function rulesIn({ chains, sets, long, names }: Reader, name: string): SideRules
   return {
     permits: ofBothFamilies(read.flatMap((permits) => permits ?? [])),
     areAllKnown: !read.includes(undefined),
-    text: FAMILIES.map((family) => (chains[family].get(chain) ?? []).join('\n')).join('\n\n'),
+    text: FAMILIES.map((family) => (chains[family].get(chain) ?? []).map(printIptablesRule).join('\n')).join('\n\n'),
   };
 }
 
@@ -154,18 +157,19 @@ function portsOf(reader: Reader): ReadonlyMap<string, SidePort> {
   const targets = readDispatch(reader.chains.IPv4, ENTRIES.ingress);
   return new Map(
     [...targets].map(([device, target]): [string, SidePort] => {
-      const profile = /^-g (\S*)$/.exec(target)?.[1] ?? '';
+      const profile = target.kind === 'goto' ? target.chain : '';
       const isFiltered = readChainName(reader.long.of(profile))?.kind === 'profile';
       const own = { isFiltered, addresses: addresses.get(device) ?? new Set<string>() };
       if (isFiltered) return [device, { ...own, state: stateOfGroups(groupsIn(reader, profile)) }];
-      return [device, { ...own, state: target === '-j DROP' ? CLOSED : UNFILTERED }];
+      const isClosed = target.kind === 'verdict' && target.verdict === 'DROP';
+      return [device, { ...own, state: isClosed ? CLOSED : UNFILTERED }];
     }),
   );
 }
 
 /** Their names are the topology's; of one that it does not know, how its id begins. */
 function groupsIn({ chains, long, names }: Reader, profile: string): readonly string[] {
-  const jumps = (chains.IPv4.get(profile) ?? []).flatMap((rule) => /^-j (\S+)$/.exec(rule)?.[1] ?? []);
+  const jumps = (chains.IPv4.get(profile) ?? []).flatMap((rule) => jumpOfAll(rule) ?? []);
   const shorts = jumps.flatMap((chain) => shortOfChain(long.of(chain)) ?? []);
   return shorts.map((short) => names.plainName(short) ?? `${short}${UNNAMED}`);
 }
@@ -177,8 +181,8 @@ function addressesIn({ chains }: Reader): ReadonlyMap<string, ReadonlySet<string
     for (const [device, target] of readDispatch(chains[family], ENTRIES.egress)) {
       const known = addresses.get(device) ?? new Set();
       addresses.set(device, known);
-      for (const address of readSources(chains[family].get(target.slice('-g '.length)) ?? [], family))
-        if (!isOfEveryPort(address)) known.add(address);
+      const own = target.kind === 'goto' ? chains[family].get(target.chain) : undefined;
+      for (const address of readSources(own ?? [], family)) if (!isOfEveryPort(address)) known.add(address);
     }
   }
   return addresses;

@@ -70,6 +70,7 @@ const DEADLINE = 10_000;
 const NO_IPTABLES: Kernel['iptables'] = {
   read: async () => Promise.resolve(EMPTY_PROGRAM),
   left: async () => Promise.resolve(new Map()),
+  listLeft: async () => Promise.resolve(new Map()),
   carryOut: async () => Promise.reject(new Error('not simulated')),
   remove: async () => Promise.resolve(false),
   wouldTake: async () => Promise.resolve(true),

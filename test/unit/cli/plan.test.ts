@@ -4,6 +4,8 @@ import { expect, it } from 'vitest';
 import {
   EMPTY_PROGRAM,
   planIptables,
+  printIptablesRule,
+  readIptablesRule,
   readComment,
   stateOf,
   type Compiled,
@@ -191,7 +193,7 @@ it('what somebody did to rules in iptables is named where no line explains it', 
   const after = policyOf(BEFORE);
   const { sets, families } = after.program;
   const rewritten = (name: string, rules: readonly string[]): readonly IptablesChain[] =>
-    families.IPv4.mangle.map((chain) => (chain.name === name ? { name, rules } : chain));
+    families.IPv4.mangle.map((chain) => (chain.name === name ? { name, rules: rules.map(readIptablesRule) } : chain));
   const planWith = (mangle: readonly IptablesChain[]): readonly string[] => {
     const loaded = { sets, families: { ...families, IPv4: { ...families.IPv4, mangle } } };
     const { changes } = planIptables(loaded, after.program);
@@ -201,7 +203,7 @@ it('what somebody did to rules in iptables is named where no line explains it', 
   };
   const tree = families.IPv4.mangle.find(({ name }) => name === 'pc-from')?.rules ?? [];
   expect(tree).toHaveLength(3);
-  expect(planWith(rewritten('pc-from', tree.slice(1)))).toEqual([
+  expect(planWith(rewritten('pc-from', tree.slice(1).map(printIptablesRule)))).toEqual([
     expect.stringMatching(/^~ port \S+ \(tap\S+\): may send from: \+ 10\.0\.0\.\d$/),
   ]);
   expect(planWith(rewritten('pc-state_in', ['-j ACCEPT']))).toEqual(['~ iptables: chain pc-state_in']);

@@ -9,6 +9,7 @@ import {
   planIptables,
   printIpsets,
   printIptables,
+  printIptablesRule,
   printTables,
   type IptablesChain,
   type IptablesProgram,
@@ -46,7 +47,7 @@ function dispatchCost(chains: readonly IptablesChain[]): number {
     Math.max(
       chain.rules.length,
       ...chain.rules.map((rule, index) => {
-        const child = byName.get(/ -g (\S+)$/.exec(rule)?.[1] ?? '');
+        const child = rule.target?.kind === 'goto' ? byName.get(rule.target.chain) : undefined;
         return index + 1 + (child === undefined ? 0 : costOf(child));
       }),
     );
@@ -73,7 +74,7 @@ it('names fit, are ours, and are never of two things; every chain and set that i
         const names = chains.map(({ name }) => name);
         expect(new Set(names).size).toBe(names.length);
         expect(names.filter((name) => name.length > 28)).toEqual([]);
-        for (const rule of chains.flatMap(({ rules }) => rules)) {
+        for (const rule of chains.flatMap(({ rules }) => rules).map(printIptablesRule)) {
           if (/-j (CONNMARK|MARK) --set-xmark 0x[0-9a-f]+\/0x[0-9a-f]+$/.test(rule)) continue;
           const target = / -[gj] (\S+)$|^-[gj] (\S+)$/.exec(rule);
           expect([...names, 'ACCEPT', 'DROP', 'RETURN']).toContain(target?.[1] ?? target?.[2]);
@@ -124,13 +125,14 @@ it('names that count up do not make the tree a list', () => {
 
 it('a device whose name ends in + would stand for many: it is closed, and opens none', () => {
   const { families } = program({ ...ports(2, (index) => (index === 0 ? 'tapx+' : 'tapxy')) });
-  const rules = families.IPv4.mangle.flatMap((chain: IptablesChain) => chain.rules);
+  const rules = families.IPv4.mangle.flatMap((chain: IptablesChain) => chain.rules).map(printIptablesRule);
   expect(rules.filter((rule) => rule.includes('tapx+'))).toEqual(['-i tapx+ -j DROP', '-o tapx+ -j DROP']);
 });
 
 it('signs in a device’s name stay in their place', () => {
   const { families } = program(ports(1, () => "tap#;!$'"));
-  const rules = families.IPv4.mangle.flatMap(({ rules: some }) => some).filter((rule) => rule.includes('tap#'));
+  const all = families.IPv4.mangle.flatMap(({ rules }) => rules.map(printIptablesRule));
+  const rules = all.filter((rule) => rule.includes('tap#'));
   expect(rules.map((rule) => rule.split(' ').slice(0, 2).join(' '))).toEqual([`-i "tap#;!$'"`, `-o "tap#;!$'"`]);
 });
 
@@ -142,7 +144,7 @@ it.each(['0', '255'])('protocol and ICMP type %s, which iptables takes for every
   });
   const chain = made.families.IPv4.mangle.find(({ name }) => name === 'pc-sg_g_in');
   // Protocol 0 is "any" in the API itself.
-  expect(chain?.rules).toEqual(number === '0' ? ['-g pc-admit_in'] : []);
+  expect(chain?.rules.map(printIptablesRule)).toEqual(number === '0' ? ['-g pc-admit_in'] : []);
 });
 
 it('many ports are one set, many prefixes too, and a /0 in a set is two halves', () => {
