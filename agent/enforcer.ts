@@ -46,7 +46,6 @@ export class Enforcer {
   #wasLoaded = false;
   #isStarted = false;
   #isWatched = false;
-  #isStopped = false;
   /** In a row. */
   #failures = 0;
   #lastError: string | undefined;
@@ -70,8 +69,7 @@ export class Enforcer {
       this.#changes(isAny);
     });
     this.#desired = desired;
-    const pending = new Pending(clock);
-    this.#pending = pending;
+    this.#pending = new Pending(clock);
     this.#commits = new Commits(kernel, clock, {
       onOrder: (order) => {
         this.listener.onOwnCommit(order);
@@ -108,7 +106,7 @@ export class Enforcer {
     });
     this.#backend = backend;
     this.#bringing = new Bringing({
-      ...{ compiler: desired.compiler, backend, pending, closings: this.#closings },
+      ...{ compiler: desired.compiler, backend, pending: this.#pending, closings: this.#closings },
       ...{ quarantine, clock, listener },
     });
   }
@@ -279,7 +277,6 @@ export class Enforcer {
 
   /** The rules stay. */
   async stop(): Promise<void> {
-    this.#isStopped = true;
     this.#stopping.abort();
     this.#closings.stop();
     // What hangs must not keep us; what only takes its time may end in order.
@@ -303,7 +300,7 @@ export class Enforcer {
   }
 
   #hasWork(): boolean {
-    return !this.#isStopped && this.#pending.isAny;
+    return !this.#stopping.signal.aborted && this.#pending.isAny;
   }
 
   async #run(): Promise<void> {
