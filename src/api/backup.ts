@@ -8,7 +8,7 @@ import { ImportError } from './import.js';
 import { problemsOf } from './record-check.js';
 import { KINDS, type RecordChange } from './records.js';
 import { keyOf, type View } from './state.js';
-import { checkSchema, SCHEMA, upgrade } from './store/schema.js';
+import { checkSchema, SCHEMA, UNSEALED, upgrade } from './store/schema.js';
 import { StoreError, type Json } from './store/store.js';
 
 export interface Backup {
@@ -43,8 +43,6 @@ export function checksumOf(schema: number, revision: number, entries: unknown): 
   return `sha256:${createHash('sha256').update(sorted).digest('hex')}`;
 }
 
-/** The last schema whose backups have no checksum. */
-const UNSEALED = 1;
 
 /** @throws ImportError for what is no backup, one of a newer version, one that was changed, or one that holds what no API makes. */
 export function recordsOfBackup(content: unknown): readonly RecordChange[] {

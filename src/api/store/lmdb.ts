@@ -20,7 +20,7 @@ import {
 import { Watchers } from './watchers.js';
 import { hasRoom } from './room.js';
 import { damaged, inspect } from './inspect.js';
-import { checkSchema, SCHEMA } from './schema.js';
+import { checkSchema, SCHEMA, UNSEALED } from './schema.js';
 import { digestIn, EMPTY_SUM, isSealed, seal, toggled, unseal } from './sealed.js';
 
 const REVISION = 'revision';
@@ -35,8 +35,6 @@ const PROBE = 'probe';
 const USUAL_BYTES = 4096;
 /** Records that one look reads. */
 const LOOK_AT = 100;
-/** The last schema whose records have no checksum. */
-const UNSEALED = 1;
 
 export class LmdbStore implements Store {
   readonly name: string;

@@ -4,6 +4,9 @@ import { StoreError, type Changes, type Json, type Snapshot } from './store.js';
 /** To be raised with every change that an older version cannot read; {@link UPGRADES} then says how to go on from the former one. */
 export const SCHEMA = 2;
 
+/** The last version of which neither records nor backups have checksums. */
+export const UNSEALED = 1;
+
 /** What to change in everything that a version stored, so that it is as the next one stores it. */
 export type Upgrade = (entries: ReadonlyMap<string, Json>) => Changes;
 

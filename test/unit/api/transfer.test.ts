@@ -255,7 +255,18 @@ it.each<[string, object, RegExp]>([
   ],
   [
     'a template that names a group that is nowhere',
-    { default_security_group_rules: [{ id: 't', direction: 'ingress', ethertype: 'IPv4', remote_group_id: 'x' }] },
+    {
+      default_security_group_rules: [
+        {
+          id: 't',
+          direction: 'ingress',
+          ethertype: 'IPv4',
+          remote_group_id: 'x',
+          used_in_default_sg: true,
+          used_in_non_default_sg: true,
+        },
+      ],
+    },
     /default_security_group_rules\[0\]\.remote_group_id: x is no security_group/,
   ],
   ['a port without a MAC', { ports: [{ id: 'p', network_id: 'n' }] }, /mac_address/],
