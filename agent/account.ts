@@ -13,8 +13,8 @@ import type { Tally } from './tally.js';
 import type { SwitchWatch } from './watch/switches.js';
 import type { Watcher } from './watch/watcher.js';
 
-/** A watching process that is away for as long leaves what is loaded unknown; in milliseconds. */
-const AWAY_AFTER = 15_000;
+/** A watching process that is away for as long leaves what is loaded unknown. */
+const AWAY_AFTER_MS = 15_000;
 
 /** Who knows. */
 export interface Parts {
@@ -110,7 +110,7 @@ export class Account {
 
   /** True while the kernel holds the policy and somebody would notice if it did not. */
   isLoaded(): boolean {
-    return this.parts.enforcer.isEnforced && this.awayFor() < AWAY_AFTER;
+    return this.parts.enforcer.isEnforced && this.awayFor() < AWAY_AFTER_MS;
   }
 
   /** True while what is loaded enforces the policy, too. */

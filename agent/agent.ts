@@ -31,8 +31,8 @@ import { lookOften } from './watch/looks.js';
 import { SwitchWatch } from './watch/switches.js';
 import { Watcher } from './watch/watcher.js';
 
-/** While a change waits for longer, or nobody reads notices, the service manager is not told that we live; in milliseconds. */
-const UNWELL_AFTER = 60_000;
+/** While a change waits for longer, or nobody reads notices, the service manager is not told that we live. */
+const UNWELL_AFTER_MS = 60_000;
 export class Agent {
   readonly #enforcer: Enforcer;
   readonly #sweeper: Sweeper;
@@ -164,7 +164,7 @@ export class Agent {
     this.#reporter?.start();
     this.#ends.push(
       this.#verifyOften(),
-      startWatchdog(() => (this.#enforcer.lateFor ?? 0) < UNWELL_AFTER && this.#account.awayFor() < UNWELL_AFTER),
+      startWatchdog(() => (this.#enforcer.lateFor ?? 0) < UNWELL_AFTER_MS && this.#account.awayFor() < UNWELL_AFTER_MS),
     );
   }
 

@@ -10,8 +10,8 @@ import type { Ground } from './ground.js';
 import { tablesToClose } from './kernel/open.js';
 import { SingleFlight } from './single-flight.js';
 
-/** A starting agent that has loaded nothing for as long closes what is open; in milliseconds. */
-const CLOSE_AFTER = 1000;
+/** A starting agent that has loaded nothing for as long closes what is open. */
+const CLOSE_AFTER_MS = 1000;
 
 export interface ClosingsListener {
   readonly tell: (event: LoopEvent) => void;
@@ -126,7 +126,7 @@ export class Closings {
   /** Of a program that hangs at the start nothing is known: what is open then is closed meanwhile. */
   ifLate(): void {
     if (this.#wasInForce || this.#forgetLater !== undefined) return;
-    this.#forgetLater = this.ground.clock.after(CLOSE_AFTER, () => void this.meanwhile());
+    this.#forgetLater = this.ground.clock.after(CLOSE_AFTER_MS, () => void this.meanwhile());
   }
 
   /** What is under way may have begun with what was there before. */

@@ -9,8 +9,8 @@ import { KernelError } from './kernel/errors.js';
 import { OwnCommits, type OwnCommit } from './own-commits.js';
 import type { CommitOrder, Committed } from './watch/events.js';
 
-/** The kernel tells of a transaction at once; a watching process that is late by as much is to be doubted. In milliseconds. */
-const NOTICE_WITHIN = 1000;
+/** The kernel tells of a transaction at once; a watching process that is late by as much is to be doubted. */
+const NOTICE_WITHIN_MS = 1000;
 
 /** How often a transaction is sent for which others were quicker; nft, which makes it then, tries without end. */
 const MOST_TRIES = 5;
@@ -149,7 +149,7 @@ export class Commits {
 
   /** Calls back when a notice is late. One that lies there is read before: this process may have been busy. @returns calls it off. */
   #whenLate(callback: () => void): () => void {
-    let callOff = this.clock.after(NOTICE_WITHIN, () => {
+    let callOff = this.clock.after(NOTICE_WITHIN_MS, () => {
       callOff = this.clock.after(0, callback);
     });
     return () => {

@@ -23,10 +23,10 @@ import type { EnforcerListener } from './reconciliation.js';
 import { SingleFlight } from './single-flight.js';
 import type { IptablesChanged, LinkEvent, TableChanged } from './watch/events.js';
 
-/** Between tries after a failure; in milliseconds. */
-const BACKOFF = { first: 50, most: 5000 };
-/** Programs that run when the agent is asked to stop may take as long; in milliseconds. */
-const GRACE = 3000;
+/** Between tries after a failure. */
+const BACKOFF_MS = { first: 50, most: 5000 };
+/** Programs that run when the agent is asked to stop may take as long. */
+const GRACE_MS = 3000;
 
 export class Enforcer {
   readonly counting = new CountingSince();
@@ -40,7 +40,7 @@ export class Enforcer {
     async () => this.#run(),
     () => this.#isStarted && this.#isWatched && this.#hasWork(),
   );
-  readonly #backoff = new Backoff(BACKOFF);
+  readonly #backoff = new Backoff(BACKOFF_MS);
   readonly #stopping = new AbortController();
   /** Something of ours was there before this process began. */
   #wasLoaded = false;
@@ -281,7 +281,7 @@ export class Enforcer {
     this.#closings.stop();
     // What hangs must not keep us; what only takes its time may end in order.
     const { clock, kernel } = this.ground;
-    const areEnded = clock.after(GRACE, kernel.endPrograms);
+    const areEnded = clock.after(GRACE_MS, kernel.endPrograms);
     await this.#loop.idle();
     areEnded();
   }
@@ -343,7 +343,7 @@ export class Enforcer {
     this.#lastError = error.message;
     if (isDisturbed) this.#backoff.reset();
     else this.#failures++;
-    const retryIn = isDisturbed ? BACKOFF.first : this.#backoff.take();
+    const retryIn = isDisturbed ? BACKOFF_MS.first : this.#backoff.take();
     this.listener.tell({ kind: 'not-applied', error, retryIn });
     await this.ground.clock.sleep(retryIn, this.#stopping.signal);
   }

@@ -6,10 +6,10 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
-/** For what follows from it to be done, and for all that comes at the same time; in milliseconds. */
-const AFTER = 2000;
-/** An agent with hardly a policy holds 25 MiB: up to here nothing is worth a pause (50 ms; of 100 000 members 170). In bytes. */
-const WORTH = 32 * 1024 * 1024;
+/** For what follows from it to be done, and for all that comes at the same time. */
+const AFTER_MS = 2000;
+/** An agent with hardly a policy holds 25 MiB: up to here nothing is worth a pause (50 ms; of 100 000 members 170). */
+const WORTH_BYTES = 32 * 1024 * 1024;
 
 export class Garbage {
   #timer: NodeJS.Timeout | undefined;
@@ -18,8 +18,8 @@ export class Garbage {
   collectSoon(): void {
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
-      if (process.memoryUsage().heapTotal > WORTH) collect();
-    }, AFTER).unref();
+      if (process.memoryUsage().heapTotal > WORTH_BYTES) collect();
+    }, AFTER_MS).unref();
   }
 
   stop(): void {

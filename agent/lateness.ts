@@ -1,8 +1,8 @@
 /** Since when something is wanted that is not in force. */
 import type { Clock } from './clock.js';
 
-/** A change that is not in the kernel after as long is late: the policy is not enforced. In milliseconds. */
-const LATE_AFTER = 5000;
+/** A change that is not in the kernel after as long is late: the policy is not enforced. */
+const LATE_AFTER_MS = 5000;
 
 export class Lateness {
   /** When the oldest change became known that no transaction has begun to bring in; on the monotonic clock. */
@@ -39,6 +39,6 @@ export class Lateness {
     const since = this.#runningSince ?? this.#pendingSince;
     if (since === undefined) return undefined;
     const age = this.clock.now() - since;
-    return age > LATE_AFTER ? age : undefined;
+    return age > LATE_AFTER_MS ? age : undefined;
   }
 }

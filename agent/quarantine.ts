@@ -5,8 +5,8 @@ import type { Clock } from './clock.js';
 import { isolate } from './isolate.js';
 import type { LiveTopology } from './live-topology.js';
 
-/** Ports that the kernel refused are tried again after this time; in milliseconds. */
-const RETRY_REFUSED = 30_000;
+/** Ports that the kernel refused are tried again after this time. */
+const RETRY_REFUSED_MS = 30_000;
 
 export interface QuarantineListener {
   /** Ports of this host changed: they were closed. */
@@ -33,7 +33,7 @@ export class Quarantine {
     });
     if (found === 'not the ports' || found.length === 0) throw error;
     this.listener.onClosed(this.live.refuse(found, error.message));
-    this.clock.after(RETRY_REFUSED, () => {
+    this.clock.after(RETRY_REFUSED_MS, () => {
       if (this.live.refusals.size > 0) this.listener.onRetry(this.live.refuseNone());
     });
   }

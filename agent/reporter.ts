@@ -2,11 +2,11 @@
 import type { HostReport } from '../compiler/model/index.js';
 import { again, type Clock } from './clock.js';
 
-/** Between two looks, and between two reports that say the same; in milliseconds. */
-const LOOK_EVERY = 1000;
-const SAY_EVERY = 10_000;
+/** Between two looks, and between two reports that say the same. */
+const LOOK_EVERY_MS = 1000;
+const SAY_EVERY_MS = 10_000;
 /** After a try in vain: an older API knows no reports. */
-const AFTER_FAILURE = 5000;
+const AFTER_FAILURE_MS = 5000;
 
 export class Reporter {
   #said: string | undefined;
@@ -21,7 +21,7 @@ export class Reporter {
   ) {}
 
   start(): void {
-    this.#end = again(this.clock, LOOK_EVERY, async () => this.#look());
+    this.#end = again(this.clock, LOOK_EVERY_MS, async () => this.#look());
   }
 
   stop(): void {
@@ -32,16 +32,16 @@ export class Reporter {
   async #look(): Promise<number> {
     const report = this.report();
     const text = JSON.stringify(report);
-    if (text === this.#said && this.clock.now() - this.#saidAt < SAY_EVERY) return LOOK_EVERY;
+    if (text === this.#said && this.clock.now() - this.#saidAt < SAY_EVERY_MS) return LOOK_EVERY_MS;
     try {
       await this.say(report);
       this.#said = text;
       this.#saidAt = this.clock.now();
-      return LOOK_EVERY;
+      return LOOK_EVERY_MS;
     } catch {
       // Whoever cannot be told cannot be followed either: the source says so.
       this.#said = undefined;
-      return AFTER_FAILURE;
+      return AFTER_FAILURE_MS;
     }
   }
 }

@@ -16,8 +16,8 @@ import { AdmissionCheck, type Admission } from './admission.js';
 
 /** Judged between two looks at the event loop. */
 const AT_ONCE = 2000;
-/** The second look; in milliseconds. */
-const SECOND_LOOK = 500;
+/** The second look. */
+const SECOND_LOOK_MS = 500;
 
 export interface SweepResult {
   readonly revoked: number;
@@ -117,7 +117,7 @@ export class Sweeper {
       } catch (error) {
         this.#report(error);
         this.#next = merged(this.#next, scope);
-        await this.options.clock.sleep(SECOND_LOOK);
+        await this.options.clock.sleep(SECOND_LOOK_MS);
       }
     }
   }
@@ -134,7 +134,7 @@ export class Sweeper {
 
   #lookAgain(scope: Scope): void {
     this.#secondLook = merged(this.#secondLook, scope);
-    this.#callOff ??= this.options.clock.after(SECOND_LOOK, () => {
+    this.#callOff ??= this.options.clock.after(SECOND_LOOK_MS, () => {
       this.#callOff = undefined;
       const again = { ...this.#secondLook, isSecondLook: true };
       this.#secondLook = NOTHING;

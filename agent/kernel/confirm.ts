@@ -39,10 +39,10 @@ export const RESTORING = 'restoring';
 export const EXIT_KEPT = 0;
 export const EXIT_RESTORED = 10;
 
-/** For an answer, or for the first word when time is up; in milliseconds. */
-const DEADLINE = 10_000;
-/** For one try to restore, of programs that have deadlines of their own; in milliseconds. */
-const DEADLINE_RESTORING = 120_000;
+/** For an answer, or for the first word when time is up. */
+const DEADLINE_MS = 10_000;
+/** For one try to restore, of programs that have deadlines of their own. */
+const DEADLINE_RESTORING_MS = 120_000;
 
 /**
  * Saves what is loaded now and starts the clock; done when the process that restores has what it needs. To be called
@@ -93,11 +93,11 @@ class Pending implements PendingConfirmation {
         if (word === READY) {
           this.#said = READY;
           // It restores by its own clock; by ours it does not live, or is stopped.
-          this.#expect(milliseconds + DEADLINE);
+          this.#expect(milliseconds + DEADLINE_MS);
           resolve();
         } else if (word === RESTORING) {
           this.#said = RESTORING;
-          this.#expect(DEADLINE_RESTORING);
+          this.#expect(DEADLINE_RESTORING_MS);
         }
       });
       void this.#ended.then(() => {
@@ -110,18 +110,18 @@ class Pending implements PendingConfirmation {
     this.#child.stdin.on('error', () => undefined);
     const order: ConfirmOrder = { milliseconds, before };
     this.#child.stdin.write(`${JSON.stringify(order)}\n`);
-    this.#expect(DEADLINE);
+    this.#expect(DEADLINE_MS);
   }
 
   keep(): void {
     this.#isToKeep = true;
     this.#child.stdin.end(`${KEEP}\n`);
-    if (this.#said !== RESTORING) this.#expect(DEADLINE);
+    if (this.#said !== RESTORING) this.#expect(DEADLINE_MS);
   }
 
   restore(): void {
     this.#child.stdin.end();
-    if (this.#said !== RESTORING) this.#expect(DEADLINE);
+    if (this.#said !== RESTORING) this.#expect(DEADLINE_MS);
   }
 
   async outcome(): Promise<ConfirmOutcome> {

@@ -108,10 +108,9 @@ export async function legacyFamilies(): Promise<readonly (keyof typeof LEGACY)[]
   return names.flat();
 }
 
-/** In milliseconds. */
-const DEADLINE = 10_000;
+const DEADLINE_MS = 10_000;
 
 async function listing(program: string, args: readonly string[]): Promise<string | undefined> {
-  const result = await runProgram(program, args, { deadline: DEADLINE });
+  const result = await runProgram(program, args, { deadline: DEADLINE_MS });
   return result.kind === 'ended' && result.code === 0 ? result.stdout : undefined;
 }

@@ -28,10 +28,10 @@ import { runProgram } from './program.js';
 export type Flavour = 'default' | 'nft' | 'legacy';
 
 /** For the lock that others may hold, in seconds (`iptables-restore --wait`). */
-const PATIENCE = '10';
-/** nf_tables lets go of a set some time after the last rule that asked it; in milliseconds. */
-const DESTROY_WITHIN = 2000;
-const DESTROY_AGAIN = { first: 5, most: DESTROY_WITHIN };
+const LOCK_SECONDS = '10';
+/** nf_tables lets go of a set some time after the last rule that asked it. */
+const DESTROY_WITHIN_MS = 2000;
+const DESTROY_AGAIN_MS = { first: 5, most: DESTROY_WITHIN_MS };
 
 /** Our chains and sets, as the kernel holds them. */
 export async function readLoadedIptables(flavour: Flavour = 'default'): Promise<IptablesProgram> {
@@ -187,7 +187,7 @@ export async function carryOutStep(
     case 'rules': {
       const name = restoreProgram(step.family, flavour);
       await commit(name, countOf(step.text, COMMIT), async (onStart) => {
-        await run(name, ['--noflush', '--wait', PATIENCE], step.text, onStart);
+        await run(name, ['--noflush', '--wait', LOCK_SECONDS], step.text, onStart);
       });
       return;
     }
@@ -206,7 +206,7 @@ function countOf(text: string, what: RegExp): number {
 /** True when the kernel would take the rules; nothing is applied. The sets that they ask must be there. */
 export async function wouldTakeRules(family: Family, text: string): Promise<boolean> {
   try {
-    await run(restoreProgram(family, 'default'), ['--noflush', '--test', '--wait', PATIENCE], text);
+    await run(restoreProgram(family, 'default'), ['--noflush', '--test', '--wait', LOCK_SECONDS], text);
     return true;
   } catch (error) {
     if (error instanceof KernelError && error.code === 'refused') return false;
@@ -238,9 +238,9 @@ export async function removeIptables(kept: readonly Flavour[] = []): Promise<boo
 }
 
 async function destroySets(names: readonly string[]): Promise<void> {
-  const until = performance.now() + DESTROY_WITHIN;
+  const until = performance.now() + DESTROY_WITHIN_MS;
   for (const name of names) {
-    for (const backoff = new Backoff(DESTROY_AGAIN); ;) {
+    for (const backoff = new Backoff(DESTROY_AGAIN_MS); ;) {
       try {
         await run('ipset', ['destroy', name]);
         break;

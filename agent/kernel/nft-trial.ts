@@ -2,8 +2,8 @@
 import { crashOf, unreadableSet } from './crash.js';
 import { runProgram, type ProgramResult } from './program.js';
 
-/** Whoever asks waits for it; a loaded host answers within a second. In milliseconds. */
-const DEADLINE = 5000;
+/** Whoever asks waits for it; a loaded host answers within a second. */
+const DEADLINE_MS = 5000;
 /** In a network namespace of its own this is all there is. */
 export const TRIAL_TABLE = 'portcullis_trial';
 const TRIAL = `table inet ${TRIAL_TABLE} {\n\tchain kept {\n\t\tcounter accept\n\t}\n}\n`;
@@ -26,9 +26,9 @@ export interface NftFacts {
 export async function tryNft(): Promise<NftFacts> {
   const inNamespace = `echo ${TRIAL_BEGINS} && nft -f - && nft list ruleset`;
   const [version, nonsense, trial] = await Promise.all([
-    runProgram('nft', ['--version'], { deadline: DEADLINE }),
-    runProgram('nft', ['--check', '-f', '-'], { deadline: DEADLINE, input: NONSENSE }),
-    runProgram('unshare', ['--net', 'sh', '-c', inNamespace], { deadline: DEADLINE, input: TRIAL }),
+    runProgram('nft', ['--version'], { deadline: DEADLINE_MS }),
+    runProgram('nft', ['--check', '-f', '-'], { deadline: DEADLINE_MS, input: NONSENSE }),
+    runProgram('unshare', ['--net', 'sh', '-c', inNamespace], { deadline: DEADLINE_MS, input: TRIAL }),
   ]);
   return { version, nonsense, trial, culprit: crashOf(nonsense) === undefined ? undefined : await unreadableSet() };
 }

@@ -4,12 +4,12 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 
-/** A program that was asked little of may take as long; in milliseconds. */
-const DEADLINE = 10_000;
+/** A program that was asked little of may take as long. */
+const DEADLINE_MS = 10_000;
 /** And as much more for each byte that it is given; in milliseconds. A megabyte of rules takes a loaded machine seconds. */
 const DEADLINE_PER_BYTE = 0.02;
-/** What one says beyond this is not what we asked for; in bytes. */
-const MOST_OUTPUT = 512 * 1024 * 1024;
+/** What one says beyond this is not what we asked for. */
+const MOST_OUTPUT_BYTES = 512 * 1024 * 1024;
 /** How often the deadline is doubled where one was not enough: a slow host gets there, a hung program costs a minute. */
 const MOST_DOUBLINGS = 2;
 
@@ -50,7 +50,7 @@ export async function runProgram(
   if (given !== undefined) return runUntil(given, name, args, input, onStart);
   const before = lateInARow.get(name) ?? 0;
   const doublings = Math.min(before, MOST_DOUBLINGS);
-  const deadline = (DEADLINE + DEADLINE_PER_BYTE * input.length) * 2 ** doublings;
+  const deadline = (DEADLINE_MS + DEADLINE_PER_BYTE * input.length) * 2 ** doublings;
   const result = await runUntil(deadline, name, args, input, onStart);
   if (result.kind === 'late') lateInARow.set(name, Math.max(lateInARow.get(name) ?? 0, before + 1));
   else lateInARow.delete(name);
@@ -93,7 +93,7 @@ async function runUntil(
     }, deadline);
     const hear = (into: Buffer[]) => (chunk: Buffer) => {
       said.bytes += chunk.length;
-      if (said.bytes > MOST_OUTPUT) endGroup(child);
+      if (said.bytes > MOST_OUTPUT_BYTES) endGroup(child);
       else into.push(chunk);
     };
     child.once('error', (error) => {

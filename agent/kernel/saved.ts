@@ -27,8 +27,8 @@ export async function saveLoaded(kernel: Kernel): Promise<Saved> {
 
 /** Tries to restore. */
 const ATTEMPTS = 5;
-/** Between two of them; in milliseconds. */
-const PAUSE = 500;
+/** Between two of them. */
+const PAUSE_MS = 500;
 
 /**
  * Brings back what was saved, by several tries.
@@ -47,7 +47,7 @@ export async function restoreAtLast(
       await restoreSaved(kernel, saved);
       return true;
     } catch {
-      await clock.sleep(PAUSE);
+      await clock.sleep(PAUSE_MS);
     }
   }
   return false;

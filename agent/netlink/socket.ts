@@ -16,11 +16,11 @@ import {
 } from './message.js';
 
 /** A dump that changes keep interrupting is given up after this many tries. */
-const MAX_DUMPS = 10;
-/** Without a word for as long, what was asked counts as unanswered: nobody knows what became of it. In milliseconds. */
-const SILENCE = 10_000;
-const BUFFER_SIZE = 64 * 1024;
-const SOCKET_BUFFER = 4 * 1024 * 1024;
+const MOST_DUMPS = 10;
+/** Without a word for as long, what was asked counts as unanswered: nobody knows what became of it. */
+const SILENCE_MS = 10_000;
+const BUFFER_BYTES = 64 * 1024;
+const SOCKET_BUFFER_BYTES = 4 * 1024 * 1024;
 
 /** The kernel's answer to a request: an errno. */
 export class NetlinkError extends Error {
@@ -73,7 +73,7 @@ export class NetlinkSocket {
    */
   constructor(
     private readonly protocol: number,
-    private readonly patience = SILENCE,
+    private readonly patience = SILENCE_MS,
   ) {
     this.#socket = this.#open();
   }
@@ -82,9 +82,9 @@ export class NetlinkSocket {
     if (this.#isClosed) throw new Error('netlink: the socket was closed');
     const socket = new RawNetlinkSocket(this.protocol, {
       messagePeeking: false,
-      msgBufferSize: BUFFER_SIZE,
-      recvBufferSize: SOCKET_BUFFER,
-      sendBufferSize: SOCKET_BUFFER,
+      msgBufferSize: BUFFER_BYTES,
+      recvBufferSize: SOCKET_BUFFER_BYTES,
+      sendBufferSize: SOCKET_BUFFER_BYTES,
     });
     // An exception in this handler would abort the process from native code.
     socket.on('message', (datagram) => {
@@ -117,11 +117,11 @@ export class NetlinkSocket {
    * @param onStart called before each try: what was seen before counts no more.
    */
   async dump(type: number, payload: Buffer, onStart: () => void, onPayload: (payload: Buffer) => void): Promise<void> {
-    for (let tries = 0; tries < MAX_DUMPS; tries++) {
+    for (let tries = 0; tries < MOST_DUMPS; tries++) {
       onStart();
       if ((await this.#send(type, NLM_F_REQUEST | NLM_F_DUMP, payload, onPayload)) === 'complete') return;
     }
-    throw new Error(`netlink: dump ${type.toString()} was interrupted ${MAX_DUMPS.toString()} times`);
+    throw new Error(`netlink: dump ${type.toString()} was interrupted ${MOST_DUMPS.toString()} times`);
   }
 
   /** What the kernel knows this socket by, and names in its notices. */

@@ -62,5 +62,5 @@ export type WatchOrder =
 /** News of links. */
 export type LinkEvent = Extract<WatchEvent, { kind: 'links' | 'link' | 'link-gone' }>;
 
-/** Between two signs of life; in milliseconds. */
-export const BEAT = 2000;
+/** Between two signs of life. */
+export const BEAT_MS = 2000;

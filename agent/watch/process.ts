@@ -11,11 +11,11 @@ import { messagesOf } from '../netlink/message.js';
 import { NETLINK_NETFILTER } from '../netlink/nf-tables-header.js';
 import { NF_TABLES_GROUP, readNfTablesEvent } from '../netlink/nf-tables.js';
 import { Closer } from './closer.js';
-import { BEAT, type WatchEvent, type WatchOrder } from './events.js';
+import { BEAT_MS, type WatchEvent, type WatchOrder } from './events.js';
 import { iptablesTouch, type IptablesTouch } from './iptables.js';
 
 /** Bursts of thousands of devices or elements must fit; needs CAP_NET_ADMIN to go beyond the system's limit. */
-const RECEIVE_BUFFER = 16 * 1024 * 1024;
+const RECEIVE_BUFFER_BYTES = 16 * 1024 * 1024;
 
 function tell(event: WatchEvent): void {
   process.send?.(event);
@@ -25,7 +25,7 @@ function subscribe(protocol: number, group: number, onDatagram: (datagram: Buffe
   const socket = new RawNetlinkSocket(protocol, {
     messagePeeking: false,
     msgBufferSize: 256 * 1024,
-    recvBufferSize: RECEIVE_BUFFER,
+    recvBufferSize: RECEIVE_BUFFER_BYTES,
     sendBufferSize: 64 * 1024,
   });
   const give = (why: unknown): void => {
@@ -102,4 +102,4 @@ watchTables();
 await watchLinks();
 setInterval(() => {
   tell({ kind: 'alive' });
-}, BEAT);
+}, BEAT_MS);

@@ -2,8 +2,7 @@
 import { again, type Clock } from '../clock.js';
 import { readBridgeCalls } from '../kernel/bridge-calls.js';
 
-/** In milliseconds. */
-const EVERY = 1000;
+const EVERY_MS = 1000;
 
 export class SwitchWatch {
   #fault: string | undefined;
@@ -24,7 +23,7 @@ export class SwitchWatch {
   start(): void {
     this.#end = again(this.clock, 0, async () => {
       await this.#look();
-      return EVERY;
+      return EVERY_MS;
     });
   }
 

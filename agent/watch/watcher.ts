@@ -3,17 +3,17 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { Backoff } from '../backoff.js';
 import type { Clock } from '../clock.js';
 import { programPath } from '../programs.js';
-import { BEAT, type WatchEvent, type WatchOrder } from './events.js';
+import { BEAT_MS, type WatchEvent, type WatchOrder } from './events.js';
 
-/** Between the end of one process and the start of the next, in milliseconds. */
-const BACKOFF = { first: 20, most: 5000 };
-/** A process that was heard for as long was well; in milliseconds. */
-const WELL_AFTER = 10_000;
+/** Between the end of one process and the start of the next. */
+const BACKOFF_MS = { first: 20, most: 5000 };
+/** A process that was heard for as long was well. */
+const WELL_AFTER_MS = 10_000;
 /**
  * One that says nothing for as long is ended, each later than the one before, until one was well: where Node alone takes longer to start,
  * one after the other would be ended before it can say anything, and nobody would ever listen. In milliseconds.
  */
-const SILENCE = { first: 5 * BEAT, most: 80 * BEAT };
+const SILENCE_MS = { first: 5 * BEAT_MS, most: 80 * BEAT_MS };
 
 export interface WatcherListener {
   readonly onEvent: (event: Exclude<WatchEvent, { kind: 'alive' }>) => void;
@@ -33,8 +33,8 @@ export class Watcher {
   #child: ChildProcess | undefined;
   #onSilence: () => void = () => undefined;
   #callOffSilence: () => void = () => undefined;
-  readonly #backoff = new Backoff(BACKOFF);
-  readonly #patience = new Backoff(SILENCE);
+  readonly #backoff = new Backoff(BACKOFF_MS);
+  readonly #patience = new Backoff(SILENCE_MS);
   readonly #stopping = new AbortController();
   /** Told to each process as it starts. */
   #standing: WatchOrder | undefined;
@@ -51,7 +51,7 @@ export class Watcher {
 
   start(): void {
     let firstHeardAt: number | undefined;
-    const wasWell = (): boolean => firstHeardAt !== undefined && this.clock.now() - firstHeardAt > WELL_AFTER;
+    const wasWell = (): boolean => firstHeardAt !== undefined && this.clock.now() - firstHeardAt > WELL_AFTER_MS;
     let isOver = false;
     const over = (reason: string): void => {
       if (isOver || this.#stopping.signal.aborted) return;

@@ -51,7 +51,7 @@ export interface Explanation {
   readonly halves: readonly [Half, Half];
 }
 
-const MAX_NEAREST = 3;
+const MOST_NEAREST = 3;
 
 /** Explains one packet from one address to another. Both addresses are of one family. */
 export function explain(
@@ -150,7 +150,7 @@ function nearestRules(context: JudgeContext, port: Port, direction: Direction, p
       .filter(({ rule }) => rule.direction === direction && rule.family === packet.source.family)
       .map(({ group, rule }) => ({ group, rule, wrong: ruleMismatches(context, rule, direction, packet) }))
       .sort((a, b) => a.wrong.length - b.wrong.length || (a.rule.id < b.rule.id ? -1 : 1))
-      .slice(0, MAX_NEAREST)
+      .slice(0, MOST_NEAREST)
       .map(({ group, rule, wrong }) => ({
         rule: reference(context, group, rule),
         mismatches: wrong.map((mismatch) => mismatchText(context, rule, direction, packet, mismatch)),

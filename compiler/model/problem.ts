@@ -51,7 +51,7 @@ export function formatProblem({ file, line, column, path, message, object }: Pro
   return object === undefined ? text : `${text} (in ${object})`;
 }
 
-const MAX_VALUE_LENGTH = 80;
+const MOST_VALUE_CHARACTERS = 80;
 
 /**
  * A value from outside, quoted so that it stays on one line and on the user's terminal does nothing: JSON with every
@@ -63,5 +63,5 @@ export function quoteValue(value: unknown): string {
     /[^\p{L}\p{N}\x20-\x7e]/gu,
     (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`,
   );
-  return safe.length > MAX_VALUE_LENGTH ? `${safe.slice(0, MAX_VALUE_LENGTH)}...` : safe;
+  return safe.length > MOST_VALUE_CHARACTERS ? `${safe.slice(0, MOST_VALUE_CHARACTERS)}...` : safe;
 }

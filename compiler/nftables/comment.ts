@@ -7,7 +7,7 @@
 import { digest } from '../names.js';
 
 /** The kernel keeps at most 128 bytes (NFTNL_UDATA_COMMENT_MAXLEN). */
-const MAX_BYTES = 120;
+const MOST_BYTES = 120;
 
 /**
  * Text that cannot leave an nft string: nft has no escapes, so quotes, backslashes, control characters and line breaks
@@ -15,12 +15,12 @@ const MAX_BYTES = 120;
  */
 export function harmless(text: string): string {
   const safe = text.replace(/[^\p{L}\p{N} !#$%&'()*+,\-./:;<=>?@[\]^_{|}~]/gu, '?');
-  if (Buffer.byteLength(safe) <= MAX_BYTES) return safe;
+  if (Buffer.byteLength(safe) <= MOST_BYTES) return safe;
   let result = '';
   let bytes = 0;
   for (const character of safe) {
     bytes += Buffer.byteLength(character);
-    if (bytes > MAX_BYTES - 3) break;
+    if (bytes > MOST_BYTES - 3) break;
     result += character;
   }
   return `${result}...`;

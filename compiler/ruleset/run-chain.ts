@@ -16,11 +16,11 @@ export type Outcome =
 const CONTINUE: Outcome = { verdict: 'continue' };
 
 /** The kernel's NFT_JUMP_STACK_SIZE (net/netfilter/nf_tables.h). */
-const MAX_DEPTH = 16;
+const MOST_DEPTH = 16;
 
 /** Runs a packet through a chain, and what it leads to. */
 export function runChain(machine: Machine, chain: Chain, depth: number): Outcome {
-  if (depth > MAX_DEPTH) throw new Error(`jumps nest deeper than ${MAX_DEPTH.toString()}`);
+  if (depth > MOST_DEPTH) throw new Error(`jumps nest deeper than ${MOST_DEPTH.toString()}`);
   for (const rule of chain.rules) {
     if (!rule.matches.every((match) => matches(machine, match))) continue;
     const verdict = verdictOf(machine, rule.action);

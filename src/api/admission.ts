@@ -8,8 +8,7 @@ import type { Log } from '../../agent/log.js';
 import type { Caller } from './caller.js';
 import { ApiError } from './errors.js';
 
-/** In milliseconds. */
-const WINDOW = 1000;
+const WINDOW_MS = 1000;
 
 export interface Admission {
   /** Counts a request of somebody who need not be known. @throws ApiError (429) */
@@ -25,7 +24,7 @@ export interface Admission {
 /** @param rate requests in a second, at most. */
 export async function admission(app: FastifyInstance, rate: number, log: Log): Promise<Admission> {
   await app.register(rateLimit, { global: false });
-  const options = { max: rate, timeWindow: WINDOW };
+  const options = { max: rate, timeWindow: WINDOW_MS };
   const byAddress = app.createRateLimit({ ...options, keyGenerator: ({ ip }) => ip });
   const byCaller = app.createRateLimit({ ...options, keyGenerator: ({ caller }) => keyOf(caller) });
   const anonymous = async (request: FastifyRequest): Promise<void> => {

@@ -36,8 +36,8 @@ export class ListenError extends Error {
   override readonly name = 'ListenError';
 }
 
-/** For a living socket to say so; in milliseconds. */
-const PATIENCE = 2000;
+/** For a living socket to say so. */
+const PATIENCE_MS = 2000;
 
 /** Removes a socket that a dead process left; nothing else. @throws ListenError */
 async function makeWay(path: string): Promise<void> {
@@ -46,7 +46,7 @@ async function makeWay(path: string): Promise<void> {
   if (!there.isSocket()) throw new ListenError(`${path}: is there and is no socket: it is left alone`);
   const isDead = await new Promise<boolean>((resolve) => {
     const socket = connect(path);
-    socket.setTimeout(PATIENCE, () => socket.destroy(new Error('no answer')));
+    socket.setTimeout(PATIENCE_MS, () => socket.destroy(new Error('no answer')));
     socket.once('connect', () => {
       socket.destroy();
       resolve(false);

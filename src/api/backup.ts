@@ -43,7 +43,6 @@ export function checksumOf(schema: number, revision: number, entries: unknown): 
   return `sha256:${createHash('sha256').update(sorted).digest('hex')}`;
 }
 
-
 /** @throws ImportError for what is no backup, one of a newer version, one that was changed, or one that holds what no API makes. */
 export function recordsOfBackup(content: unknown): readonly RecordChange[] {
   const backup = BACKUP.safeParse(content);

@@ -34,8 +34,8 @@ export interface AppliedChange {
 /** Is told of each change that the store has. */
 export type Audit = (caller: Caller, changes: readonly AuditedChange[]) => void;
 
-/** For the newest change to be told of; in milliseconds. */
-const SOON = 5000;
+/** For the newest change to be told of. */
+const SOON_MS = 5000;
 
 interface Waiting {
   readonly run: (writer: RecordingWriter) => void;
@@ -139,7 +139,7 @@ export class Database {
       // Nothing was asked to be changed yet.
       throw error instanceof UnknownOutcome ? new StoreError(error.message) : error;
     }
-    await this.#reached(revision, SOON);
+    await this.#reached(revision, SOON_MS);
   }
 
   /** See {@link Store.reports}. */

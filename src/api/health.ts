@@ -5,8 +5,8 @@ import { StoreError } from './store/store.js';
 import type { Service } from './service.js';
 import type { Followers } from './topology/followers.js';
 
-/** The store is asked at most so often; in milliseconds. */
-const PROBE_EVERY = 1000;
+/** The store is asked at most so often. */
+const PROBE_EVERY_MS = 1000;
 
 interface Health {
   readonly store: { readonly readable: boolean; readonly writable: boolean; readonly reason?: string };
@@ -38,7 +38,7 @@ export function registerHealth(
   let store: Health['store'] = { readable: true, writable: true };
   const health = (): Health => {
     const now = performance.now();
-    if (now - last >= PROBE_EVERY) {
+    if (now - last >= PROBE_EVERY_MS) {
       store = storeOf(database);
       last = now;
     }

@@ -39,12 +39,12 @@ export interface ServerSettings {
   readonly rate: number;
 }
 
-/** Of a request's body, in bytes. */
-const MOST_BODY = 4 * 1024 * 1024;
-/** For a request to arrive; in milliseconds. */
-const ARRIVES_WITHIN = 30_000;
-/** Between looks for requests that did not; in milliseconds. */
-const LOOK_EVERY = 3000;
+/** Of a request's body. */
+const MOST_BODY_BYTES = 4 * 1024 * 1024;
+/** For a request to arrive. */
+const ARRIVES_WITHIN_MS = 30_000;
+/** Between looks for requests that did not. */
+const LOOK_EVERY_MS = 3000;
 
 export async function buildServer(settings: ServerSettings): Promise<FastifyInstance> {
   const { tls } = settings;
@@ -53,7 +53,7 @@ export async function buildServer(settings: ServerSettings): Promise<FastifyInst
   const options = {
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
-    bodyLimit: MOST_BODY,
+    bodyLimit: MOST_BODY_BYTES,
     exposeHeadRoutes: false,
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 16_384 },
     forceCloseConnections: true,
@@ -61,7 +61,7 @@ export async function buildServer(settings: ServerSettings): Promise<FastifyInst
     // As Neutron: `.json` behind a path says nothing.
     rewriteUrl: (request: { readonly url?: string | undefined }) => (request.url ?? '/').replace(/\.json(?=$|\?)/, ''),
   };
-  const timeouts = { requestTimeout: ARRIVES_WITHIN, connectionsCheckingInterval: LOOK_EVERY };
+  const timeouts = { requestTimeout: ARRIVES_WITHIN_MS, connectionsCheckingInterval: LOOK_EVERY_MS };
   const app: FastifyInstance = fastify({
     ...options,
     serverFactory: (handler) =>

@@ -10,8 +10,8 @@ import type { Store } from './store/store.js';
 import { exportDocument } from './topology/lines.js';
 
 const OURSELVES: Caller = { userId: 'portcullis', userName: 'portcullis', projectId: '', roles: ['admin'] };
-/** For an answer; in milliseconds. */
-const PATIENCE = 60_000;
+/** For an answer. */
+const PATIENCE_MS = 60_000;
 
 /**
  * Puts records into a store, all or none, and closes it.
@@ -124,7 +124,7 @@ async function askedByUs(
     const { content } = await asked(url, {
       ...more,
       headers: { Accept: 'application/json', ...(token === undefined ? {} : { 'X-Auth-Token': token }) },
-      signal: AbortSignal.timeout(PATIENCE),
+      signal: AbortSignal.timeout(PATIENCE_MS),
     });
     return content;
   } catch (error) {

@@ -11,8 +11,8 @@ const FILES: ReadonlySet<string> = new Set([
 ]);
 /** Positional arguments that are files. */
 const FILE_ARGUMENTS: ReadonlySet<string> = new Set(['paths', 'file']);
-/** Reading more would keep somebody waiting who pressed a key; in bytes. */
-const MOST_TOPOLOGY = 16 * 1024 * 1024;
+/** Reading more would keep somebody waiting who pressed a key. */
+const MOST_TOPOLOGY_BYTES = 16 * 1024 * 1024;
 
 interface Candidate {
   readonly word: string;
@@ -132,7 +132,7 @@ async function topologyIn(before: readonly string[]): Promise<readonly Port[]> {
     return word.startsWith('--topology=') ? word.slice('--topology='.length) : [];
   });
   const { bytesOf, loadTopology } = await import('../sources/file/index.js');
-  if (paths.length === 0 || paths.includes('-') || (await bytesOf(paths)) > MOST_TOPOLOGY) return [];
+  if (paths.length === 0 || paths.includes('-') || (await bytesOf(paths)) > MOST_TOPOLOGY_BYTES) return [];
   const { topology } = await loadTopology(paths);
   return [...topology.ports.values()];
 }

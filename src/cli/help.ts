@@ -4,13 +4,13 @@ import { aliasesOf, dashed, specsOf, type CommandSpec } from './command-spec.js'
 import { COMMAND_NAMES, registerCommands } from './commands/index.js';
 import { typedCommand } from './usage.js';
 
-const MAX_WIDTH = 110;
+const MOST_COLUMNS = 110;
 /** The left column is never wider; what is longer has a line of its own. */
 const MOST_LEFT = 36;
 
 /** @returns undefined where the arguments name a command that there is not. */
 export async function helpOf(args: readonly string[], columns: number): Promise<string | undefined> {
-  const width = Math.min(MAX_WIDTH, columns || MAX_WIDTH);
+  const width = Math.min(MOST_COLUMNS, columns || MOST_COLUMNS);
   const name = args.find((word) => COMMAND_NAMES.includes(word)) ?? args.find((word) => !word.startsWith('-'));
   if (name === undefined) return helpOfAll(await specsOf((parser) => registerCommands(parser, undefined)), width);
   if (!COMMAND_NAMES.includes(name)) return undefined;

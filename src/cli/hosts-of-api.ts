@@ -6,8 +6,8 @@ import { CommandError } from './errors.js';
 import { EXIT } from './exit-codes.js';
 import { readTokenFile } from './token-file.js';
 
-/** For an answer; in milliseconds. */
-const PATIENCE = 10_000;
+/** For an answer. */
+const PATIENCE_MS = 10_000;
 
 const HOSTS = z.object({
   revision: z.int().nonnegative(),
@@ -36,7 +36,7 @@ export async function hostsOf(args: ApiUrlArguments): Promise<HostsAnswer> {
   try {
     const response = await fetch(url, {
       headers: token === undefined ? {} : { 'X-Auth-Token': token },
-      signal: AbortSignal.timeout(PATIENCE),
+      signal: AbortSignal.timeout(PATIENCE_MS),
     });
     text = await response.text();
     if (!response.ok) return fail(`answers ${response.status.toString()}: ${text.slice(0, 300)}`);

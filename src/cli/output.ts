@@ -45,14 +45,14 @@ function clearProgress(): void {
   isProgressShown = false;
 }
 
-/** For an error to be taken by a terminal, in milliseconds. */
-const LAST_WORDS = 2000;
+/** For an error to be taken by a terminal. */
+const LAST_WORDS_MS = 2000;
 
 /** One line on standard error. A terminal that takes nothing does not keep the process: its end is what is waited for. */
 export function sayError(message: string): void {
   clearProgress();
   const line = `${errorColours.red('error')}: ${message}`;
-  if (!isatty(2) || !writeToTerminal(2, `${line}\n`, LAST_WORDS)) say(line);
+  if (!isatty(2) || !writeToTerminal(2, `${line}\n`, LAST_WORDS_MS)) say(line);
 }
 
 /** Problems of a topology, one line each. */

@@ -11,10 +11,10 @@ import type { Log } from '../../agent/log.js';
 import { CommandError } from './errors.js';
 import { EXIT } from './exit-codes.js';
 
-/** Who has no answer after as long closes meanwhile; in milliseconds. */
-const CLOSE_AFTER = 1000;
-/** A source is asked for the devices that it names for as long; in milliseconds. */
-const READ_FOR = 2000;
+/** Who has no answer after as long closes meanwhile. */
+const CLOSE_AFTER_MS = 1000;
+/** A source is asked for the devices that it names for as long. */
+const READ_FOR_MS = 2000;
 
 /** What no second try mends: the agent does not begin. All others may pass, and it tries on. */
 const FINAL: ReadonlySet<KernelErrorCode> = new Set(['nft-missing', 'not-permitted', 'unsupported']);
@@ -40,7 +40,7 @@ export class Preflight {
    * @throws CommandError, when the agent cannot begin; what was open is closed by then.
    */
   async ask<T>(question: () => Promise<T>, otherwise: T): Promise<T> {
-    const late = setTimeout((): void => void this.#close('no answer yet'), CLOSE_AFTER);
+    const late = setTimeout((): void => void this.#close('no answer yet'), CLOSE_AFTER_MS);
     try {
       return await question();
     } catch (error) {
@@ -89,7 +89,7 @@ export class Preflight {
     if (source === undefined) return [];
     const { host, options } = this.settings;
     const devices = new Promise<readonly string[]>((resolve) => {
-      const nothing = setTimeout(resolve, READ_FOR, []);
+      const nothing = setTimeout(resolve, READ_FOR_MS, []);
       source.start(
         (event) => {
           clearTimeout(nothing);

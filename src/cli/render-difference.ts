@@ -21,7 +21,7 @@ interface Paint {
 }
 
 /** More elements of one set than this are counted instead of listed. */
-const MAX_LISTED = 20;
+const MOST_LISTED = 20;
 
 /** One line per change; empty when nothing changes. */
 export function renderDifference(
@@ -68,8 +68,8 @@ function renderChain(change: ChainChange, paint: Paint): readonly string[] {
 }
 
 function shownOf(list: readonly string[]): readonly string[] {
-  const more = list.length - MAX_LISTED;
-  return more > 0 ? [...list.slice(0, MAX_LISTED), `... and ${more.toString()} more`] : list;
+  const more = list.length - MOST_LISTED;
+  return more > 0 ? [...list.slice(0, MOST_LISTED), `... and ${more.toString()} more`] : list;
 }
 
 function renderTable(change: TableChange, paint: Paint): readonly string[] {

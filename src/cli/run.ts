@@ -8,8 +8,8 @@ import { sayError } from './output.js';
 import { suggestion } from './nearest.js';
 import { checkArguments, kebab, parserError, typedCommand, unknownCommand, usageError, withHelp } from './usage.js';
 
-/** For an error to be read, in milliseconds. */
-const LAST_WORDS = 2000;
+/** For an error to be read. */
+const LAST_WORDS_MS = 2000;
 /** Options and arguments that may be given more than once. */
 const REPEATABLE: ReadonlySet<string> = new Set(['port', 'ethertype', 'device-prefix', 'topology', 'paths']);
 
@@ -22,7 +22,7 @@ export async function run(args: readonly string[]): Promise<void> {
     // What nobody reads must not keep the process: its end is what the service manager waits for.
     setTimeout(() => {
       if (process.stdout.writableLength === 0) process.exit();
-    }, LAST_WORDS).unref();
+    }, LAST_WORDS_MS).unref();
   }
 }
 

@@ -12,7 +12,7 @@ export const socketOption = {
   },
 } as const satisfies Record<string, Options>;
 
-const TIMEOUT = 5000;
+const TIMEOUT_MS = 5000;
 
 /** No agent answers. */
 export class AgentSilence extends CommandError {
@@ -21,7 +21,7 @@ export class AgentSilence extends CommandError {
     /** Errno, or `late` for one that takes the question and says nothing. */
     readonly why: string,
   ) {
-    const reason = why === 'late' ? `no answer within ${(TIMEOUT / 1000).toString()} s` : why;
+    const reason = why === 'late' ? `no answer within ${(TIMEOUT_MS / 1000).toString()} s` : why;
     super(EXIT.invalidInput, `--socket: no agent answers at ${socketPath}: ${reason}`);
   }
 }
@@ -42,7 +42,7 @@ export async function askAgent(socketPath: string, path: string, method: 'GET' |
     const fail = (why: string): void => {
       reject(new AgentSilence(socketPath, why));
     };
-    const asked = request({ socketPath, path, method, timeout: TIMEOUT }, (response) => {
+    const asked = request({ socketPath, path, method, timeout: TIMEOUT_MS }, (response) => {
       let body = '';
       response.setEncoding('utf8');
       response.on('data', (chunk: string) => {

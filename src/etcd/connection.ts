@@ -37,13 +37,13 @@ export class EtcdError extends Error {
   }
 }
 
-/** For one call at one member; in milliseconds. */
-const CALL = 3000;
+/** For one call at one member. */
+const CALL_MS = 3000;
 /**
  * For a connection to be made: who was cut off is back soon after, since TCP asks again after 1 s and, the next time, after 3 s only
  * (RFC 6298, 2.1). In milliseconds.
  */
-const CONNECT = 2000;
+const CONNECT_MS = 2000;
 const OPTIONS = {
   // etcd refuses pings that come more often than every 5 s (server/embed/config.go, GRPCKeepAliveMinTime). Who is silent for longer than
   // these two together is given up: what he has to say would come by TCP's next try, after as long again as he was cut off.
@@ -124,7 +124,7 @@ export async function unary<Request, Response>(
   metadata: Metadata,
 ): Promise<Response> {
   return new Promise((resolve, reject) => {
-    const options = { deadline: Date.now() + CALL };
+    const options = { deadline: Date.now() + CALL_MS };
     const call = client.makeUnaryRequest(
       path,
       serialize,
@@ -149,7 +149,7 @@ export async function unary<Request, Response>(
 export function whenNotConnected(client: Client, cancel: () => void): () => void {
   const timer = setTimeout(() => {
     if (client.getChannel().getConnectivityState(false) !== connectivityState.READY) cancel();
-  }, CONNECT);
+  }, CONNECT_MS);
   return () => {
     clearTimeout(timer);
   };
@@ -168,9 +168,10 @@ export function whyFailed(error: ServiceError, { endpoint, certificate }: Connec
 
 /** What went wrong, in words that are the same the next time: without times, and OpenSSL's places in its own code. */
 function reasonOf({ code, details, message }: ServiceError): string {
-  if (code === status.DEADLINE_EXCEEDED) return `no answer within ${CALL / 1000} s`;
+  if (code === status.DEADLINE_EXCEEDED) return `no answer within ${CALL_MS / 1000} s`;
   // grpc-js, of a call that we cancelled: only one that waits for a connection.
-  if (code === status.CANCELLED && details === 'Cancelled on client') return `no connection within ${CONNECT / 1000} s`;
+  if (code === status.CANCELLED && details === 'Cancelled on client')
+    return `no connection within ${CONNECT_MS / 1000} s`;
   const [what = ''] = (details === '' ? message : details).split(' Resolution note:');
   return what
     .replace(/[0-9A-F]+:error:[0-9A-F]+:SSL routines:[^:]*:([^:]+):.*$/s, '$1')

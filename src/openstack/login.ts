@@ -6,8 +6,8 @@ import { parse } from 'yaml';
 import { z } from 'zod';
 import { asked, isObject, type Fields } from './answer.js';
 
-/** For an answer; in milliseconds. */
-const PATIENCE = 60_000;
+/** For an answer. */
+const PATIENCE_MS = 60_000;
 
 /** What cannot be logged in with, or to; one line. */
 export class LoginError extends Error {
@@ -251,7 +251,7 @@ export async function logIn({ identityUrl, auth, region, side }: Credentials): P
       method: 'POST',
       headers: { 'Content-Type': 'application/json', Accept: 'application/json' },
       body: JSON.stringify({ auth }),
-      signal: AbortSignal.timeout(PATIENCE),
+      signal: AbortSignal.timeout(PATIENCE_MS),
     });
     const token = headers.get('x-subject-token');
     const answer = ISSUED.safeParse(content);

@@ -4,8 +4,8 @@ import { logIn, LoginError, type Credentials, type Session } from './login.js';
 
 /** Of a page; a Neutron may give fewer (`pagination_max_limit`). */
 const PAGE = 1000;
-/** For an answer; in milliseconds. */
-const PATIENCE = 20_000;
+/** For an answer. */
+const PATIENCE_MS = 20_000;
 /** Of a token's life that is used. */
 const USED_LIFE = 0.8;
 
@@ -75,7 +75,7 @@ export class Neutron {
   async #askWith({ token }: Session, url: string, signal: AbortSignal): Promise<Fields> {
     const { content, headers } = await asked(url, {
       headers: { Accept: 'application/json', 'X-Auth-Token': token },
-      signal: AbortSignal.any([signal, AbortSignal.timeout(PATIENCE)]),
+      signal: AbortSignal.any([signal, AbortSignal.timeout(PATIENCE_MS)]),
     });
     const time = Date.parse(headers.get('date') ?? '');
     this.#time = Number.isNaN(time) ? Date.now() : time;

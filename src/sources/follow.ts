@@ -8,10 +8,10 @@ import { CLOCK, spread, type Clock, type Random } from '../../agent/clock.js';
 /**
  * Between tries, in milliseconds. Who says nothing at all has no work with being asked, and is found soon when he is back: `mostUnheard`.
  */
-export const BACKOFF = { first: 250, most: 5000, mostUnheard: 800 };
+export const BACKOFF_MS = { first: 250, most: 5000, mostUnheard: 800 };
 
-/** Where who is followed says something every 10 s, or is asked: a session in which nothing is heard for as long is ended. In milliseconds. */
-const SILENCE = 30_000;
+/** Where who is followed says something every 10 s, or is asked: a session in which nothing is heard for as long is ended. */
+const SILENCE_MS = 30_000;
 
 /** Nothing is wrong. */
 const BY_WISH = new Error('asked to read again');
@@ -40,7 +40,7 @@ export class Follow {
   #callOffSilence: () => void = () => undefined;
   #session = new AbortController();
   #pause = new AbortController();
-  readonly #backoff = new Backoff(BACKOFF);
+  readonly #backoff = new Backoff(BACKOFF_MS);
   #trouble: string | undefined;
   /** Signs of life so far. */
   #signs = 0;
@@ -53,7 +53,7 @@ export class Follow {
   constructor(
     private readonly session: (signal: AbortSignal) => Promise<void>,
     private readonly onTrouble: (reason: string) => void,
-    private readonly silence: number | null = SILENCE,
+    private readonly silence: number | null = SILENCE_MS,
     private readonly clock: Clock = CLOCK,
     private readonly random: Random = Math.random,
   ) {}
@@ -128,7 +128,7 @@ export class Follow {
       if (!isWish) this.#failed(reasonOf(error));
       // Not all at once when who is followed comes back.
       const least = error instanceof Postponed ? error.pause : 0;
-      const most = this.#signs > before ? BACKOFF.most : BACKOFF.mostUnheard;
+      const most = this.#signs > before ? BACKOFF_MS.most : BACKOFF_MS.mostUnheard;
       const usual = Math.max(least, this.#backoff.take(most));
       this.#pause = new AbortController();
       await this.clock.sleep(isWish ? 0 : spread(usual, 0.5, this.random) + least / 2, this.#pause.signal);

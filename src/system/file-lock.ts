@@ -6,8 +6,8 @@ import { spawn } from 'node:child_process';
 import { closeSync, constants, lstatSync, mkdirSync, openSync, readdirSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** For flock(1), which only asks the kernel; in milliseconds. */
-const DEADLINE = 10_000;
+/** For flock(1), which only asks the kernel. */
+const DEADLINE_MS = 10_000;
 /** Permissions of a group and of others to write. */
 const OTHERS_WRITE = 0o022;
 
@@ -103,7 +103,7 @@ async function isTaken(descriptor: number): Promise<boolean> {
     const timer = setTimeout(() => {
       child.kill('SIGKILL');
       reject(new LockError('flock(1) does not answer'));
-    }, DEADLINE);
+    }, DEADLINE_MS);
     child.once('error', (error) => {
       clearTimeout(timer);
       reject(new LockError(`flock(1) cannot be started: ${error.message}`));

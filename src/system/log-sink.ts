@@ -7,10 +7,10 @@ import { Socket } from 'node:net';
 import type { LogId } from '../../agent/log.js';
 import { openedAnew } from './terminal.js';
 
-/** Kept while nobody reads; in bytes. */
-const MOST_KEPT = 1024 * 1024;
-/** Between two looks whether somebody reads again, only while nobody does; in milliseconds. */
-const LOOK_EVERY = 200;
+/** Kept while nobody reads. */
+const MOST_KEPT_BYTES = 1024 * 1024;
+/** Between two looks whether somebody reads again, only while nobody does. */
+const LOOK_EVERY_MS = 200;
 
 export class LogSink {
   /** Undefined where each write may wait: nothing is written. */
@@ -45,7 +45,7 @@ export class LogSink {
     } else if (this.#keptBytes === 0 && this.#untold === 0) {
       const rest = this.#put(Buffer.from(line));
       if (rest !== undefined) this.#keep(rest);
-    } else if (this.#keptBytes + line.length > MOST_KEPT) {
+    } else if (this.#keptBytes + line.length > MOST_KEPT_BYTES) {
       this.#dropped++;
       this.#untold++;
     } else this.#keep(Buffer.from(line));
@@ -57,7 +57,7 @@ export class LogSink {
     if (this.#timer !== undefined) return;
     this.#timer = setInterval(() => {
       this.#drain();
-    }, LOOK_EVERY);
+    }, LOOK_EVERY_MS);
     this.#timer.unref();
   }
 

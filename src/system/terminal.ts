@@ -1,8 +1,8 @@
 /** Words to a terminal that may be stopped (Ctrl-S, a reader that hangs): Node would wait for it for ever. */
 import { closeSync, constants, openSync, writeSync } from 'node:fs';
 
-/** Between two tries, in milliseconds. */
-const PAUSE = 20;
+/** Between two tries. */
+const PAUSE_MS = 20;
 
 /**
  * Writes to a terminal, and gives up what it does not take in time.
@@ -20,7 +20,7 @@ export function writeToTerminal(descriptor: number, text: string, within: number
     } catch (error) {
       // It is gone: nobody is left to tell.
       if (!(error instanceof Error && 'code' in error && error.code === 'EAGAIN')) break;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE);
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MS);
     }
   }
   closeSync(terminal);

@@ -40,7 +40,7 @@ export interface PortContext {
 const TRUSTED_OWNER_PREFIX = 'network:';
 
 /** Linux counts 16 bytes with the final NUL (linux/if.h, IFNAMSIZ). */
-const MAX_DEVICE_LENGTH = 15;
+const MOST_DEVICE_BYTES = 15;
 
 /** Reads one port; undefined when it is invalid. One with any error is of no use, whatever is returned. */
 export function parsePort(fields: Fields, place: Place, context: PortContext): Port | undefined {
@@ -249,10 +249,10 @@ export function vlanId(value: unknown, place: Place): number | undefined {
 
 function deviceName(value: unknown, place: Place): string | undefined {
   const valid = typeof value === 'string' && /^[\x21-\x7e]+$/.test(value) && !/["*\\/:]/.test(value);
-  if (valid && value.length <= MAX_DEVICE_LENGTH && value !== '.' && value !== '..') return value;
+  if (valid && value.length <= MOST_DEVICE_BYTES && value !== '.' && value !== '..') return value;
   return place.badValue(
     value,
-    `a device name (1-${MAX_DEVICE_LENGTH.toString()} printable ASCII characters, none of " * \\ / : or space)`,
+    `a device name (1-${MOST_DEVICE_BYTES.toString()} printable ASCII characters, none of " * \\ / : or space)`,
   );
 }
 

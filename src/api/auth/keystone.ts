@@ -5,8 +5,8 @@ import type { Caller } from '../caller.js';
 import { ApiError } from '../errors.js';
 import { header, type Asked, type Authenticator } from './authenticator.js';
 
-/** For an answer; in milliseconds. */
-const PATIENCE = 5000;
+/** For an answer. */
+const PATIENCE_MS = 5000;
 /** Remembered tokens, at most: the oldest go. */
 const MOST_TOKENS = 10_000;
 /** keystonemiddleware's `token_cache_time`: how long a token that was revoked goes on, at most. In seconds. */
@@ -98,7 +98,7 @@ export class Keystone implements Authenticator {
     try {
       response = await fetch(by === token ? this.#tokensUrl : `${this.#tokensUrl}?allow_expired=1`, {
         headers: { 'X-Auth-Token': by, 'X-Subject-Token': token, Accept: 'application/json' },
-        signal: AbortSignal.timeout(PATIENCE),
+        signal: AbortSignal.timeout(PATIENCE_MS),
       });
     } catch {
       throw unavailable();

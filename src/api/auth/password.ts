@@ -6,7 +6,7 @@ import { isSameSecret } from './secret.js';
 const COST = { N: 2 ** 15, r: 8, p: 3 } as const;
 const LENGTH = 32;
 /** What a hash of a file may cost us, in bytes (128 * N * r). */
-const MOST_MEMORY = 256 * 1024 * 1024;
+const MOST_MEMORY_BYTES = 256 * 1024 * 1024;
 
 const HASH = /^scrypt\$(\d{1,8})\$(\d{1,3})\$(\d{1,3})\$([A-Za-z0-9+/]{16,}={0,2})\$([A-Za-z0-9+/]{22,}={0,2})$/;
 
@@ -26,7 +26,7 @@ export function parseHash(text: string): Hash | undefined {
     Number.isInteger(Math.log2(cost.N)) &&
     cost.r > 0 &&
     cost.p > 0 &&
-    128 * cost.N * cost.r <= MOST_MEMORY;
+    128 * cost.N * cost.r <= MOST_MEMORY_BYTES;
   if (!isUsable || cost.p > 16) {
     throw new Error('begins with scrypt$ and is no hash: valid is what `portcullis api hash-password` prints');
   }
@@ -53,7 +53,7 @@ const NOBODY: Hash = { cost: COST, salt: Buffer.alloc(16), key: Buffer.alloc(LEN
 
 async function derived(password: string, salt: Buffer, length: number, cost: Hash['cost']): Promise<Buffer> {
   return new Promise((resolve, reject) => {
-    scrypt(password, salt, length, { ...cost, maxmem: 2 * MOST_MEMORY }, (error, key) => {
+    scrypt(password, salt, length, { ...cost, maxmem: 2 * MOST_MEMORY_BYTES }, (error, key) => {
       if (error === null) resolve(key);
       else reject(error);
     });

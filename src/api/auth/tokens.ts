@@ -5,8 +5,8 @@ import { header, type Asked, type Authenticator } from './authenticator.js';
 import type { Directory, Project, User } from './directory.js';
 import { isSameSecret } from './secret.js';
 
-/** Of a token that was given for a password; in milliseconds. */
-const LIFE = 3_600_000;
+/** Of a token that was given for a password. */
+const LIFE_MS = 3_600_000;
 /** Live tokens of one user, at most: his oldest go. */
 const MOST_TOKENS = 1000;
 
@@ -70,7 +70,7 @@ export class Tokens implements Authenticator {
       : found.token;
   }
 
-  issue(user: User, project: Project | undefined, expiresAt = new Date(Date.now() + LIFE)): Token {
+  issue(user: User, project: Project | undefined, expiresAt = new Date(Date.now() + LIFE_MS)): Token {
     const token: Token = {
       id: randomBytes(32).toString('base64url'),
       user,

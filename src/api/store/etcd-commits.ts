@@ -9,18 +9,18 @@ import { SCHEMA } from './schema.js';
 import { StoreError, UnknownOutcome } from './store.js';
 import { together } from './together.js';
 
-/** How long a commit is tried while nobody answers; in milliseconds. */
-const PATIENCE = 10_000;
-/** Between tries. There are few processes of the API, and many who wait for them. In milliseconds. */
-export const BACKOFF = { first: 50, most: 500 };
+/** How long a commit is tried while nobody answers. */
+const PATIENCE_MS = 10_000;
+/** Between tries. There are few processes of the API, and many who wait for them. */
+export const BACKOFF_MS = { first: 50, most: 500 };
 /** How far back it is looked whose commit a revision was. */
 const MOST_HEADS = 1000;
 
 /** Transactions of a large commit that are under way at once: the members write their logs for several together. */
 const AT_ONCE = 4;
 
-/** Longer than a commit may take to be decided; in milliseconds. */
-const PARTS_LIVE = 3_600_000;
+/** Longer than a commit may take to be decided. */
+const PARTS_LIVE_MS = 3_600_000;
 
 /** Parts that are looked at after each load. */
 const MOST_PARTS = 1000;
@@ -95,7 +95,7 @@ export class EtcdCommits {
     for (const { key: part } of kvs) {
       const [by = ''] = part.toString().slice(key.length).split('/');
       const age = Date.now() - Number(by.split('-')[0]);
-      if (by !== next?.by && age > PARTS_LIVE) await this.transaction([deletion(part, false)]);
+      if (by !== next?.by && age > PARTS_LIVE_MS) await this.transaction([deletion(part, false)]);
     }
   }
 
@@ -228,7 +228,7 @@ export class EtcdCommits {
   /** Again while nobody answers. @throws EtcdError; `unreachable` when it is not known whether it was done. */
   async attempt<T>(work: () => Promise<T>, onUnknown: () => void = () => undefined): Promise<T> {
     const start = performance.now();
-    for (const backoff = new Backoff(BACKOFF); ;) {
+    for (const backoff = new Backoff(BACKOFF_MS); ;) {
       try {
         const result = await work();
         this.trouble.set(undefined);
@@ -236,7 +236,7 @@ export class EtcdCommits {
       } catch (error) {
         if (!(error instanceof EtcdError) || error.failure !== 'unreachable') throw error;
         onUnknown();
-        if (performance.now() - start > PATIENCE || this.closing.aborted) throw error;
+        if (performance.now() - start > PATIENCE_MS || this.closing.aborted) throw error;
         await wait(backoff.take());
       }
     }

@@ -5,7 +5,7 @@
  * |---|---|
  * | `head` | {@link Head}: the revision, and who made it. Every commit compares it and writes it |
  * | `identity` | made with the store, and never again |
- * | `records/KIND/ID` | a record as JSON; `#N` where it is longer than {@link MOST_VALUE}: then it lies in N pieces |
+ * | `records/KIND/ID` | a record as JSON; `#N` where it is longer than {@link MOST_VALUE_BYTES}: then it lies in N pieces |
  * | `pieces/KIND/ID/NNNNNN` | a piece of it |
  * | `view`, `view/…`, `reports/…` | for agents: sources/etcd/layout.ts; written by the commit that changes what it shows |
  * | `parts/COMMIT/NNNNNN` | a part of a commit that is larger than one transaction of etcd: a list of {@link Write} |
@@ -21,7 +21,7 @@ import type { ViewChanges } from '../topology/host-view.js';
 import type { Changes, Json } from './store.js';
 
 /** In bytes, of UTF-8; so that a few of them and what is around them go into one request. */
-export const MOST_VALUE = 384 * 1024;
+export const MOST_VALUE_BYTES = 384 * 1024;
 /** Of one transaction. */
 export const MOST_BYTES = 1024 * 1024;
 export const MOST_OPERATIONS = 100;
@@ -73,7 +73,7 @@ export const PIECES = 'pieces/';
 export function writesOf(changes: Changes, piecesBefore: (key: string) => number): readonly Write[] {
   return [...changes].flatMap(([key, value]): readonly Write[] => {
     const text = value === undefined ? undefined : JSON.stringify(value);
-    const pieces = text === undefined || Buffer.byteLength(text) <= MOST_VALUE ? [] : cut(text);
+    const pieces = text === undefined || Buffer.byteLength(text) <= MOST_VALUE_BYTES ? [] : cut(text);
     const gone = Array.from({ length: Math.max(0, piecesBefore(key) - pieces.length) }, (_, index): Write => {
       return [pieceKey(key, pieces.length + index), undefined];
     });
@@ -168,12 +168,12 @@ function pieceKey(key: string, index: number): string {
   return `${PIECES}${key}/${index.toString().padStart(6, '0')}`;
 }
 
-/** Texts of at most {@link MOST_VALUE} bytes as JSON; never through the middle of a character. */
+/** Texts of at most {@link MOST_VALUE_BYTES} bytes as JSON; never through the middle of a character. */
 function cut(text: string): readonly string[] {
   const pieces: string[] = [];
   for (let at = 0; at < text.length;) {
-    let end = Math.min(text.length, at + MOST_VALUE);
-    while (Buffer.byteLength(text.slice(at, end)) > MOST_VALUE) end = at + Math.floor((end - at) / 2);
+    let end = Math.min(text.length, at + MOST_VALUE_BYTES);
+    while (Buffer.byteLength(text.slice(at, end)) > MOST_VALUE_BYTES) end = at + Math.floor((end - at) / 2);
     if (end < text.length && isHighSurrogate(text.charCodeAt(end - 1))) end--;
     pieces.push(text.slice(at, end));
     at = end;

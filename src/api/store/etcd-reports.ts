@@ -7,8 +7,8 @@ import { ASKED, REPORTS, reportKey, VIEW } from '../../sources/etcd/layout.js';
 import { writeReport } from '../../sources/etcd/reports.js';
 import { StoreError, type Reports } from './store.js';
 
-/** Between two questions to all hosts, in milliseconds. */
-const ASK_EVERY = 1000;
+/** Between two questions to all hosts. */
+const ASK_EVERY_MS = 1000;
 const PAGE = 1000;
 
 export class EtcdReports implements Reports {
@@ -30,7 +30,7 @@ export class EtcdReports implements Reports {
   }
 
   ask(): void {
-    if (performance.now() - this.#askedAt < ASK_EVERY) return;
+    if (performance.now() - this.#askedAt < ASK_EVERY_MS) return;
     this.#askedAt = performance.now();
     const put = { request_put: { key: Buffer.from(this.prefix + VIEW + ASKED), value: Buffer.of() } };
     this.client.txn({ compare: [], success: [put], failure: [] }).catch(() => {

@@ -9,7 +9,7 @@ import { EtcdClient, EtcdError, endOf, type EtcdCredentials } from '../../etcd/c
 import type { WatchResponse } from '../../etcd/messages.js';
 import { VIEW_VERSION } from '../../sources/etcd/layout.js';
 import type { ViewChanges } from '../topology/host-view.js';
-import { BACKOFF, EtcdCommits, NO_HEAD, put, type KnownHead } from './etcd-commits.js';
+import { BACKOFF_MS, EtcdCommits, NO_HEAD, put, type KnownHead } from './etcd-commits.js';
 import {
   Pieces,
   PIECES,
@@ -101,7 +101,7 @@ export class EtcdStore implements Store {
         const isCompacted = error instanceof EtcdError && error.failure === 'compacted';
         const isPassing = isCompacted || (isAgain && error instanceof EtcdError);
         if (!isPassing || this.#closing.signal.aborted) throw failed;
-        if (!isCompacted) await wait(BACKOFF.most);
+        if (!isCompacted) await wait(BACKOFF_MS.most);
       }
     }
   }
@@ -228,7 +228,7 @@ export class EtcdStore implements Store {
     this.#seen = at;
     this.#trouble.set(undefined);
     this.#trouble.reportFromNow();
-    this.#follow(epoch, new Backoff(BACKOFF));
+    this.#follow(epoch, new Backoff(BACKOFF_MS));
     await this.#commits.sweepParts(head);
     const isNew = head.revision === 0;
     const { revision, schema } = head;

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { StoreError } from './store.js';
 
 /** For the look, in milliseconds: a large store takes some seconds. */
-const PATIENCE = 120_000;
+const PATIENCE_MS = 120_000;
 
 /** Reads every page that holds something. Arguments: the module lmdb, the folder, the size of the file. */
 const SCRIPT = `
@@ -35,7 +35,7 @@ export async function inspect(path: string): Promise<void> {
   const lmdb = createRequire(import.meta.url).resolve('lmdb');
   const why = await new Promise<string | undefined>((resolve) => {
     const args = ['-e', SCRIPT, lmdb, path, size.toString()];
-    execFile(process.execPath, args, { timeout: PATIENCE }, (error, _stdout, stderr) => {
+    execFile(process.execPath, args, { timeout: PATIENCE_MS }, (error, _stdout, stderr) => {
       if (error === null) resolve(undefined);
       else if (typeof error.signal === 'string') resolve(`who reads it dies by ${error.signal}`);
       else resolve(/Error: (.*)/.exec(stderr)?.[1] ?? 'it cannot be read');

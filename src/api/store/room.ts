@@ -7,7 +7,7 @@ import { statfsSync } from 'node:fs';
  * LMDB as we have it must not meet a full disk itself: its write fails, and once in about ten times its memory is corrupt then, and the process
  * is aborted ("free(): invalid size"; test/client/disk-full.test.ts).
  */
-const RESERVE = 512 * 1024;
+const RESERVE_BYTES = 512 * 1024;
 /** Of what is stored, at most: old pages stay until no reader needs them. */
 const COPIES = 4;
 
@@ -17,5 +17,5 @@ const COPIES = 4;
  */
 export function hasRoom(path: string, size: number): boolean {
   const { bavail, bsize } = statfsSync(path);
-  return bavail * bsize >= RESERVE + COPIES * size;
+  return bavail * bsize >= RESERVE_BYTES + COPIES * size;
 }

@@ -5,10 +5,10 @@
 import type { Reports } from '../store/store.js';
 import type { HostReport } from '../../../compiler/model/index.js';
 
-/** A host that says nothing for as long is not counted as alive; it speaks every 10 s. In milliseconds. */
-const ALIVE = 30_000;
+/** A host that says nothing for as long is not counted as alive; it speaks every 10 s. */
+const ALIVE_MS = 30_000;
 /** And after so long it is forgotten. */
-const REMEMBERED = 24 * 3_600_000;
+const REMEMBERED_MS = 24 * 3_600_000;
 const MOST_HOSTS = 100_000;
 
 export interface HostView extends HostReport {
@@ -83,14 +83,14 @@ export class Hosts {
   /** By name. */
   list(): readonly HostView[] {
     const now = this.now();
-    for (const [host, { heardAt }] of this.#known) if (now - heardAt > REMEMBERED) this.#known.delete(host);
+    for (const [host, { heardAt }] of this.#known) if (now - heardAt > REMEMBERED_MS) this.#known.delete(host);
     const seconds = (since: number): number => Math.floor((now - since) / 1000);
     return [...this.#known]
       .sort(([one], [other]) => (one < other ? -1 : 1))
       .map(([host, { report, heardAt, behindSince }]) => ({
         host,
         ...report,
-        alive: now - heardAt <= ALIVE,
+        alive: now - heardAt <= ALIVE_MS,
         heard_seconds_ago: seconds(heardAt),
         behind_seconds: (report.revision ?? -1) < this.newest() ? seconds(behindSince ?? now) : null,
       }));

@@ -13,9 +13,9 @@ import type { Followers } from './followers.js';
 import { changeLine, exportDocument, wholeLine } from './lines.js';
 
 /** Between signs of life, in milliseconds. The reader gives up after three that did not come. */
-const SIGN_OF_LIFE = 10_000;
+const SIGN_OF_LIFE_MS = 10_000;
 /** What a reader may leave unread, in bytes, before it is cut off: it may come again. */
-const MOST_UNREAD = 64 * 1024 * 1024;
+const MOST_UNREAD_BYTES = 64 * 1024 * 1024;
 
 export function registerTopology(app: FastifyInstance, { database, followers }: Service): void {
   app.get('/topology', async (request, reply) => {
@@ -30,8 +30,8 @@ export function registerTopology(app: FastifyInstance, { database, followers }: 
   });
 }
 
-/** Of a backup, in bytes. */
-const MOST_BACKUP = 1024 * 1024 * 1024;
+/** Of a backup. */
+const MOST_BACKUP_BYTES = 1024 * 1024 * 1024;
 
 /** `/portcullis/v1/backup`: everything in one document, and back, while the API is at work. For administrators. */
 export function registerBackup(app: FastifyInstance, { database }: Service): void {
@@ -39,7 +39,7 @@ export function registerBackup(app: FastifyInstance, { database }: Service): voi
     if (!isAdmin(callerOf(request))) throw forbidden('rule:get_backup');
     return backupOf(database);
   });
-  app.put('/backup', { bodyLimit: MOST_BACKUP }, async (request) => {
+  app.put('/backup', { bodyLimit: MOST_BACKUP_BYTES }, async (request) => {
     const caller = callerOf(request);
     if (!isAdmin(caller)) throw forbidden('rule:restore_backup');
     try {
@@ -75,7 +75,7 @@ function watch(
     raw.write(`${JSON.stringify(line)}\n`, (error) => {
       if (error === null || error === undefined) taken = line.revision;
     });
-    if (raw.writableLength > MOST_UNREAD) raw.destroy();
+    if (raw.writableLength > MOST_UNREAD_BYTES) raw.destroy();
   };
   const tell = (change: AppliedChange): void => {
     send(changeLine(database.view, change) ?? { revision: change.revision });
@@ -95,7 +95,7 @@ function watch(
     }
   });
   const unfollow = followers.add({ revision: () => taken });
-  const life = setInterval(() => raw.write('\n'), SIGN_OF_LIFE);
+  const life = setInterval(() => raw.write('\n'), SIGN_OF_LIFE_MS);
   raw.once('close', () => {
     clearInterval(life);
     unfollow();

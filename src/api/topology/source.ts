@@ -3,7 +3,7 @@ import { Backoff } from '../../../agent/backoff.js';
 import { EMPTY_TOPOLOGY, type Topology } from '../../../compiler/model/index.js';
 import { TopologyFeed } from '../../sources/feed/feed.js';
 import { stale, type Source, type SourceEvent } from '../../../compiler/model/index.js';
-import { BACKOFF } from '../../sources/follow.js';
+import { BACKOFF_MS } from '../../sources/follow.js';
 import type { AppliedChange, Database } from '../database.js';
 import type { HostReport } from '../../../compiler/model/index.js';
 import type { Hosts } from './hosts.js';
@@ -17,7 +17,7 @@ export class DatabaseSource implements Source {
   #stopListening: () => void = () => undefined;
   /** Everything must be told anew: who listens threw. */
   #retry: NodeJS.Timeout | undefined;
-  readonly #backoff = new Backoff(BACKOFF);
+  readonly #backoff = new Backoff(BACKOFF_MS);
 
   constructor(
     private readonly database: Database,

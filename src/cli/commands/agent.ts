@@ -94,11 +94,11 @@ export const agentCommand: CommandModule<object, Typed<typeof agentOptions>> = {
 };
 
 /** After the start, in milliseconds: enforcing comes first. */
-const LOOK_AROUND_AFTER = 1000;
+const LOOK_AROUND_AFTER_MS = 1000;
 
 /** Says what else on this host may be in the way. */
 async function lookAround(options: CompileOptions, log: Log): Promise<void> {
-  await setTimeout(LOOK_AROUND_AFTER, undefined, { ref: false });
+  await setTimeout(LOOK_AROUND_AFTER_MS, undefined, { ref: false });
   try {
     const { sayAtStart } = await import('../doctor/at-start.js');
     await sayAtStart(options, log);
@@ -133,8 +133,8 @@ function endOnExceptions(log: Log): void {
   process.on('unhandledRejection', end);
 }
 
-/** Between two looks at the taps; in milliseconds. */
-const LOOK_EVERY = 1000;
+/** Between two looks at the taps. */
+const LOOK_EVERY_MS = 1000;
 
 /** Waits, with everything closed, until a tap shows how taps reach this host. */
 async function datapathOfTaps(args: AgentArguments, preflight: Preflight, log: Log): Promise<Datapath> {
@@ -158,7 +158,7 @@ async function datapathOfTaps(args: AgentArguments, preflight: Preflight, log: L
       );
       await notify('READY=1', 'STATUS=waiting for the first tap');
     }
-    await setTimeout(LOOK_EVERY);
+    await setTimeout(LOOK_EVERY_MS);
   }
 }
 

@@ -18,8 +18,8 @@ export interface DoctorArguments extends Omit<DatapathArguments, 'datapath'>, Et
   readonly json: boolean;
 }
 
-/** Of a check; programs have less. In milliseconds. */
-const DEADLINE = 15_000;
+/** Of a check; programs have less. */
+const DEADLINE_MS = 15_000;
 
 /** Looks at this host, and says what it finds. */
 export async function look(args: DoctorArguments): Promise<void> {
@@ -40,7 +40,7 @@ export async function look(args: DoctorArguments): Promise<void> {
     links: listLinks,
     clock: async () => readClock(clockSource),
   };
-  const findings = await runChecks(checksOf(patient), DEADLINE);
+  const findings = await runChecks(checksOf(patient), DEADLINE_MS);
   if (args.json) printLine(jsonOfFindings(findings, { version: version(), datapath: options.datapath }));
   else {
     for (const line of renderFindings(findings, colours)) printLine(line);

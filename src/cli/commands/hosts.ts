@@ -7,8 +7,7 @@ import { apiUrlOptions, type ApiUrlArguments } from '../api-url-options.js';
 import type { HostLine } from '../hosts-of-api.js';
 import { colours, printLine, say } from '../output.js';
 
-/** In milliseconds. */
-const LOOK_EVERY = 250;
+const LOOK_EVERY_MS = 250;
 const LOOKS = 12;
 
 interface Arguments extends ApiUrlArguments {
@@ -28,7 +27,7 @@ export const hostsCommand: CommandModule<object, Arguments> = {
     let answer = await hostsOf(args);
     // A host that a change does not concern says only when it is asked that it has it.
     for (let looks = 0; looks < LOOKS && answer.hosts.some(isBehind); looks++) {
-      await setTimeout(LOOK_EVERY);
+      await setTimeout(LOOK_EVERY_MS);
       answer = await hostsOf(args);
     }
     const { revision, hosts } = answer;

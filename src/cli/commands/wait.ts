@@ -13,8 +13,7 @@ interface Arguments extends ApiUrlArguments {
   readonly json: boolean;
 }
 
-/** In milliseconds. */
-const LOOK_EVERY = 200;
+const LOOK_EVERY_MS = 200;
 
 export const waitCommand: CommandModule<object, Arguments> = {
   command: 'wait',
@@ -56,7 +55,7 @@ export const waitCommand: CommandModule<object, Arguments> = {
     }
     let missing = missingFrom(answer, wanted);
     while (missing.length > 0 && performance.now() < end) {
-      await setTimeout(LOOK_EVERY);
+      await setTimeout(LOOK_EVERY_MS);
       answer = await hostsOf(args);
       missing = missingFrom(answer, wanted);
     }

@@ -4,10 +4,10 @@ import { get as getHttps } from 'node:https';
 import type { IncomingMessage } from 'node:http';
 import { ok, unknown, warning, type Finding } from './finding.js';
 
-/** What an answer may say wrongly by itself, which has whole seconds, and takes its time; in milliseconds. */
-const TOLERANCE = 5000;
-/** For an answer; in milliseconds. */
-const PATIENCE = 5000;
+/** What an answer may say wrongly by itself, which has whole seconds, and takes its time. */
+const TOLERANCE_MS = 5000;
+/** For an answer. */
+const PATIENCE_MS = 5000;
 
 const SYNCHRONISE = 'timedatectl set-ntp true, or install chrony';
 
@@ -29,7 +29,7 @@ export function judgeClock(facts: ClockFacts): Finding {
       return ok('no remote source is known (--source): nothing is compared with others’ clocks');
     case 'compared': {
       const seconds = Math.round(Math.abs(facts.ahead) / 1000).toString();
-      if (Math.abs(facts.ahead) <= TOLERANCE) return ok(`as that of ${facts.url}`);
+      if (Math.abs(facts.ahead) <= TOLERANCE_MS) return ok(`as that of ${facts.url}`);
       return warning(
         `${seconds} s ${facts.ahead > 0 ? 'ahead of' : 'behind'} that of ${facts.url}: tokens and certificates may not be believed`,
         SYNCHRONISE,
@@ -58,11 +58,11 @@ export async function aheadOf(url: string, credentials: Credentials = {}): Promi
       if (response.headers.date === undefined) reject(new Error(`${url} does not say its time`));
       else resolve(response.headers.date);
     };
-    const limits = { timeout: PATIENCE, agent: false } as const;
+    const limits = { timeout: PATIENCE_MS, agent: false } as const;
     const asked = url.startsWith('https:')
       ? getHttps(url, { ...limits, ...credentials }, heard)
       : getHttp(url, limits, heard);
-    asked.on('timeout', () => asked.destroy(new Error(`no answer within ${(PATIENCE / 1000).toString()} s`)));
+    asked.on('timeout', () => asked.destroy(new Error(`no answer within ${(PATIENCE_MS / 1000).toString()} s`)));
     asked.on('error', reject);
   });
   const theirs = Date.parse(date);

@@ -11,10 +11,9 @@ export interface RoomFacts {
   readonly freeFiles: number | undefined;
 }
 
-/** In bytes. */
-const LITTLE = 64 * 1024 * 1024;
-/** A commit of the store needs as much (src/api/store/room.ts); in bytes. */
-const NOTHING = 512 * 1024;
+const LITTLE_BYTES = 64 * 1024 * 1024;
+/** A commit of the store needs as much (src/api/store/room.ts). */
+const NOTHING_BYTES = 512 * 1024;
 
 /** Of the folder, or of the one in which it will be made. */
 export async function roomAt(path: string): Promise<RoomFacts> {
@@ -32,10 +31,12 @@ export async function roomAt(path: string): Promise<RoomFacts> {
 export function judgeRoom(facts: readonly RoomFacts[]): readonly Finding[] {
   const findings = facts.flatMap(({ path, free, freeFiles }): readonly Finding[] => {
     const mend = `make room: du -x ${path} | sort -n | tail`;
-    if (free < NOTHING || freeFiles === 0) {
+    if (free < NOTHING_BYTES || freeFiles === 0) {
       return [failed(`${path} is full: no status socket can be made, and no store can be written`, mend)];
     }
-    return free < LITTLE ? [warning(`${path} has ${Math.round(free / 1024 / 1024).toString()} MiB left`, mend)] : [];
+    return free < LITTLE_BYTES
+      ? [warning(`${path} has ${Math.round(free / 1024 / 1024).toString()} MiB left`, mend)]
+      : [];
   });
   return findings.length > 0
     ? findings

@@ -8,8 +8,8 @@ import { Follow, Postponed } from '../follow.js';
 import type { HostReport } from '../../../compiler/model/index.js';
 import { stale, type Source, type SourceEvent } from '../../../compiler/model/index.js';
 
-/** For a report to be taken; in milliseconds. */
-const REPORT = 5000;
+/** For a report to be taken. */
+const REPORT_MS = 5000;
 
 export class ApiSource implements Source {
   readonly name: string;
@@ -59,7 +59,7 @@ export class ApiSource implements Source {
       method: 'PUT',
       headers: { 'content-type': 'application/json', ...this.#identity() },
       body: JSON.stringify(report),
-      signal: AbortSignal.any([this.#follow.stopped, AbortSignal.timeout(REPORT)]),
+      signal: AbortSignal.any([this.#follow.stopped, AbortSignal.timeout(REPORT_MS)]),
     });
     // What it says is nobody's concern; the connection is free when it is read.
     await response.arrayBuffer();

@@ -25,16 +25,16 @@ import { ASKED, VIEW } from './layout.js';
 
 /** Keys of one answer. */
 const PAGE = 1000;
-/** Between two looks when nothing is told: for the revision that is reported. In milliseconds. */
-const LOOK_EVERY = 10_000;
-/** When somebody asks how far this host is; in milliseconds. */
-const ANSWER_WITHIN = 300;
-/** Between two questions while something is missing. In milliseconds. */
-const MISSING = { first: 5, most: 500 };
-/** While changes come faster than questions are answered, it is asked about the past. In milliseconds. */
-const HASTE = 50;
-/** What is missing for as long, though nothing is being written, does not come: everything is read again. In milliseconds. */
-const PATIENCE = 10_000;
+/** Between two looks when nothing is told: for the revision that is reported. */
+const LOOK_EVERY_MS = 10_000;
+/** When somebody asks how far this host is. */
+const ANSWER_WITHIN_MS = 300;
+/** Between two questions while something is missing. */
+const MISSING_MS = { first: 5, most: 500 };
+/** While changes come faster than questions are answered, it is asked about the past. */
+const HASTE_MS = 50;
+/** What is missing for as long, though nothing is being written, does not come: everything is read again. */
+const PATIENCE_MS = 10_000;
 
 export class EtcdSource implements Source {
   readonly name: string;
@@ -140,16 +140,16 @@ export class EtcdSource implements Source {
         followed.heard = followed.applied;
         this.#watch(scope, followed);
       }
-      const backoff = new Backoff(MISSING);
+      const backoff = new Backoff(MISSING_MS);
       for (let pause = 0; ;) {
         // While much is missing, not every part of it is a reason to ask.
-        const least = pause > MISSING.first && pause <= MISSING.most ? Math.min(pause, HASTE) : 0;
+        const least = pause > MISSING_MS.first && pause <= MISSING_MS.most ? Math.min(pause, HASTE_MS) : 0;
         if (least > 0) await wait(least, undefined, { signal });
         await this.#sleep(pause - least);
         signal.throwIfAborted();
         const isSettled = await this.#settle();
         if (isSettled) backoff.reset();
-        pause = isSettled ? spread(LOOK_EVERY, 0.2) : backoff.take();
+        pause = isSettled ? spread(LOOK_EVERY_MS, 0.2) : backoff.take();
       }
     } finally {
       this.#stream = undefined;
@@ -180,7 +180,7 @@ export class EtcdSource implements Source {
     else
       setTimeout(() => {
         this.#rouse();
-      }, ANSWER_WITHIN * Math.random());
+      }, ANSWER_WITHIN_MS * Math.random());
   }
 
   #nameOf(scope: Scope, { key }: KeyValue): string {
@@ -216,7 +216,7 @@ export class EtcdSource implements Source {
 
   #missing(): false {
     this.#missingSince ??= performance.now();
-    if (performance.now() - this.#missingSince < PATIENCE) return false;
+    if (performance.now() - this.#missingSince < PATIENCE_MS) return false;
     this.#missingSince = undefined;
     this.#view = undefined;
     throw new Error('something that was changed is not told: everything is read again');
@@ -234,7 +234,7 @@ export class EtcdSource implements Source {
   }
 
   async #completeBefore(): Promise<Complete | undefined> {
-    if (this.#missingSince === undefined || performance.now() - this.#missingSince < HASTE) return undefined;
+    if (this.#missingSince === undefined || performance.now() - this.#missingSince < HASTE_MS) return undefined;
     return completeBefore(this.#asked, this.#scopes, this.#at);
   }
 
@@ -284,7 +284,7 @@ export class EtcdSource implements Source {
   }
 
   async #readEverything(signal: AbortSignal): Promise<void> {
-    for (const backoff = new Backoff(MISSING); ;) {
+    for (const backoff = new Backoff(MISSING_MS); ;) {
       const { header, kvs } = await this.#client.range({ key: this.#key('head') });
       const identity = await this.#client.range({ key: this.#key('identity') });
       const [name] = identity.kvs;

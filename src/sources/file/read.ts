@@ -21,7 +21,7 @@ export interface ReadResult {
 const EXTENSIONS = /\.(json|ya?ml)$/i;
 
 /** Aliases of a YAML document may not blow it up: more than this and it is refused. */
-const MAX_ALIAS_COUNT = 100;
+const MOST_ALIASES = 100;
 
 /** @param path a file, a folder (its *.json, *.yaml and *.yml, not hidden, not deeper), or `-` for standard input. */
 export async function readTopologyPath(path: string): Promise<ReadResult> {
@@ -117,7 +117,7 @@ async function parseYaml(file: string, content: string): Promise<ReadResult> {
     for (const document of parseAllDocuments(content, { prettyErrors: true, uniqueKeys: true, lineCounter: lines })) {
       const [error] = document.errors;
       if (error === undefined) {
-        const value = document.toJS({ maxAliasCount: MAX_ALIAS_COUNT }) as unknown;
+        const value = document.toJS({ maxAliasCount: MOST_ALIASES }) as unknown;
         if (isTooDeep(value)) {
           problems.push(...failure(file, 'syntax', TOO_DEEP).problems);
           continue;

@@ -18,12 +18,12 @@ import {
 import { unreadable, type Source, type SourceEvent } from '../../../compiler/model/index.js';
 import { fingerprint, readSettled, type Snapshot } from './snapshot.js';
 
-/** How long files must stay the same while they are read: a writer may be at work. In milliseconds. */
-const SETTLE = 25;
-/** For how long a text that is none yet (empty, half) may stay so before it is told: a writer may be at work. In milliseconds. */
-const PATIENCE = 1000;
-/** Looks without a notice. In milliseconds. */
-const LOOK = 1000;
+/** How long files must stay the same while they are read: a writer may be at work. */
+const SETTLE_MS = 25;
+/** For how long a text that is none yet (empty, half) may stay so before it is told: a writer may be at work. */
+const PATIENCE_MS = 1000;
+/** Looks without a notice. */
+const LOOK_MS = 1000;
 
 export class FileSource implements Source {
   readonly name: string;
@@ -84,7 +84,7 @@ export class FileSource implements Source {
     try {
       if ((await fingerprint(this.path)) !== this.#read) {
         await this.#watchAnew();
-        const snapshot = await readSettled(this.path, SETTLE);
+        const snapshot = await readSettled(this.path, SETTLE_MS);
         if (snapshot === undefined) this.#isNoticed = true;
         else this.#take(snapshot);
       }
@@ -94,7 +94,7 @@ export class FileSource implements Source {
       this.#tellLost(error);
     } finally {
       this.#isLooking = false;
-      this.#soon(this.#isNoticed ? 0 : LOOK);
+      this.#soon(this.#isNoticed ? 0 : LOOK_MS);
     }
   }
 
@@ -110,7 +110,7 @@ export class FileSource implements Source {
       const tell = (): void => {
         this.#tellStale(problems);
       };
-      if (isUnfinished) this.#tellTimer = setTimeout(tell, PATIENCE);
+      if (isUnfinished) this.#tellTimer = setTimeout(tell, PATIENCE_MS);
       else tell();
     } else {
       this.#told = '';

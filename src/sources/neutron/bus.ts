@@ -25,8 +25,8 @@ const NOTIFICATIONS = { exchange: 'neutron', topic: 'notifications.info' };
 
 /** Seconds between signs of life of the connection; twice as long without one ends it. */
 const HEARTBEAT = 10;
-/** For a connection to be made; in milliseconds. */
-const CONNECTING = 10_000;
+/** For a connection to be made. */
+const CONNECTING_MS = 10_000;
 
 export class Bus implements HintGiver {
   #listener: HintListener | undefined;
@@ -112,6 +112,6 @@ export class Bus implements HintGiver {
 async function connectTo({ isTls, ...address }: BrokerAddress): Promise<ChannelModel> {
   return connect(
     { protocol: isTls ? 'amqps' : 'amqp', heartbeat: HEARTBEAT, ...address },
-    { timeout: CONNECTING, servername: address.hostname },
+    { timeout: CONNECTING_MS, servername: address.hostname },
   );
 }

@@ -18,10 +18,10 @@ import { isClean, nothingDirty, type Hint, type HintGiver } from './hints.js';
 import { Reader } from './reader.js';
 import { NeutronView } from './view.js';
 
-/** Between two comparisons of everything; in milliseconds. */
-const COMPARE_EVERY = 60_000;
-/** Hints come in swarms, to all hosts at once: so long they are gathered, at most. In milliseconds. */
-const GATHER = 100;
+/** Between two comparisons of everything. */
+const COMPARE_EVERY_MS = 60_000;
+/** Hints come in swarms, to all hosts at once: so long they are gathered, at most. */
+const GATHER_MS = 100;
 /** With so many ports their going by half is suspect; with fewer only when all go. As the agent's own gate has it. */
 const MANY = 10;
 
@@ -148,7 +148,7 @@ export class NeutronSource implements Source {
 
   /** What is heard from now on is news. */
   #begin(): void {
-    this.#compareAt = performance.now() + spread(COMPARE_EVERY, 0.2);
+    this.#compareAt = performance.now() + spread(COMPARE_EVERY_MS, 0.2);
     this.#hints = [];
   }
 
@@ -188,7 +188,7 @@ export class NeutronSource implements Source {
   }
 
   async #followHints(view: NeutronView, signal: AbortSignal): Promise<void> {
-    await wait(GATHER * Math.random(), undefined, { signal });
+    await wait(GATHER_MS * Math.random(), undefined, { signal });
     const hints = this.#hints;
     this.#hints = [];
     const dirty = nothingDirty();

@@ -8,8 +8,8 @@ import type { NeutronView } from './view.js';
 /** Ids in one question: what addresses of 8 kB have room for. */
 const MOST_IDS = 50;
 const REVISIONS = ['id', 'revision_number'];
-/** What a Neutron may still commit that it stamped before: changes are asked from so much earlier. In milliseconds. */
-const OVERLAP = 30_000;
+/** What a Neutron may still commit that it stamped before: changes are asked from so much earlier. */
+const OVERLAP_MS = 30_000;
 
 export class Reader {
   /** False for a Neutron that does not know `changed_since`. */
@@ -96,7 +96,7 @@ export class Reader {
    */
   async changedSince(view: NeutronView, time: number, signal: AbortSignal): Promise<Dirty | undefined> {
     if (!this.#knowsTimes) return undefined;
-    const since = { changed_since: `${new Date(time - OVERLAP).toISOString().slice(0, 19)}Z` };
+    const since = { changed_since: `${new Date(time - OVERLAP_MS).toISOString().slice(0, 19)}Z` };
     const dirty = nothingDirty();
     try {
       const here = await this.#list('ports', { ...since, 'binding:host_id': this.host, fields: REVISIONS }, signal);

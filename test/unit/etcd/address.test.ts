@@ -5,7 +5,7 @@ import {
   transactionsOf,
   MOST_BYTES,
   MOST_OPERATIONS,
-  MOST_VALUE,
+  MOST_VALUE_BYTES,
   Pieces,
   PIECES,
   printPart,
@@ -74,7 +74,7 @@ describe('what is written', () => {
           for (const [key, text] of writes) {
             if (text === undefined) stored.delete(key);
             else stored.set(key, text);
-            expect(Buffer.byteLength(text ?? '')).toBeLessThanOrEqual(MOST_VALUE);
+            expect(Buffer.byteLength(text ?? '')).toBeLessThanOrEqual(MOST_VALUE_BYTES);
           }
           expect([...stored.keys()].filter((key) => key.startsWith(PIECES))).toHaveLength(reader.count('x/1'));
         }

@@ -1,6 +1,6 @@
 /** The loop that every remote source is followed by: pauses, silence, what is said of trouble. */
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { BACKOFF, Follow, Postponed } from '../../../src/sources/follow.js';
+import { BACKOFF_MS, Follow, Postponed } from '../../../src/sources/follow.js';
 import { settle, VirtualClock } from '../../support/simulator/clock.js';
 
 /** Until the signal says so. */
@@ -98,7 +98,7 @@ it('a session in which nothing is heard is ended; one in which something is goes
     follow.heard();
   }
   expect([sessions, said]).toEqual([1, []]);
-  await pass(1000 + 2 * BACKOFF.first);
+  await pass(1000 + 2 * BACKOFF_MS.first);
   expect(sessions).toBe(2);
   expect(said).toEqual(['nothing was heard for 1 s']);
 });
