@@ -104,23 +104,20 @@ interface FamilyPlan {
 
 function planFamily(family: Family, before: FamilyTables, after: FamilyTables): FamilyPlan {
   const zones = zonesBetween(before.zones, after.zones);
-  const between = zones === undefined ? after.raw : rawChains(zones, true);
-  const tables = (
-    ...some: readonly (readonly [TableChange['table'], readonly IptablesChain[], readonly IptablesChain[]])[]
-  ) =>
-    some.flatMap(([table, old, wanted]): readonly TableChange[] => {
-      const chains = diffChains(family, table, old, wanted);
-      return chains.length === 0 ? [] : [{ table, chains }];
-    });
-  const steps = (changes: readonly TableChange[]): readonly IptablesStep[] =>
-    changes.length === 0 ? [] : [{ kind: 'rules', family, text: changes.map(printRules).join('') }];
+  const raw = diffChains(family, 'raw', before.raw, after.raw);
+  const mangle = diffChains(family, 'mangle', before.mangle, after.mangle);
+  const steps = (...tables: readonly TableChange[]): readonly IptablesStep[] => {
+    const changed = tables.filter(({ chains }) => chains.length > 0);
+    return changed.length === 0 ? [] : [{ kind: 'rules', family, text: changed.map(printRules).join('') }];
+  };
+  const changes = [...raw, ...mangle];
+  const mangleTable: TableChange = { table: 'mangle', chains: mangle };
+  if (zones === undefined) return { changes, early: steps({ table: 'raw', chains: raw }, mangleTable), late: [] };
+  const between = rawChains(zones, true);
   return {
-    changes: [
-      ...diffChains(family, 'raw', before.raw, after.raw),
-      ...diffChains(family, 'mangle', before.mangle, after.mangle),
-    ],
-    early: steps(tables(['raw', before.raw, between], ['mangle', before.mangle, after.mangle])),
-    late: steps(tables(['raw', between, after.raw])),
+    changes,
+    early: steps({ table: 'raw', chains: diffChains(family, 'raw', before.raw, between) }, mangleTable),
+    late: steps({ table: 'raw', chains: diffChains(family, 'raw', between, after.raw) }),
   };
 }
 
