@@ -1,11 +1,11 @@
 import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
-/** Files at once. Where files wait more than they compute, a second worker pays on two processors, where one is the default; in the kernel tier, which waits most, four. */
+/** Files at once. Where files wait more than they compute, a second worker pays on two processors, where one is the default; a third in the kernel tier, and no fourth (731 s of 740). */
 const TWO = Math.max(2, availableParallelism() - 1);
 
 /** Tiers, and how many files of each run at once. That of the virtual machine has a configuration of its own: scripts/test/vm.config.mjs. */
-const WORKERS: Readonly<Record<string, number>> = { unit: TWO, kernel: 2 * TWO, client: TWO, container: 1 };
+const WORKERS: Readonly<Record<string, number>> = { unit: TWO, kernel: TWO + 1, client: TWO, container: 1 };
 
 /** A tier is a mode: `vitest run --mode kernel`; without one it is the unit tier. */
 export default defineConfig(({ mode }) => {

@@ -66,21 +66,11 @@ function schemas(now: string) {
 type Shape<K extends keyof ReturnType<typeof schemas>> = z.infer<ReturnType<typeof schemas>[K]>;
 
 /**
- * The records of a topology. Objects are named by id, as Neutron's API gives them.
- * @throws ImportError with everything that is wrong, a line each.
- */
-export function recordsOf(documents: readonly SourceDocument[], now = timestamp()): readonly RecordChange[] {
-  const { records, problems } = readRecords(documents, now);
-  if (problems.length > 0) throw new ImportError(problems.map(lineOf).join('\n'));
-  return records;
-}
-
-/**
- * The records of a topology, and one line for each object that is left out: what is of no use here, and with `skipsInvalid` what
- * cannot be used, because of itself or of something that it names.
+ * The records of a topology, whose objects are named by id, as Neutron's API gives them, and one line for each object that is left out:
+ * what is of no use here, and with `skipsInvalid` what cannot be used, because of itself or of something that it names.
  * @throws ImportError with everything that is wrong, unless that is left out; for a document of which nothing can be used.
  */
-export function usableRecordsOf(
+export function recordsOf(
   documents: readonly SourceDocument[],
   skipsInvalid: boolean,
   now = timestamp(),

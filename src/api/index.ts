@@ -6,7 +6,7 @@ export { noAuthentication } from './auth/none.js';
 export { Tokens } from './auth/tokens.js';
 export { Api, ListenError, type ApiSettings } from './api.js';
 export { backupOf, recordsOfBackup, restore } from './backup.js';
-export { ImportError, usableRecordsOf } from './import.js';
+export { ImportError, recordsOf } from './import.js';
 export {
   apiDocument,
   backup,

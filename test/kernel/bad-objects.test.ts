@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LmdbStore } from '../../src/api/store/lmdb.js';
 import type { Json } from '../../src/api/store/store.js';
-import { importRecords, usableRecordsOf } from '../../src/api/index.js';
+import { importRecords, recordsOf } from '../../src/api/index.js';
 import { eventually } from '../support/waiting.js';
 import { eachWithAgent } from './lab/agent-lab.js';
 import type { Lab } from './lab/lab.js';
@@ -323,7 +323,7 @@ describe('a store with', () => {
         { ...portFields(SERVER, ['servers'], HERE), id: id(SERVER.device, 2) },
       ],
     };
-    const { records } = usableRecordsOf([{ file: 'test', content: document }], false);
+    const { records } = recordsOf([{ file: 'test', content: document }], false);
     await importRecords(await LmdbStore.open(path), records);
     const store = await LmdbStore.open(path);
     // So that the lock does not keep out the agent, whose store this test writes.

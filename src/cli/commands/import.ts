@@ -60,8 +60,7 @@ export const importCommand: CommandModule<object, Arguments> = {
       )
       .example('$0 import --store /var/lib/portcullis --os-cloud admin', 'from the cloud that clouds.yaml names so'),
   handler: async (args) => {
-    const { ImportError, importRecords, neutronDocument, StoreError, usableRecordsOf } =
-      await import('../../api/index.js');
+    const { ImportError, importRecords, neutronDocument, StoreError, recordsOf } = await import('../../api/index.js');
     const { LoginError } = await import('../../openstack/login.js');
     const isLogin = args.auth !== undefined || args['os-cloud'] !== undefined;
     if ((args.topology === undefined) === (args.neutron === undefined && !isLogin)) {
@@ -78,7 +77,7 @@ export const importCommand: CommandModule<object, Arguments> = {
         args.topology === undefined
           ? [await neutronDocument(...(isLogin ? await loggedIn(args) : withToken(args)))]
           : (await Promise.all(args.topology.map(documentsAt))).flat();
-      const { records, leftOut } = usableRecordsOf(documents, args['skip-invalid']);
+      const { records, leftOut } = recordsOf(documents, args['skip-invalid']);
       for (const line of leftOut) say(`left out: ${line}`);
       const count = await importRecords(await openStore(args.store, args), records);
       say(`imported ${count.toString()} objects into ${args.store}`);

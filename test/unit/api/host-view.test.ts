@@ -5,7 +5,7 @@ import { compile, DEFAULT_OPTIONS, printRuleset } from '../../../compiler/index.
 import { EMPTY_TOPOLOGY, isOnHost, parseTopology, type Topology } from '../../../compiler/model/index.js';
 import type { Kind, RecordChange, Records } from '../../../src/api/records.js';
 import { State } from '../../../src/api/state.js';
-import { usableRecordsOf } from '../../../src/api/import.js';
+import { recordsOf } from '../../../src/api/import.js';
 import { viewChanges, type RecordPair, type ViewChanges } from '../../../src/api/topology/host-view.js';
 import { topologyDocument } from '../../../src/api/topology/lines.js';
 import { HostView } from '../../../src/sources/feed/host-view.js';
@@ -54,7 +54,7 @@ function consistent(content: object, without: ReadonlySet<number>): object {
 
 /** Ports get hosts, and some are on the way to another one. */
 function stored(document: object): Stored {
-  const { records } = usableRecordsOf([{ file: 'test', content: document }], true);
+  const { records } = recordsOf([{ file: 'test', content: document }], true);
   return new Map(
     records.map((change): [string, RecordChange] => {
       const key = `${change.kind}/${change.id}`;

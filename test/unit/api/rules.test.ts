@@ -404,7 +404,7 @@ describe('what the API takes, every command takes', () => {
         const { problems } = parseTopology([{ file: 'export', content }]);
         expect(problems.filter(({ severity }) => severity !== 'notice')).toEqual([]);
         if (problems.length > 0) same++;
-        expect(() => recordsOf([{ file: 'export', content }])).not.toThrow();
+        expect(() => recordsOf([{ file: 'export', content }], false)).not.toThrow();
       }),
       { numRuns: 150 },
     );

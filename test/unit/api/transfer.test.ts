@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { ImportError, recordsOf, usableRecordsOf } from '../../../src/api/import.js';
+import { ImportError, recordsOf } from '../../../src/api/import.js';
 import { State } from '../../../src/api/state.js';
 import { topologyDocument } from '../../../src/api/topology/lines.js';
 import { LmdbStore } from '../../../src/api/store/lmdb.js';
@@ -25,7 +25,7 @@ afterEach(() => {
 const topologyOf = (content: unknown): unknown => parseTopology([{ file: '', content }]).topology;
 
 async function imported(document: object): Promise<object> {
-  await importRecords(await LmdbStore.open(folder), recordsOf([{ file: 'x', content: document }]));
+  await importRecords(await LmdbStore.open(folder), recordsOf([{ file: 'x', content: document }], false).records);
   const store = await LmdbStore.open(folder, 'read');
   try {
     return await storeDocument(store);
@@ -74,7 +74,7 @@ it('from a live Neutron: what its API lists', async () => {
 
 it('what Neutron’s own API printed, and the worked example', async () => {
   const { documents } = await readTopologyPath('examples/neutron-dump');
-  await importRecords(await LmdbStore.open(folder), recordsOf(documents));
+  await importRecords(await LmdbStore.open(folder), recordsOf(documents, false).records);
   const store = await LmdbStore.open(folder, 'read');
   const copy = topologyOf(await storeDocument(store)) as { ports: { size: number } };
   await store.close();
@@ -107,7 +107,7 @@ it('from a Neutron that gives its lists in pages: policies, quotas, options, pro
   const { file, content } = await neutronDocument(`http://127.0.0.1:${inFront.toString()}`, undefined);
   front.close();
   const whole = (await api.get('/portcullis/v1/topology')).body;
-  const { records, leftOut } = usableRecordsOf([{ file, content }], false);
+  const { records, leftOut } = recordsOf([{ file, content }], false);
   expect(leftOut).toEqual([]);
   await importRecords(await LmdbStore.open(folder), records);
   const store = await LmdbStore.open(folder, 'read');
@@ -153,9 +153,9 @@ it('everything that is wrong is said; what cannot be used is left out only when 
   };
   const documents = [{ file: 'x', content: document }];
   for (const wrong of [/rules\[0\]\.direction/, /ports\[1\]\.mac_address/]) {
-    expect(() => usableRecordsOf(documents, false)).toThrow(wrong);
+    expect(() => recordsOf(documents, false)).toThrow(wrong);
   }
-  const { records, leftOut } = usableRecordsOf(documents, true);
+  const { records, leftOut } = recordsOf(documents, true);
   expect(records.map(({ id }) => id).sort()).toEqual(['g', 'n', 'p', 's']);
   const named = leftOut.map((line) => /^x: ([a-z_]+)\[.*?: (\w+): /.exec(line)?.slice(1).join(' '));
   expect(named.sort()).toEqual(['ports o', 'ports q', 'rbac_policies b', 'security_groups r', undefined]);
@@ -168,7 +168,7 @@ it('tags of what has none here are named', () => {
     security_groups: [{ id: 'g', tags: ['kept'], security_group_rules: [rule, { ...rule, id: 's', tags: [] }] }],
     address_groups: [{ id: 'a', name: 'a', addresses: [], tags: ['y'] }],
   };
-  expect(usableRecordsOf([{ file: 'x', content: document }], false).leftOut).toEqual([
+  expect(recordsOf([{ file: 'x', content: document }], false).leftOut).toEqual([
     'x: security_groups[0].security_group_rules[0]: tags of rule r are not kept here',
     'x: address_groups[0]: tags of address group a are not kept here',
   ]);
@@ -222,7 +222,7 @@ it('what is left out is what an agent isolates, however many there are', () => {
       port(200, { name: 'again' }),
     ],
   };
-  const { records } = usableRecordsOf([{ file: 'x', content }], true);
+  const { records } = recordsOf([{ file: 'x', content }], true);
   const ids = (kind: string): readonly string[] => records.filter((one) => one.kind === kind).map(({ id }) => id);
   expect([ids('security_group'), ids('security_group_rule'), ids('address_group')]).toEqual([['good'], ['r1'], []]);
   expect(ids('port')).toEqual(Array.from({ length: 30 }, (_none, n) => `${n.toString().padStart(8, '0')}-1`));
@@ -233,7 +233,7 @@ it('what is left out is what an agent isolates, however many there are', () => {
   const groupsOf = (ports: typeof stored): unknown =>
     [...ports.values()].flatMap((one) => (one.filtering === 'closed' ? [] : [[one.id, one.securityGroupIds]]));
   expect(groupsOf(stored)).toEqual(groupsOf(isolated));
-  expect(() => usableRecordsOf([{ file: 'x', content: { ...content, security_group: [] } }], true)).toThrow(/no key/);
+  expect(() => recordsOf([{ file: 'x', content: { ...content, security_group: [] } }], true)).toThrow(/no key/);
 });
 
 it('is all or nothing, and never over what is there', async () => {
@@ -272,5 +272,5 @@ it.each<[string, object, RegExp]>([
   ['a port without a MAC', { ports: [{ id: 'p', network_id: 'n' }] }, /mac_address/],
   ['a network with a number for a name', { networks: [{ id: 'n', mtu: 'big' }] }, /mtu/],
 ])('refused: %s', (_what, document, message) => {
-  expect(() => recordsOf([{ file: 'x', content: document }])).toThrow(message);
+  expect(() => recordsOf([{ file: 'x', content: document }], false)).toThrow(message);
 });

@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { Database } from '../../../src/api/database.js';
-import { usableRecordsOf } from '../../../src/api/import.js';
+import { recordsOf } from '../../../src/api/import.js';
 import { KINDS } from '../../../src/api/records.js';
 import { LmdbStore } from '../../../src/api/store/lmdb.js';
 import { viewChanges, type RecordPair } from '../../../src/api/topology/host-view.js';
@@ -71,7 +71,7 @@ async function today(): Promise<Database> {
   });
   const line = JSON.parse(LINES[0] ?? '') as Fields;
   const content = Object.fromEntries(COLLECTIONS.map((name) => [name, line[name]]));
-  const { records, leftOut } = usableRecordsOf([{ file: 'recorded', content }], true);
+  const { records, leftOut } = recordsOf([{ file: 'recorded', content }], true);
   expect(leftOut).toEqual([]);
   await importRecords(await LmdbStore.open(folder), records);
   const database = await Database.open(await LmdbStore.open(folder), () => undefined);
