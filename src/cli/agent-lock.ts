@@ -1,4 +1,5 @@
-/** The lock of the agent of this network namespace, and what other commands do while an agent has it. */
+/** The lock of whoever keeps or changes what is loaded in this network namespace: the agent, as long as it lives, or a command. */
+import { readFileSync } from 'node:fs';
 import { holdersOf, LockError, lockPath, takeFileLock, type Release } from '../system/file-lock.js';
 import { CommandError } from './errors.js';
 import { EXIT } from './exit-codes.js';
@@ -8,6 +9,7 @@ const FOLDER = '/run/portcullis';
 const NAME = 'agent';
 
 /**
+ * For the agent, until it ends.
  * @returns undefined where another process has it.
  * @throws CommandError where nobody can have it.
  */
@@ -20,21 +22,52 @@ export async function takeAgentLock(): Promise<Release | undefined> {
   }
 }
 
-/**
- * For commands that change what an agent keeps: it would undo that at once, and what was meant would be in force for an instant.
- * @param instead what is to be done.
- * @throws CommandError while an agent is at work here.
- */
-export async function refuseBesideAgent(instead: string): Promise<void> {
-  const release = await takeAgentLock();
-  if (release !== undefined) {
-    release();
-    return;
-  }
-  const [pid] = holdersOf(lockPath(FOLDER, NAME));
-  const who = pid === undefined ? '' : ` (process ${pid.toString()})`;
-  throw new CommandError(
+/** Why an agent does not begin where another process has the lock. */
+export function besideAnother(): CommandError {
+  const { isAgent, who } = holder();
+  return new CommandError(
     EXIT.kernelRefused,
-    `an agent is at work here${who}, and would undo this at once: nothing was changed; ${instead}`,
+    isAgent
+      ? 'another agent is at work here: one at a time on a host'
+      : `a command is changing what is loaded here${who}: start again when it has ended`,
   );
+}
+
+/**
+ * For commands that change what an agent keeps: it would undo that at once, and what was meant would be in force for an instant. So none
+ * is at work before, and none starts until the work is done.
+ * @param instead what is to be done.
+ * @throws CommandError while an agent, or another command, is at work here.
+ */
+export async function besideNoAgent<T>(instead: string, work: () => Promise<T>): Promise<T> {
+  const release = await takeAgentLock();
+  if (release === undefined) {
+    const { isAgent, who } = holder();
+    throw new CommandError(
+      EXIT.kernelRefused,
+      isAgent
+        ? `an agent is at work here${who}, and would undo this at once: nothing was changed; ${instead}`
+        : `another command is changing what is loaded here${who}: nothing was changed; wait until it has ended`,
+    );
+  }
+  try {
+    return await work();
+  } finally {
+    release();
+  }
+}
+
+/** Who has it, as far as that can be seen. */
+function holder(): { readonly isAgent: boolean; readonly who: string } {
+  const [pid] = holdersOf(lockPath(FOLDER, NAME));
+  if (pid === undefined) return { isAgent: true, who: '' };
+  return { isAgent: commandLine(pid).includes('agent'), who: ` (process ${pid.toString()})` };
+}
+
+function commandLine(pid: number): readonly string[] {
+  try {
+    return readFileSync(`/proc/${pid.toString()}/cmdline`, 'utf8').split('\0');
+  } catch {
+    return [];
+  }
 }

@@ -101,3 +101,22 @@ it('that is killed while it waits: the former rules are back at once', async () 
   expect([exitCode, stderr]).toEqual([2, expect.stringContaining('the former rules are back')]);
   expect(await rules()).toBe(before);
 });
+
+it('that waits keeps agents and other commands away, and names itself; then they may', async () => {
+  const compiled = compile(3600, undefined, '');
+  await eventually(async () => (await rules()).includes('sg_c0b92b20_in'));
+  const loaded = await rules();
+  const source = ['--source', `file:${EXAMPLE[1] ?? ''}`, ...EXAMPLE.slice(2), '--socket', join(folder, 'socket')];
+  for (const [command, says] of [
+    [['agent', ...source], 'a command is changing what is loaded here (process '],
+    [['flush'], 'another command is changing what is loaded here (process '],
+    [['compile', ...EXAMPLE], 'another command is changing what is loaded here (process '],
+  ] as const) {
+    const { exitCode, stdout, stderr } = await lab.exec(process.execPath, [MAIN, ...command]);
+    expect([exitCode, `${stdout}${stderr}`]).toEqual([4, expect.stringContaining(says)]);
+  }
+  expect(await rules()).toBe(loaded);
+  process.kill(waiting()[0] ?? 0, 'SIGKILL');
+  expect((await compiled).exitCode).toBe(2);
+  expect((await lab.exec(process.execPath, [MAIN, 'flush'])).exitCode).toBe(0);
+});

@@ -6,7 +6,7 @@ import type { CommandModule } from 'yargs';
 import { DEFAULT_OPTIONS, type CompileOptions, type Datapath } from '../../../compiler/index.js';
 import type { Api } from '../../api/index.js';
 import type { Source } from '../../../compiler/model/index.js';
-import { takeAgentLock } from '../agent-lock.js';
+import { besideAnother, takeAgentLock } from '../agent-lock.js';
 import { agentOptions, AUTO, type AgentArguments } from '../agent-options.js';
 import { listening, openApi } from '../api-options.js';
 import { asTyped, configOption, configured, type Typed } from '../configuration/configured.js';
@@ -49,9 +49,7 @@ export const agentCommand: CommandModule<object, Typed<typeof agentOptions>> = {
     await preflight.ask(async () => {
       checkVersion(await nftVersion());
     }, undefined);
-    if ((await preflight.ask(takeAgentLock, undefined)) === undefined) {
-      throw new CommandError(EXIT.kernelRefused, 'another agent is at work here: one at a time on a host');
-    }
+    if ((await preflight.ask(takeAgentLock, undefined)) === undefined) throw besideAnother();
     endOnExceptions(log);
     const datapath = args.datapath === AUTO ? await datapathOfTaps(args, preflight, log) : args.datapath;
     await preflight.ask(async () => probeDatapath(KERNEL, datapath, args.backend), undefined);

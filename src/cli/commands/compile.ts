@@ -15,7 +15,7 @@ import {
 } from '../../../compiler/index.js';
 import type { Difference, Kernel, LoadPlan, Wanted } from '../../../agent/index.js';
 import type { Port, Topology } from '../../../compiler/model/index.js';
-import { refuseBesideAgent } from '../agent-lock.js';
+import { besideNoAgent } from '../agent-lock.js';
 import { CommandError } from '../errors.js';
 import { EXIT } from '../exit-codes.js';
 import { colours, printLine, say } from '../output.js';
@@ -56,8 +56,10 @@ export async function compileOnce(args: CompileArguments): Promise<void> {
   const intent = await intentOf(args, topology, options);
   const { compiled } = intent;
   for (const overlap of compiled.policy.zones.overlaps) say(`notice: ${overlapText(overlap)}`);
-  if (!args['dry-run']) await loadOnce(args, topology, intent);
-  else if (args.backend === 'iptables') printForIptables(compiled, options, args.part);
+  if (!args['dry-run']) {
+    const instead = 'change what its source says, or stop it (systemctl stop portcullis-agent)';
+    await besideNoAgent(instead, async () => loadOnce(args, topology, intent));
+  } else if (args.backend === 'iptables') printForIptables(compiled, options, args.part);
   else dryRun(compiled, options, args.format);
 }
 
@@ -146,7 +148,6 @@ async function loadOnce(args: CompileArguments, topology: Topology, intent: Inte
     await import('../../../agent/index.js');
   const { backend, confirm } = args;
   await probeDatapath(KERNEL, options.datapath, backend);
-  await refuseBesideAgent('change what its source says, or stop it (systemctl stop portcullis-agent)');
   try {
     await takeOverFlows(KERNEL, topology, localPorts(topology, args), options);
   } catch (error) {

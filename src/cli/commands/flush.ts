@@ -1,6 +1,6 @@
 /** `portcullis flush`: remove everything of ours from the kernel. */
 import type { CommandModule } from 'yargs';
-import { refuseBesideAgent } from '../agent-lock.js';
+import { besideNoAgent } from '../agent-lock.js';
 import { say } from '../output.js';
 
 interface FlushArguments {
@@ -22,13 +22,12 @@ export const flushCommand: CommandModule<object, FlushArguments> = {
       .example('$0 flush', 'for taking portcullis off a host; to close every port use baseline'),
   handler: async ({ force }) => {
     const { deletionOfLoaded, KERNEL, unload } = await import('../../../agent/index.js');
-    const deletion = await deletionOfLoaded(KERNEL);
-    if (!force) await refuseBesideAgent('stop it first (systemctl stop portcullis-agent), or --force');
-    const wasInIptables = await unload(KERNEL, deletion);
-    say(
-      deletion === '' && !wasInIptables
-        ? 'nothing of ours is loaded'
-        : 'our rules are gone: ports of this host are no longer filtered',
-    );
+    const flush = async (): Promise<boolean> => {
+      const deletion = await deletionOfLoaded(KERNEL);
+      return (await unload(KERNEL, deletion)) || deletion !== '';
+    };
+    const instead = 'stop it first (systemctl stop portcullis-agent), or --force';
+    const wasLoaded = await (force ? flush() : besideNoAgent(instead, flush));
+    say(!wasLoaded ? 'nothing of ours is loaded' : 'our rules are gone: ports of this host are no longer filtered');
   },
 };
