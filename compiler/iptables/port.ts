@@ -60,11 +60,6 @@ function testsOf(traffic: Partial<ServiceTraffic>): readonly Test[] {
   );
 }
 
-/** What a port may send before it has an address, by family. */
-const UNADDRESSED = {
-  IPv4: testsOf({ source: 'none', family: 'IPv4' }),
-  IPv6: testsOf({ source: 'none', family: 'IPv6' }),
-} as const satisfies Record<Family, unknown>;
 /** What goes on only if its target is the port's own. */
 const TARGETED = testsOf({ source: 'own', verdict: 'own-target' });
 
@@ -73,6 +68,17 @@ const EVERYBODY = makePrefix('IPv4', 0xffff_ffffn, 32);
 const UNSPECIFIED = makePrefix('IPv6', 0n, 128);
 /** Multicast within the link (RFC 4291, 2.7). */
 const LINK_MULTICAST = makePrefix('IPv6', 0xff02n << 112n, 16);
+
+/** What a port may send before it has an address, by family. */
+const UNADDRESSED = {
+  IPv4: { source: NOBODY, destination: EVERYBODY, protocol: UDP, tests: testsOf({ source: 'none', family: 'IPv4' }) },
+  IPv6: {
+    source: UNSPECIFIED,
+    destination: LINK_MULTICAST,
+    protocol: ICMPV6,
+    tests: testsOf({ source: 'none', family: 'IPv6' }),
+  },
+} as const satisfies Record<Family, unknown>;
 
 /**
  * Chains of a filtered port's egress, those that are led to first. A host has many of them: what rules have in common is one object, and lists
@@ -88,18 +94,10 @@ export function egressChains(port: Port, profile: Target): Readonly<Record<Famil
 type Senders = ReadonlyMap<Mac, Match>;
 
 function egress4(port: Port, senders: Senders, profile: Target): IptablesChain {
-  const discover = (from: Match): readonly IptablesRule[] =>
-    UNADDRESSED.IPv4.map(({ test, verdict }) => ({
-      source: NOBODY,
-      destination: EVERYBODY,
-      protocol: UDP,
-      matches: [from, test],
-      target: serviceTarget(verdict, TO_SPOOFED),
-    }));
   return {
     name: fromPortName(port.device),
     rules: ownRules(sourcesOf(port, 'IPv4'), senders, profile).concat(
-      [...senders.values()].flatMap(discover),
+      unaddressedRules('IPv4', senders, TO_SPOOFED),
       ELSE_SPOOFED,
     ),
   };
@@ -110,14 +108,6 @@ function egress6(port: Port, senders: Senders, profile: Target): readonly Iptabl
   const toTargets = goTo(targets);
   const sources = sourcesOf(port, 'IPv6');
   const distinct = [...new Map(sources.map(({ prefix }) => [prefix.text, prefix])).values()];
-  const unspecified = (from: Match): readonly IptablesRule[] =>
-    UNADDRESSED.IPv6.map(({ test, verdict }) => ({
-      source: UNSPECIFIED,
-      destination: LINK_MULTICAST,
-      protocol: ICMPV6,
-      matches: [from, test],
-      target: serviceTarget(verdict, toTargets),
-    }));
   return [
     {
       name: targets,
@@ -137,7 +127,7 @@ function egress6(port: Port, senders: Senders, profile: Target): readonly Iptabl
     },
     {
       name: fromPortName(port.device),
-      rules: ownRules(sources, senders, goTo(own)).concat([...senders.values()].flatMap(unspecified), ELSE_SPOOFED),
+      rules: ownRules(sources, senders, goTo(own)).concat(unaddressedRules('IPv6', senders, toTargets), ELSE_SPOOFED),
     },
   ];
 }
@@ -159,6 +149,20 @@ function ownRules(sources: readonly Source[], senders: Senders, target: Target):
     matches: [senders.get(mac) ?? { kind: 'mac', mac }],
     target,
   }));
+}
+
+/** @param targets where the target of neighbour discovery is judged. */
+function unaddressedRules(family: Family, senders: Senders, targets: Target): readonly IptablesRule[] {
+  const { source, destination, protocol, tests } = UNADDRESSED[family];
+  return [...senders.values()].flatMap((from) =>
+    tests.map(({ test, verdict }) => ({
+      source,
+      destination,
+      protocol,
+      matches: [from, test],
+      target: serviceTarget(verdict, targets),
+    })),
+  );
 }
 
 /** The target of neighbour discovery, four bytes at a time: ip6tables has no match of its own for it. */
