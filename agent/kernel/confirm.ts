@@ -5,8 +5,9 @@
  * connection and the parent. It restores when time is up, and at once when the parent is gone without a word. The parent waits for
  * it no longer than it may take: one that hangs is ended, and what it was to do is done here.
  */
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import type { Readable, Writable } from 'node:stream';
 import { setImmediate } from 'node:timers/promises';
 import { CLOCK } from '../clock.js';
 import { programPath } from '../programs.js';
@@ -47,17 +48,24 @@ const DEADLINE_RESTORING_MS = 120_000;
 /**
  * Saves what is loaded now and starts the clock; done when the process that restores has what it needs. To be called
  * before the new rules are loaded.
+ * @param lock a descriptor that the process keeps open until it has ended.
  * @throws KernelError when there is no such process, or it does not answer.
  */
-export async function startConfirmation(kernel: Kernel, milliseconds: number): Promise<PendingConfirmation> {
-  const pending = new Pending(kernel, milliseconds, await saveLoaded(kernel));
+export async function startConfirmation(
+  kernel: Kernel,
+  milliseconds: number,
+  lock: number,
+): Promise<PendingConfirmation> {
+  const pending = new Pending(kernel, milliseconds, lock, await saveLoaded(kernel));
   await pending.isReady;
   return pending;
 }
 
 class Pending implements PendingConfirmation {
   readonly isReady: Promise<void>;
-  readonly #child;
+  readonly #child: ChildProcess;
+  readonly #input: Writable;
+  readonly #output: Readable;
   readonly #ended: Promise<number | null>;
   #timer: NodeJS.Timeout | undefined;
   #end: (code: number | null) => void = () => undefined;
@@ -68,17 +76,15 @@ class Pending implements PendingConfirmation {
   constructor(
     private readonly kernel: Kernel,
     milliseconds: number,
+    lock: number,
     private readonly before: Saved,
   ) {
-    this.#child = spawn(process.execPath, [programPath('confirm-process')], {
-      detached: true,
-      stdio: ['pipe', 'pipe', 'ignore'],
-    });
+    [this.#child, this.#input, this.#output] = waitingProcess(lock);
     this.#ended = new Promise<number | null>((resolve) => {
       this.#end = (code) => {
         this.#isOver = true;
         clearTimeout(this.#timer);
-        for (const stream of [this.#child.stdin, this.#child.stdout]) stream.destroy();
+        for (const stream of [this.#input, this.#output]) stream.destroy();
         resolve(code);
       };
     });
@@ -89,7 +95,7 @@ class Pending implements PendingConfirmation {
       this.#end(code);
     });
     this.isReady = new Promise((resolve, reject) => {
-      createInterface({ input: this.#child.stdout }).on('line', (word) => {
+      createInterface({ input: this.#output }).on('line', (word) => {
         if (word === READY) {
           this.#said = READY;
           // It restores by its own clock; by ours it does not live, or is stopped.
@@ -107,20 +113,20 @@ class Pending implements PendingConfirmation {
       });
     });
     // The process may be gone already when we speak; its end says how it ended.
-    this.#child.stdin.on('error', () => undefined);
+    this.#input.on('error', () => undefined);
     const order: ConfirmOrder = { milliseconds, before };
-    this.#child.stdin.write(`${JSON.stringify(order)}\n`);
+    this.#input.write(`${JSON.stringify(order)}\n`);
     this.#expect(DEADLINE_MS);
   }
 
   keep(): void {
     this.#isToKeep = true;
-    this.#child.stdin.end(`${KEEP}\n`);
+    this.#input.end(`${KEEP}\n`);
     if (this.#said !== RESTORING) this.#expect(DEADLINE_MS);
   }
 
   restore(): void {
-    this.#child.stdin.end();
+    this.#input.end();
     if (this.#said !== RESTORING) this.#expect(DEADLINE_MS);
   }
 
@@ -144,4 +150,14 @@ class Pending implements PendingConfirmation {
       this.#end(null);
     }, milliseconds);
   }
+}
+
+/** @returns it, its input and its output. */
+function waitingProcess(lock: number): readonly [ChildProcess, Writable, Readable] {
+  const child = spawn(process.execPath, [programPath('confirm-process')], {
+    detached: true,
+    stdio: ['pipe', 'pipe', 'ignore', lock],
+  });
+  if (child.stdin === null || child.stdout === null) throw new Error('what is piped has no pipe');
+  return [child, child.stdin, child.stdout];
 }

@@ -1,6 +1,6 @@
 /** The lock of whoever keeps or changes what is loaded in this network namespace: the agent, as long as it lives, or a command. */
 import { readFileSync } from 'node:fs';
-import { holdersOf, LockError, lockPath, takeFileLock, type Release } from '../system/file-lock.js';
+import { holdersOf, LockError, lockPath, takeFileLock, type FileLock } from '../system/file-lock.js';
 import { CommandError } from './errors.js';
 import { EXIT } from './exit-codes.js';
 
@@ -13,7 +13,7 @@ const NAME = 'agent';
  * @returns undefined where another process has it.
  * @throws CommandError where nobody can have it.
  */
-export async function takeAgentLock(): Promise<Release | undefined> {
+export async function takeAgentLock(): Promise<FileLock | undefined> {
   try {
     return await takeFileLock(FOLDER, NAME);
   } catch (error) {
@@ -37,11 +37,12 @@ export function besideAnother(): CommandError {
  * For commands that change what an agent keeps: it would undo that at once, and what was meant would be in force for an instant. So none
  * is at work before, and none starts until the work is done.
  * @param instead what is to be done.
+ * @param work is given the lock's descriptor, for a child that goes on with it when the command is gone.
  * @throws CommandError while an agent, or another command, is at work here.
  */
-export async function besideNoAgent<T>(instead: string, work: () => Promise<T>): Promise<T> {
-  const release = await takeAgentLock();
-  if (release === undefined) {
+export async function besideNoAgent<T>(instead: string, work: (descriptor: number) => Promise<T>): Promise<T> {
+  const lock = await takeAgentLock();
+  if (lock === undefined) {
     const { isAgent, who } = holder();
     throw new CommandError(
       EXIT.kernelRefused,
@@ -51,9 +52,9 @@ export async function besideNoAgent<T>(instead: string, work: () => Promise<T>):
     );
   }
   try {
-    return await work();
+    return await work(lock.descriptor);
   } finally {
-    release();
+    lock.release();
   }
 }
 

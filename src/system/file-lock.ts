@@ -15,15 +15,19 @@ export class LockError extends Error {
   override readonly name = 'LockError';
 }
 
-/** Gives a lock back; the end of the process does, too. */
-export type Release = () => void;
+/** Held until it is released; the end of the process does that, too. */
+export interface FileLock {
+  readonly release: () => void;
+  /** Of the open file: a child that is given it holds the lock as well, until both have let it go. */
+  readonly descriptor: number;
+}
 
 /**
  * Takes the lock of this network namespace.
  * @returns undefined when another process has it.
  * @throws LockError when the folder is somebody else's, or cannot be made.
  */
-export async function takeFileLock(folder: string, name: string): Promise<Release | undefined> {
+export async function takeFileLock(folder: string, name: string): Promise<FileLock | undefined> {
   try {
     mkdirSync(folder, { recursive: true, mode: 0o755 });
     const { uid, mode } = lstatSync(folder);
@@ -72,7 +76,7 @@ function linkOf(path: string): string | undefined {
  * @returns undefined when another process has it, or this one does.
  * @throws LockError
  */
-export async function lockFile(path: string): Promise<Release | undefined> {
+export async function lockFile(path: string): Promise<FileLock | undefined> {
   let descriptor: number;
   try {
     descriptor = openSync(
@@ -87,7 +91,7 @@ export async function lockFile(path: string): Promise<Release | undefined> {
     closeSync(descriptor);
   };
   try {
-    if (await isTaken(descriptor)) return release;
+    if (await isTaken(descriptor)) return { release, descriptor };
   } catch (error) {
     release();
     throw error;

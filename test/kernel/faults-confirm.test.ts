@@ -102,6 +102,22 @@ it('that is killed while it waits: the former rules are back at once', async () 
   expect(await rules()).toBe(before);
 });
 
+it('whose command is killed keeps agents and other commands away until the former rules are back', async () => {
+  const before = await rules();
+  const compiled = compile(3600, 'ready', '');
+  await eventually(async () => (await rules()).includes('sg_c0b92b20_in'));
+  const [pid = 0] = waiting();
+  const parent = Number(/^PPid:\s*(\d+)$/m.exec(readFileSync(`/proc/${pid.toString()}/status`, 'utf8'))?.[1]);
+  process.kill(parent, 'SIGKILL');
+  await compiled;
+  const beside = await lab.exec(process.execPath, [MAIN, 'compile', ...EXAMPLE]);
+  process.kill(pid, 'SIGCONT');
+  const says = `another command is changing what is loaded here (process ${pid.toString()})`;
+  expect([beside.exitCode, beside.stderr]).toEqual([4, expect.stringContaining(says)]);
+  await eventually(() => Promise.resolve(waiting().length === 0));
+  expect(await rules()).toBe(before);
+});
+
 it('that waits keeps agents and other commands away, and names itself; then they may', async () => {
   const compiled = compile(3600, undefined, '');
   await eventually(async () => (await rules()).includes('sg_c0b92b20_in'));

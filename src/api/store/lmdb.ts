@@ -7,7 +7,7 @@ import { randomUUID } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { open, type Database, type RootDatabase } from 'lmdb';
-import { lockFile, LockError, type Release } from '../../system/file-lock.js';
+import { lockFile, LockError, type FileLock } from '../../system/file-lock.js';
 import {
   StoreError,
   type Changes,
@@ -43,7 +43,7 @@ export class LmdbStore implements Store {
   /** Sealed records. */
   readonly #entries: Database<string, string>;
   readonly #meta: Database<number | string, string>;
-  readonly #unlock: Release | undefined;
+  readonly #lock: FileLock | undefined;
   /** The newest that this process read or wrote. */
   #known = 0;
   readonly #watchers = new Watchers();
@@ -55,11 +55,11 @@ export class LmdbStore implements Store {
   private constructor(
     private readonly path: string,
     root: RootDatabase,
-    unlock: Release | undefined,
+    lock: FileLock | undefined,
   ) {
     this.name = `lmdb:${path}`;
     this.#root = root;
-    this.#unlock = unlock;
+    this.#lock = lock;
     this.#file = identityOf(path);
     this.#entries = root.openDB<string, string>({ name: 'entries', encoding: 'string' });
     this.#meta = root.openDB<number | string, string>({ name: 'meta', encoding: 'json' });
@@ -73,16 +73,16 @@ export class LmdbStore implements Store {
   static async open(path: string, use: 'serve' | 'read' = 'serve'): Promise<LmdbStore> {
     await inspect(path);
     const root = opened(path, use);
-    let unlock: Release | undefined;
+    let lock: FileLock | undefined;
     try {
-      unlock = use === 'serve' ? await lockOf(path) : undefined;
-      if (use === 'serve' && unlock === undefined) throw new StoreError(`${path}: another process serves this store`);
+      lock = use === 'serve' ? await lockOf(path) : undefined;
+      if (use === 'serve' && lock === undefined) throw new StoreError(`${path}: another process serves this store`);
     } catch (error) {
       await root.close();
       throw error;
     }
     if (use === 'serve') makePrivate(path);
-    const store = new LmdbStore(path, root, unlock);
+    const store = new LmdbStore(path, root, lock);
     try {
       checkSchema(store.name, store.#number(SCHEMA_KEY));
       if (use === 'serve') store.#identify();
@@ -237,7 +237,7 @@ export class LmdbStore implements Store {
   async close(): Promise<void> {
     this.#watchers.close();
     await this.#root.close();
-    this.#unlock?.();
+    this.#lock?.release();
   }
 
   /** A process that our lock does not keep out (of another network namespace) wrote: what was told is not all there is. */
@@ -288,7 +288,7 @@ function makePrivate(path: string): void {
 }
 
 /** Beside the data, so that it is the folder's whatever names it has and wherever it is mounted. */
-async function lockOf(path: string): Promise<Release | undefined> {
+async function lockOf(path: string): Promise<FileLock | undefined> {
   try {
     return await lockFile(join(path, 'served.lock'));
   } catch (error) {

@@ -58,7 +58,7 @@ export async function compileOnce(args: CompileArguments): Promise<void> {
   for (const overlap of compiled.policy.zones.overlaps) say(`notice: ${overlapText(overlap)}`);
   if (!args['dry-run']) {
     const instead = 'change what its source says, or stop it (systemctl stop portcullis-agent)';
-    await besideNoAgent(instead, async () => loadOnce(args, topology, intent));
+    await besideNoAgent(instead, async (lock) => loadOnce(args, topology, intent, lock));
   } else if (args.backend === 'iptables') printForIptables(compiled, options, args.part);
   else dryRun(compiled, options, args.format);
 }
@@ -142,7 +142,7 @@ function printForIptables({ policy }: Compiled, options: CompileOptions, only: I
   }
 }
 
-async function loadOnce(args: CompileArguments, topology: Topology, intent: Intent): Promise<void> {
+async function loadOnce(args: CompileArguments, topology: Topology, intent: Intent, lock: number): Promise<void> {
   const { compiled, options } = intent;
   const { isNoDifference, KERNEL, planLoad, probeDatapath, startConfirmation, takeOverFlows } =
     await import('../../../agent/index.js');
@@ -164,7 +164,7 @@ async function loadOnce(args: CompileArguments, topology: Topology, intent: Inte
     report(plan);
     return;
   }
-  const pending = await startConfirmation(KERNEL, confirm * 1000);
+  const pending = await startConfirmation(KERNEL, confirm * 1000, lock);
   try {
     await plan.apply();
   } catch (error) {

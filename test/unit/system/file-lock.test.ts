@@ -14,11 +14,11 @@ afterEach(() => {
 
 it('is one process’s at a time', async () => {
   const inner = join(folder, 'made');
-  const release = await takeFileLock(inner, 'agent');
-  expect(release).toBeDefined();
+  const lock = await takeFileLock(inner, 'agent');
+  expect(lock).toBeDefined();
   expect(await takeFileLock(inner, 'agent')).toBeUndefined();
   expect(await takeFileLock(inner, 'other')).toBeDefined();
-  release?.();
+  lock?.release();
   expect(await takeFileLock(inner, 'agent')).toBeDefined();
 });
 
