@@ -63,7 +63,7 @@ export { printIpsets, printIptables } from './iptables/text.js';
 export type * from './iptables/types.js';
 export { divideLarge } from './nftables/ahead.js';
 export { printBeforeReplacing, printStage, printStages, stagesOf, type Stage } from './nftables/stages.js';
-export { stateOf, type TableState } from './nftables/state.js';
+export { stateOf, type ChainState, type SetState, type TableState } from './nftables/state.js';
 export {
   planReplacement,
   planTransaction,

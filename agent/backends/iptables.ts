@@ -70,31 +70,31 @@ export class IptablesBackend implements Backend {
   async plan(anew: boolean): Promise<Comparison> {
     const { kernel } = this.parts;
     this.#flavour ??= await kernel.iptables.defaultFlavour();
-    const [loaded, loadedTables] = await Promise.all([kernel.iptables.read(), kernel.readTables()]);
-    // What came while we read is in the compilation.
-    this.compiler.take();
-    const policy = hostPolicy(this.compiler.topology, this.parts.isLocal, this.options);
-    const wanted = { program: iptablesProgram(policy, this.options), beside: besideIptables(policy, this.options) };
-    const program = planIptables(anew ? doubted(loaded) : loaded, wanted.program);
+    const loaded = await kernel.iptables.read();
+    const beside = await kernel.compare(() => {
+      // What came while it was read is in the compilation.
+      this.compiler.take();
+      const policy = hostPolicy(this.compiler.topology, this.parts.isLocal, this.options);
+      const program = iptablesProgram(policy, this.options);
+      return { policy, program, tables: besideIptables(policy, this.options) };
+    });
+    const { policy, program, tables } = beside.wanted;
     const rules = iptablesRules(policy, this.options, this.#memory);
-    const judged = await kernel.judgeBodies(loadedTables, wanted.beside);
-    const plan = this.#planOf(program, rules, policy, judged.tables);
+    const plan = this.#planOf(planIptables(anew ? doubted(loaded) : loaded, program), rules, policy, beside.loaded);
     return {
       changes: plan.changes,
-      areBodiesKnown: judged.areBodiesKnown,
+      areBodiesKnown: beside.areBodiesKnown,
       overtaking: overtakingOf(loaded),
-      isFirst: !iptablesHoldsAdmission(loaded) && !holdsAdmission(loadedTables),
+      isFirst: !iptablesHoldsAdmission(loaded) && !holdsAdmission(beside.loaded),
       apply: async () => {
         const { left } = await plan.bring(!this.#isMoved);
         this.#isMoved = left === undefined;
         this.leftover = left === undefined ? undefined : `the other iptables: ${left.message}`;
       },
       remaining: async () => {
-        const [now, tables] = await Promise.all([kernel.iptables.read(), kernel.readTables()]);
-        const beside = await kernel.judgeBodies(tables, wanted.beside);
-        return (
-          planIptables(now, wanted.program).changes.length + countChanges(planTransaction(wanted.beside, beside.tables))
-        );
+        const now = await kernel.iptables.read();
+        const { loaded: tablesNow } = await kernel.compare(() => ({ tables }));
+        return planIptables(now, program).changes.length + countChanges(planTransaction(tables, tablesNow));
       },
     };
   }

@@ -36,19 +36,23 @@ export class NftablesBackend implements Backend {
 
   async plan(anew: boolean): Promise<Comparison> {
     const { kernel } = this.parts;
-    const loaded = await kernel.readTables();
-    // What came while we read is in the compilation.
-    this.compiler.take();
-    const { tables } = this.compiler.ruleset();
+    const {
+      wanted: ruleset,
+      loaded,
+      areBodiesKnown,
+    } = await kernel.compare(() => {
+      // What came while it was read is in the compilation.
+      this.compiler.take();
+      return this.compiler.ruleset();
+    });
     const foreign = loaded.filter(({ isOwnedByAnother }) => isOwnedByAnother);
     const isOurs = ({ family }: { readonly family: string }): boolean =>
       !foreign.some((table) => table.family === family);
-    const [own, wanted] = [loaded.filter(isOurs), tables.filter(isOurs)];
-    const judged = await kernel.judgeBodies(own, wanted);
-    const transaction = anew ? planReplacement(wanted, own) : planTransaction(wanted, judged.tables);
+    const [own, wanted] = [loaded.filter(isOurs), ruleset.tables.filter(isOurs)];
+    const transaction = anew ? planReplacement(wanted, own) : planTransaction(wanted, own);
     return {
       changes: countChanges(transaction),
-      areBodiesKnown: judged.areBodiesKnown,
+      areBodiesKnown,
       isFirst: !holdsAdmission(loaded) && !(await kernel.isInIptables()),
       overtaking: [],
       apply: async () => {
@@ -58,8 +62,8 @@ export class NftablesBackend implements Backend {
         if (foreign.length > 0) throw ownedByAnother(foreign);
       },
       remaining: async () => {
-        const now = await kernel.judgeBodies((await kernel.readTables()).filter(isOurs), wanted);
-        return countChanges(planTransaction(wanted, now.tables));
+        const now = await kernel.compare(() => ({ tables: wanted }));
+        return countChanges(planTransaction(wanted, now.loaded.filter(isOurs)));
       },
     };
   }

@@ -15,6 +15,7 @@ import type { Family } from '../../compiler/model/index.js';
 import { closeTables, closingMessages, type Opened } from '../closing.js';
 import { readGeneration } from '../netlink/generation.js';
 import { addTable, type NfTablesMessage } from '../netlink/nf-tables-batch.js';
+import { compareTables, type Compared, type WantedTables } from './compare.js';
 import { KernelError } from './errors.js';
 import {
   carryOut,
@@ -31,17 +32,8 @@ import {
   type IptablesText,
 } from './iptables.js';
 import type { LoadedTable, RulesOfTable } from './loaded.js';
-import { applyMessages, askVersionAnew, mostOfPiece, withoutNft, type Make, type WithoutNft } from './netlink-load.js';
-import {
-  applyText,
-  judgeBodies,
-  loadedFamilies,
-  readLoadedTables,
-  readRulesOf,
-  saveLoadedTables,
-  wouldApply,
-  type Judged,
-} from './nft.js';
+import { applyMessages, mostOfPiece, withoutNft, type Make, type WithoutNft } from './netlink-load.js';
+import { applyText, loadedFamilies, readLoadedTables, readRulesOf, saveLoadedTables, wouldApply } from './nft.js';
 import { devicesOf, whatIsOpen, type Open } from './open.js';
 import { endPrograms } from './program.js';
 
@@ -63,8 +55,11 @@ export interface Kernel {
   readonly readRules: (family: TableFamily) => Promise<RulesOfTable | undefined>;
   /** Our tables as text that loads them again; '' for none. */
   readonly saveTables: () => Promise<string>;
-  /** What is loaded, where rules that do something else than their comments say do not have these comments. */
-  readonly judgeBodies: (loaded: readonly LoadedTable[], wanted: readonly Table[]) => Promise<Judged>;
+  /**
+   * What is loaded of ours beside what is wanted; changes nothing.
+   * @param wanted is asked once what is loaded was read, so that what came meanwhile is in it.
+   */
+  readonly compare: <W extends WantedTables>(wanted: () => W) => Promise<Compared<W>>;
   /** True when it would take the text; nothing is applied. */
   readonly wouldApply: (text: string) => Promise<boolean>;
   /** Applies nft text as one transaction: all of it, or nothing. */
@@ -123,10 +118,7 @@ export const KERNEL: Kernel = {
   readTables: readLoadedTables,
   readRules: readRulesOf,
   saveTables: saveLoadedTables,
-  judgeBodies: async (loaded, wanted) => {
-    askVersionAnew();
-    return judgeBodies(loaded, wanted);
-  },
+  compare: compareTables,
   wouldApply,
   applyText,
   addTables: async (tables) => applyMessages(tables.flatMap(addTable)),

@@ -66,11 +66,11 @@ interface Compared extends Difference {
 }
 
 async function compare(kernel: Kernel, { tables, iptables }: Wanted): Promise<Compared> {
-  const judged = await kernel.judgeBodies(await kernel.readTables(), tables);
-  if (!judged.areBodiesKnown) {
+  const { loaded: loadedTables, areBodiesKnown } = await kernel.compare(() => ({ tables }));
+  if (!areBodiesKnown) {
     throw new KernelError('unreadable', 'nft says what rules do (--debug=netlink) in a form that is not known');
   }
-  const transaction = planTransaction(tables, judged.tables);
+  const transaction = planTransaction(tables, loadedTables);
   if (iptables !== undefined) {
     const loaded = await kernel.iptables.read();
     const plan = planIptables(loaded, iptables);

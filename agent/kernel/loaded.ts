@@ -85,7 +85,7 @@ export function withTrueBodies(
   loaded: readonly LoadedTable[],
   wanted: readonly Table[],
   instructions: string,
-): readonly TableState[] | undefined {
+): readonly LoadedTable[] | undefined {
   const known = new Map<TableFamily, Bodies>();
   for (const table of wanted) {
     const bodies = readBodies(instructions, table.family, CHECKED_NAME);
@@ -94,7 +94,7 @@ export function withTrueBodies(
     }
     known.set(table.family, bodies);
   }
-  const judged: TableState[] = [];
+  const judged: LoadedTable[] = [];
   for (const table of loaded) {
     const chains = new Map(table.chains);
     for (const [name, chain] of table.chains) {

@@ -30,15 +30,20 @@ const { EPERM } = constants.errno;
 const ERESTART = 85;
 const SOCKET = new KeptSocket();
 
-/** Set to `nft`, nft makes every transaction of the agent's: for whoever doubts the other way. */
+/** Set to `nft`, nft makes every transaction of the agent's, and reads all that is loaded: for whoever doubts the other way. */
 const SWITCH = 'PORTCULLIS_TRANSACTIONS';
+
+/** True where nothing is to be done without nft that nft can do. */
+export function isByNft(): boolean {
+  return process.env[SWITCH] === 'nft';
+}
 
 /**
  * How a stage is applied without nft. It rejects with KernelError: `refused`, `outdated` and `not-permitted` where nothing was applied,
  * `interrupted` where that is not known.
  */
 export async function withoutNft({ closing, transaction }: Stage): Promise<WithoutNft> {
-  if (process.env[SWITCH] === 'nft') return { kind: 'cannot', why: `${SWITCH} says so` };
+  if (isByNft()) return { kind: 'cannot', why: `${SWITCH} says so` };
   if (closing !== '') return { kind: 'cannot', why: 'a table is closed before it is replaced' };
   // The kernel would refuse it (EMSGSIZE) once all of it was made.
   if (leastBytes(transaction) > (await sendBuffer())) return { kind: 'cannot', why: 'it is larger than a send buffer' };

@@ -4,7 +4,7 @@
  * nft never translates its messages (it sets no locale), so matching their text in one place is safe.
  */
 import { constants } from 'node:os';
-import { TABLE_NAME, type Table, type TableFamily, type TableState } from '../../compiler/index.js';
+import { TABLE_NAME, type Table, type TableFamily } from '../../compiler/index.js';
 import { readListing, readRules } from '../../compiler/listing.js';
 import { NFT_TABLE_F_OWNER } from '../netlink/nf-tables-header.js';
 import { NetlinkError } from '../netlink/socket.js';
@@ -23,8 +23,8 @@ import { runProgram, type ProgramOptions, type ProgramResult } from './program.j
 
 const { EPERM } = constants.errno;
 
-/** The families that hold a table of ours. */
-const FAMILIES: readonly TableFamily[] = ['inet', 'arp', 'bridge'];
+/** The families that may hold a table of ours. */
+export const FAMILIES: readonly TableFamily[] = ['inet', 'arp', 'bridge'];
 
 /** Our tables, as the kernel holds them. Foreign tables are not read. */
 export async function readLoadedTables(): Promise<readonly LoadedTable[]> {
@@ -39,7 +39,7 @@ export async function readLoadedTables(): Promise<readonly LoadedTable[]> {
 }
 
 export interface Judged {
-  readonly tables: readonly TableState[];
+  readonly tables: readonly LoadedTable[];
   /** False where nft does not say what rules do in a form that is known: then only their comments were compared. */
   readonly areBodiesKnown: boolean;
 }

@@ -13,12 +13,15 @@ interface Lent {
 export class KeptSocket {
   #kept: Lent | undefined;
 
+  /** @param make another one, where none is there. */
+  constructor(private readonly make = () => new NetlinkSocket(NETLINK_NETFILTER)) {}
+
   /**
    * Lends it, to several at once if need be. After an error who comes next gets another one: what the kernel still says about what failed is
    * nobody's. Those who have it go on.
    */
   async lend<T>(use: (socket: NetlinkSocket) => Promise<T>): Promise<T> {
-    const lent = (this.#kept ??= { socket: new NetlinkSocket(NETLINK_NETFILTER), users: 0 });
+    const lent = (this.#kept ??= { socket: this.make(), users: 0 });
     lent.users++;
     try {
       return await use(lent.socket);

@@ -13,7 +13,7 @@ export const NLMSG_ERROR = 2;
 export const NLMSG_DONE = 3;
 
 const HEADER_LENGTH = 16;
-const ATTRIBUTE_HEADER_LENGTH = 4;
+export const ATTRIBUTE_HEADER_LENGTH = 4;
 /** NLA_F_NESTED and NLA_F_NET_BYTEORDER, which are no part of the type. */
 const TYPE_MASK = 0x3fff;
 const NLA_F_NESTED = 0x8000;
@@ -75,7 +75,11 @@ export function eachAttribute(bytes: Buffer, at: number, visit: (type: number, v
 }
 
 /** Calls `visit` with the type of each attribute from `at` on, and where its value is, until it returns false. */
-function walkAttributes(bytes: Buffer, at: number, visit: (type: number, start: number, end: number) => boolean): void {
+export function walkAttributes(
+  bytes: Buffer,
+  at: number,
+  visit: (type: number, start: number, end: number) => boolean,
+): void {
   let position = at;
   while (position + ATTRIBUTE_HEADER_LENGTH <= bytes.length) {
     const length = bytes.readUInt16LE(position);
@@ -84,6 +88,24 @@ function walkAttributes(bytes: Buffer, at: number, visit: (type: number, start: 
     if (!visit(type, position + ATTRIBUTE_HEADER_LENGTH, position + length)) return;
     position += align(length);
   }
+}
+
+/**
+ * Takes NLA_F_NESTED from all attributes, in place, down to those that do not have it: nf_tables tells of what it holds without.
+ * @param end where they end.
+ */
+export function withoutNestedFlags(bytes: Buffer, at = 0, end = bytes.length): Buffer {
+  for (let position = at; position + ATTRIBUTE_HEADER_LENGTH <= end;) {
+    const length = bytes.readUInt16LE(position);
+    if (length < ATTRIBUTE_HEADER_LENGTH) break;
+    const type = bytes.readUInt16LE(position + 2);
+    if ((type & NLA_F_NESTED) !== 0) {
+      bytes.writeUInt16LE(type & TYPE_MASK, position + 2);
+      withoutNestedFlags(bytes, position + ATTRIBUTE_HEADER_LENGTH, position + length);
+    }
+    position += align(length);
+  }
+  return bytes;
 }
 
 export function attribute(type: number, value: Buffer): Buffer {

@@ -1,8 +1,12 @@
-/** The kernel's instructions, an attribute of NFTA_RULE_EXPRESSIONS each: registers are loaded, compared, looked up; the last one decides. */
+/**
+ * The kernel's instructions, an attribute of NFTA_RULE_EXPRESSIONS each: registers are loaded, compared, looked up; the last one decides. Their
+ * attributes are in the order in which the kernel tells of them, so that what is loaded is known again by its bytes (canonical.ts).
+ */
 import type { Verdict } from '../../compiler/index.js';
 import { attribute, be32, nested, textBytes } from './message.js';
 import type { Source } from './nf-tables-fields.js';
 import {
+  NFT_BITWISE_MASK_XOR,
   NFT_BYTEORDER_HTON,
   NFT_DYNSET_OP_UPDATE,
   NFT_LOOKUP_F_INV,
@@ -78,11 +82,11 @@ export function setMeta(key: number): Buffer {
 }
 
 export function loadCt(key: number): Buffer {
-  return expression('ct', attribute(NFTA_CT.NFTA_CT_KEY, be32(key)), attribute(NFTA_CT.NFTA_CT_DREG, be32(NFT_REG_1)));
+  return expression('ct', attribute(NFTA_CT.NFTA_CT_DREG, be32(NFT_REG_1)), attribute(NFTA_CT.NFTA_CT_KEY, be32(key)));
 }
 
 export function setCt(key: number): Buffer {
-  return expression('ct', attribute(NFTA_CT.NFTA_CT_KEY, be32(key)), attribute(NFTA_CT.NFTA_CT_SREG, be32(NFT_REG_1)));
+  return expression('ct', attribute(NFTA_CT.NFTA_CT_SREG, be32(NFT_REG_1)), attribute(NFTA_CT.NFTA_CT_KEY, be32(key)));
 }
 
 /** @param operation of enum nft_cmp_ops */
@@ -102,6 +106,7 @@ export function bitwise(mask: Buffer, xor: Buffer, register: number = NFT_REG_1)
     attribute(NFTA_BITWISE.NFTA_BITWISE_SREG, be32(register)),
     attribute(NFTA_BITWISE.NFTA_BITWISE_DREG, be32(register)),
     attribute(NFTA_BITWISE.NFTA_BITWISE_LEN, be32(mask.length)),
+    attribute(NFTA_BITWISE.NFTA_BITWISE_OP, be32(NFT_BITWISE_MASK_XOR)),
     value(NFTA_BITWISE.NFTA_BITWISE_MASK, mask),
     value(NFTA_BITWISE.NFTA_BITWISE_XOR, xor),
   );
@@ -126,11 +131,11 @@ export function lookup(
 ): Buffer {
   return expression(
     'lookup',
-    attribute(NFTA_LOOKUP.NFTA_LOOKUP_SREG, be32(NFT_REG_1)),
-    ...(into === undefined ? [] : [attribute(NFTA_LOOKUP.NFTA_LOOKUP_DREG, be32(into))]),
     attribute(NFTA_LOOKUP.NFTA_LOOKUP_SET, textBytes(name)),
     ...(id === undefined ? [] : [attribute(NFTA_LOOKUP.NFTA_LOOKUP_SET_ID, be32(id))]),
-    ...(isNegated ? [attribute(NFTA_LOOKUP.NFTA_LOOKUP_FLAGS, be32(NFT_LOOKUP_F_INV))] : []),
+    attribute(NFTA_LOOKUP.NFTA_LOOKUP_SREG, be32(NFT_REG_1)),
+    ...(into === undefined ? [] : [attribute(NFTA_LOOKUP.NFTA_LOOKUP_DREG, be32(into))]),
+    attribute(NFTA_LOOKUP.NFTA_LOOKUP_FLAGS, be32(isNegated ? NFT_LOOKUP_F_INV : 0)),
   );
 }
 

@@ -34,6 +34,8 @@ export const NFT_MSG = {
   NFT_MSG_DELSETELEM: 14,
   NFT_MSG_NEWGEN: 15,
   NFT_MSG_GETGEN: 16,
+  NFT_MSG_GETOBJ: 19,
+  NFT_MSG_GETFLOWTABLE: 23,
 } as const;
 
 /** enum nft_list_attributes */
@@ -51,12 +53,17 @@ export const NFTA_HOOK = { NFTA_HOOK_HOOKNUM: 1, NFTA_HOOK_PRIORITY: 2 } as cons
 /** enum nft_chain_attributes */
 export const NFTA_CHAIN = {
   NFTA_CHAIN_TABLE: 1,
+  NFTA_CHAIN_HANDLE: 2,
   NFTA_CHAIN_NAME: 3,
   NFTA_CHAIN_HOOK: 4,
   NFTA_CHAIN_POLICY: 5,
+  NFTA_CHAIN_USE: 6,
   NFTA_CHAIN_TYPE: 7,
+  NFTA_CHAIN_FLAGS: 10,
   NFTA_CHAIN_USERDATA: 12,
 } as const;
+/** enum nft_chain_flags */
+export const NFT_CHAIN_BASE = 1;
 
 /** enum nft_rule_attributes */
 export const NFTA_RULE = {
@@ -64,6 +71,7 @@ export const NFTA_RULE = {
   NFTA_RULE_CHAIN: 2,
   NFTA_RULE_HANDLE: 3,
   NFTA_RULE_EXPRESSIONS: 4,
+  NFTA_RULE_POSITION: 6,
   NFTA_RULE_USERDATA: 7,
 } as const;
 
@@ -80,6 +88,10 @@ export const NFTA_SET = {
   NFTA_SET_ID: 10,
   NFTA_SET_TIMEOUT: 11,
   NFTA_SET_USERDATA: 13,
+  NFTA_SET_PAD: 14,
+  NFTA_SET_HANDLE: 16,
+  NFTA_SET_TYPE: 19,
+  NFTA_SET_COUNT: 20,
 } as const;
 /** enum nft_set_desc_attributes */
 export const NFTA_SET_DESC = { NFTA_SET_DESC_SIZE: 1, NFTA_SET_DESC_CONCAT: 2 } as const;
@@ -167,7 +179,10 @@ export const NFTA_BITWISE = {
   NFTA_BITWISE_LEN: 3,
   NFTA_BITWISE_MASK: 4,
   NFTA_BITWISE_XOR: 5,
+  NFTA_BITWISE_OP: 6,
 } as const;
+/** enum nft_bitwise_ops */
+export const NFT_BITWISE_MASK_XOR = 0;
 /** enum nft_byteorder_attributes, and enum nft_byteorder_ops */
 export const NFTA_BYTEORDER = {
   NFTA_BYTEORDER_SREG: 1,
@@ -194,7 +209,10 @@ export const NFTA_DYNSET = {
   NFTA_DYNSET_SET_NAME: 1,
   NFTA_DYNSET_OP: 3,
   NFTA_DYNSET_SREG_KEY: 4,
+  NFTA_DYNSET_TIMEOUT: 6,
   NFTA_DYNSET_EXPR: 7,
+  NFTA_DYNSET_PAD: 8,
+  NFTA_DYNSET_FLAGS: 9,
 } as const;
 export const NFT_DYNSET_OP_UPDATE = 1;
 /** enum nft_immediate_attributes */

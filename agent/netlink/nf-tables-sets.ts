@@ -242,7 +242,8 @@ function keyAttribute(value: Buffer, type: number = NFTA_SET_ELEM.NFTA_SET_ELEM_
   return nested(type, attribute(NFTA_DATA.NFTA_DATA_VALUE, value));
 }
 
-function dataOf(data: Verdict | number | string): Buffer {
+/** What an element of a map leads to. */
+export function dataOf(data: Verdict | number | string): Buffer {
   if (typeof data === 'object') return nested(NFTA_SET_ELEM.NFTA_SET_ELEM_DATA, verdictData(data));
   if (typeof data === 'string') throw new NotEncodable(`data that was read as ${data}`);
   const zone = Buffer.alloc(ZONE_LENGTH);

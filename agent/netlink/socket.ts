@@ -19,6 +19,7 @@ import {
 const MOST_DUMPS = 10;
 /** Without a word for as long, what was asked counts as unanswered: nobody knows what became of it. */
 const SILENCE_MS = 10_000;
+/** The kernel fills up to 32 KiB of it with a dump, and no more than one object has where that is more. */
 const BUFFER_BYTES = 64 * 1024;
 const SOCKET_BUFFER_BYTES = 4 * 1024 * 1024;
 
@@ -70,10 +71,12 @@ export class NetlinkSocket {
   /**
    * @param protocol NETLINK_ROUTE (0), NETLINK_NETFILTER (12), ... (linux/netlink.h)
    * @param patience milliseconds without a word after which a request has failed.
+   * @param bufferBytes of which each datagram takes one: what does not fit is lost, so only a dump's may be small.
    */
   constructor(
     private readonly protocol: number,
     private readonly patience = SILENCE_MS,
+    private readonly bufferBytes = BUFFER_BYTES,
   ) {
     this.#socket = this.#open();
   }
@@ -82,7 +85,7 @@ export class NetlinkSocket {
     if (this.#isClosed) throw new Error('netlink: the socket was closed');
     const socket = new RawNetlinkSocket(this.protocol, {
       messagePeeking: false,
-      msgBufferSize: BUFFER_BYTES,
+      msgBufferSize: this.bufferBytes,
       recvBufferSize: SOCKET_BUFFER_BYTES,
       sendBufferSize: SOCKET_BUFFER_BYTES,
     });

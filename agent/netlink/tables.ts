@@ -2,13 +2,12 @@
  * What nf_tables holds, in the parts that are asked for without nft(8): names and flags of tables, whether a chain has rules, names
  * of devices in a set, which sets there are. Each rejects with NetlinkError (EPERM without CAP_NET_ADMIN).
  */
-import { constants } from 'node:os';
 import type { TableFamily } from '../../compiler/index.js';
+import { dump as dumpBy } from './dump.js';
 import { attribute, eachAttribute, textBytes, textOf } from './message.js';
 import {
   NETLINK_NETFILTER,
   NFGENMSG_LENGTH,
-  NFNL_SUBSYS_NFTABLES,
   NFPROTO,
   NFPROTO_UNSPEC,
   NFT_MSG,
@@ -23,9 +22,7 @@ import {
   NFTA_TABLE,
 } from './nf-tables-header.js';
 import { FAMILIES } from './nf-tables.js';
-import { NetlinkError, NetlinkSocket } from './socket.js';
-
-const { ENOENT } = constants.errno;
+import { NetlinkSocket } from './socket.js';
 
 /** Flags of every table, by `family name`. */
 export async function listTables(): Promise<ReadonlyMap<string, number>> {
@@ -149,23 +146,9 @@ async function dump<T>(
   attributes: readonly Buffer[],
   read: (payload: Buffer) => T,
 ): Promise<readonly T[]> {
-  const header = Buffer.alloc(NFGENMSG_LENGTH);
-  header[0] = family;
   const socket = new NetlinkSocket(NETLINK_NETFILTER);
-  let objects: T[] = [];
-  const start = (): void => {
-    objects = [];
-  };
   try {
-    const request = Buffer.concat([header, ...attributes]);
-    await socket.dump((NFNL_SUBSYS_NFTABLES << 8) | message, request, start, (payload) => {
-      objects.push(read(payload));
-    });
-    return objects;
-  } catch (error) {
-    // What it would be in is not there.
-    if (error instanceof NetlinkError && error.errno === ENOENT) return [];
-    throw error;
+    return await dumpBy(socket, message, family, attributes, read);
   } finally {
     socket.close();
   }

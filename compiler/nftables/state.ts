@@ -41,8 +41,19 @@ export function holdsAdmission(tables: readonly TableState[]): boolean {
   return tables.some(({ chains }) => (chains.get(ADMIT.egress)?.comments.length ?? 0) > 0);
 }
 
-/** The state that a table of a ruleset will have once loaded. */
+/** A comparison asks twice, of some ten thousand elements: to know the table again, and for the difference. */
+const STATES = new WeakMap<Table, TableState>();
+
+/** The state that a table of a ruleset will have once loaded: one and the same for one table. */
 export function stateOf(table: Table): TableState {
+  const known = STATES.get(table);
+  if (known !== undefined) return known;
+  const state = makeState(table);
+  STATES.set(table, state);
+  return state;
+}
+
+function makeState(table: Table): TableState {
   return {
     family: table.family,
     name: table.name,

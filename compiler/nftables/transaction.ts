@@ -109,6 +109,7 @@ function elementChanges(table: Table, after: TableState, before: TableState): re
   for (const [name, set] of table.sets) {
     const old = before.sets.get(name)?.elements ?? NO_ELEMENTS;
     const wanted = after.sets.get(name)?.elements ?? NO_ELEMENTS;
+    if (old === wanted) continue;
     const gone = missingFrom(wanted, old);
     const fresh = missingFrom(old, wanted);
     if (gone.size > 0) deletions.push({ kind: 'delete-elements', set, elements: [...gone].map(listedElement) });

@@ -8,7 +8,6 @@ import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { removeTable, transactionMessages, type NfTablesMessage } from '../../agent/netlink/nf-tables-batch.js';
 import { withoutNft } from '../../agent/kernel/netlink-load.js';
-import { readLoadedTable, textToCheck, withTrueBodies, type LoadedTable } from '../../agent/kernel/loaded.js';
 import { attribute, textBytes } from '../../agent/netlink/message.js';
 import { NFNL_SUBSYS_NFTABLES, NFPROTO, NFT_MSG, NFTA_RULE } from '../../agent/netlink/nf-tables-header.js';
 import {
@@ -18,17 +17,17 @@ import {
   planTransaction,
   printStage,
   stagesOf,
-  TABLE_NAME,
   type Datapath,
-  type TableFamily,
   type Transaction,
 } from '../../compiler/index.js';
 import { diffTopologies, EMPTY_TOPOLOGY, type Port } from '../../compiler/model/index.js';
 import { arbitraryTopology } from '../support/arbitrary-topology.js';
 import { namedRuleset } from '../support/golden.js';
+import { namedToCompare } from './lab/compare-named.js';
 import { NAMED_TOPOLOGIES } from '../support/named-topologies.js';
 import { samples, take } from '../support/seed.js';
 import { Answering } from './lab/answering.js';
+import type { Compared, ToCompare } from './lab/compare.js';
 import { makeNamespace, namespaceName } from './lab/namespace.js';
 import type { ToSend } from './lab/send.js';
 
@@ -40,6 +39,7 @@ const DATAPATHS: readonly Datapath[] = ['routed', 'bridge-netfilter'];
 class Place {
   readonly name: string;
   #sender: Answering | undefined;
+  #comparer: Answering | undefined;
   #remove: (() => void) | undefined;
 
   constructor(what: string) {
@@ -52,6 +52,7 @@ class Place {
 
   destroy(): void {
     this.#sender?.end();
+    this.#comparer?.end();
     this.#remove?.();
   }
 
@@ -75,9 +76,16 @@ class Place {
     return lines.filter((line) => line.startsWith('  [')).map((line) => line.replace(/__(set|map)\d+/, '__$1'));
   }
 
-  async read(family: TableFamily): Promise<LoadedTable> {
-    const args = ['--json', '--numeric', '--stateless', '--debug=netlink', 'list', 'table', family, TABLE_NAME];
-    return readLoadedTable(family, 0, await this.nft(args));
+  async compare(what: ToCompare): Promise<Compared> {
+    this.#comparer ??= new Answering(this.name, 'compare');
+    // The program writes this shape.
+    return JSON.parse(await this.#comparer.ask(JSON.stringify(what))) as Compared;
+  }
+
+  /** Whoever compares has sockets, too. */
+  async comparesNoMore(): Promise<void> {
+    await this.#comparer?.isGone();
+    this.#comparer = undefined;
   }
 
   /** Port ids of the sockets of NETLINK_NETFILTER (12) that are open here (/proc/net/netlink). */
@@ -138,13 +146,8 @@ describe.each(DATAPATHS)('%s', (datapath) => {
     const { tables } = namedRuleset(name, datapath);
     await takeBoth(planTransaction(tables, []), name);
     expect(await direct.instructions()).toEqual(await byNft.instructions());
-    // As the agent compares: by bodies, and sets within rules.
-    const judged = withTrueBodies(
-      await Promise.all(tables.map(async ({ family }) => direct.read(family))),
-      tables,
-      await direct.nft(['--check', '--debug=netlink', '-f', '-'], textToCheck(tables)),
-    );
-    expect(planTransaction(tables, judged ?? [])).toEqual([]);
+    // As the agent compares, by itself and by nft.
+    expect(await direct.compare(namedToCompare(name, datapath))).toEqual({ direct: '', byNft: '' });
   });
 
   it.each([false, true])('so is each step of random histories, audit %s', async (audit) => {
@@ -184,6 +187,7 @@ function refused(size = 0): NfTablesMessage {
 /** Closing one waits for RCU where something was deleted lately: some 15 ms for each change (docs/decisions/netlink.md). */
 describe('the socket', () => {
   const one = namedRuleset('one-port', 'routed').tables;
+  beforeAll(async () => direct.comparesNoMore());
 
   it('stays open from one transaction to the next, also behind one that deletes', async () => {
     await empty();

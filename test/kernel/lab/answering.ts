@@ -1,5 +1,6 @@
 /** A program of this folder in a network namespace, which answers each line that it is told with a line. */
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
+import { once } from 'node:events';
 import { createInterface, type Interface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 
@@ -29,5 +30,12 @@ export class Answering {
   end(): void {
     this.#lines.close();
     this.#process.stdin.end();
+  }
+
+  /** Ends it, and waits until it and its sockets are gone. */
+  async isGone(): Promise<void> {
+    const gone = this.#process.exitCode === null ? once(this.#process, 'exit') : undefined;
+    this.end();
+    await gone;
   }
 }

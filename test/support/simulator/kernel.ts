@@ -174,7 +174,14 @@ export class SimulatedKernel {
           this.readAt = this.clock.now();
           return this.#loaded();
         }),
-      judgeBodies: async (loaded, wanted) => ask(() => ({ tables: judged(loaded, wanted), areBodiesKnown: true })),
+      compare: async (wanted) => {
+        const loaded = await ask(() => {
+          this.readAt = this.clock.now();
+          return this.#loaded();
+        });
+        const asked = wanted();
+        return ask(() => ({ wanted: asked, loaded: judged(loaded, asked.tables), areBodiesKnown: true }));
+      },
       wouldApply: async (text) =>
         ask(() => {
           try {

@@ -27,8 +27,10 @@ function host(done: string[], loaded: readonly (readonly LoadedTable[])[] = [[]]
   };
   return {
     ...KERNEL,
-    readTables: async () => Promise.resolve(loaded[Math.min(looks++, loaded.length - 1)] ?? []),
-    judgeBodies: async (tables) => Promise.resolve({ tables, areBodiesKnown: true }),
+    compare: async (wanted) => {
+      const tables = loaded[Math.min(looks++, loaded.length - 1)] ?? [];
+      return Promise.resolve({ wanted: wanted(), loaded: tables, areBodiesKnown: true });
+    },
     wouldApply: async () => Promise.resolve(true),
     applyText: async () => {
       if (refused++ < refusals) throw new KernelError('refused', 'not today');

@@ -1,0 +1,57 @@
+/**
+ * What is loaded of ours beside what is wanted: read without nft(8) where it can be known again so, and else listed and judged by nft.
+ */
+import { TABLE_NAME, type Table, type TableState } from '../../compiler/index.js';
+import { seeTables, type SeenTable } from '../netlink/seen-tables.js';
+import { NotEncodable } from '../netlink/not-encodable.js';
+import { NotKnown } from '../netlink/not-known.js';
+import { askVersionAnew, isByNft } from './netlink-load.js';
+import { FAMILIES, judgeBodies, readLoadedTables } from './nft.js';
+import { recognise } from './recognise.js';
+
+export interface WantedTables {
+  readonly tables: readonly Table[];
+}
+
+export interface Compared<W> {
+  readonly wanted: W;
+  /** Where a rule does something else than the wanted one of its comment, it does not have that comment. */
+  readonly loaded: readonly ComparedTable[];
+  /** False where nft does not say what rules do in a form that is known: then only their comments were compared. */
+  readonly areBodiesKnown: boolean;
+}
+
+export interface ComparedTable extends TableState {
+  /** Nobody but the socket that made it may change it (flag `owner`): what it holds is not known. */
+  readonly isOwnedByAnother: boolean;
+}
+
+/**
+ * Compares; changes nothing.
+ * @param wanted is asked once what is loaded was read, so that what came meanwhile is in it.
+ * @throws KernelError
+ */
+export async function compareTables<W extends WantedTables>(wanted: () => W): Promise<Compared<W>> {
+  askVersionAnew();
+  const seen = await see();
+  const listed = seen === undefined ? await readLoadedTables() : undefined;
+  const asked = wanted();
+  const known = seen === undefined ? undefined : knownAgain(seen, asked.tables);
+  if (known !== undefined) return { wanted: asked, loaded: known, areBodiesKnown: true };
+  const judged = await judgeBodies(listed ?? (await readLoadedTables()), asked.tables);
+  return { wanted: asked, loaded: judged.tables, areBodiesKnown: judged.areBodiesKnown };
+}
+
+/** Undefined where only nft can say what is there; its reason, if it cannot either, is what is said. */
+async function see(): Promise<readonly SeenTable[] | undefined> {
+  return isByNft() ? undefined : seeTables(FAMILIES, TABLE_NAME).catch(() => undefined);
+}
+
+function knownAgain(seen: readonly SeenTable[], wanted: readonly Table[]): readonly ComparedTable[] | undefined {
+  try {
+    return recognise(seen, wanted).map((table) => ({ ...table, isOwnedByAnother: false }));
+  } catch (error) {
+    if (error instanceof NotKnown || error instanceof NotEncodable) return undefined;
+    throw error;
+  }
+}
