@@ -90,17 +90,18 @@ async function readAtOnce(
 }
 
 async function seeTable(socket: NetlinkSocket, family: TableFamily, name: string): Promise<SeenTable> {
-  const list = async (message: number, type: number): Promise<readonly Buffer[]> =>
-    dump(socket, message, NFPROTO[family], [attribute(type, textBytes(name))], (payload) =>
-      payload.subarray(NFGENMSG_LENGTH),
-    );
-  // NFTA_OBJ_TABLE and NFTA_FLOWTABLE_TABLE are attribute 1, too.
+  // Of chains the kernel tells of those of all tables of a family, whichever is asked for (nf_tables_dump_chains()).
+  const list = async (message: number): Promise<readonly Buffer[]> => {
+    const ofTable = attribute(NFTA_ANY_TABLE, textBytes(name));
+    const all = await dump(socket, message, NFPROTO[family], [ofTable], (payload) => payload.subarray(NFGENMSG_LENGTH));
+    return all.filter((bytes) => textIn(bytes, NFTA_ANY_TABLE) === name);
+  };
   for (const message of [NFT_MSG.NFT_MSG_GETOBJ, NFT_MSG.NFT_MSG_GETFLOWTABLE]) {
-    if ((await list(message, NFTA_ANY_TABLE)).length > 0) throw new NotKnown(`objects in table ${family} ${name}`);
+    if ((await list(message)).length > 0) throw new NotKnown(`objects in table ${family} ${name}`);
   }
-  const chains = await list(NFT_MSG.NFT_MSG_GETCHAIN, NFTA_CHAIN.NFTA_CHAIN_TABLE);
-  const heads = await list(NFT_MSG.NFT_MSG_GETSET, NFTA_SET.NFTA_SET_TABLE);
-  const rules = await list(NFT_MSG.NFT_MSG_GETRULE, NFTA_RULE.NFTA_RULE_TABLE);
+  const chains = await list(NFT_MSG.NFT_MSG_GETCHAIN);
+  const heads = await list(NFT_MSG.NFT_MSG_GETSET);
+  const rules = await list(NFT_MSG.NFT_MSG_GETRULE);
   const sets = new Map<string, SeenSet>();
   for (const head of heads) {
     const set = textIn(head, NFTA_SET.NFTA_SET_NAME);
@@ -112,6 +113,7 @@ async function seeTable(socket: NetlinkSocket, family: TableFamily, name: string
   };
 }
 
+/** NFTA_*_TABLE is attribute 1 of chains, rules, sets, objects and flow tables alike. */
 const NFTA_ANY_TABLE = 1;
 
 function isFilledByPackets(head: Buffer): boolean {

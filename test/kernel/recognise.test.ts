@@ -151,6 +151,22 @@ const MISCHIEF: Readonly<Record<string, Mischief>> = {
   'a counter': async (pick) => `add counter ${pick(await listed('chain')).family} ${TABLE_NAME} theirs`,
 };
 
+/** With all that ours has, under the same names: nothing of it may stand for ours. */
+it('another table of the family with chains, sets and rules of the same names hides nothing', async () => {
+  const what = await load('one-port', 'routed');
+  const copy = printRuleset(namedRuleset('one-port', 'routed')).replace(/\bportcullis\b/g, 'twin');
+  const twin = `${copy}add chain inet twin more\nadd set inet twin more { type mark; }\n`;
+  await nft(['-f', '-'], twin);
+  expect(await compare(what)).toEqual({ direct: '', byNft: '' });
+  for (const change of ['insert rule inet portcullis egress accept', 'flush set inet portcullis sources4']) {
+    await load('one-port', 'routed');
+    await nft(['-f', '-'], `${twin}${change}`);
+    const { direct, byNft } = await compare(what);
+    expect(byNft).not.toBe('');
+    expect(direct).toBe(byNft);
+  }
+});
+
 describe.each(DATAPATHS)('%s', (datapath) => {
   // Each topology once: what a rule is made of hangs on the datapath in few of them, which what others do meets, too.
   const names = NAMES.filter((_, index) => index % DATAPATHS.length === DATAPATHS.indexOf(datapath));
