@@ -229,6 +229,45 @@ async function removeOurs(): Promise<void> {
   );
 }
 
+/** What somebody does to our tables. */
+const FOREIGN: readonly { readonly what: string; readonly text: string }[] = [
+  { what: 'an element is deleted', text: 'delete element inet portcullis addresses4 { 10.0.0.1 }' },
+  { what: 'a rule that drops is inserted', text: 'insert rule inet portcullis sg_group000_out drop' },
+  { what: 'our table is deleted', text: 'delete table inet portcullis' },
+];
+
+function somebodySays(text: string): void {
+  const { status, stderr } = spawnSync('nft', [text], { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`nft ${text}: ${stderr}`);
+}
+
+/** Until what somebody did is mended, by what is read back without nft and by nft, in turn. */
+async function drift(): Promise<void> {
+  const table = new Table('what somebody else did, mended', [
+    { name: 'ports' },
+    { name: 'what' },
+    { name: 'mended in', unit: 'ms' },
+    { name: 'by nft', unit: 'ms' },
+    { name: 'nft / direct', digits: 1 },
+  ]);
+  for (const size of SIZES.nftables) {
+    const subject = new Subject('nftables');
+    await subject.begin(parsed(document(size, size)));
+    for (const { what, text } of FOREIGN) {
+      const runs: Record<Way, number[]> = { direct: [], nft: [] };
+      for (let run = 0; run < LOADS; run++) {
+        for (const way of ['nft', 'direct'] as const) {
+          go(way);
+          runs[way].push(await subject.mended(() => somebodySays(text)));
+        }
+      }
+      const [direct, byNft] = [median(runs.direct), median(runs.nft)];
+      table.row(size, what, direct, byNft, byNft / direct);
+    }
+    await subject.end();
+  }
+}
+
 /** From `ip link add` to the rules of the port whose alias the link has, as the kernel's notice and our transaction make it. */
 async function linkLatency(): Promise<void> {
   const id = 'aaaaaaaa-0000-4000-8000-000000000000';
@@ -261,6 +300,7 @@ async function inside(): Promise<void> {
   await carryOutStep({ kind: 'sets', text: `create ${FLOOR_SET} hash:ip\n`, undo: '' });
   await fullLoads();
   await latencies('nftables');
+  await drift();
   await latencies('iptables');
   // What follows is of nftables alone.
   await removeIptables();

@@ -90,6 +90,16 @@ export class Subject {
     return { total: latency, own: latency - milliseconds };
   }
 
+  /** From the end of what somebody else does to our tables until they were compared and are as they should be; in milliseconds. */
+  async mended(foreign: () => void): Promise<number> {
+    const compared = this.applied(({ way }) => way === 'everything');
+    foreign();
+    const start = performance.now();
+    await compared;
+    while (!this.enforcer.isIdle || !this.enforcer.isEnforced) await setTimeout(1);
+    return performance.now() - start;
+  }
+
   /** Resolves with the next transaction; one that found nothing to change is none. */
   async applied(isAwaited = ({ changes }: Applied): boolean => changes > 0): Promise<Applied> {
     this.#isAwaited = isAwaited;
@@ -114,8 +124,11 @@ export class Subject {
         this.enforcer.iptablesChanged(event.change);
         return;
       case 'closed':
+        this.enforcer.tablesClosed(event.opened, event.error);
+        return;
       case 'withdrawn':
-        throw new Error('somebody else changes our tables');
+        this.enforcer.doubt('what somebody added was taken back');
+        return;
       default:
         this.enforcer.setLinks(event);
         if (event.kind === 'links') this.#isWatching();

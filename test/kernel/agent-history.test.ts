@@ -161,11 +161,14 @@ chain leftover { type filter hook forward priority 5; policy drop; }
       Number((await lab.exec(process.execPath, ['dist/test/kernel/lab/generation.js'])).stdout);
     const before = await generation();
     await agent.run();
-    // One on a quiet machine; where the start takes long it is closed meanwhile, which is another one, and compared again.
-    const transactions = agent.log().filter(({ msg }) => msg === 'applied' || msg.startsWith('closed until'));
-    expect(transactions.filter(({ reason }) => reason === 'start')).toHaveLength(1);
-    // And the one before, which closes what the former map leads on (printBeforeReplacing).
-    expect(await generation()).toBe(before + 1 + transactions.length);
+    const loads = agent.log().filter(({ msg }) => msg === 'applied');
+    const closings = agent.log().filter(({ msg }) => msg.startsWith('closed until'));
+    expect(loads.filter(({ reason }) => reason === 'start')).toHaveLength(1);
+    // One, and the one before, which closes what the former map leads on (printBeforeReplacing). Where the start takes long it is closed
+    // meanwhile and compared again: what the load met there then is mended in stages.
+    const made = (await generation()) - before;
+    if (closings.length === 0) expect(made).toBe(2);
+    else expect(made).toBeLessThanOrEqual(closings.length + 4 * loads.length);
     expect(await differs(lab.host, agent)).toBe(0);
     expect(await reachIn(lab, forth('v4', 17, 53), forth('v4', 17, 54))).toEqual([[SERVER.device], []]);
   });
