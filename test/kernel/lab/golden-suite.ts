@@ -87,9 +87,9 @@ export function goldenSuite(datapath: Datapath, names: readonly string[]): void 
 
   it(`goes from one named topology to another by a transaction of the difference (${datapath})`, async () => {
     await lab.load(goldenText('empty', datapath));
-    // Emulation is slow: how one table becomes another is proved in full where the kernel runs for real.
+    // How one table becomes another is proved in full once: emulation is slow, and the steps are the same on each datapath.
     const way =
-      datapath === 'bridge' ? names.filter((_name, index) => index % 2 === 1) : [...names, ...names.toReversed()];
+      datapath === 'routed' ? [...names, ...names.toReversed()] : names.filter((_name, index) => index % 2 === 1);
     for (const name of way) {
       const { tables } = namedRuleset(name, datapath);
       await lab.load(printTransaction(planTransaction(tables, await read())) || '\n');

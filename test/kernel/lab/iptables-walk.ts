@@ -1,5 +1,5 @@
 /**
- * Loads every named topology, one after the other, into iptables, in the namespace that it runs in; prints, as JSON, which of them
+ * Loads every second named topology, one after the other, into iptables, in the namespace that it runs in; prints, as JSON, which of them
  * did not end as what was wanted. Then takes everything away. Says on standard error where it is.
  */
 import { besideIptables, DEFAULT_OPTIONS, iptablesProgram, type Datapath } from '../../../compiler/index.js';
@@ -9,7 +9,8 @@ import { NAMED_TOPOLOGIES } from '../../support/named-topologies.js';
 
 const datapath = process.argv[2] as Datapath;
 const wrong: unknown[] = [];
-const names = Object.keys(NAMED_TOPOLOGIES);
+// Each by one program and on one datapath: what a rule is made of hangs on neither but in few of them.
+const names = Object.keys(NAMED_TOPOLOGIES).filter((_name, index) => (index % 2 === 0) === (datapath === 'routed'));
 // Each after another one, some after two, and the first from nothing.
 const back = names.toReversed().filter((_name, index) => index % 4 === 3);
 for (const name of [...names, ...back]) {
