@@ -99,6 +99,7 @@ export class Bringing {
       const isNews = wasChanged || pending.hasChanges;
       if (isMereLook(reason) && plan.changes > 0 && !isNews)
         listener.tell({ kind: 'drift-found', changes: plan.changes });
+      if (plan.byNft !== undefined) listener.tell({ kind: 'read-by-nft', why: plan.byNft });
       if (!plan.areBodiesKnown) listener.tell({ kind: 'bodies-unknown' });
       this.#overtaking = plan.overtaking;
       if (this.#overtaking.length > 0) listener.tell({ kind: 'overtaken', overtaking: this.#overtaking });

@@ -31,6 +31,8 @@ export type LoopEvent =
   | { readonly kind: 'not-applied'; readonly error: Error; readonly retryIn: number }
   /** nft makes a transaction: why it was not made without. */
   | { readonly kind: 'by-nft'; readonly why: string }
+  /** nft had to say what is loaded: what was not known again without. */
+  | { readonly kind: 'read-by-nft'; readonly why: string }
   /** Somebody else changed our tables. */
   | { readonly kind: 'foreign-change'; readonly pid: number; readonly program: string }
   /** What is loaded was not what was wanted, and nobody's change was noticed. */

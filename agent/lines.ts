@@ -54,6 +54,9 @@ export class Lines {
         this.#saidByNft.add(event.why);
         log.debug({ id: 'by-nft' }, `nft makes this transaction: ${event.why}`);
         return;
+      case 'read-by-nft':
+        log.debug({ id: 'read-by-nft' }, `nft said what is loaded: ${event.why}`);
+        return;
       case 'foreign-change':
         log.warn(
           { id: 'foreign-change', pid: event.pid, program: event.program },

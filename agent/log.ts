@@ -11,6 +11,7 @@ export const LOG_IDS = {
   applied: 'a transaction is in the kernel, or a comparison found nothing to change',
   'not-applied': 'a transaction failed; the former rules stand, it is tried again',
   'by-nft': 'nft made a transaction: what cannot be sent without it, or was refused so (at level debug)',
+  'read-by-nft': 'nft had to say what is loaded: what was not known again without it (at level debug)',
   'foreign-change': 'somebody else changed our tables',
   'taken-back': 'what somebody added to our tables was taken back',
   'drift-found': 'a comparison found what no notice told of',

@@ -36,6 +36,8 @@ export interface Plan {
 export interface Comparison extends Plan {
   /** False where only comments of rules could be compared with what is loaded, and not what the rules do. */
   readonly areBodiesKnown: boolean;
+  /** Why nft had to say what tables of nf_tables hold; undefined where they were known again without. */
+  readonly byNft: string | undefined;
   /** True when nothing that is loaded gives live flows the bits that these rules ask for. */
   readonly isFirst: boolean;
   /** Rules of others that packets met before ours when what is loaded was read; ours go back to the front. */

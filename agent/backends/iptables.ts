@@ -84,6 +84,7 @@ export class IptablesBackend implements Backend {
     return {
       changes: plan.changes,
       areBodiesKnown: beside.areBodiesKnown,
+      byNft: beside.byNft,
       overtaking: overtakingOf(loaded),
       isFirst: !iptablesHoldsAdmission(loaded) && !holdsAdmission(beside.loaded),
       apply: async () => {

@@ -40,6 +40,7 @@ export class NftablesBackend implements Backend {
       wanted: ruleset,
       loaded,
       areBodiesKnown,
+      byNft,
     } = await kernel.compare(() => {
       // What came while it was read is in the compilation.
       this.compiler.take();
@@ -53,6 +54,7 @@ export class NftablesBackend implements Backend {
     return {
       changes: countChanges(transaction),
       areBodiesKnown,
+      byNft,
       isFirst: !holdsAdmission(loaded) && !(await kernel.isInIptables()),
       overtaking: [],
       apply: async () => {

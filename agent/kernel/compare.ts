@@ -19,6 +19,8 @@ export interface Compared<W> {
   readonly loaded: readonly ComparedTable[];
   /** False where nft does not say what rules do in a form that is known: then only their comments were compared. */
   readonly areBodiesKnown: boolean;
+  /** Why it was read by nft; undefined where it was known again without. */
+  readonly byNft: string | undefined;
 }
 
 export interface ComparedTable extends TableState {
@@ -34,24 +36,29 @@ export interface ComparedTable extends TableState {
 export async function compareTables<W extends WantedTables>(wanted: () => W): Promise<Compared<W>> {
   askVersionAnew();
   const seen = await see();
-  const listed = seen === undefined ? await readLoadedTables() : undefined;
+  const listed = typeof seen === 'string' ? await readLoadedTables() : undefined;
   const asked = wanted();
-  const known = seen === undefined ? undefined : knownAgain(seen, asked.tables);
-  if (known !== undefined) return { wanted: asked, loaded: known, areBodiesKnown: true };
+  const known = typeof seen === 'string' ? seen : knownAgain(seen, asked.tables);
+  if (typeof known !== 'string') return { wanted: asked, loaded: known, areBodiesKnown: true, byNft: undefined };
   const judged = await judgeBodies(listed ?? (await readLoadedTables()), asked.tables);
-  return { wanted: asked, loaded: judged.tables, areBodiesKnown: judged.areBodiesKnown };
+  return { wanted: asked, loaded: judged.tables, areBodiesKnown: judged.areBodiesKnown, byNft: known };
 }
 
-/** Undefined where only nft can say what is there; its reason, if it cannot either, is what is said. */
-async function see(): Promise<readonly SeenTable[] | undefined> {
-  return isByNft() ? undefined : seeTables(FAMILIES, TABLE_NAME).catch(() => undefined);
+/** Or why only nft can say what is there: where it cannot either, its own reason is what is said. */
+async function see(): Promise<readonly SeenTable[] | string> {
+  if (isByNft()) return 'the environment says so';
+  try {
+    return await seeTables(FAMILIES, TABLE_NAME);
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
 }
 
-function knownAgain(seen: readonly SeenTable[], wanted: readonly Table[]): readonly ComparedTable[] | undefined {
+function knownAgain(seen: readonly SeenTable[], wanted: readonly Table[]): readonly ComparedTable[] | string {
   try {
     return recognise(seen, wanted).map((table) => ({ ...table, isOwnedByAnother: false }));
   } catch (error) {
-    if (error instanceof NotKnown || error instanceof NotEncodable) return undefined;
+    if (error instanceof NotKnown || error instanceof NotEncodable) return error.message;
     throw error;
   }
 }

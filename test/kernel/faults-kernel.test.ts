@@ -102,14 +102,20 @@ describe.each(LIES)('%s', (_what, lie) => {
   });
 });
 
-it('a comparison that finds the kernel as it should be writes nothing', async () => {
-  await agent.run();
+it('a comparison that finds the kernel as it should be writes nothing, and needs no nft; what somebody added does', async () => {
+  await agent.run({ args: ['--log-level', 'debug'] });
   const generation = async (): Promise<string> =>
     (await lab.exec(process.execPath, ['dist/test/kernel/lab/generation.js'])).stdout;
   const before = await generation();
   expect((await diff()).exitCode).toBe(0);
   await agent.reload();
   expect(await generation()).toBe(before);
+  const byNft = (): readonly string[] => agent.log().flatMap(({ id, msg }) => (id === 'read-by-nft' ? [msg] : []));
+  expect(byNft()).toEqual([]);
+  await lab.load('add set inet portcullis theirs { type mark; }');
+  await agent.until(({ drift, settled }) => drift.foreign > 0 && settled);
+  expect(new Set(byNft())).toEqual(new Set(['nft said what is loaded: set theirs']));
+  expect(await differs()).toBe(false);
 });
 
 it('a foreign flush is answered by what closes, before anything is read back, and then by the policy', async () => {

@@ -180,7 +180,12 @@ export class SimulatedKernel {
           return this.#loaded();
         });
         const asked = wanted();
-        return ask(() => ({ wanted: asked, loaded: judged(loaded, asked.tables), areBodiesKnown: true }));
+        return ask(() => ({
+          wanted: asked,
+          loaded: judged(loaded, asked.tables),
+          areBodiesKnown: true,
+          byNft: undefined,
+        }));
       },
       wouldApply: async (text) =>
         ask(() => {

@@ -29,7 +29,7 @@ function host(done: string[], loaded: readonly (readonly LoadedTable[])[] = [[]]
     ...KERNEL,
     compare: async (wanted) => {
       const tables = loaded[Math.min(looks++, loaded.length - 1)] ?? [];
-      return Promise.resolve({ wanted: wanted(), loaded: tables, areBodiesKnown: true });
+      return Promise.resolve({ wanted: wanted(), loaded: tables, areBodiesKnown: true, byNft: undefined });
     },
     wouldApply: async () => Promise.resolve(true),
     applyText: async () => {
