@@ -174,6 +174,53 @@ it.each(DATAPATHS)('what nft loaded is known again, whole (%s)', async (datapath
   }
 });
 
+it.each([
+  [
+    'a set of a size',
+    'set addresses4 {\n\t\ttype ipv4_addr\n',
+    'set addresses4 {\n\t\ttype ipv4_addr\n\t\tsize 1000\n',
+  ],
+  ['a set of another policy', 'set macs {\n', 'set macs {\n\t\tpolicy memory;\n'],
+  [
+    'other values in a rule under its comment',
+    'icmpv6 type { 131, 143 } accept',
+    'icmpv6 type { 131, 136, 143 } accept',
+  ],
+  ['another verdict in a rule under its comment', '136 : goto nd_target', '136 : accept'],
+])('%s is not taken for what is wanted', async (_what, ours, theirs) => {
+  const what = await load('one-port', 'routed');
+  const text = printRuleset(namedRuleset('one-port', 'routed'));
+  expect(text).toContain(ours);
+  await nft(['-f', '-'], `flush ruleset\n${text.replace(ours, theirs)}`);
+  const { direct, byNft } = await compare(what);
+  expect(byNft).not.toBe('');
+  expect(direct).toBeUndefined();
+});
+
+/** Either a rule is too many or an element is missing, at any time: to see both, or neither, is to have read two generations. */
+it('what changes while it is read is read at one generation, or not at all', async () => {
+  const what = await load('one-port', 'routed');
+  const [chain, set, address] = ['ingress_stateless', 'addresses6', 'fd00::1'];
+  const missing = `flush chain inet portcullis ${chain}; delete element inet portcullis ${set} { ${address} }`;
+  const tooMany = `add rule inet portcullis ${chain} accept; add element inet portcullis ${set} { ${address} }`;
+  await nft([missing]);
+  const changing = { isOver: false };
+  const changes = (async () => {
+    while (!changing.isOver) for (const text of [tooMany, missing]) await nft([text]);
+  })();
+  const seen: (string | undefined)[] = [];
+  try {
+    for (let reading = 0; reading < 20; reading++) seen.push((await compare(what)).direct);
+  } finally {
+    changing.isOver = true;
+    await changes;
+  }
+  for (const direct of seen) {
+    if (direct === undefined) continue;
+    expect([direct.includes(` ${chain}`), direct.includes(address)].filter(Boolean), direct).toHaveLength(1);
+  }
+});
+
 /** Some of it is nothing new, and some cannot be, or the kernel refuses it. */
 const MOST_TRIES = 200;
 const WANTED = 2;
