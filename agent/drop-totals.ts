@@ -2,7 +2,7 @@
  * How many packets were not let through, as totals that only grow: the sets in which rules count forget a device that nothing is counted
  * for, and go with their table; rules of iptables count from zero when they are written. What was counted before this process began is left out: its totals begin at zero.
  */
-import { auditTallySetName, directionOfChain, TABLE_NAME, tallySetName, type TableFamily } from '../compiler/index.js';
+import { auditTallySetName, directionOfChain, TABLE_FAMILIES, TABLE_NAME, tallySetName } from '../compiler/index.js';
 import type { Direction } from '../compiler/model/index.js';
 import type { BackendName } from './kernel/backend-name.js';
 import { KernelError } from './kernel/errors.js';
@@ -11,7 +11,6 @@ import { NetlinkError } from './netlink/socket.js';
 import { packetsInSet } from './netlink/tables.js';
 import { SingleFlight } from './single-flight.js';
 
-const FAMILIES: readonly TableFamily[] = ['inet', 'arp', 'bridge'];
 const SETS = (['egress', 'ingress'] as const).flatMap((direction) => [
   { what: 'dropped' as const, direction, set: tallySetName(direction) },
   { what: 'audited' as const, direction, set: auditTallySetName(direction) },
@@ -55,7 +54,7 @@ export class DropCounter {
   async #readNow(): Promise<void> {
     const now: Sample[] = [];
     for (const { what, direction, set } of SETS) {
-      for (const family of FAMILIES) {
+      for (const family of TABLE_FAMILIES) {
         const devices = await this.read(family, TABLE_NAME, set);
         for (const [device, packets] of devices)
           now.push({ what, direction, key: `${family} ${set} ${device}`, packets });

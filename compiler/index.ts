@@ -12,7 +12,7 @@ export { hostPolicy, type HostPolicy, type MemberSet } from './host-policy.js';
 export { baselineTables } from './baseline.js';
 export { summarise, type Summary } from './summary.js';
 export { besideIptables, compileRuleset, tableFamilies } from './ruleset/compile.js';
-export { CLOSED_DEVICES, closedDevices, closedRule, TABLE_NAME } from './ruleset/closed.js';
+export { CLOSED_DEVICES, closedDevices, closedRule, TABLE_FAMILIES, TABLE_NAME } from './ruleset/closed.js';
 export { AUDIT, AUDIT_PASSED, auditTallySetName, placeOfProfiles } from './ruleset/audit.js';
 export { groupChainName } from './ruleset/group-chain.js';
 export { readGroupLabel } from './ruleset/group-label.js';

@@ -1,12 +1,12 @@
 /**
  * What is loaded of ours beside what is wanted: read without nft(8) where it can be known again so, and else listed and judged by nft.
  */
-import { TABLE_NAME, type Table, type TableState } from '../../compiler/index.js';
+import type { Table, TableState } from '../../compiler/index.js';
 import { seeTables, type SeenTable } from '../netlink/seen-tables.js';
 import { NotEncodable } from '../netlink/not-encodable.js';
 import { NotKnown } from '../netlink/not-known.js';
 import { askVersionAnew, isByNft } from './netlink-load.js';
-import { FAMILIES, judgeBodies, readLoadedTables } from './nft.js';
+import { judgeBodies, readLoadedTables } from './nft.js';
 import { recognise } from './recognise.js';
 
 export interface WantedTables {
@@ -48,7 +48,7 @@ export async function compareTables<W extends WantedTables>(wanted: () => W): Pr
 async function see(): Promise<readonly SeenTable[] | string> {
   if (isByNft()) return 'the environment says so';
   try {
-    return await seeTables(FAMILIES, TABLE_NAME);
+    return await seeTables();
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }

@@ -4,7 +4,7 @@
  * nft never translates its messages (it sets no locale), so matching their text in one place is safe.
  */
 import { constants } from 'node:os';
-import { TABLE_NAME, type Table, type TableFamily } from '../../compiler/index.js';
+import { TABLE_FAMILIES, TABLE_NAME, type Table, type TableFamily } from '../../compiler/index.js';
 import { readListing, readRules } from '../../compiler/listing.js';
 import { NFT_TABLE_F_OWNER } from '../netlink/nf-tables-header.js';
 import { NetlinkError } from '../netlink/socket.js';
@@ -22,9 +22,6 @@ import {
 import { runProgram, type ProgramOptions, type ProgramResult } from './program.js';
 
 const { EPERM } = constants.errno;
-
-/** The families that may hold a table of ours. */
-export const FAMILIES: readonly TableFamily[] = ['inet', 'arp', 'bridge'];
 
 /** Our tables, as the kernel holds them. Foreign tables are not read. */
 export async function readLoadedTables(): Promise<readonly LoadedTable[]> {
@@ -124,7 +121,7 @@ export async function loadedFamilies(): Promise<readonly TableFamily[]> {
 async function ownTables(): Promise<readonly { readonly family: TableFamily; readonly flags: number }[]> {
   try {
     const tables = await listTables();
-    return FAMILIES.flatMap((family) => {
+    return TABLE_FAMILIES.flatMap((family) => {
       const flags = tables.get(`${family} ${TABLE_NAME}`);
       return flags === undefined ? [] : [{ family, flags }];
     });

@@ -1,5 +1,5 @@
 /** What of our tables closes nothing, asked over netlink: for the time when nft cannot be asked. */
-import { isBridged, TABLE_NAME, type Datapath, type TableFamily } from '../../compiler/index.js';
+import { isBridged, TABLE_FAMILIES, TABLE_NAME, type Datapath, type TableFamily } from '../../compiler/index.js';
 import type { BackendName } from './backend-name.js';
 import { SETS_OF_DEVICES, type Opened } from '../closing.js';
 import { NFT_TABLE_F_DORMANT } from '../netlink/nf-tables-header.js';
@@ -17,7 +17,6 @@ const CLOSING_CHAINS: Readonly<Record<TableFamily, readonly (readonly string[])[
   arp: [['egress']],
   bridge: [['egress', 'ingress']],
 };
-const FAMILIES: readonly TableFamily[] = ['inet', 'arp', 'bridge'];
 
 export interface Open {
   readonly tables: readonly Opened[];
@@ -30,7 +29,7 @@ export async function whatIsOpen(): Promise<Open> {
   const flags = await listTables();
   const tables: Opened[] = [];
   const known = new Set<string>();
-  for (const family of FAMILIES) {
+  for (const family of TABLE_FAMILIES) {
     const how = await openedHow(family, flags.get(`${family} ${TABLE_NAME}`));
     if (how !== undefined) tables.push({ family, how });
     else for (const device of await devicesOf(family)) known.add(device);
@@ -47,7 +46,7 @@ export function tablesToClose(
   devices: readonly string[],
   circumstances: { readonly backend: BackendName; readonly datapath: Datapath; readonly wasInForce: boolean },
 ): readonly Opened[] {
-  const all = FAMILIES.map(
+  const all = TABLE_FAMILIES.map(
     (family): Opened => open.tables.find((table) => table.family === family) ?? { family, how: 'gone' },
   );
   if (circumstances.backend === 'nftables') {

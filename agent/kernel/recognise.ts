@@ -16,7 +16,6 @@ import {
 import {
   bodyOf,
   elementTexts,
-  flagsIn,
   headText,
   hookOf,
   NAMELESS,
@@ -25,6 +24,7 @@ import {
   wantedHead,
 } from '../netlink/canonical.js';
 import { HOOKNUM, VERDICT } from '../netlink/nf-tables-header.js';
+import { flagsIn } from '../netlink/nf-tables-sets.js';
 import { NotKnown } from '../netlink/not-known.js';
 import { WantedElements } from '../netlink/wanted-elements.js';
 import type { SeenRule, SeenSet, SeenTable } from '../netlink/seen-tables.js';
@@ -103,14 +103,10 @@ function recogniseChain(
   whole: ChainState,
   nameless: (set: string) => string,
 ): ChainState {
-  for (const [index, { bytes, expressions, comment }] of seen.entries()) {
+  for (const [index, { bytes, comment }] of seen.entries()) {
     const rule = rules[index];
     if (rule === undefined || comment !== whole.comments[index]) continue;
-    if (bodyOf(bytes, expressions, nameless) !== wantedBody(family, rule))
-      throw new NotKnown(`a rule of chain ${name}`);
+    if (bodyOf(bytes, nameless) !== wantedBody(family, rule)) throw new NotKnown(`a rule of chain ${name}`);
   }
-  const comments = seen.map(({ comment }) => comment);
-  return comments.length === whole.comments.length && comments.every((one, index) => one === whole.comments[index])
-    ? whole
-    : { ...whole, comments };
+  return { ...whole, comments: seen.map(({ comment }) => comment) };
 }

@@ -1,17 +1,8 @@
 /** Base chains of everybody in nf_tables: who judges packets at which hook, in which order. Asked without nft(8). */
+import { dumpAlone } from './dump.js';
 import { eachAttribute, textOf } from './message.js';
 import { FAMILIES } from './nf-tables.js';
-import {
-  NETLINK_NETFILTER,
-  NFGENMSG_LENGTH,
-  NFNL_SUBSYS_NFTABLES,
-  NFPROTO_UNSPEC,
-  NFT_MSG,
-  NFTA_CHAIN,
-  NFTA_HOOK,
-  VERDICT,
-} from './nf-tables-header.js';
-import { NetlinkSocket } from './socket.js';
+import { NFGENMSG_LENGTH, NFPROTO_UNSPEC, NFT_MSG, NFTA_CHAIN, NFTA_HOOK, VERDICT } from './nf-tables-header.js';
 
 export interface BaseChain {
   /** As nft(8) names it: inet, ip, ip6, arp, bridge, netdev. */
@@ -35,22 +26,8 @@ const HOOKS: Readonly<Record<string, readonly string[]>> = {
 
 /** Rejects with NetlinkError (EPERM without CAP_NET_ADMIN). */
 export async function listBaseChains(): Promise<readonly BaseChain[]> {
-  const header = Buffer.alloc(NFGENMSG_LENGTH);
-  header[0] = NFPROTO_UNSPEC;
-  const socket = new NetlinkSocket(NETLINK_NETFILTER);
-  let chains: BaseChain[] = [];
-  const start = (): void => {
-    chains = [];
-  };
-  try {
-    await socket.dump((NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG.NFT_MSG_GETCHAIN, header, start, (payload) => {
-      const chain = readBaseChain(payload);
-      if (chain !== undefined) chains.push(chain);
-    });
-    return chains;
-  } finally {
-    socket.close();
-  }
+  const chains = await dumpAlone(NFT_MSG.NFT_MSG_GETCHAIN, NFPROTO_UNSPEC, [], readBaseChain);
+  return chains.filter((chain) => chain !== undefined);
 }
 
 /** Undefined for a chain that packets get to by a jump alone. */

@@ -4,14 +4,7 @@
  * of one character each (latin1).
  */
 import type { Rule, TableFamily } from '../../compiler/index.js';
-import {
-  ATTRIBUTE_HEADER_LENGTH,
-  eachAttribute,
-  findAttribute,
-  textOf,
-  walkAttributes,
-  withoutNestedFlags,
-} from './message.js';
+import { ATTRIBUTE_HEADER_LENGTH, eachAttribute, textOf, walkAttributes, withoutNestedFlags } from './message.js';
 import {
   NFT_CHAIN_BASE,
   NFT_DATA_VERDICT,
@@ -30,7 +23,7 @@ import {
 } from './nf-tables-header.js';
 import { expressionsOf } from './nf-tables-rule.js';
 import { NotKnown } from './not-known.js';
-import { beforeFirst, declaration, elementAttributes, type SetShape } from './nf-tables-sets.js';
+import { beforeFirst, declaration, elementAttributes, flagsIn, type SetShape } from './nf-tables-sets.js';
 
 type Attributes = ReadonlyMap<number, Buffer>;
 
@@ -59,6 +52,13 @@ function allBut(attributes: Attributes, ignored: ReadonlySet<number>): string {
   return types.map((type) => `${type.toString()}=${sized(latin1(attributes.get(type) ?? EMPTY))}`).join(' ');
 }
 
+/** @throws NotKnown of others; their bytes may be anybody's, and are not said. */
+function mustBeAll(attributes: Attributes, known: ReadonlySet<number>, what: string): void {
+  for (const type of attributes.keys()) {
+    if (!known.has(type)) throw new NotKnown(`attribute ${type.toString()} of ${what}`);
+  }
+}
+
 const EMPTY: Buffer = Buffer.alloc(0);
 
 /** Where a rule is, and what is read of it elsewhere. */
@@ -73,14 +73,14 @@ const OF_ANY_RULE: ReadonlySet<number> = new Set([
 
 /**
  * What a rule does.
- * @param bytes attributes of enum nft_rule_attributes, as they are told of.
+ * @param rule attributes of enum nft_rule_attributes, as they are told of.
  * @param nameless what a set without a name holds.
  * @throws NotKnown
  */
-export function bodyOf(bytes: Buffer, expressions: Buffer, nameless: (set: string) => string): string {
-  const others = allBut(attributesIn(bytes, 'a rule'), OF_ANY_RULE);
-  if (others !== '') throw new NotKnown(`a rule with ${others}`);
-  return expressionsText(expressions, nameless);
+export function bodyOf(rule: Buffer, nameless: (set: string) => string): string {
+  const attributes = attributesIn(rule, 'a rule');
+  mustBeAll(attributes, OF_ANY_RULE, 'a rule');
+  return expressionsText(attributes.get(NFTA_RULE.NFTA_RULE_EXPRESSIONS) ?? EMPTY, nameless);
 }
 
 /** What a rule of ours would do. @throws NotEncodable, NotKnown */
@@ -163,11 +163,6 @@ function dynsetText(expression: Buffer): string {
   const what = textOf(counted.get(NFTA_EXPR.NFTA_EXPR_NAME) ?? EMPTY);
   if (what !== 'counter') throw new NotKnown('what is done for each element');
   return `dynset ${allBut(parts, new Set())}`;
-}
-
-/** Flags of a set, of enum nft_set_flags. */
-export function flagsIn(head: Buffer): number {
-  return findAttribute(head, 0, NFTA_SET.NFTA_SET_FLAGS)?.readUInt32BE(0) ?? 0;
 }
 
 /** What a set is told by in all messages, what only its reader needs, and what the kernel says of its insides. */
@@ -261,14 +256,13 @@ function intervals(ends: readonly End[]): readonly string[] {
 }
 
 function readEnd(element: Buffer): End {
-  const attributes = new Map(attributesIn(element, 'an element'));
+  const attributes = attributesIn(element, 'an element');
   const key = attributes.get(NFTA_SET_ELEM.NFTA_SET_ELEM_KEY);
   if (key === undefined) throw new NotKnown('an element without a key');
   const flags = attributes.get(NFTA_SET_ELEM.NFTA_SET_ELEM_FLAGS)?.readUInt32BE(0) ?? 0;
   if ((flags & ~NFT_SET_ELEM_INTERVAL_END) !== 0) throw new NotKnown('flags of an element');
   const data = attributes.get(NFTA_SET_ELEM.NFTA_SET_ELEM_DATA) ?? EMPTY;
-  const others = allBut(attributes, OF_ANY_END);
-  if (others !== '') throw new NotKnown(`an element with ${others}`);
+  mustBeAll(attributes, OF_ANY_END, 'an element');
   return { key: latin1(key), data: latin1(data), isBehind: flags !== 0 };
 }
 
@@ -284,7 +278,11 @@ const OF_ANY_CHAIN: ReadonlySet<number> = new Set([
   NFTA_CHAIN.NFTA_CHAIN_TABLE,
   NFTA_CHAIN.NFTA_CHAIN_HANDLE,
   NFTA_CHAIN.NFTA_CHAIN_NAME,
+  NFTA_CHAIN.NFTA_CHAIN_HOOK,
+  NFTA_CHAIN.NFTA_CHAIN_POLICY,
   NFTA_CHAIN.NFTA_CHAIN_USE,
+  NFTA_CHAIN.NFTA_CHAIN_TYPE,
+  NFTA_CHAIN.NFTA_CHAIN_FLAGS,
   NFTA_CHAIN.NFTA_CHAIN_USERDATA,
 ]);
 
@@ -301,20 +299,15 @@ export interface SeenHook {
  * @throws NotKnown for anything more than that.
  */
 export function hookOf(chain: Buffer): SeenHook | undefined {
-  const attributes = new Map(attributesIn(chain, 'a chain'));
-  const take = (type: number): Buffer | undefined => {
-    const value = attributes.get(type);
-    attributes.delete(type);
-    return value;
-  };
-  const flags = take(NFTA_CHAIN.NFTA_CHAIN_FLAGS)?.readUInt32BE(0) ?? 0;
-  const hook = take(NFTA_CHAIN.NFTA_CHAIN_HOOK);
-  const type = take(NFTA_CHAIN.NFTA_CHAIN_TYPE);
-  const policy = take(NFTA_CHAIN.NFTA_CHAIN_POLICY);
-  const others = allBut(attributes, OF_ANY_CHAIN);
-  if (others !== '') throw new NotKnown(`a chain with ${others}`);
+  const attributes = attributesIn(chain, 'a chain');
+  mustBeAll(attributes, OF_ANY_CHAIN, 'a chain');
+  const flags = attributes.get(NFTA_CHAIN.NFTA_CHAIN_FLAGS)?.readUInt32BE(0) ?? 0;
+  const hook = attributes.get(NFTA_CHAIN.NFTA_CHAIN_HOOK);
+  const type = attributes.get(NFTA_CHAIN.NFTA_CHAIN_TYPE);
+  const policy = attributes.get(NFTA_CHAIN.NFTA_CHAIN_POLICY);
   if (hook === undefined) {
-    if (flags !== 0) throw new NotKnown('flags of a chain');
+    if (flags !== 0 || type !== undefined || policy !== undefined)
+      throw new NotKnown('a chain that is half a base chain');
     return undefined;
   }
   const parts = attributesIn(hook, 'a hook');

@@ -1,7 +1,7 @@
 /** Dumps of nf_tables: all objects of a kind, as the kernel tells of them. */
 import { constants } from 'node:os';
-import { NFGENMSG_LENGTH, NFNL_SUBSYS_NFTABLES } from './nf-tables-header.js';
-import { NetlinkError, type NetlinkSocket } from './socket.js';
+import { NETLINK_NETFILTER, NFGENMSG_LENGTH, NFNL_SUBSYS_NFTABLES } from './nf-tables-header.js';
+import { NetlinkError, NetlinkSocket } from './socket.js';
 
 const { ENOENT } = constants.errno;
 
@@ -34,5 +34,20 @@ export async function dump<T>(
   } catch (error) {
     if (error instanceof NetlinkError && error.errno === ENOENT) return [];
     throw error;
+  }
+}
+
+/** As {@link dump}, by a socket of its own. */
+export async function dumpAlone<T>(
+  message: number,
+  family: number,
+  attributes: readonly Buffer[],
+  read: (payload: Buffer) => T,
+): Promise<readonly T[]> {
+  const socket = new NetlinkSocket(NETLINK_NETFILTER);
+  try {
+    return await dump(socket, message, family, attributes, read);
+  } finally {
+    socket.close();
   }
 }

@@ -66,6 +66,12 @@ export function findAttribute(bytes: Buffer, at: number, type: number): Buffer |
   return found;
 }
 
+/** The first attribute of a type from `at` on, a string; '' where there is none. */
+export function findText(bytes: Buffer, at: number, type: number): string {
+  const value = findAttribute(bytes, at, type);
+  return value === undefined ? '' : textOf(value);
+}
+
 /** Calls `visit` with the type and the value of each attribute from `at` on. */
 export function eachAttribute(bytes: Buffer, at: number, visit: (type: number, value: Buffer) => void): void {
   walkAttributes(bytes, at, (type, start, end) => {

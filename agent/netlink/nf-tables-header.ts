@@ -38,6 +38,8 @@ export const NFT_MSG = {
   NFT_MSG_GETFLOWTABLE: 23,
 } as const;
 
+/** NFTA_*_TABLE, which is the same in messages of tables, chains, rules, sets, elements, objects and flow tables. */
+export const NFTA_ANY_TABLE = 1;
 /** enum nft_list_attributes */
 export const NFTA_LIST_ELEM = 1;
 

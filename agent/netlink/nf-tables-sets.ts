@@ -1,6 +1,6 @@
 /** Sets and maps as attributes: how they are declared, with what nft(8) wants to know to list them, and their elements. */
 import type { Element, Field, Key, ListedElement, NamedSet, SetContent, Verdict } from '../../compiler/index.js';
-import { attribute, be32, be64, le32, nested } from './message.js';
+import { attribute, be32, be64, findAttribute, le32, nested } from './message.js';
 import { verdictData } from './nf-tables-expressions.js';
 import { endsOf, FIELDS } from './nf-tables-fields.js';
 import {
@@ -64,6 +64,11 @@ export function declaration({ fields, interval, content }: SetShape, id: number,
     ...(content.data === 'tally' ? [attribute(NFTA_SET.NFTA_SET_TIMEOUT, be64(1000 * content.room.seconds))] : []),
     attribute(NFTA_SET.NFTA_SET_USERDATA, readersData(fields, content)),
   ];
+}
+
+/** Flags of a set that the kernel tells of, of enum nft_set_flags. @param head attributes of enum nft_set_attributes. */
+export function flagsIn(head: Buffer): number {
+  return findAttribute(head, 0, NFTA_SET.NFTA_SET_FLAGS)?.readUInt32BE(0) ?? 0;
 }
 
 function dataAttributes(content: SetContent): readonly Buffer[] {

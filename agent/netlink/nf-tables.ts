@@ -1,11 +1,12 @@
 /** Notifications of nf_tables (linux/netfilter/nf_tables.h): who changed which table. */
-import { eachAttribute, findAttribute, NLM_F_APPEND, textOf, type Message } from './message.js';
+import { eachAttribute, findAttribute, findText, NLM_F_APPEND, textOf, type Message } from './message.js';
 import type { NfTablesMessage } from './nf-tables-batch.js';
 import { withdrawalOf } from './withdrawal.js';
 import {
   NFGENMSG_LENGTH,
   NFNL_SUBSYS_NFTABLES,
   NFT_MSG,
+  NFTA_ANY_TABLE,
   NFTA_CHAIN,
   NFTA_RULE,
   NFTA_TABLE,
@@ -24,8 +25,6 @@ export const FAMILIES: ReadonlyMap<number, string> = new Map([
 /** NFNLGRP_NFTABLES */
 export const NF_TABLES_GROUP = 7;
 
-/** NFTA_*_TABLE is attribute 1 in messages of tables, chains, rules, sets, elements and objects alike. */
-const NFTA_ANY_TABLE = 1;
 /** enum nft_gen_attributes */
 const NFTA_GEN = { NFTA_GEN_ID: 1, NFTA_GEN_PROC_PID: 2, NFTA_GEN_PROC_NAME: 3 } as const;
 
@@ -79,10 +78,7 @@ export function readNfTablesEvent({ type, flags, portId, payload }: Message): Nf
 
 function tableEvent(message: number, messageFlags: number, portId: number, payload: Buffer): NfTablesEvent {
   // Thousands come at once: only what is asked for is looked for.
-  const text = (type: number): string => {
-    const value = findAttribute(payload, NFGENMSG_LENGTH, type);
-    return value === undefined ? '' : textOf(value);
-  };
+  const text = (type: number): string => findText(payload, NFGENMSG_LENGTH, type);
   const table = text(NFTA_ANY_TABLE);
   const family = FAMILIES.get(payload[0] ?? 0) ?? 'unknown';
   const generation16 = payload.length < NFGENMSG_LENGTH ? 0 : payload.readUInt16BE(2);

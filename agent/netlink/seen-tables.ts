@@ -2,10 +2,10 @@
  * All that our tables hold, as the kernel tells of it: read without nft(8), at one generation. What is there is not interpreted here, but
  * what a table may hold beside sets, chains and rules is a reason not to go on.
  */
-import type { TableFamily } from '../../compiler/index.js';
+import { TABLE_FAMILIES, TABLE_NAME, type TableFamily } from '../../compiler/index.js';
 import { dump } from './dump.js';
 import { KeptSocket } from './kept-socket.js';
-import { attribute, findAttribute, textBytes, textOf } from './message.js';
+import { attribute, findAttribute, findText, textBytes, textOf } from './message.js';
 import { readGeneration } from './generation.js';
 import {
   NETLINK_NETFILTER,
@@ -13,12 +13,14 @@ import {
   NFPROTO,
   NFT_MSG,
   NFT_SET,
+  NFTA_ANY_TABLE,
   NFTA_CHAIN,
   NFTA_RULE,
   NFTA_SET,
   NFTA_SET_ELEM_LIST,
   NFTNL_UDATA_COMMENT,
 } from './nf-tables-header.js';
+import { flagsIn } from './nf-tables-sets.js';
 import { NotKnown } from './not-known.js';
 import { NetlinkSocket } from './socket.js';
 import { listTables } from './tables.js';
@@ -44,8 +46,6 @@ export interface SeenSet {
 export interface SeenRule {
   /** Attributes of enum nft_rule_attributes. */
   readonly bytes: Buffer;
-  /** What NFTA_RULE_EXPRESSIONS holds. */
-  readonly expressions: Buffer;
   /** '' for none. */
   readonly comment: string;
 }
@@ -56,37 +56,28 @@ const MOST_TRIES = 3;
 /** Hundreds of dumps, most of them small: memory for each datagram is what they cost most, and what is read stays there while it is compared. */
 const BUFFER_BYTES = 16 * 1024;
 const SOCKET = new KeptSocket(() => new NetlinkSocket(NETLINK_NETFILTER, undefined, BUFFER_BYTES));
-/** A socket takes one dump at a time. */
-let last: Promise<unknown> = Promise.resolve();
 
 /**
- * Those of the tables of this name in these families that are there. Rejects with NetlinkError, and with NotKnown where they have flags (another
- * program owns them, or they see no packet), or hold something else than sets, chains and rules, or somebody else keeps changing nf_tables.
+ * Our tables that are there. To be asked once at a time: a socket takes one dump. Rejects with NetlinkError, and with NotKnown where they have
+ * flags (another program owns them, or they see no packet), or hold something else than sets, chains and rules, or somebody else keeps changing
+ * nf_tables.
  */
-export async function seeTables(families: readonly TableFamily[], name: string): Promise<readonly SeenTable[]> {
-  const reading = last.then(async () => SOCKET.lend(async (socket) => readAtOnce(socket, families, name)));
-  last = reading.catch(() => undefined);
-  return reading;
-}
-
-async function readAtOnce(
-  socket: NetlinkSocket,
-  families: readonly TableFamily[],
-  name: string,
-): Promise<readonly SeenTable[]> {
-  for (let tries = 0; tries < MOST_TRIES; tries++) {
-    const before = await readGeneration();
-    const tables: SeenTable[] = [];
-    const flags = await listTables();
-    for (const family of families) {
-      const of = flags.get(`${family} ${name}`);
-      if (of === undefined) continue;
-      if (of !== 0) throw new NotKnown(`flags of table ${family} ${name}`);
-      tables.push(await seeTable(socket, family, name));
+export async function seeTables(): Promise<readonly SeenTable[]> {
+  return SOCKET.lend(async (socket) => {
+    for (let tries = 0; tries < MOST_TRIES; tries++) {
+      const before = await readGeneration();
+      const flags = await listTables(socket);
+      const tables: SeenTable[] = [];
+      for (const family of TABLE_FAMILIES) {
+        const of = flags.get(`${family} ${TABLE_NAME}`);
+        if (of === undefined) continue;
+        if (of !== 0) throw new NotKnown(`flags of table ${family} ${TABLE_NAME}`);
+        tables.push(await seeTable(socket, family, TABLE_NAME));
+      }
+      if ((await readGeneration()) === before) return tables;
     }
-    if ((await readGeneration()) === before) return tables;
-  }
-  throw new NotKnown('somebody keeps changing nf_tables');
+    throw new NotKnown('somebody keeps changing nf_tables');
+  });
 }
 
 async function seeTable(socket: NetlinkSocket, family: TableFamily, name: string): Promise<SeenTable> {
@@ -94,7 +85,7 @@ async function seeTable(socket: NetlinkSocket, family: TableFamily, name: string
   const list = async (message: number): Promise<readonly Buffer[]> => {
     const ofTable = attribute(NFTA_ANY_TABLE, textBytes(name));
     const all = await dump(socket, message, NFPROTO[family], [ofTable], (payload) => payload.subarray(NFGENMSG_LENGTH));
-    return all.filter((bytes) => textIn(bytes, NFTA_ANY_TABLE) === name);
+    return all.filter((bytes) => findText(bytes, 0, NFTA_ANY_TABLE) === name);
   };
   for (const message of [NFT_MSG.NFT_MSG_GETOBJ, NFT_MSG.NFT_MSG_GETFLOWTABLE]) {
     if ((await list(message)).length > 0) throw new NotKnown(`objects in table ${family} ${name}`);
@@ -104,21 +95,17 @@ async function seeTable(socket: NetlinkSocket, family: TableFamily, name: string
   const rules = await list(NFT_MSG.NFT_MSG_GETRULE);
   const sets = new Map<string, SeenSet>();
   for (const head of heads) {
-    const set = textIn(head, NFTA_SET.NFTA_SET_NAME);
+    const set = findText(head, 0, NFTA_SET.NFTA_SET_NAME);
     sets.set(set, { head, elements: isFilledByPackets(head) ? [] : await elementsOf(socket, family, name, set) });
   }
   return {
     ...{ family, name, sets, rules: byChain(rules) },
-    chains: new Map(chains.map((chain) => [textIn(chain, NFTA_CHAIN.NFTA_CHAIN_NAME), chain])),
+    chains: new Map(chains.map((chain) => [findText(chain, 0, NFTA_CHAIN.NFTA_CHAIN_NAME), chain])),
   };
 }
 
-/** NFTA_*_TABLE is attribute 1 of chains, rules, sets, objects and flow tables alike. */
-const NFTA_ANY_TABLE = 1;
-
 function isFilledByPackets(head: Buffer): boolean {
-  const flags = findAttribute(head, 0, NFTA_SET.NFTA_SET_FLAGS)?.readUInt32BE(0) ?? 0;
-  return (flags & NFT_SET.NFT_SET_EVAL) !== 0;
+  return (flagsIn(head) & NFT_SET.NFT_SET_EVAL) !== 0;
 }
 
 async function elementsOf(
@@ -144,9 +131,8 @@ async function elementsOf(
 function byChain(rules: readonly Buffer[]): SeenTable['rules'] {
   const chains = new Map<string, SeenRule[]>();
   for (const bytes of rules) {
-    const chain = textIn(bytes, NFTA_RULE.NFTA_RULE_CHAIN);
-    const expressions = findAttribute(bytes, 0, NFTA_RULE.NFTA_RULE_EXPRESSIONS) ?? Buffer.alloc(0);
-    const rule = { bytes, expressions, comment: commentOf(findAttribute(bytes, 0, NFTA_RULE.NFTA_RULE_USERDATA)) };
+    const chain = findText(bytes, 0, NFTA_RULE.NFTA_RULE_CHAIN);
+    const rule = { bytes, comment: commentOf(findAttribute(bytes, 0, NFTA_RULE.NFTA_RULE_USERDATA)) };
     const others = chains.get(chain);
     if (others === undefined) chains.set(chain, [rule]);
     else others.push(rule);
@@ -162,9 +148,4 @@ function commentOf(userData: Buffer | undefined): string {
     at += 2 + length;
   }
   return '';
-}
-
-function textIn(bytes: Buffer, type: number): string {
-  const value = findAttribute(bytes, 0, type);
-  return value === undefined ? '' : textOf(value);
 }

@@ -3,10 +3,9 @@
  * of devices in a set, which sets there are. Each rejects with NetlinkError (EPERM without CAP_NET_ADMIN).
  */
 import type { TableFamily } from '../../compiler/index.js';
-import { dump as dumpBy } from './dump.js';
+import { dump, dumpAlone } from './dump.js';
 import { attribute, eachAttribute, textBytes, textOf } from './message.js';
 import {
-  NETLINK_NETFILTER,
   NFGENMSG_LENGTH,
   NFPROTO,
   NFPROTO_UNSPEC,
@@ -22,26 +21,31 @@ import {
   NFTA_TABLE,
 } from './nf-tables-header.js';
 import { FAMILIES } from './nf-tables.js';
-import { NetlinkSocket } from './socket.js';
+import type { NetlinkSocket } from './socket.js';
 
-/** Flags of every table, by `family name`. */
-export async function listTables(): Promise<ReadonlyMap<string, number>> {
-  const tables = await dump(NFT_MSG.NFT_MSG_GETTABLE, NFPROTO_UNSPEC, [], (payload) => {
+/** Flags of every table, by `family name`. @param socket that stays open; its own without. */
+export async function listTables(socket?: NetlinkSocket): Promise<ReadonlyMap<string, number>> {
+  const read = (payload: Buffer): readonly [string, number] => {
     let name = '';
     let flags = 0;
     eachAttribute(payload, NFGENMSG_LENGTH, (type, value) => {
       if (type === NFTA_TABLE.NFTA_TABLE_NAME) name = textOf(value);
       else if (type === NFTA_TABLE.NFTA_TABLE_FLAGS) flags = value.readUInt32BE(0);
     });
-    return [`${familyOf(payload)} ${name}`, flags] as const;
-  });
+    return [`${familyOf(payload)} ${name}`, flags];
+  };
+  const message = NFT_MSG.NFT_MSG_GETTABLE;
+  const tables =
+    socket === undefined
+      ? await dumpAlone(message, NFPROTO_UNSPEC, [], read)
+      : await dump(socket, message, NFPROTO_UNSPEC, [], read);
   return new Map(tables);
 }
 
 /** Names of the chains of a table that have rules. */
 export async function chainsWithRules(family: TableFamily, table: string): Promise<ReadonlySet<string>> {
   const name = attribute(NFTA_RULE.NFTA_RULE_TABLE, textBytes(table));
-  const chains = await dump(NFT_MSG.NFT_MSG_GETRULE, NFPROTO[family], [name], (payload) => {
+  const chains = await dumpAlone(NFT_MSG.NFT_MSG_GETRULE, NFPROTO[family], [name], (payload) => {
     let chain = '';
     eachAttribute(payload, NFGENMSG_LENGTH, (type, value) => {
       if (type === NFTA_RULE.NFTA_RULE_CHAIN) chain = textOf(value);
@@ -78,7 +82,7 @@ async function elementsInSet<T>(
     attribute(NFTA_SET_ELEM_LIST.NFTA_SET_ELEM_LIST_TABLE, textBytes(table)),
     attribute(NFTA_SET_ELEM_LIST.NFTA_SET_ELEM_LIST_SET, textBytes(set)),
   ];
-  const lists = await dump(NFT_MSG.NFT_MSG_GETSETELEM, NFPROTO[family], attributes, (payload) => {
+  const lists = await dumpAlone(NFT_MSG.NFT_MSG_GETSETELEM, NFPROTO[family], attributes, (payload) => {
     const found: T[] = [];
     eachAttribute(payload, NFGENMSG_LENGTH, (type, list) => {
       if (type !== NFTA_SET_ELEM_LIST.NFTA_SET_ELEM_LIST_ELEMENTS) return;
@@ -114,7 +118,7 @@ export interface SetName {
 
 /** Every named set and map of everybody. */
 export async function listSets(): Promise<readonly SetName[]> {
-  return dump(NFT_MSG.NFT_MSG_GETSET, NFPROTO_UNSPEC, [], (payload) => {
+  return dumpAlone(NFT_MSG.NFT_MSG_GETSET, NFPROTO_UNSPEC, [], (payload) => {
     let table = '';
     let set = '';
     eachAttribute(payload, NFGENMSG_LENGTH, (type, value) => {
@@ -138,18 +142,4 @@ function keyOf(element: Buffer): readonly string[] {
 
 function familyOf(payload: Buffer): string {
   return FAMILIES.get(payload[0] ?? 0) ?? 'unknown';
-}
-
-async function dump<T>(
-  message: number,
-  family: number,
-  attributes: readonly Buffer[],
-  read: (payload: Buffer) => T,
-): Promise<readonly T[]> {
-  const socket = new NetlinkSocket(NETLINK_NETFILTER);
-  try {
-    return await dumpBy(socket, message, family, attributes, read);
-  } finally {
-    socket.close();
-  }
 }

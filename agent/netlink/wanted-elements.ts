@@ -3,11 +3,11 @@
  * sets: what each is to the kernel is made once, and a host's elements are some ten thousands.
  */
 import type { Component, Field, Key, Verdict } from '../../compiler/index.js';
-import { elementTexts, flagsIn } from './canonical.js';
+import { elementTexts } from './canonical.js';
 import { attribute, ATTRIBUTE_HEADER_LENGTH, withoutNestedFlags } from './message.js';
 import { endsOf, FIELDS } from './nf-tables-fields.js';
 import { NFTA_DATA, NFTA_SET_ELEM } from './nf-tables-header.js';
-import { dataOf, declaration, elementAttributes, paddedLength, type SetShape } from './nf-tables-sets.js';
+import { dataOf, declaration, elementAttributes, flagsIn, paddedLength, type SetShape } from './nf-tables-sets.js';
 import { NotKnown } from './not-known.js';
 
 /** With zeros behind it up to whole registers of four bytes, and so up to the next attribute. */

@@ -5,7 +5,7 @@
  * The first message of a transaction that opens a table of ours is enough: the kernel tells after it has done. Whether that is the
  * agent's own work is known by then, too: it says so before it can begin.
  */
-import { TABLE_NAME, type TableFamily } from '../../compiler/index.js';
+import { TABLE_FAMILIES, TABLE_NAME, type TableFamily } from '../../compiler/index.js';
 import { closeTables, type Closing, type Opened } from '../closing.js';
 import { batchBytes, batchLength, type NfTablesMessage } from '../netlink/nf-tables-batch.js';
 import { NETLINK_NETFILTER, NFT_TABLE_F_DORMANT } from '../netlink/nf-tables-header.js';
@@ -15,7 +15,6 @@ import { OwnCommits, type OwnCommit } from '../own-commits.js';
 import type { WatchEvent, WatchOrder } from './events.js';
 import { WrapperWatch } from './wrapper.js';
 
-const FAMILIES: readonly TableFamily[] = ['inet', 'arp', 'bridge'];
 /** Without a rule of these chains devices may be open; what the others lack closes. */
 const BASE_CHAINS = new Set(['egress', 'ingress']);
 
@@ -91,7 +90,7 @@ export class Closer {
     };
     const touching = this.#touching;
     const isWaiting = touching.open.length + touching.added.length > 0;
-    const family = FAMILIES.find((one) => one === event.family);
+    const family = TABLE_FAMILIES.find((one) => one === event.family);
     const how = openedBy(event);
     if (family === undefined) return;
     if (event.what.kind === 'rule' || event.what.kind === 'elements') touching.added.push(event.what.withdrawal);

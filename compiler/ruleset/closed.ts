@@ -7,6 +7,8 @@ import type { Chain, NamedSet, Rule, Table, TableFamily } from './types.js';
 
 /** The name of each of our tables. */
 export const TABLE_NAME = 'portcullis';
+/** The families that may hold a table of ours. */
+export const TABLE_FAMILIES: readonly TableFamily[] = ['inet', 'arp', 'bridge'];
 
 /** The base chains of the family's full table, without their dispatch. Only `devicePrefixes` of the options matters. */
 export function closedTable(family: TableFamily, options: CompileOptions): Table {

@@ -3,7 +3,7 @@
  * what the agent would change, as the tables are known again without nft and as nft has them.
  */
 import { createInterface } from 'node:readline';
-import { FAMILIES, judgeBodies, readLoadedTables } from '../../../agent/kernel/nft.js';
+import { judgeBodies, readLoadedTables } from '../../../agent/kernel/nft.js';
 import { recognise } from '../../../agent/kernel/recognise.js';
 import { NotKnown } from '../../../agent/netlink/not-known.js';
 import { seeTables } from '../../../agent/netlink/seen-tables.js';
@@ -11,7 +11,6 @@ import {
   compile,
   planTransaction,
   printTransaction,
-  TABLE_NAME,
   type CompileOptions,
   type TableState,
 } from '../../../compiler/index.js';
@@ -36,7 +35,7 @@ for await (const line of createInterface({ input: process.stdin })) {
   const wanted = compile(topology, () => true, options).ruleset.tables;
   const changes = (loaded: readonly TableState[]): string => printTransaction(planTransaction(wanted, loaded));
   const listed = await readLoadedTables();
-  const direct = await seeTables(FAMILIES, TABLE_NAME)
+  const direct = await seeTables()
     .then((seen) => ({ direct: changes(recognise(seen, wanted)) }))
     .catch((error: unknown) => {
       if (error instanceof NotKnown) return { why: error.message };
