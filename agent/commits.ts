@@ -27,6 +27,8 @@ export interface CommitsListener {
 export class Commits {
   readonly #expected = new OwnCommits();
   #last: OwnCommit | undefined;
+  /** How often nobody listened for a while. */
+  #gaps = 0;
   #onHeard: () => void = () => undefined;
 
   constructor(
@@ -52,13 +54,18 @@ export class Commits {
    * all of their notices together would not fit the buffer of the watching process, which then knows nothing. What is not made without nft
    * nft makes with all that is left: its start is what costs, and its reading of what is there.
    * @param isDisturbed whether somebody else was heard to change our tables since: what is ahead may be gone then, and must not be led to.
-   * @throws KernelError as {@link apply} does, and `interrupted` where somebody disturbs it; the pieces before are there.
+   * @throws KernelError as {@link apply} does, and `interrupted` where somebody disturbs it, or may have while nobody listened in time; the
+   * pieces before are there.
    */
   async applyAhead(pieces: readonly Transaction[], isDisturbed: () => boolean): Promise<void> {
     const prepare = async (transaction: Transaction): Promise<WithoutNft> =>
       this.kernel.withoutNft({ closing: '', transaction });
     // Who does not listen is waited for once.
     let isHeard = true;
+    /** Nobody made a transaction between ours: their generations follow each other. */
+    let isAlone = true;
+    let made: number | undefined;
+    const gaps = this.#gaps;
     let prepared: WithoutNft | undefined;
     for (const [index, transaction] of pieces.entries()) {
       const why = await this.#applyWithoutNft(prepared ?? (await prepare(transaction)));
@@ -70,8 +77,18 @@ export class Commits {
       // The watching process reads meanwhile.
       prepared = next === undefined ? undefined : await prepare(next);
       isHeard &&= await this.#isLastHeard();
+      if (this.#last !== undefined) {
+        const { before, after } = this.#last;
+        isAlone &&= after === next32(before) && (made === undefined || before === made);
+        made = after;
+      }
       if (isDisturbed())
         throw new KernelError('interrupted', 'somebody else changed our tables while a large load was made');
+      if (next === undefined && !isAlone && (!isHeard || gaps !== this.#gaps))
+        throw new KernelError(
+          'interrupted',
+          'others changed the ruleset while a large load was made, and nobody told what',
+        );
       if (next === undefined) return;
     }
   }
@@ -127,6 +144,7 @@ export class Commits {
 
   /** Nobody listened for a while: no notice is awaited. */
   forget(): void {
+    this.#gaps++;
     this.#expected.forget();
     this.#onHeard();
   }
@@ -186,7 +204,7 @@ export class Commits {
       // Whatever was made of it all the same is compared, as if it were somebody else's; the watching process must not take it back.
       this.#expected.delete(commit);
       // Where even that cannot be asked, it made the next generation or none: its port id must not be ours for ever.
-      over(await this.kernel.readGeneration().catch(() => (commit.before + 1) >>> 0), false);
+      over(await this.kernel.readGeneration().catch(() => next32(commit.before)), false);
       throw error;
     }
     over(commit.after, true);
@@ -205,4 +223,9 @@ export class Commits {
       else this.#expected.delete(commit);
     });
   }
+}
+
+/** The generation behind another one: they are 32 bits, and begin anew. */
+function next32(generation: number): number {
+  return (generation + 1) >>> 0;
 }

@@ -97,21 +97,26 @@ const machine = {
   neutron: said('dpkg-query', '-W', '-f', '${Version}', 'python3-neutron'),
 };
 const done = [];
-for (const name of parts) {
-  process.stdout.write(`\n## ${PARTS[name]}\n`);
-  done.push({ name, ...(await run(name)) });
-}
-if (asked.part.length === 0) {
+/** After each part, so that one that fails, or is ended, does not cost what was measured before it. */
+function writeReport() {
   const name = asked.quick ? 'quick' : 'report';
   const seconds = Math.round((performance.now() - startedAt) / 1000);
-  const head = Object.entries({ ...machine, seconds }).map(([what, value]) => `| ${what} | ${value} |`);
+  const missing = parts.slice(done.length);
+  const facts = { ...machine, seconds, ...(missing.length === 0 ? {} : { 'not yet': missing.join(', ') }) };
+  const head = Object.entries(facts).map(([what, value]) => `| ${what} | ${value} |`);
   const sections = done.map(({ name: part, text }) => `## ${PARTS[part]}\n\n${text.trim()}\n`);
   mkdirSync(RESULTS, { recursive: true });
   writeFileSync(
     join(RESULTS, `${name}.md`),
     `# Bench: ${name}\n\nMade by \`npm run bench${asked.quick ? ' -- --quick' : ''}\`; ../README.md says what is measured.\n\n| | |\n| --- | --- |\n${head.join('\n')}\n\n${sections.join('\n')}`,
   );
-  const data = { ...machine, seconds, parts: done.map(({ name: part, rows }) => ({ part, rows })) };
+  const data = { ...facts, parts: done.map(({ name: part, rows }) => ({ part, rows })) };
   writeFileSync(join(RESULTS, `${name}.json`), `${JSON.stringify(data, null, 2)}\n`);
-  process.stdout.write(`\nbench/results/${name}.md and ${name}.json were written, after ${seconds} s\n`);
+  if (missing.length === 0)
+    process.stdout.write(`\nbench/results/${name}.md and ${name}.json were written, after ${seconds} s\n`);
+}
+for (const name of parts) {
+  process.stdout.write(`\n## ${PARTS[name]}\n`);
+  done.push({ name, ...(await run(name)) });
+  if (asked.part.length === 0) writeReport();
 }

@@ -107,6 +107,41 @@ it('who tells of none is waited for once', async () => {
   await done;
 });
 
+it.each([
+  ['who is late', async ({ clock }: FakeKernel) => clock.advance(1000, settle)],
+  [
+    'one who is gone each time',
+    async ({ commits }: FakeKernel) => {
+      for (let gap = 0; gap < 3; gap++) {
+        commits.forget();
+        await settle();
+      }
+    },
+  ],
+])('what others do between the pieces ends it where it would be known from nobody but %s', async (_who, wait) => {
+  const kernel = new FakeKernel();
+  const done = kernel.commits.applyAhead([piece('a'), piece('b'), piece('c')], never);
+  const outcome = expect(done).rejects.toMatchObject({ code: 'interrupted' });
+  await settle();
+  kernel.generation++;
+  await wait(kernel);
+  await outcome;
+  expect(kernel.made.filter((what) => what !== 'silence')).toEqual(['a', 'b', 'c']);
+});
+
+it('what others do between the pieces ends nothing where whoever listens says that it is none of ours', async () => {
+  const kernel = new FakeKernel();
+  const done = kernel.commits.applyAhead([piece('a'), piece('b')], never);
+  await settle();
+  const { generation } = kernel;
+  kernel.generation++;
+  expect(kernel.commits.claims({ generation, portId: PORT_ID, pid: 1, program: 'node' })).toBe(true);
+  await settle();
+  await kernel.isHeard();
+  await done;
+  expect(kernel.made).toEqual(['a', 'b']);
+});
+
 it('a notice that lay there while this process was busy is no silence', async () => {
   const kernel = new FakeKernel();
   await kernel.commits.apply({ closing: '', transaction: piece('a') });
