@@ -22,9 +22,9 @@ import {
   stateOf,
   type CompileOptions,
   type HostCompiler,
-  type HostPolicy,
   type IptablesPlan,
   type IptablesProgram,
+  type Table,
   type TableState,
   type Touched,
   type Transaction,
@@ -80,7 +80,10 @@ export class IptablesBackend implements Backend {
     });
     const { policy, program, tables } = beside.wanted;
     const rules = iptablesRules(policy, this.options, this.#memory);
-    const plan = this.#planOf(planIptables(anew ? doubted(loaded) : loaded, program), rules, policy, beside.loaded);
+    const plan = this.#planOf(planIptables(anew ? doubted(loaded) : loaded, program), rules, {
+      tables,
+      loaded: beside.loaded,
+    });
     return {
       changes: plan.changes,
       areBodiesKnown: beside.areBodiesKnown,
@@ -111,7 +114,9 @@ export class IptablesBackend implements Backend {
     }
     const policy = this.compiler.policy();
     const rules = iptablesRules(policy, this.options, this.#memory);
-    const { changes, bring } = this.#planOf(planIptables(this.#rules, rules, sets), rules, policy, this.#beside);
+    // No port of this host is another one: neither are the tables.
+    const beside = isLocal ? { tables: besideIptables(policy, this.options), loaded: this.#beside } : undefined;
+    const { changes, bring } = this.#planOf(planIptables(this.#rules, rules, sets), rules, beside);
     return {
       changes,
       apply: async () => {
@@ -130,21 +135,20 @@ export class IptablesBackend implements Backend {
     return kernel.wouldApply(printTables(besideIptables(policy, this.options)));
   }
 
+  /** @param beside the tables beside, as they are wanted and loaded; undefined where they are right. */
   #planOf(
     plan: IptablesPlan,
     rules: IptablesProgram,
-    policy: HostPolicy,
-    loadedTables: readonly TableState[],
+    beside: { readonly tables: readonly Table[]; readonly loaded: readonly TableState[] } | undefined,
   ): ToBring {
-    const tables = besideIptables(policy, this.options);
-    const transaction = planTransaction(tables, loadedTables);
+    const transaction = beside === undefined ? [] : planTransaction(beside.tables, beside.loaded);
     return {
       changes: plan.changes.length + countChanges(transaction),
       bring: async (mayBeLeft) => {
         const bringBeside = async (): Promise<void> => bringTables(this.parts, transaction);
         const former = await this.#bring(plan, bringBeside, mayBeLeft);
         this.#rules = rules;
-        this.#beside = tables.map(stateOf);
+        if (beside !== undefined) this.#beside = beside.tables.map(stateOf);
         return former;
       },
     };

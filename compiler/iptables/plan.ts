@@ -90,10 +90,15 @@ function diffSet(before: IpSet, after: IpSet): readonly SetChange[] {
     before.family === after.family &&
     (before.capacity ?? SET_CAPACITY) === (after.capacity ?? SET_CAPACITY);
   if (!isSame) return [{ kind: 'replace-set', set: after, before: before.entries }];
+  if (areSame(before.entries, after.entries)) return [];
   const [old, wanted] = [new Set(before.entries), new Set(after.entries)];
   const added = after.entries.filter((entry) => !old.has(entry));
   const removed = before.entries.filter((entry) => !wanted.has(entry));
   return added.length + removed.length === 0 ? [] : [{ kind: 'change-set', name: after.name, added, removed }];
+}
+
+function areSame(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((entry, index) => entry === b[index]);
 }
 
 interface FamilyPlan {
@@ -128,8 +133,10 @@ function diffChains(
   after: readonly IptablesChain[],
 ): readonly ChainChange[] {
   if (before === after) return [];
-  const old = new Map(before.map((chain) => [chain.name, chain]));
-  const wanted = new Set(after.map(({ name }) => name));
+  // Most of a host's chains are the same objects as before.
+  const [gone, come] = [others(before, after), others(after, before)];
+  const old = new Map(gone.map((chain) => [chain.name, chain]));
+  const wanted = new Set(come.map(({ name }) => name));
   const change = (name: string, was: IptablesChain | undefined, is: ChainChange['after']): ChainChange => ({
     kind: 'chain',
     family,
@@ -140,13 +147,19 @@ function diffChains(
     ...(was?.overtaking === undefined ? {} : { overtaking: was.overtaking }),
   });
   return [
-    ...after.flatMap((chain) => {
+    ...come.flatMap((chain) => {
       const known = old.get(chain.name);
       const isSame = known !== undefined && holds(known, chain) && known.overtaking === undefined;
       return isSame ? [] : [change(chain.name, known, chain.rules)];
     }),
-    ...before.filter(({ name }) => !wanted.has(name)).map((chain) => change(chain.name, chain, undefined)),
+    ...gone.filter(({ name }) => !wanted.has(name)).map((chain) => change(chain.name, chain, undefined)),
   ];
+}
+
+/** Those that are not among others, as the same object. */
+function others(chains: readonly IptablesChain[], among: readonly IptablesChain[]): readonly IptablesChain[] {
+  const known = new Set(among);
+  return chains.filter((chain) => !known.has(chain));
 }
 
 /** True where a chain has the rules of another one. Most are the same object: what is compiled of a port is remembered. */

@@ -96,12 +96,13 @@ function untrackedRule(set: string): IptablesRule {
 /** What only stateless ports of this host may send from; none where there is one such port at most. */
 export function statelessSets(ports: readonly Port[], profiles: ReadonlyMap<string, Profile>): readonly IpSet[] {
   const isStateless = (port: Port): boolean => profiles.get(port.id)?.stateful === false;
+  const stateless = ports.filter(isStateless);
+  if (stateless.length === 0) return [];
   const others = ports.filter((port) => !isStateless(port)).flatMap(ownAddresses);
   const theirs = new Set(others.map(({ prefix }) => prefix.text));
   const wide = others.filter(({ prefix }) => !isExact(prefix));
   return FAMILIES.flatMap((family): readonly IpSet[] => {
-    const own = ports
-      .filter(isStateless)
+    const own = stateless
       .flatMap(ownAddresses)
       .filter(({ prefix }) => prefix.family === family && isExact(prefix))
       .filter(({ prefix }) => !theirs.has(prefix.text) && !wide.some((other) => covers(other.prefix, prefix)));

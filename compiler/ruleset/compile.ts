@@ -14,7 +14,7 @@ import { bridgeGuard, GUARDED, owedToBridge, routedGuard } from './guard.js';
 import { groupProgram, type GroupProgram } from './group-chain.js';
 import { arpGuard, LINK_ONLY, linkOnlyChains } from './link-layer.js';
 import { memberNames, memberSets, remoteNames } from './member-sets.js';
-import { ownSetsOf, type HostOwnSets } from './own-sets.js';
+import { arpSetsOf, linkSetsOf, ownSetsOf, type HostOwnSets } from './own-sets.js';
 import { portMap, unfilteredVerdict } from './port-maps.js';
 import { profileChain, profileChainName, profilesOf, type Profile } from './profiles.js';
 import { policyChains } from './skeleton.js';
@@ -37,7 +37,7 @@ function enforcing(policy: HostPolicy, options: CompileOptions): Ruleset {
   if (isBridged(datapath)) {
     return { datapath, tables: [policyTable, besideBridge(policy, options), closedTable('arp', options)] };
   }
-  return { datapath, tables: [policyTable, arpTable(policy, sources, options), closedTable('bridge', options)] };
+  return { datapath, tables: [policyTable, arpTable(policy, sources.arp, options), closedTable('bridge', options)] };
 }
 
 /** The families of the table that holds the policy, and of the one beside it. */
@@ -106,9 +106,9 @@ function besideBridge(policy: HostPolicy, options: CompileOptions): Table {
 /**
  * What iptables never sees, as tables of nftables: ARP and, on bridges, every other frame that is not IP; all that would
  * pass by it, on a bridge where the host routes, and off it where ports are on bridges; and the guard of what it is to see.
+ * They follow from the ports alone.
  */
-export function besideIptables(policy: HostPolicy, options: CompileOptions): readonly Table[] {
-  const sources = ownSetsOf(policy.ports, policy.groups, options.datapath);
+export function besideIptables(policy: Pick<HostPolicy, 'ports'>, options: CompileOptions): readonly Table[] {
   if (isBridged(options.datapath)) {
     const closed = closedTable('inet', options);
     const inet = table(
@@ -116,7 +116,7 @@ export function besideIptables(policy: HostPolicy, options: CompileOptions): rea
       [...closed.sets.values()],
       [...seenChains(options), owedToBridge(options), ...closed.chains.values()],
     );
-    return [linkTable(policy, sources, options), inet, closedTable('arp', options)];
+    return [linkTable(policy, options), inet, closedTable('arp', options)];
   }
   const others = guardedDevices(policy).filter((device) => !isManagedDevice(options, device));
   const guard = table(
@@ -124,11 +124,11 @@ export function besideIptables(policy: HostPolicy, options: CompileOptions): rea
     [guardedSet(others), ...DIRECTIONS.map(tallySet)],
     routedGuard(others.length > 0, options),
   );
-  return [guard, arpTable(policy, sources, options), closedTable('bridge', options)];
+  return [guard, arpTable(policy, arpSetsOf(policy.ports), options), closedTable('bridge', options)];
 }
 
 /** Devices whose packets iptables must have let pass; where the host routes those of the managed prefix are so in any case. */
-function guardedDevices({ ports }: HostPolicy): readonly string[] {
+function guardedDevices({ ports }: Pick<HostPolicy, 'ports'>): readonly string[] {
   const guarded = ports.filter(({ filtering }) => filtering === 'filtered' || filtering === 'down');
   return [...new Set(guarded.map(({ device }) => device))].sort();
 }
@@ -141,11 +141,11 @@ function guardedSet(devices: readonly string[]): NamedSet {
   );
 }
 
-function linkTable(policy: HostPolicy, sources: HostOwnSets, options: CompileOptions): Table {
+function linkTable(policy: Pick<HostPolicy, 'ports'>, options: CompileOptions): Table {
   return table(
     'bridge',
     [
-      ...sources.link,
+      ...linkSetsOf(policy.ports),
       guardedSet(guardedDevices(policy)),
       ...DIRECTIONS.map((direction) => portMap(policy.ports, direction, () => goTo(LINK_ONLY[direction]))),
       ...DIRECTIONS.map(tallySet),
@@ -159,10 +159,10 @@ function linkTable(policy: HostPolicy, sources: HostOwnSets, options: CompileOpt
 }
 
 /** The routed datapath's ARP guard: table inet does not see ARP. */
-function arpTable(policy: HostPolicy, sources: HostOwnSets, options: CompileOptions): Table {
+function arpTable(policy: Pick<HostPolicy, 'ports'>, sources: readonly NamedSet[], options: CompileOptions): Table {
   return table(
     'arp',
-    [...sources.arp, portMap(policy.ports, 'egress', () => goTo(CHAINS.arpGuard)), tallySet('egress')],
+    [...sources, portMap(policy.ports, 'egress', () => goTo(CHAINS.arpGuard)), tallySet('egress')],
     [...arpGuard(), arpBaseChain(options)],
   );
 }

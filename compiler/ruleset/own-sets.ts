@@ -30,8 +30,8 @@ export interface OwnSet {
   readonly keys: (own: OwnKeys) => readonly Key[];
 }
 
-/** In order of creation. */
-const OWN_SETS: readonly OwnSet[] = [
+/** What frames ask that are not IP, ARP among them; nothing of IPv6 and of groups. In order of creation. */
+const LINK_SETS: readonly (OwnSet & { readonly keys: (own: LinkKeys) => readonly Key[] })[] = [
   { name: SETS.sources4, fields: SOURCE4_FIELDS, interval: false, forArp: true, keys: (own) => own.sources4 },
   {
     name: SETS.sourcePrefixes4,
@@ -42,6 +42,11 @@ const OWN_SETS: readonly OwnSet[] = [
   },
   { name: SETS.macs4, fields: MAC_FIELDS, interval: false, forArp: true, keys: (own) => own.macs4 },
   { name: SETS.macs, fields: MAC_FIELDS, interval: false, forArp: false, keys: (own) => own.macs },
+];
+
+/** In order of creation. */
+const OWN_SETS: readonly OwnSet[] = [
+  ...LINK_SETS,
   { name: SETS.sources6, fields: SOURCE6_FIELDS, interval: false, forArp: false, keys: (own) => own.sources6 },
   {
     name: SETS.sourcePrefixes6,
@@ -93,16 +98,21 @@ function componentText(component: Key[number] | undefined): string {
   return typeof component === 'object' && 'text' in component ? component.text : JSON.stringify(component);
 }
 
-/** What one port adds to the sets of own addresses. */
-export interface OwnKeys {
-  /** Device, MAC and exact address, link-local ones included; prefixes apart, disjoint for each MAC. */
+/** What one port adds to those that frames ask which are not IP. */
+interface LinkKeys {
+  /** Device, MAC and exact address; prefixes apart, disjoint for each MAC. */
   readonly sources4: readonly Key[];
   readonly sourcePrefixes4: readonly Key[];
-  readonly sources6: readonly Key[];
-  readonly sourcePrefixes6: readonly Key[];
   /** Device and MAC; `macs4` only if the port has an IPv4 address. */
   readonly macs: readonly Key[];
   readonly macs4: readonly Key[];
+}
+
+/** What one port adds to the sets of own addresses. */
+export interface OwnKeys extends LinkKeys {
+  /** As of IPv4, with link-local addresses. */
+  readonly sources6: readonly Key[];
+  readonly sourcePrefixes6: readonly Key[];
   /** Device and IPv6 address, whatever the MAC. */
   readonly ndTargets: readonly Key[];
   readonly ndTargetPrefixes: readonly Key[];
@@ -122,36 +132,50 @@ export interface OwnKeys {
  */
 export function ownKeys(port: Port, isStateful: boolean): OwnKeys {
   const { device } = port;
-  const byMac = new Map<Mac, Prefix[]>(ownMacs(port).map((mac) => [mac, [linkLocalAddress(mac)]]));
-  for (const { mac, prefix } of ownAddresses(port)) byMac.get(mac)?.push(prefix);
-  const macs = [...byMac.keys()].sort().map((mac) => [device, mac]);
-  const targets = [...byMac.values()].flat().filter((prefix) => prefix.family === 'IPv6');
-  const sources = [...byMac]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .flatMap(([mac, prefixes]) => exactAndPrefixes(prefixes).map((prefix) => ({ prefix, key: [device, mac, prefix] })));
-  const choose = (exact: boolean, family: Prefix['family']): readonly Key[] =>
-    sources.filter(({ prefix }) => isExact(prefix) === exact && prefix.family === family).map(({ key }) => key);
+  const link = linkKeys(port);
+  const sources = sourcesOf(port, 'IPv6', (mac) => [linkLocalAddress(mac)]);
+  const targets = exactAndPrefixes(sources.flatMap(([, prefixes]) => prefixes));
   return {
-    sources4: choose(true, 'IPv4'),
-    sourcePrefixes4: choose(false, 'IPv4'),
-    sources6: choose(true, 'IPv6'),
-    sourcePrefixes6: choose(false, 'IPv6'),
-    macs,
-    macs4: hasFamily(port, 'IPv4') ? macs : [],
-    ndTargets: exactAndPrefixes(targets)
-      .filter(isExact)
-      .map((prefix) => [device, prefix]),
-    ndTargetPrefixes: exactAndPrefixes(targets)
-      .filter((prefix) => !isExact(prefix))
-      .map((prefix) => [device, prefix]),
+    ...link,
+    ...{ sources6: sourceKeys(device, sources, true), sourcePrefixes6: sourceKeys(device, sources, false) },
+    ndTargets: targets.filter(isExact).map((prefix) => [device, prefix]),
+    ndTargetPrefixes: targets.filter((prefix) => !isExact(prefix)).map((prefix) => [device, prefix]),
     families: FAMILIES.filter((family) => hasFamily(port, family)).map((family) => [device, ETHERTYPE[family]]),
-    macFamilies: macs.flatMap((key) =>
+    macFamilies: link.macs.flatMap((key) =>
       FAMILIES.filter((family) => hasFamily(port, family)).map((family) => [...key, ETHERTYPE[family]]),
     ),
     addresses4: fixedKeys(port, 'IPv4'),
     addresses6: fixedKeys(port, 'IPv6'),
     isStateful,
   };
+}
+
+function linkKeys(port: Port): LinkKeys {
+  const { device } = port;
+  const sources = sourcesOf(port, 'IPv4', () => []);
+  const macs = sources.map(([mac]) => [device, mac]);
+  return {
+    sources4: sourceKeys(device, sources, true),
+    sourcePrefixes4: sourceKeys(device, sources, false),
+    macs,
+    macs4: hasFamily(port, 'IPv4') ? macs : [],
+  };
+}
+
+/** What each MAC of a port may send from, of one family: exact addresses and prefixes. In order of the MACs. */
+type Sources = readonly (readonly [Mac, readonly Prefix[]])[];
+
+/** @param more what a MAC may send from in any case. */
+function sourcesOf(port: Port, family: Family, more: (mac: Mac) => Prefix[]): Sources {
+  const byMac = new Map(ownMacs(port).map((mac) => [mac, more(mac)]));
+  for (const { mac, prefix } of ownAddresses(port)) if (prefix.family === family) byMac.get(mac)?.push(prefix);
+  return [...byMac].sort(([a], [b]) => (a < b ? -1 : 1)).map(([mac, prefixes]) => [mac, exactAndPrefixes(prefixes)]);
+}
+
+function sourceKeys(device: string, sources: Sources, exact: boolean): readonly Key[] {
+  return sources.flatMap(([mac, prefixes]) =>
+    prefixes.filter((prefix) => isExact(prefix) === exact).map((prefix): Key => [device, mac, prefix]),
+  );
 }
 
 /** A port that migrates is on either host for a while. */
@@ -174,8 +198,6 @@ export interface HostOwnSets {
   readonly all: readonly NamedSet[];
   /** Those that the ARP guard needs. */
   readonly arp: readonly NamedSet[];
-  /** Those that frames which are not IP need. */
-  readonly link: readonly NamedSet[];
 }
 
 export function ownSetsOf(
@@ -183,24 +205,30 @@ export function ownSetsOf(
   groups: ReadonlyMap<string, SecurityGroup>,
   datapath: Datapath,
 ): HostOwnSets {
-  const own = ports
-    .filter((port) => port.filtering === 'filtered')
-    .map((port) => ownKeys(port, isStateful(port, groups)));
-  const all = ownSets(datapath).map((set) => ({
-    forArp: set.forArp,
-    forLink: set.forArp || set.name === SETS.macs,
-    set: (set.interval ? intervalSet : plainSet)(
-      set.name,
-      set.fields,
-      distinctKeys(
-        set.fields,
-        own.flatMap((keys) => set.keys(keys)),
-      ),
-    ),
-  }));
-  return {
-    all: all.map(({ set }) => set),
-    arp: all.filter(({ forArp }) => forArp).map(({ set }) => set),
-    link: all.filter(({ forLink }) => forLink).map(({ set }) => set),
-  };
+  const own = ports.filter(isFiltered).map((port) => ownKeys(port, isStateful(port, groups)));
+  const all = ownSets(datapath).map((set) => ({ forArp: set.forArp, set: namedSet(set, own) }));
+  return { all: all.map(({ set }) => set), arp: all.filter(({ forArp }) => forArp).map(({ set }) => set) };
+}
+
+/** Those that frames ask which are not IP. */
+export function linkSetsOf(ports: readonly Port[]): readonly NamedSet[] {
+  const own = ports.filter(isFiltered).map(linkKeys);
+  return LINK_SETS.map((set) => namedSet(set, own));
+}
+
+/** Those that the ARP guard needs, of {@link ownSetsOf}, where nobody needs the others. */
+export function arpSetsOf(ports: readonly Port[]): readonly NamedSet[] {
+  const own = ports.filter(isFiltered).map(linkKeys);
+  return LINK_SETS.filter(({ forArp }) => forArp).map((set) => namedSet(set, own));
+}
+
+function isFiltered({ filtering }: Port): boolean {
+  return filtering === 'filtered';
+}
+
+function namedSet<Keys>(
+  { name, fields, interval, keys }: Omit<OwnSet, 'keys'> & { readonly keys: (own: Keys) => readonly Key[] },
+  own: readonly Keys[],
+): NamedSet {
+  return (interval ? intervalSet : plainSet)(name, fields, distinctKeys(fields, own.flatMap(keys)));
 }

@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
+  besideIptables,
   compile,
   DEFAULT_OPTIONS,
   EMPTY_PROGRAM,
@@ -12,6 +13,7 @@ import {
   iptablesRules,
   memberChanges,
   planIptables,
+  planTransaction,
   type Datapath,
   type Transaction,
 } from '../../../compiler/index.js';
@@ -95,7 +97,10 @@ function compareTables(datapath: Datapath, audit: boolean): Compare {
   };
 }
 
-/** As the agent does it: changes of members from the compiler's steps, everything else compiled and compared. */
+/**
+ * As the agent does it: changes of members from the compiler's steps, everything else compiled and compared; the tables beside, where a port of
+ * this host is another one.
+ */
 function compareIptables(datapath: Datapath): Compare {
   const options = { ...DEFAULT_OPTIONS, datapath };
   return (topologies, takes) => {
@@ -103,6 +108,7 @@ function compareIptables(datapath: Datapath): Compare {
     const [kernel, memory] = [new SimulatedIptables(), new IptablesMemory()];
     let rules = iptablesRules(compiler.policy(), options, memory);
     kernel.carryOut(planIptables(EMPTY_PROGRAM, rules).steps);
+    const beside = new SimulatedTables(besideIptables(compiler.policy(), options));
     let before = EMPTY_TOPOLOGY;
     for (const after of topologies) {
       compiler.update(diffTopologies(before, after));
@@ -113,8 +119,10 @@ function compareIptables(datapath: Datapath): Compare {
       const wanted = isMore ? iptablesRules(compiler.policy(), options, memory) : rules;
       kernel.carryOut(planIptables(rules, wanted, sets).steps);
       rules = wanted;
-      const scratch = iptablesProgram(hostPolicy(after, isLocal, options), options);
-      expectSame(kernel.state(), iptablesStateOf(scratch), `iptables, ${datapath}`);
+      if (touched.isLocal) beside.apply(planTransaction(besideIptables(compiler.policy(), options), beside.states()));
+      const policy = hostPolicy(after, isLocal, options);
+      expectSame(kernel.state(), iptablesStateOf(iptablesProgram(policy, options)), `iptables, ${datapath}`);
+      expectSame(beside.states(), sortedStates(besideIptables(policy, options)), `beside iptables, ${datapath}`);
     }
   };
 }
