@@ -3,7 +3,6 @@ import type { Server } from 'node:http';
 import { flowBits } from '../compiler/index.js';
 import { isOnHost, printTopology, type Port } from '../compiler/model/index.js';
 import { Account } from './account.js';
-import { again } from './clock.js';
 import type { AgentEvent, Applied } from './events.js';
 import { DropCounter } from './drop-totals.js';
 import { Following } from './following.js';
@@ -12,7 +11,6 @@ import { declareGauges } from './gauges.js';
 import { IsolatedObjects } from './isolated-objects.js';
 import { closingMessages } from './closing.js';
 import { thisMachine, type Ground } from './ground.js';
-import { VERIFICATION } from './doubt.js';
 import { Enforcer } from './enforcer.js';
 import { Sweeper } from './flows/sweeper.js';
 import { Reporter } from './reporter.js';
@@ -27,7 +25,7 @@ import type { AgentSettings } from './settings.js';
 import { notify, startWatchdog } from './service-manager.js';
 import { Tally } from './tally.js';
 import type { WatchEvent } from './watch/events.js';
-import { lookOften } from './watch/looks.js';
+import { lookOften, verifyOften } from './watch/looks.js';
 import { SwitchWatch } from './watch/switches.js';
 import { Watcher } from './watch/watcher.js';
 
@@ -163,7 +161,7 @@ export class Agent {
     );
     this.#reporter?.start();
     this.#ends.push(
-      this.#verifyOften(),
+      verifyOften(this.#ground.clock, this.settings.verifyEvery, async () => this.#enforcer.verify()),
       startWatchdog(() => (this.#enforcer.lateFor ?? 0) < UNWELL_AFTER_MS && this.#account.awayFor() < UNWELL_AFTER_MS),
     );
   }
@@ -284,14 +282,6 @@ export class Agent {
       // Enforcement goes on without it.
       this.#tell({ kind: 'not-served', what, where, why: whyOf(error) });
     }
-  }
-
-  #verifyOften(): () => void {
-    const pause = (): number => this.settings.verifyEvery * (1 + Math.random() / 10);
-    return again(this.#ground.clock, pause(), async () => {
-      this.#enforcer.doubt(VERIFICATION);
-      return Promise.resolve(pause());
-    });
   }
 }
 

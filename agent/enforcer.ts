@@ -14,7 +14,7 @@ import { Closings } from './closings.js';
 import { Commits } from './commits.js';
 import { CountingSince } from './counting-since.js';
 import { Desired } from './desired.js';
-import { LOOK } from './doubt.js';
+import { LOOK, VERIFICATION } from './doubt.js';
 import type { Ground } from './ground.js';
 import type { LiveTopology } from './live-topology.js';
 import { Pending } from './pending.js';
@@ -243,6 +243,12 @@ export class Enforcer {
   doubt(reason: string): void {
     this.#pending.doubts(reason);
     this.#loop.start();
+  }
+
+  /** Compares everything; done when nothing is under way any more. */
+  async verify(): Promise<void> {
+    this.doubt(VERIFICATION);
+    await this.#loop.idle();
   }
 
   /** True when the kernel holds the policy, as far as is known: what was closed meanwhile is more than that. */

@@ -1,4 +1,4 @@
-/** Looks again and again at what the kernel tells nobody of, as often as it is cheap. */
+/** Looks again and again at what the kernel tells nobody of, as often as it is cheap; and compares everything, as often as it is asked to. */
 import { again, type Clock } from '../clock.js';
 
 /** Between two looks, at least. */
@@ -19,5 +19,20 @@ export function lookOften(clock: Clock, look: () => Promise<boolean>): () => voi
     const startedAt = clock.now();
     const isWorth = await look();
     return Math.max(isWorth ? EVERY_MS : AGAIN_MS, Math.min(SHARE * (clock.now() - startedAt), LONGEST_MS));
+  });
+}
+
+/**
+ * @param every between the end of one comparison and the next one, in milliseconds, and up to a tenth more; as long as one takes, at least:
+ *   a host that is slow is to do something else, too.
+ * @param verify never rejects.
+ * @returns what ends it.
+ */
+export function verifyOften(clock: Clock, every: number, verify: () => Promise<void>): () => void {
+  const pause = (): number => every * (1 + Math.random() / 10);
+  return again(clock, pause(), async () => {
+    const startedAt = clock.now();
+    await verify();
+    return Math.max(pause(), clock.now() - startedAt);
   });
 }

@@ -7,7 +7,7 @@
 import { createSocket } from 'node:dgram';
 import { connect, createServer, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
-import { setImmediate } from 'node:timers/promises';
+import { setImmediate, setTimeout } from 'node:timers/promises';
 
 export interface StreamReport {
   readonly sent: number;
@@ -169,16 +169,34 @@ const now = (): number => Number(process.hrtime.bigint() / 1000n) / 1000;
 const log: { sent: Datagram[]; received: Datagram[] } = { sent: [], received: [] };
 let sprayed = 0;
 
-function spray(targets: readonly SprayTarget[]): void {
+/** Sends one datagram. */
+async function spray(targets: readonly SprayTarget[]): Promise<void> {
   const target = targets[Math.floor(Math.random() * targets.length)];
   if (target === undefined) return;
   const socket = createSocket(target.address.includes(':') ? 'udp6' : 'udp4');
   const number = sprayed++;
-  socket.on('error', () => undefined);
   log.sent.push({ kind: target.kind, number, at: now() });
-  socket.send(`${target.kind}/${number.toString()}`, target.port, target.address, () => {
-    socket.close();
+  await new Promise<void>((resolve) => {
+    socket.on('error', () => {
+      resolve();
+    });
+    socket.send(`${target.kind}/${number.toString()}`, target.port, target.address, () => {
+      resolve();
+    });
   });
+  socket.close();
+}
+
+/** For each part of the time that a datagram takes, so many parts pass without: whoever sprays must not take the processors from who is waited for. */
+const PAUSES = 3;
+
+async function sprayFrom(targets: readonly SprayTarget[], every: number): Promise<never> {
+  for (;;) {
+    const start = now();
+    await spray(targets);
+    const took = now() - start;
+    await setTimeout(Math.max(every - took, PAUSES * took));
+  }
 }
 
 const listening = new Set<number>();
@@ -257,9 +275,7 @@ async function obey(command: Command): Promise<unknown> {
       await Promise.all(command.ports.map(listen));
       return undefined;
     case 'spray':
-      setInterval(() => {
-        spray(command.targets);
-      }, command.every);
+      void sprayFrom(command.targets, command.every);
       return undefined;
     case 'drain': {
       await allRead();

@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { again } from '../../../agent/clock.js';
 import type { BridgeCall } from '../../../agent/kernel/bridge-calls.js';
 import { Reporter } from '../../../agent/reporter.js';
-import { lookOften } from '../../../agent/watch/looks.js';
+import { lookOften, verifyOften } from '../../../agent/watch/looks.js';
 import { SwitchWatch } from '../../../agent/watch/switches.js';
 import { settle, VirtualClock } from '../../support/simulator/clock.js';
 
@@ -93,6 +93,23 @@ it.each([
   await pass(clock, 2000 + takes + pause);
   expect(begun).toEqual([2000, 2000 + takes + pause]);
   end();
+});
+
+it.each([
+  ['so long after it', 100, 1000],
+  ['as long as it took, on a host that is slow', 2700, 2700],
+])('a comparison follows another %s', async (_, takes, pause) => {
+  const clock = new VirtualClock();
+  const begun: number[] = [];
+  const end = verifyOften(clock, 1000, async () => {
+    begun.push(clock.now());
+    await clock.sleep(takes);
+  });
+  await pass(clock, 20_000);
+  end();
+  const pauses = begun.slice(1).map((at, index) => at - (begun[index] ?? 0) - takes);
+  expect(begun.length).toBeGreaterThan(2);
+  for (const one of pauses) expect([one >= pause, one <= 1.1 * pause + 1]).toEqual([true, true]);
 });
 
 it('a setting that is off is said once, and once that it is on again, a second later at most', async () => {
