@@ -55,6 +55,8 @@ export class Enforcer {
   /** Of the source, of what was taken last; and of what was wanted when the last transaction that is in force began. */
   #revision: number | undefined;
   #applied: number | undefined;
+  /** Whoever waits until no comparison is due. */
+  readonly #awaiting: (() => void)[] = [];
   /** Counts what changed: of what is wanted, and of what is loaded by us. */
   #step = 0;
 
@@ -245,10 +247,11 @@ export class Enforcer {
     this.#loop.start();
   }
 
-  /** Compares everything; done when nothing is under way any more. */
+  /** Compares everything; done when that is over, and no other comparison is due. */
   async verify(): Promise<void> {
+    const done = new Promise<void>((resolve) => this.#awaiting.push(resolve));
     this.doubt(VERIFICATION);
-    await this.#loop.idle();
+    return done;
   }
 
   /** True when the kernel holds the policy, as far as is known: what was closed meanwhile is more than that. */
@@ -320,7 +323,7 @@ export class Enforcer {
       const revision = this.#revision;
       try {
         if (!(await this.#bringing.bring(this.#failures))) {
-          // What is in force is as before.
+          // What is in force is as before, and a comparison is due.
           this.#pending.lateness.isUndone();
           continue;
         }
@@ -335,6 +338,7 @@ export class Enforcer {
       } catch (error) {
         await this.#failed(error instanceof Error ? error : new Error(String(error)));
       }
+      if (this.#pending.doubt === undefined) for (const tell of this.#awaiting.splice(0)) tell();
     }
   }
 

@@ -14,7 +14,7 @@ import { bridgeGuard, GUARDED, owedToBridge, routedGuard } from './guard.js';
 import { groupProgram, type GroupProgram } from './group-chain.js';
 import { arpGuard, LINK_ONLY, linkOnlyChains } from './link-layer.js';
 import { memberNames, memberSets, remoteNames } from './member-sets.js';
-import { arpSetsOf, linkSetsOf, ownSetsOf, type HostOwnSets } from './own-sets.js';
+import { arpSetsAmong, linkSetsOf, ownSetsOf } from './own-sets.js';
 import { portMap, unfilteredVerdict } from './port-maps.js';
 import { profileChain, profileChainName, profilesOf, type Profile } from './profiles.js';
 import { policyChains } from './skeleton.js';
@@ -37,7 +37,7 @@ function enforcing(policy: HostPolicy, options: CompileOptions): Ruleset {
   if (isBridged(datapath)) {
     return { datapath, tables: [policyTable, besideBridge(policy, options), closedTable('arp', options)] };
   }
-  return { datapath, tables: [policyTable, arpTable(policy, sources.arp, options), closedTable('bridge', options)] };
+  return { datapath, tables: [policyTable, arpTable(policy, sources, options), closedTable('bridge', options)] };
 }
 
 /** The families of the table that holds the policy, and of the one beside it. */
@@ -48,7 +48,7 @@ export function tableFamilies(datapath: Datapath): { readonly policy: TableFamil
 function mainTable(
   policy: HostPolicy,
   profiles: ReadonlyMap<string, Profile>,
-  sources: HostOwnSets,
+  sources: readonly NamedSet[],
   options: CompileOptions,
 ): Table {
   const { datapath } = options;
@@ -62,7 +62,7 @@ function mainTable(
   return table(
     family,
     [
-      ...sources.all,
+      ...sources,
       ...memberSets(policy),
       ...programs.flatMap((program) => program.sets),
       ...DIRECTIONS.map((direction) =>
@@ -124,7 +124,7 @@ export function besideIptables(policy: Pick<HostPolicy, 'ports'>, options: Compi
     [guardedSet(others), ...DIRECTIONS.map(tallySet)],
     routedGuard(others.length > 0, options),
   );
-  return [guard, arpTable(policy, arpSetsOf(policy.ports), options), closedTable('bridge', options)];
+  return [guard, arpTable(policy, linkSetsOf(policy.ports), options), closedTable('bridge', options)];
 }
 
 /** Devices whose packets iptables must have let pass; where the host routes those of the managed prefix are so in any case. */
@@ -162,7 +162,7 @@ function linkTable(policy: Pick<HostPolicy, 'ports'>, options: CompileOptions): 
 function arpTable(policy: Pick<HostPolicy, 'ports'>, sources: readonly NamedSet[], options: CompileOptions): Table {
   return table(
     'arp',
-    [...sources, portMap(policy.ports, 'egress', () => goTo(CHAINS.arpGuard)), tallySet('egress')],
+    [...arpSetsAmong(sources), portMap(policy.ports, 'egress', () => goTo(CHAINS.arpGuard)), tallySet('egress')],
     [...arpGuard(), arpBaseChain(options)],
   );
 }

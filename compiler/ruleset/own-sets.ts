@@ -194,33 +194,27 @@ function exactAndPrefixes(prefixes: readonly Prefix[]): readonly Prefix[] {
 }
 
 /** The sets of own addresses, with what all ports of a host add. */
-export interface HostOwnSets {
-  readonly all: readonly NamedSet[];
-  /** Those that the ARP guard needs. */
-  readonly arp: readonly NamedSet[];
-}
-
 export function ownSetsOf(
   ports: readonly Port[],
   groups: ReadonlyMap<string, SecurityGroup>,
   datapath: Datapath,
-): HostOwnSets {
+): readonly NamedSet[] {
   const own = ports.filter(isFiltered).map((port) => ownKeys(port, isStateful(port, groups)));
-  const all = ownSets(datapath).map((set) => ({ forArp: set.forArp, set: namedSet(set, own) }));
-  return { all: all.map(({ set }) => set), arp: all.filter(({ forArp }) => forArp).map(({ set }) => set) };
+  return ownSets(datapath).map((set) => namedSet(set, own));
 }
 
-/** Those that frames ask which are not IP. */
+/** Those of {@link ownSetsOf} that frames ask which are not IP. */
 export function linkSetsOf(ports: readonly Port[]): readonly NamedSet[] {
   const own = ports.filter(isFiltered).map(linkKeys);
   return LINK_SETS.map((set) => namedSet(set, own));
 }
 
-/** Those that the ARP guard needs, of {@link ownSetsOf}, where nobody needs the others. */
-export function arpSetsOf(ports: readonly Port[]): readonly NamedSet[] {
-  const own = ports.filter(isFiltered).map(linkKeys);
-  return LINK_SETS.filter(({ forArp }) => forArp).map((set) => namedSet(set, own));
+/** Those among them that the ARP guard needs. */
+export function arpSetsAmong(sets: readonly NamedSet[]): readonly NamedSet[] {
+  return sets.filter(({ name }) => ARP_SETS.has(name));
 }
+
+const ARP_SETS: ReadonlySet<string> = new Set(LINK_SETS.flatMap(({ name, forArp }) => (forArp ? name : [])));
 
 function isFiltered({ filtering }: Port): boolean {
   return filtering === 'filtered';

@@ -4,7 +4,6 @@
  */
 import { closingTables, closingText, type Opened } from '../../../agent/closing.js';
 import { NftablesBackend } from '../../../agent/backends/nftables.js';
-import { VERIFICATION } from '../../../agent/doubt.js';
 import { Enforcer } from '../../../agent/enforcer.js';
 import type { Applied, LoopEvent } from '../../../agent/events.js';
 import type { Link } from '../../../agent/netlink/links.js';
@@ -290,7 +289,7 @@ export class SimulatedHost {
         if (this.#unheard !== undefined) this.#unheard = { ...this.#unheard, until: this.#isKnownBy };
         return;
       case 'verification':
-        this.#agent.enforcer.doubt(VERIFICATION);
+        void this.#agent.enforcer.verify();
     }
   }
 

@@ -13,6 +13,8 @@ const EMPTY = { family: 'inet', oddities: '', sets: new Map(), chains: new Map()
 /** A kernel that answers as it is told, and says what was made. */
 class FakeKernel {
   generation = 7;
+  /** Transactions that others make right behind the next one of ours. */
+  othersBehind = 0;
   readonly made: string[] = [];
   /** Answers to come, to what goes without nft; done when there are none. */
   readonly answers: (KernelErrorCode | 'done')[] = [];
@@ -50,7 +52,8 @@ class FakeKernel {
   }
 
   #make(what: string): void {
-    this.generation++;
+    this.generation += 1 + this.othersBehind;
+    this.othersBehind = 0;
     this.made.push(what);
   }
 }
@@ -127,6 +130,17 @@ it.each([
   await wait(kernel);
   await outcome;
   expect(kernel.made.filter((what) => what !== 'silence')).toEqual(['a', 'b', 'c']);
+});
+
+it('what others do before it is known which generation a piece made is between the pieces, too', async () => {
+  const kernel = new FakeKernel();
+  kernel.othersBehind = 1;
+  const outcome = expect(kernel.commits.applyAhead([piece('a'), piece('b')], never)).rejects.toMatchObject({
+    code: 'interrupted',
+  });
+  await settle();
+  await kernel.clock.advance(1000, settle);
+  await outcome;
 });
 
 it('what others do between the pieces ends nothing where whoever listens says that it is none of ours', async () => {
