@@ -14,7 +14,7 @@ const PROGRAMS = {
   'confirm-process': 'dist/agent/kernel/confirm-process.js',
 };
 /** Native parts, and what looks for its own files: stays where npm put it. */
-const ELSEWHERE = /^(lmdb|netlink|fastify|@fastify\/|pino|pino-pretty|@grpc\/|protobufjs|amqplib)(\/|$)/;
+const ELSEWHERE = /^(lmdb|netlink|fastify|@fastify\/|pino-pretty|@grpc\/|protobufjs|amqplib)(\/|$)/;
 
 /** None of our modules does anything by being loaded, so that what nobody uses of one is not in a program: whoever wants a constant does not load a compiler. */
 const OURS = ['src', 'agent', 'compiler'].map((name) => join(ROOT, 'dist', name));

@@ -24,7 +24,7 @@ const asItIs = ({ command }) => command;
 
 /**
  * name; flags for scripts/setup.mjs; `obstacle` says why it cannot be run here, `command` what runs it, given vitest's command and where its
- * files are; `slowness` multiplies the machine's own. They begin in this order: the longest ones first, and last the one that needs nothing
+ * files are; `slowness` multiplies the machine's own; `fetches` says that it gets packages from outside. They begin in this order: the longest ones first, and last the one that needs nothing
  * but processors and can use all of them.
  */
 export const TIERS = [
@@ -67,6 +67,7 @@ export const TIERS = [
       ...command,
     ],
     slowness: 1,
+    fetches: true,
   },
   { name: 'unit', setup: [], obstacle: () => undefined, command: asItIs, slowness: 1 },
 ];
