@@ -5,7 +5,7 @@ import { again, type Clock } from '../clock.js';
 const EVERY_MS = 2000;
 /** After a look as many times its own duration passes: it takes a fiftieth of one CPU at most... */
 const SHARE = 50;
-/** ... but not more than this, however slow the host is. */
+/** ... but not more than this, where a look takes no longer itself: the host is to do something else, too. */
 const LONGEST_MS = 10_000;
 /** After a look that was worth nothing, since something of ours happened meanwhile. */
 const AGAIN_MS = 250;
@@ -18,7 +18,8 @@ export function lookOften(clock: Clock, look: () => Promise<boolean>): () => voi
   return again(clock, EVERY_MS, async () => {
     const startedAt = clock.now();
     const isWorth = await look();
-    return Math.max(isWorth ? EVERY_MS : AGAIN_MS, Math.min(SHARE * (clock.now() - startedAt), LONGEST_MS));
+    const took = clock.now() - startedAt;
+    return Math.max(isWorth ? EVERY_MS : AGAIN_MS, Math.min(SHARE * took, LONGEST_MS), took);
   });
 }
 

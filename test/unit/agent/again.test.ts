@@ -80,6 +80,7 @@ it.each([
   ['every two seconds where it is cheap', 10, true, 2000],
   ['fifty times as long as it takes', 100, true, 5000],
   ['ten seconds at most', 1000, true, 10_000],
+  ['as long as it takes, where that is longer', 13_000, true, 13_000],
   ['soon where it was worth nothing', 1, false, 250],
   ['no sooner than it is cheap, though it was worth nothing', 100, false, 5000],
 ])('a look follows another: %s', async (_, takes, isWorth, pause) => {
