@@ -21,7 +21,7 @@ const OURS = ['src', 'agent', 'compiler'].map((name) => join(ROOT, 'dist', name)
 
 /** What almost every command loads, in one file: each file takes a while, however small it is. */
 const COMMON =
-  /\/dist\/(src\/(cli\/(commands\/index|command-spec|errors|exit-codes|lost-output|nearest|output|usage|version)|system\/terminal)|compiler\/model\/(problem|isolation))\.js$|\/node_modules\/picocolors\//;
+  /\/dist\/(src\/(cli\/(commands\/index|command-spec|errors|exit-codes|lost-output|output|usage|version)|system\/terminal)|compiler\/model\/(problem|isolation|nearest))\.js$|\/node_modules\/picocolors\//;
 
 const bundle = await rolldown({
   cwd: ROOT,

@@ -15,7 +15,7 @@ import {
 import { CommandError } from './errors.js';
 import { EXIT } from './exit-codes.js';
 import { ANY } from './explain-services.js';
-import { suggestion } from './nearest.js';
+import { didYouMean } from '../../compiler/model/nearest.js';
 import { say } from './output.js';
 
 /** `address` undefined stands for the port's first one of each family; an `address` alone is one that no port has. */
@@ -52,7 +52,7 @@ export function endNamed(topology: Topology, text: string, option: NamedOption):
   throw new CommandError(
     EXIT.invalidInput,
     `${option}: ${quoteValue(text)} is no port (id or unique name), no address or prefix, and not any` +
-      suggestion(
+      didYouMean(
         text,
         [...topology.ports.values()].map(({ name }) => name),
       ),

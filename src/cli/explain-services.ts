@@ -11,7 +11,7 @@ import {
 } from '../../compiler/model/index.js';
 import { CommandError } from './errors.js';
 import { EXIT } from './exit-codes.js';
-import { suggestion } from './nearest.js';
+import { didYouMean } from '../../compiler/model/nearest.js';
 import { SERVICE_NAMES } from './service-names.js';
 
 export interface ServiceArguments {
@@ -82,7 +82,7 @@ function protocolNumber(word: string): number {
   if (number !== undefined && number <= MOST_BYTE) return number;
   throw new CommandError(
     EXIT.usage,
-    `--protocol: ${quoteValue(word)} is not a protocol (tcp, udp, icmp, ..., 0-255 or any)${suggestion(word, PROTOCOL_NUMBERS.keys())}`,
+    `--protocol: ${quoteValue(word)} is not a protocol (tcp, udp, icmp, ..., 0-255 or any)${didYouMean(word, PROTOCOL_NUMBERS.keys())}`,
   );
 }
 
@@ -107,7 +107,7 @@ function rangesOf(option: string, text: string, most: number): Ranges {
     const valid = `0-${most.toString()}, a range, several with commas, any${names.size === 0 ? '' : ', or a name such as http'}`;
     throw new CommandError(
       EXIT.usage,
-      `--${option}: ${quoteValue(word)} is none: valid is ${valid}${/\d/.test(word) ? '' : suggestion(word, names.keys())}`,
+      `--${option}: ${quoteValue(word)} is none: valid is ${valid}${/\d/.test(word) ? '' : didYouMean(word, names.keys())}`,
     );
   });
   return mergedRanges(numbers);

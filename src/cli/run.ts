@@ -5,7 +5,7 @@ import { COMMAND_NAMES, registerCommands } from './commands/index.js';
 import { CommandError } from './errors.js';
 import { EXIT } from './exit-codes.js';
 import { sayError } from './output.js';
-import { suggestion } from './nearest.js';
+import { didYouMean } from '../../compiler/model/nearest.js';
 import { checkArguments, kebab, parserError, typedCommand, unknownCommand, usageError, withHelp } from './usage.js';
 
 /** For an error to be read. */
@@ -83,7 +83,7 @@ function commandNamed(args: readonly string[]): string | undefined {
   if (!first.startsWith('-')) throw unknownCommand(first, COMMAND_NAMES);
   const later = args.find((word) => COMMAND_NAMES.includes(word));
   if (later !== undefined || OF_ALL.includes(first)) return later;
-  throw usageError(`there is no option ${first}${suggestion(first, OF_ALL)}`, '');
+  throw usageError(`there is no option ${first}${didYouMean(first, OF_ALL)}`, '');
 }
 
 /** yargs loses a `-` among arguments of which there may be many. Those of ours are topologies, which an option names, too. */

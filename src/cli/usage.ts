@@ -2,7 +2,7 @@
 import { aliasesOf, dashed, demandedOptions, type CommandSpec } from './command-spec.js';
 import { CommandError } from './errors.js';
 import { EXIT } from './exit-codes.js';
-import { nearest, suggestion } from './nearest.js';
+import { nearest, didYouMean } from '../../compiler/model/nearest.js';
 
 /** What a parser made of the command line. */
 type Arguments = Readonly<Record<string, unknown>>;
@@ -11,7 +11,7 @@ type Arguments = Readonly<Record<string, unknown>>;
 const COMMON = ['help', 'version'];
 
 export function unknownCommand(typed: string, commands: readonly string[]): CommandError {
-  return usageError(`there is no command ${JSON.stringify(typed)}${suggestion(typed, commands)}`, '');
+  return usageError(`there is no command ${JSON.stringify(typed)}${didYouMean(typed, commands)}`, '');
 }
 
 /** The command that was typed, with its subcommand where there is one, and how it is typed. */
@@ -66,7 +66,7 @@ function refuseOthers(
 ): void {
   const wrong = values.map(String).find((value) => !valid.includes(value));
   if (wrong === undefined) return;
-  fail(`${what}: ${JSON.stringify(wrong)} is not one of ${valid.join(', ')}${suggestion(wrong, valid)}`);
+  fail(`${what}: ${JSON.stringify(wrong)} is not one of ${valid.join(', ')}${didYouMean(wrong, valid)}`);
 }
 
 function refuseUnknown(

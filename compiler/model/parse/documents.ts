@@ -1,7 +1,7 @@
 /** Documents -> the objects that they list, kind by kind; and what is wrong with a document as a whole. */
 import { quoteValue, type ObjectKind } from '../problem.js';
 import { quoteKey } from './fields.js';
-import { didYouMean } from '../edit-distance.js';
+import { didYouMean } from '../nearest.js';
 import {
   field,
   isFields,

@@ -4,7 +4,7 @@
  * One that nobody knows is not passed over where it could have been a limit: a rule with `remote_ip` in place of
  * `remote_ip_prefix` would open its port to the world. On networks and subnets nothing hangs on them.
  */
-import { didYouMean } from '../edit-distance.js';
+import { didYouMean } from '../nearest.js';
 import { quoteValue, type Severity } from '../problem.js';
 import type { Fields, Place } from './report.js';
 

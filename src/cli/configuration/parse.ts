@@ -2,7 +2,7 @@
 import { isMap, isNode, isScalar, LineCounter, parseDocument, type Document } from 'yaml';
 import { z } from 'zod';
 import { formatProblem, quoteValue } from '../../../compiler/model/index.js';
-import { didYouMean } from '../../../compiler/model/edit-distance.js';
+import { didYouMean } from '../../../compiler/model/nearest.js';
 import { agentOptions } from '../agent-options.js';
 import { apiCommandOptions } from '../api-options.js';
 import { CommandError } from '../errors.js';

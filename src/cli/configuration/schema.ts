@@ -2,7 +2,7 @@
 import type { Options } from 'yargs';
 import { z } from 'zod';
 import { quoteValue } from '../../../compiler/model/index.js';
-import { didYouMean } from '../../../compiler/model/edit-distance.js';
+import { didYouMean } from '../../../compiler/model/nearest.js';
 
 /** Options by their long names. */
 export type OptionTable = Readonly<Record<string, Options>>;

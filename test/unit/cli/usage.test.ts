@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { COMMAND_NAMES } from '../../../src/cli/commands/index.js';
 import { CommandError } from '../../../src/cli/errors.js';
 import { helpOf } from '../../../src/cli/help.js';
-import { nearest } from '../../../src/cli/nearest.js';
+import { nearest } from '../../../compiler/model/nearest.js';
 import { parse } from '../../../src/cli/run.js';
 
 const EXPLAIN = ['explain', '-t', 'x', '--from', 'a', '--to', 'b', '--protocol'];
