@@ -47,8 +47,9 @@ function vitest(tier, { only, rest }, folder) {
  * that is a third of the start. Only what fetches something needs it.
  */
 function environment({ fetches }) {
-  const { NODE_EXTRA_CA_CERTS: authorities, ...others } = process.env;
-  return fetches && authorities !== undefined ? { ...others, NODE_EXTRA_CA_CERTS: authorities } : others;
+  const all = { ...process.env };
+  if (!fetches) delete all.NODE_EXTRA_CA_CERTS;
+  return all;
 }
 
 /** Runs one tier, whose temporary files are in the folder `memory`, if there is one; never throws. */

@@ -30,11 +30,15 @@ function editDistance(a: string, b: string): number {
 
 /** The word that is nearest, where one is near: a third of its letters may be wrong, and two of a short one, but never all. */
 export function nearest(typed: string, words: Iterable<string>): string | undefined {
-  let best: { readonly word: string; readonly steps: number } | undefined;
+  let best: { readonly word: string; readonly steps: number; readonly distance: number } | undefined;
   for (const word of words) {
-    const steps = isPartOf(typed, word) ? 1 : editDistance(typed.toLowerCase(), word.toLowerCase());
+    const distance = editDistance(typed.toLowerCase(), word.toLowerCase());
+    const steps = isPartOf(typed, word) ? 1 : distance;
     const most = Math.max(2, Math.floor(word.length / 3));
-    if (steps <= most && steps < word.length && (best === undefined || steps < best.steps)) best = { word, steps };
+    if (steps > most || steps >= word.length) continue;
+    // Of two that what was typed is a part of, or has as a part, the one that is nearer.
+    if (best === undefined || steps < best.steps || (steps === best.steps && distance < best.distance))
+      best = { word, steps, distance };
   }
   return best?.word;
 }

@@ -24,8 +24,8 @@ const asItIs = ({ command }) => command;
 
 /**
  * name; flags for scripts/setup.mjs; `obstacle` says why it cannot be run here, `command` what runs it, given vitest's command and where its
- * files are; `slowness` multiplies the machine's own; `fetches` says that it gets packages from outside. They begin in this order: the longest ones first, and last the one that needs nothing
- * but processors and can use all of them.
+ * files are; `slowness` multiplies the machine's own; `fetches` says that it gets packages from outside. They begin in this order: the longest
+ * ones first, and last the one that needs nothing but processors and can use all of them.
  */
 export const TIERS = [
   {

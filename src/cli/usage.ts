@@ -2,7 +2,7 @@
 import { aliasesOf, dashed, demandedOptions, type CommandSpec } from './command-spec.js';
 import { CommandError } from './errors.js';
 import { EXIT } from './exit-codes.js';
-import { nearest, didYouMean } from '../../compiler/model/nearest.js';
+import { didYouMean, nearest } from '../../compiler/model/nearest.js';
 
 /** What a parser made of the command line. */
 type Arguments = Readonly<Record<string, unknown>>;

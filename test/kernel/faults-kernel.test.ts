@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { eventually } from '../support/waiting.js';
 import { eachWithAgent } from './lab/agent-lab.js';
 import type { Lab } from './lab/lab.js';
-import { allow, CLIENT, forth, HOST, PAIR, pairDocument, reachIn, SERVER } from './lab/pair.js';
+import { allow, forth, HOST, PAIR, pairDocument, reachIn, SERVER } from './lab/pair.js';
 import type { TestAgent } from './lab/test-agent.js';
 
 const DOCUMENT = pairDocument([allow('udp', 53), allow('tcp', 80), allow('tcp', 443)]);
@@ -162,16 +162,21 @@ it.each([
       agent.start({ env: { PATH: `${folder}${delimiter}${process.env['PATH'] ?? ''}` } });
       const status = await agent.until(({ lastError }) => lastError?.includes('owns it') === true);
       expect([status.enforced, status.lastError]).toEqual([false, expect.stringContaining('table arp portcullis')]);
-      const wasLate = agent.log().some(({ id }) => id === 'closed');
-      expect(wasLate || seconds === 0).toBe(true);
+      const wasClosed = agent
+        .log()
+        .some(
+          ({ id, tables }) => id === 'closed' || (id === 'not-closed' && (!Array.isArray(tables) || tables.length > 1)),
+        );
+      expect(wasClosed || seconds === 0).toBe(true);
       // What closed the host meanwhile is taken back by the next try.
-      await eventually(async () => isDeepStrictEqual(await reachIn(lab, ...SHOTS), ENFORCED));
+      if (wasClosed) await eventually(async () => isDeepStrictEqual(await reachIn(lab, ...SHOTS), ENFORCED));
+      expect(await reachIn(lab, ...SHOTS)).toEqual(ENFORCED);
     } finally {
       owner.stdin.end();
       await owner;
     }
     await agent.until(({ enforced }) => enforced);
-    expect([await differs(), CLIENT.device]).toEqual([false, CLIENT.device]);
+    expect(await differs()).toBe(false);
   },
 );
 

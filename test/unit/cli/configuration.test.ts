@@ -82,6 +82,11 @@ it.each([
   ['another section', 'agents:\n', '64 p.yaml:1:1: "agents" is no section: did you mean agent?'],
   ['a section of nobody', 'api:\nbaseline:\n', '64 p.yaml:2:1: "baseline" is no section: valid are agent and api'],
   ['a section that is a text', 'agent: yes\n', '64 p.yaml:1:8: agent: "yes" is not a mapping of keys to values'],
+  [
+    'one letter more, where another key is how it begins',
+    'agent:\n  source-tokens: x\n',
+    '64 p.yaml:2:3: agent: "source-tokens" is no option of agent: did you mean source-token?',
+  ],
   ['another key', 'agent:\n  sorce: x\n', '64 p.yaml:2:3: agent: "sorce" is no option of agent: did you mean source?'],
   [
     'a key of nobody',

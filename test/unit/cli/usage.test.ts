@@ -1,9 +1,9 @@
 /** What is said of a command line that means nothing. */
 import { expect, it } from 'vitest';
+import { nearest } from '../../../compiler/model/nearest.js';
 import { COMMAND_NAMES } from '../../../src/cli/commands/index.js';
 import { CommandError } from '../../../src/cli/errors.js';
 import { helpOf } from '../../../src/cli/help.js';
-import { nearest } from '../../../compiler/model/nearest.js';
 import { parse } from '../../../src/cli/run.js';
 
 const EXPLAIN = ['explain', '-t', 'x', '--from', 'a', '--to', 'b', '--protocol'];
@@ -26,6 +26,11 @@ it.each<[string, readonly string[], string]>([
     'an unknown option',
     ['check', 'x', '--jsn'],
     'check has no option --jsn: did you mean --json? (portcullis check --help)',
+  ],
+  [
+    'one letter more, where another one is how it begins',
+    ['agent', '--source-tokens', 'x'],
+    'agent has no option --source-tokens: did you mean --source-token? (portcullis agent --help)',
   ],
   [
     'one with a value',
