@@ -3,14 +3,7 @@
  * were ports' once, all of it given to the compiler.
  */
 import { HostCompiler, type CompileOptions } from '../compiler/index.js';
-import {
-  diffTopologies,
-  isEmpty,
-  isUnfiltered,
-  type Port,
-  type Topology,
-  type TopologyChanges,
-} from '../compiler/model/index.js';
+import { isEmpty, isUnfiltered, type Port, type TopologyChanges } from '../compiler/model/index.js';
 import { FormerDevices, isFormerDevice } from './former.js';
 import { LiveTopology } from './live-topology.js';
 
@@ -31,10 +24,6 @@ export class Desired {
     this.compiler = new HostCompiler(this.isOurs, options);
     this.live = new LiveTopology(isLocal);
     this.#former = new FormerDevices(options);
-  }
-
-  set(topology: Topology): void {
-    this.change(diffTopologies(this.#given(), topology));
   }
 
   change(changes: TopologyChanges): void {
@@ -69,13 +58,6 @@ export class Desired {
     if (known.length === 0) return known;
     const open = new Set([...this.live.ports()].flatMap((port) => (isUnfiltered(port) ? [port.device] : [])));
     return known.filter((device) => !open.has(device));
-  }
-
-  /** The topology as the source gave it, but for networks and subnets: the compiler has it, with ports of this host as they are here. */
-  #given(): Topology {
-    const { ports, ...others } = this.compiler.topology;
-    const given = [...ports.values()].filter((port) => !isFormerDevice(port));
-    return { ...others, ports: new Map(given.map((port) => [port.id, this.live.given(port.id) ?? port])) };
   }
 
   #update(changes: TopologyChanges): void {

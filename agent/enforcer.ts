@@ -5,7 +5,7 @@
  * after a failure and on somebody else's change to our tables everything is compared (bringing.ts).
  */
 import { tableFamilies, type CompileOptions, type HostCompiler } from '../compiler/index.js';
-import type { Port, Topology, TopologyChanges } from '../compiler/model/index.js';
+import type { Port, TopologyChanges } from '../compiler/model/index.js';
 import type { Backend, Overtaking } from './backends/backend.js';
 import { Backoff } from './backoff.js';
 import { Bringing } from './bringing.js';
@@ -122,12 +122,6 @@ export class Enforcer {
     return this.#desired.live;
   }
 
-  /** Takes a topology; the first one starts the enforcement. */
-  setTopology(topology: Topology): void {
-    this.#desired.set(topology);
-    this.#begins();
-  }
-
   /** What was taken last is this revision of the source's; undefined where it has none. */
   setRevision(revision: number | undefined): void {
     this.#revision = revision;
@@ -138,10 +132,11 @@ export class Enforcer {
     return this.isIdle && this.isEnforced ? this.#revision : this.#applied;
   }
 
-  /** Takes what changed; after the first topology. */
+  /** Takes what changed; the first time it starts the enforcement, also where nothing did. */
   changeTopology(changes: TopologyChanges): void {
     this.#desired.change(changes);
-    this.#begins();
+    this.#isStarted = true;
+    this.#loop.start();
   }
 
   /**
@@ -293,11 +288,6 @@ export class Enforcer {
     const areEnded = clock.after(GRACE_MS, kernel.endPrograms);
     await this.#loop.idle();
     areEnded();
-  }
-
-  #begins(): void {
-    this.#isStarted = true;
-    this.#loop.start();
   }
 
   /** What is wanted, or what closes, is another. */

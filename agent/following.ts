@@ -9,7 +9,7 @@ import {
 } from '../compiler/model/index.js';
 import type { Topology, TopologyChanges } from '../compiler/model/index.js';
 import type { Tell } from './events.js';
-import { SourceGate, type Obeyed, type Passage } from './gate.js';
+import { SourceGate, type Passage } from './gate.js';
 import type { IsolatedObjects } from './isolated-objects.js';
 import type { LiveTopology } from './live-topology.js';
 
@@ -23,7 +23,6 @@ interface Told {
 /** Who obeys. */
 export interface Obedient {
   readonly live: LiveTopology;
-  setTopology(topology: Topology): void;
   changeTopology(changes: TopologyChanges): void;
   setRevision(revision: number | undefined): void;
 }
@@ -96,14 +95,14 @@ export class Following {
 
   /** Obeys the topology that is held back. @returns false when none is. */
   accept(): boolean {
-    const passage = this.#gate.accept();
-    if (passage === undefined) return false;
+    const changes = this.#gate.accept();
+    if (changes === undefined) return false;
     this.tell({ kind: 'accepted' });
     this.source.accept?.();
     this.#heldFor = undefined;
     this.#problems = [];
     this.#isWell([]);
-    this.#obey(passage, this.#held);
+    this.#obey(changes, this.#held);
     return true;
   }
 
@@ -117,12 +116,11 @@ export class Following {
     }
     this.#heldFor = undefined;
     this.#isWell(told.problems);
-    this.#obey(passage, told);
+    this.#obey(passage.changes, told);
   }
 
-  #obey(passage: Obeyed, { isolations, revision }: Told): void {
-    if (passage.kind === 'topology') this.enforcer.setTopology(passage.topology);
-    else this.enforcer.changeTopology(passage.changes);
+  #obey(changes: TopologyChanges, { isolations, revision }: Told): void {
+    this.enforcer.changeTopology(changes);
     this.enforcer.setRevision(revision);
     this.isolated.update(isolations, this.enforcer.live.ports());
   }

@@ -4,6 +4,8 @@
  */
 import {
   applyTo,
+  diffTopologies,
+  EMPTY_TOPOLOGY,
   type AddressGroup,
   type Port,
   type SecurityGroup,
@@ -14,27 +16,25 @@ import {
 /** So many ports must be known for their going by half to be suspect; fewer only when all are gone. */
 const MANY = 10;
 
-export type Obeyed =
-  | { readonly kind: 'topology'; readonly topology: Topology }
-  | { readonly kind: 'changes'; readonly changes: TopologyChanges };
-
 export type Passage =
-  | Obeyed
+  /** What changes by it, of what was obeyed before; nothing changes when the same is said again. */
+  | { readonly kind: 'obeyed'; readonly changes: TopologyChanges }
   /** Not obeyed: why, and what would be valid. */
   | { readonly kind: 'held'; readonly reason: string };
+
+/** A topology that changes in place. */
+interface Known extends Topology {
+  readonly ports: Map<string, Port>;
+  readonly securityGroups: Map<string, SecurityGroup>;
+  readonly addressGroups: Map<string, AddressGroup>;
+}
 
 export class SourceGate {
   /** Devices of this host's ports as they are in force, by id; those that are closed may go. */
   #devices = new Map<string, string>();
-  #inForce = {
-    ports: new Map<string, Port>(),
-    securityGroups: new Map<string, SecurityGroup>(),
-    addressGroups: new Map<string, AddressGroup>(),
-  };
-  #networks: Topology['networks'] = new Map();
-  #subnets: Topology['subnets'] = new Map();
+  #inForce = known(EMPTY_TOPOLOGY);
   /** What is not obeyed, as it is by now. */
-  #held: Topology | undefined;
+  #held: Known | undefined;
   #reason = '';
 
   /** @param mayShrink true where every topology is obeyed, however few of the ports are left. */
@@ -45,7 +45,7 @@ export class SourceGate {
 
   /** What was obeyed last: what bad objects keep. */
   get inForce(): Topology {
-    return { ...this.#inForce, networks: this.#networks, subnets: this.#subnets };
+    return this.#inForce;
   }
 
   /** Devices that the kernel knows as ports' before the first topology came. */
@@ -56,29 +56,27 @@ export class SourceGate {
   /** @param doubt why the source itself doubts it; undefined when it does not. */
   whole(topology: Topology, doubt: string | undefined): Passage {
     const reason = (this.#devices.size === 0 ? undefined : doubt) ?? this.#shrinkage(topology);
-    if (reason === undefined) return this.#pass(topology);
-    this.#held = topology;
+    if (reason === undefined) return { kind: 'obeyed', changes: this.#pass(topology) };
+    this.#held = known(topology);
     this.#reason = `${reason}: not obeyed without \`portcullis accept\`, or until the next whole that is well`;
     return { kind: 'held', reason: this.#reason };
   }
 
   changes(changes: TopologyChanges): Passage {
     if (this.#held !== undefined) {
-      this.#held = changed(this.#held, changes);
+      apply(changes, this.#held);
       return { kind: 'held', reason: this.#reason };
     }
     for (const [id, port] of changes.ports) {
       if (port !== undefined && this.#counts(port)) this.#devices.set(id, port.device);
       else this.#devices.delete(id);
     }
-    applyTo(this.#inForce.ports, changes.ports);
-    applyTo(this.#inForce.securityGroups, changes.securityGroups);
-    applyTo(this.#inForce.addressGroups, changes.addressGroups);
-    return { kind: 'changes', changes };
+    apply(changes, this.#inForce);
+    return { kind: 'obeyed', changes };
   }
 
-  /** Somebody says that what is held is meant. @returns undefined when nothing is held. */
-  accept(): Obeyed | undefined {
+  /** Somebody says that what is held is meant. @returns what changes by it; undefined when nothing is held. */
+  accept(): TopologyChanges | undefined {
     return this.#held === undefined ? undefined : this.#pass(this.#held);
   }
 
@@ -86,18 +84,14 @@ export class SourceGate {
     return this.#held !== undefined;
   }
 
-  #pass(topology: Topology): Obeyed {
+  #pass(topology: Topology): TopologyChanges {
     this.#held = undefined;
+    const changes = diffTopologies(this.#inForce, topology);
+    apply(changes, this.#inForce);
+    this.#inForce = { ...this.#inForce, networks: topology.networks, subnets: topology.subnets };
     const ports = [...topology.ports.values()].filter((port) => this.#counts(port));
     this.#devices = new Map(ports.map(({ id, device }) => [id, device]));
-    this.#inForce = {
-      ports: new Map(topology.ports),
-      securityGroups: new Map(topology.securityGroups),
-      addressGroups: new Map(topology.addressGroups),
-    };
-    this.#networks = topology.networks;
-    this.#subnets = topology.subnets;
-    return { kind: 'topology', topology };
+    return changes;
   }
 
   /** Of the ports that are missed when they go. A bad one is there as long as its last good version is, or as its device is closed. */
@@ -118,17 +112,17 @@ export class SourceGate {
   }
 }
 
-function changed(topology: Topology, changes: TopologyChanges): Topology {
+function known(topology: Topology): Known {
   return {
     ...topology,
-    ports: merged(topology.ports, changes.ports),
-    securityGroups: merged(topology.securityGroups, changes.securityGroups),
-    addressGroups: merged(topology.addressGroups, changes.addressGroups),
+    ports: new Map(topology.ports),
+    securityGroups: new Map(topology.securityGroups),
+    addressGroups: new Map(topology.addressGroups),
   };
 }
 
-function merged<T>(known: ReadonlyMap<string, T>, changes: ReadonlyMap<string, T | undefined>): ReadonlyMap<string, T> {
-  const result = new Map(known);
-  applyTo(result, changes);
-  return result;
+function apply(changes: TopologyChanges, to: Known): void {
+  applyTo(to.ports, changes.ports);
+  applyTo(to.securityGroups, changes.securityGroups);
+  applyTo(to.addressGroups, changes.addressGroups);
 }

@@ -33,17 +33,12 @@ export class LiveTopology {
 
   constructor(private readonly isLocal: (port: Port) => boolean) {}
 
-  /** A port of this host as the source gave it; undefined for others. */
-  given(id: string): Port | undefined {
-    return this.#here.get(id)?.given;
-  }
-
   /** Takes what the source changed. @returns the same, with ports of this host as they are here. */
   change(changes: TopologyChanges): TopologyChanges {
     /** Names that had another owner before. */
     const names = new Set<string>();
     for (const id of changes.ports.keys()) {
-      const own = this.given(id)?.device;
+      const own = this.#here.get(id)?.given?.device;
       if (own === undefined) continue;
       this.#here.delete(id);
       if (this.#owners.get(own) === id) this.#owners.delete(own);
@@ -131,7 +126,7 @@ export class LiveTopology {
   #boundAnew(ids: Iterable<string>): ReadonlyMap<string, Port> {
     const bound = new Map<string, Port>();
     for (const id of ids) {
-      const port = this.given(id);
+      const port = this.#here.get(id)?.given;
       if (port !== undefined) bound.set(id, this.#bind(port));
     }
     return bound;

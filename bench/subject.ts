@@ -2,6 +2,7 @@
 import { setTimeout } from 'node:timers/promises';
 import { Enforcer } from '../agent/enforcer.js';
 import type { Applied, LoopEvent } from '../agent/events.js';
+import { SourceGate } from '../agent/gate.js';
 import { CLOCK } from '../agent/clock.js';
 import { thisMachine } from '../agent/ground.js';
 import { closingMessages } from '../agent/closing.js';
@@ -34,6 +35,7 @@ export const ms = (value: number): string => `${value.toFixed(1)} ms`;
 /** An agent's loop with its watching process, and without what is around them. */
 export class Subject {
   readonly enforcer: Enforcer;
+  readonly #gate = new SourceGate(here, true);
   readonly #watcher: Watcher;
   #isWatching: () => void = () => undefined;
   #resolve: (applied: Applied) => void = () => undefined;
@@ -76,7 +78,7 @@ export class Subject {
     await watching;
     const start = performance.now();
     const started = this.applied(({ way }) => way === 'everything');
-    this.enforcer.setTopology(topology);
+    this.#tell(topology);
     this.enforcer.watchBegins();
     await started;
     return performance.now() - start;
@@ -85,7 +87,7 @@ export class Subject {
   /** In milliseconds: until the kernel has acknowledged, and of it until the transaction was begun. */
   async change(topology: Topology): Promise<{ readonly total: number; readonly own: number }> {
     const applied = this.applied();
-    this.enforcer.setTopology(topology);
+    this.#tell(topology);
     const { latency, milliseconds } = await applied;
     return { total: latency, own: latency - milliseconds };
   }
@@ -113,6 +115,12 @@ export class Subject {
     while (!this.enforcer.isIdle) await setTimeout(LOOK_EVERY);
     this.#watcher.stop();
     await this.enforcer.stop();
+  }
+
+  #tell(topology: Topology): void {
+    const passage = this.#gate.whole(topology, undefined);
+    if (passage.kind === 'held') throw new Error(passage.reason);
+    this.enforcer.changeTopology(passage.changes);
   }
 
   #heard(event: Exclude<WatchEvent, { kind: 'alive' }>): void {

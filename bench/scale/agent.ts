@@ -7,7 +7,7 @@ import { CLOCK } from '../../agent/clock.js';
 import { Reporter } from '../../agent/reporter.js';
 import { SourceGate } from '../../agent/gate.js';
 import { parseEtcdAddress } from '../../src/etcd/address.js';
-import { diffTopologies, isOnHost, type Port } from '../../compiler/model/index.js';
+import { isOnHost, type Port } from '../../compiler/model/index.js';
 import { EtcdSource } from '../../src/sources/etcd/index.js';
 import { countSockets, memory, type AgentAnswer, type AgentQuestion } from './processes.js';
 
@@ -27,11 +27,10 @@ source.start(
       stale++;
       return;
     }
-    const before = gate.inForce;
     const passage = event.kind === 'topology' ? gate.whole(event.topology, event.doubt) : gate.changes(event.changes);
     if (passage.kind === 'held') throw new Error(passage.reason);
     if (event.kind === 'topology') wholes++;
-    compiler.update(passage.kind === 'topology' ? diffTopologies(before, passage.topology) : passage.changes);
+    compiler.update(passage.changes);
     compiler.take();
     revision = event.revision ?? -1;
     told.push({ revision, at: now() });

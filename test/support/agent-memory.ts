@@ -30,7 +30,6 @@ export class AgentMemory {
     const desired = this.#desired;
     const obedient = {
       live: desired.live,
-      setTopology: desired.set.bind(desired),
       changeTopology: desired.change.bind(desired),
       setRevision: () => undefined,
     };

@@ -6,10 +6,11 @@ import { closingTables, closingText, type Opened } from '../../../agent/closing.
 import { NftablesBackend } from '../../../agent/backends/nftables.js';
 import { Enforcer } from '../../../agent/enforcer.js';
 import type { Applied, LoopEvent } from '../../../agent/events.js';
+import { SourceGate } from '../../../agent/gate.js';
 import type { Link } from '../../../agent/netlink/links.js';
 import type { LinkEvent } from '../../../agent/watch/events.js';
 import { DEFAULT_OPTIONS, type CompileOptions, type TableFamily } from '../../../compiler/index.js';
-import { isOnHost, type Frame, type Topology } from '../../../compiler/model/index.js';
+import { isOnHost, type Frame, type Port, type Topology } from '../../../compiler/model/index.js';
 import { frameOf } from '../arbitrary-topology.js';
 import { settle, VirtualClock } from './clock.js';
 import { SimulatedKernel, type Commit, type Machine } from './kernel.js';
@@ -34,6 +35,7 @@ export class BrokenPromise extends Error {}
 
 interface Agent {
   readonly enforcer: Enforcer;
+  readonly gate: SourceGate;
   /** Devices that were ports' as far as it knows. */
   readonly known: Set<string>;
   isAlive: boolean;
@@ -138,11 +140,14 @@ export class SimulatedHost {
   }
 
   #begin(): Agent {
-    const agent = { isAlive: true, known: new Set(this.#kernel.devices()) };
+    const isLocal = (port: Port): boolean => isOnHost(port, HOST);
+    // A script may take all ports away at once.
+    const gate = new SourceGate(isLocal, true);
+    const agent = { isAlive: true, known: new Set(this.#kernel.devices()), gate };
     const isAlive = (): boolean => agent.isAlive;
     const { clock } = this;
     const enforcer = new Enforcer(
-      (port) => isOnHost(port, HOST),
+      isLocal,
       this.#options,
       {
         backend: 'nftables',
@@ -192,9 +197,11 @@ export class SimulatedHost {
   }
 
   #tell(): void {
-    const { enforcer } = this.#agent;
+    const { enforcer, gate } = this.#agent;
     this.told++;
-    enforcer.setTopology(this.#topology);
+    const passage = gate.whole(this.#topology, undefined);
+    if (passage.kind === 'held') throw new Error(passage.reason);
+    enforcer.changeTopology(passage.changes);
     enforcer.setRevision(++this.#revision);
     this.#wants();
   }

@@ -5,7 +5,7 @@ import { Enforcer } from '../../../agent/enforcer.js';
 import { KERNEL } from '../../../agent/kernel/driver.js';
 import { KernelError } from '../../../agent/kernel/errors.js';
 import { DEFAULT_OPTIONS } from '../../../compiler/index.js';
-import { EMPTY_TOPOLOGY, type SecurityGroup } from '../../../compiler/model/index.js';
+import type { SecurityGroup } from '../../../compiler/model/index.js';
 import { settle, VirtualClock } from '../../support/simulator/clock.js';
 
 const GROUP: SecurityGroup = { id: 'group', name: 'group', projectId: '', stateful: true, rules: [] };
@@ -52,7 +52,7 @@ class BusyHost {
 
   async begin(): Promise<void> {
     this.enforcer.watchBegins();
-    this.enforcer.setTopology(EMPTY_TOPOLOGY);
+    this.enforcer.changeTopology({ ports: new Map(), securityGroups: new Map(), addressGroups: new Map() });
     await this.pass(5 * TAKES);
     this.compared = 0;
   }
