@@ -12,6 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { execa } from 'execa';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { forgetFaketime } from '../support/faketime.js';
@@ -564,7 +565,11 @@ exit $code`;
 
   it('a wall clock that jumps changes nothing: neither a year forth nor two back', async () => {
     const clock = join(agent.folder, 'clock');
-    writeFileSync(clock, '+0');
+    const set = (days: number): void => {
+      writeFileSync(`${clock}.next`, `${days < 0 ? '' : '+'}${days.toString()}d`);
+      renameSync(`${clock}.next`, clock);
+    };
+    set(0);
     const env = {
       FAKETIME_TIMESTAMP_FILE: clock,
       FAKETIME_NO_CACHE: '1',
@@ -578,19 +583,41 @@ exit $code`;
       forgetFaketime(pid);
     });
     const day = 86_400_000;
-    for (const [days, port] of [
-      [400, 54],
-      [-800, 55],
-    ] as const) {
-      writeFileSync(clock, `${days > 0 ? '+' : ''}${days.toString()}d`);
-      await agent.settled(pairDocument([allow('udp', port)]));
+    let port = 54;
+    const jump = async (days: number): Promise<object> => {
+      const before = agent.log().length;
+      // To and fro while a change is under way, and for good.
+      let turns = 0;
+      const jumping = setInterval(() => {
+        set(turns++ % 2 === 0 ? days : 0);
+      }, 10);
+      await agent.settled(pairDocument([allow('udp', ++port)])).finally(() => {
+        clearInterval(jumping);
+      });
+      set(days);
+      await agent.settled(pairDocument([allow('udp', ++port)]));
       const isThen = (at: string | undefined): boolean =>
         Math.abs(Date.parse(at ?? '') - Date.now() - days * day) < day;
       const { lastTransaction, source } = await agent.until(({ lastTransaction: last }) => isThen(last?.at));
-      expect([lastTransaction?.way, source.staleSince]).toEqual(['changes', undefined]);
       expect(await reach(forth('v4', 17, port))).toEqual([[SERVER.device]]);
+      const said = agent.log().slice(before);
+      const took = said
+        .flatMap(({ milliseconds: own, latency }) => [own, latency])
+        .filter((value) => value !== undefined);
+      expect(took.length).toBeGreaterThan(0);
+      for (const value of took) expect(value).toSatisfy((one) => Number(one) >= 0 && Number(one) < day);
+      return { way: lastTransaction?.way, since: source.staleSince, said: said.filter(({ level }) => level >= 40) };
+    };
+    const nothing = { way: 'changes', since: undefined, said: [] };
+    for (const days of [400, -800]) {
+      let changed = await jump(days);
+      // A machine on which a second passes for want of time says so once; what a jump causes comes with each.
+      for (let tries = 0; tries < 4 && !isDeepStrictEqual(changed, nothing); tries++) {
+        await jump(0);
+        changed = await jump(days);
+      }
+      expect(changed).toEqual(nothing);
     }
-    expect(agent.log().filter(({ level }) => level >= 40)).toEqual([]);
   });
 
   it.each([
