@@ -168,6 +168,22 @@ describe('one member', () => {
     expect(heard.gaps).toBe(0);
   });
 
+  it('parts of a commit stay as long as it can be decided, whatever a clock says of their age, and no longer', async () => {
+    const etcd = await cluster();
+    const one = await opened(etcd.url());
+    const heard = heardOf(one, 0);
+    expect(await one.commit(0, changes({ a: 1 }), NO_VIEW_CHANGES)).toBe(1);
+    await eventually(() => heard.commits.length === 1);
+    // Of a process whose clock is years behind.
+    const part = '/portcullis/parts/1-of-somebody/000000';
+    etcd.ctl('put', part, '[]');
+    await opened(etcd.url());
+    expect(etcd.ctl('get', '--keys-only', part).trim()).toBe(part);
+    expect(await one.commit(1, changes({ a: 2 }), NO_VIEW_CHANGES)).toBe(2);
+    await opened(etcd.url());
+    expect(etcd.ctl('get', '--keys-only', part).trim()).toBe('');
+  });
+
   it('an answer that is lost is asked for: what was done is not done twice, and not said to be undone', async () => {
     const etcd = await cluster();
     const proxy = await CutProxy.start(etcd.url());

@@ -19,9 +19,6 @@ const MOST_HEADS = 1000;
 /** Transactions of a large commit that are under way at once: the members write their logs for several together. */
 const AT_ONCE = 4;
 
-/** Longer than a commit may take to be decided. */
-const PARTS_LIVE_MS = 3_600_000;
-
 /** Parts that are looked at after each load. */
 const MOST_PARTS = 1000;
 
@@ -88,14 +85,17 @@ export class EtcdCommits {
     return true;
   }
 
-  /** Parts of a commit whose process died before it was decided are nobody's. */
-  async sweepParts({ next }: Head): Promise<void> {
+  /**
+   * Takes away parts of commits that can never be decided: a commit is on top of the head that it found before it wrote its parts, so it is
+   * dead as soon as the head is another one than it was then. No clock says so: an API's may be hours ahead of another's.
+   * @param modified the revision of etcd that wrote the head.
+   */
+  async sweepParts({ next }: Head, modified: number): Promise<void> {
     const key = this.key('parts/');
     const { kvs } = await this.client.range({ key, range_end: endOf(key), limit: MOST_PARTS, keys_only: true });
-    for (const { key: part } of kvs) {
+    for (const { key: part, mod_revision: written } of kvs) {
       const [by = ''] = part.toString().slice(key.length).split('/');
-      const age = Date.now() - Number(by.split('-')[0]);
-      if (by !== next?.by && age > PARTS_LIVE_MS) await this.transaction([deletion(part, false)]);
+      if (by !== next?.by && Number(written) < modified) await this.transaction([deletion(part, false)]);
     }
   }
 

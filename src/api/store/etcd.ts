@@ -211,7 +211,7 @@ export class EtcdStore implements Store {
     let found = await this.#commits.readHead();
     for (; found.head.next !== undefined; found = await this.#commits.readHead())
       await this.#commits.finishWhatIsLeft();
-    const { head, text, at, clusterId } = found;
+    const { head, text, at, modified, clusterId } = found;
     if (head.revision < this.#head.revision) throw this.#ofAnotherTime();
     this.#commits.staysWith(clusterId);
     checkSchema(this.name, head.schema);
@@ -229,7 +229,7 @@ export class EtcdStore implements Store {
     this.#trouble.set(undefined);
     this.#trouble.reportFromNow();
     this.#follow(epoch, new Backoff(BACKOFF_MS));
-    await this.#commits.sweepParts(head);
+    await this.#commits.sweepParts(head, modified);
     const isNew = head.revision === 0;
     const { revision, schema } = head;
     return { schema: isNew ? undefined : schema, revision, entries, lacksViews: this.#lacksViews };
