@@ -65,6 +65,7 @@ export class Account {
     const isLoaded = this.isLoaded();
     const ports = [...this.parts.enforcer.live.ports()].map((port) => this.#portStatus(port, isLoaded));
     const { lateFor } = this.parts.enforcer;
+    const { away, losses, lastReason } = this.parts.watcher.state;
     return {
       version,
       host,
@@ -85,12 +86,12 @@ export class Account {
       source: {
         name: source.name,
         revision: this.parts.enforcer.revisionInForce,
-        readAt: this.parts.following.readAt?.toISOString(),
-        staleSince: this.parts.following.staleSince?.toISOString(),
+        readAt: this.parts.following.readAt?.at.toISOString(),
+        staleSince: this.parts.following.staleSince?.at.toISOString(),
         isHeld: this.parts.following.isHolding,
         problems: this.parts.following.problems,
       },
-      watching: { ...this.parts.watcher.state, awaySince: this.parts.watcher.state.awaySince?.toISOString() },
+      watching: { awaySince: away?.at.toISOString(), losses, lastReason },
       lastTransaction: this.parts.tally.lastTransaction,
       drift: this.parts.tally.drift,
       flows: this.parts.tally.flows,
@@ -124,8 +125,7 @@ export class Account {
 
   /** For how long nobody has read notices, in milliseconds; 0 while somebody does. */
   awayFor(): number {
-    const { awaySince } = this.parts.watcher.state;
-    return awaySince === undefined ? 0 : Date.now() - awaySince.getTime();
+    return this.parts.watcher.state.away?.age() ?? 0;
   }
 
   /** Isolated objects that concern this host. */

@@ -83,7 +83,7 @@ export class Agent {
       },
     });
     const { source, allowShrink } = settings;
-    this.#following = new Following(source, isLocal, allowShrink, this.#enforcer, this.#isolated, tell);
+    this.#following = new Following(source, isLocal, allowShrink, this.#enforcer, this.#isolated, tell, clock);
     this.#sweeper = new Sweeper({
       conntrack: this.#conntrack,
       clock,

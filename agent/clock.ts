@@ -23,6 +23,19 @@ export const CLOCK: Clock = {
   sleep: async (milliseconds, signal) => setTimeout(milliseconds, undefined, { signal }).catch(() => undefined),
 };
 
+/** A point in time: what the calendar says of it, and how long ago it is, whatever is done to the calendar's clock meanwhile. */
+export interface Moment {
+  readonly at: Date;
+  /** In milliseconds. */
+  readonly age: () => number;
+}
+
+/** The present one. */
+export function momentOf(clock: Clock): Moment {
+  const began = clock.now();
+  return { at: new Date(), age: () => clock.now() - began };
+}
+
 /** As long, but for up to so large a part of it less or more: what many begin at once they do not all do again at once. */
 export function spread(milliseconds: number, part: number, random: Random = Math.random): number {
   return milliseconds * (1 - part + 2 * part * random());

@@ -8,6 +8,7 @@ import {
   type SourceEvent,
 } from '../compiler/model/index.js';
 import type { Topology, TopologyChanges } from '../compiler/model/index.js';
+import { momentOf, type Clock, type Moment } from './clock.js';
 import type { Tell } from './events.js';
 import { SourceGate, type Passage } from './gate.js';
 import type { IsolatedObjects } from './isolated-objects.js';
@@ -33,8 +34,8 @@ export class Following {
   #held: Told = { problems: [], isolations: [], revision: undefined };
   /** Why a topology is held back, as it was told last. */
   #heldFor: string | undefined;
-  #readAt: Date | undefined;
-  #staleSince: Date | undefined;
+  #readAt: Moment | undefined;
+  #staleSince: Moment | undefined;
   #problems: readonly string[] = [];
 
   /** @param allowShrink obey a topology from which this host's ports have gone. */
@@ -45,6 +46,7 @@ export class Following {
     private readonly enforcer: Obedient,
     private readonly isolated: IsolatedObjects,
     private readonly tell: Tell,
+    private readonly clock: Clock,
   ) {
     this.#gate = new SourceGate(isLocal, allowShrink);
   }
@@ -64,12 +66,12 @@ export class Following {
   }
 
   /** When a topology was read last. */
-  get readAt(): Date | undefined {
+  get readAt(): Moment | undefined {
     return this.#readAt;
   }
 
   /** Since when the source cannot be used; undefined while it can. */
-  get staleSince(): Date | undefined {
+  get staleSince(): Moment | undefined {
     return this.#staleSince;
   }
 
@@ -126,14 +128,14 @@ export class Following {
   }
 
   #isStale(): void {
-    this.#staleSince ??= new Date();
+    this.#staleSince ??= momentOf(this.clock);
     this.tell({ kind: 'source-stale', problems: this.#problems });
   }
 
   #isWell(problems: readonly Problem[]): void {
     if (this.#staleSince !== undefined) this.tell({ kind: 'source-well' });
     this.#staleSince = undefined;
-    this.#readAt = new Date();
+    this.#readAt = momentOf(this.clock);
     for (const problem of problems) this.tell({ kind: 'problem', problem: formatProblem(problem) });
   }
 }

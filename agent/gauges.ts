@@ -1,6 +1,7 @@
 /** Figures that are asked for when somebody reads them. Each is asked of whoever knows it: no status document is made for that. */
 import type { HostCompiler } from '../compiler/index.js';
 import type { Port } from '../compiler/model/index.js';
+import type { Moment } from './clock.js';
 import type { DropCounter } from './drop-totals.js';
 import type { Metrics } from './metrics.js';
 import type { PortState } from './status.js';
@@ -25,8 +26,8 @@ export interface Figures {
   readonly refused: () => number;
   /** Isolated objects that concern this host. */
   readonly isolated: () => number;
-  readonly staleSince: () => Date | undefined;
-  readonly readAt: () => Date | undefined;
+  readonly staleSince: () => Moment | undefined;
+  readonly readAt: () => Moment | undefined;
 }
 
 const NO_PORTS: Readonly<Record<PortState, number>> = {
@@ -101,6 +102,6 @@ export function declareGauges(metrics: Metrics, figures: Figures): void {
   gauge('portcullis_source_age_seconds', 'Since the last topology was read.', () => secondsSince(figures.readAt()));
 }
 
-function secondsSince(date: Date | undefined): number {
-  return date === undefined ? 0 : (Date.now() - date.getTime()) / 1000;
+function secondsSince(moment: Moment | undefined): number {
+  return (moment?.age() ?? 0) / 1000;
 }

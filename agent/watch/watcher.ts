@@ -1,7 +1,7 @@
 /** Keeps a watching process running, and hears it. One that cannot start, hangs or dies is one case: news may have been lost. */
 import { fork, type ChildProcess } from 'node:child_process';
 import { Backoff } from '../backoff.js';
-import type { Clock } from '../clock.js';
+import { momentOf, type Clock, type Moment } from '../clock.js';
 import { programPath } from '../programs.js';
 import { BEAT_MS, type WatchEvent, type WatchOrder } from './events.js';
 
@@ -23,7 +23,7 @@ export interface WatcherListener {
 
 export interface WatcherState {
   /** When it was last known to listen; undefined while it does. */
-  readonly awaySince: Date | undefined;
+  readonly away: Moment | undefined;
   /** How often it went away. */
   readonly losses: number;
   readonly lastReason: string | undefined;
@@ -38,7 +38,7 @@ export class Watcher {
   readonly #stopping = new AbortController();
   /** Told to each process as it starts. */
   #standing: WatchOrder | undefined;
-  #awaySince: Date | undefined = new Date();
+  #away: Moment | undefined;
   #losses = 0;
   #lastReason: string | undefined;
 
@@ -47,7 +47,9 @@ export class Watcher {
     private readonly listener: WatcherListener,
     private readonly clock: Clock,
     private readonly program = programPath('watching-process'),
-  ) {}
+  ) {
+    this.#away = momentOf(clock);
+  }
 
   start(): void {
     let firstHeardAt: number | undefined;
@@ -111,7 +113,7 @@ export class Watcher {
   }
 
   get state(): WatcherState {
-    return { awaySince: this.#awaySince, losses: this.#losses, lastReason: this.#lastReason };
+    return { away: this.#away, losses: this.#losses, lastReason: this.#lastReason };
   }
 
   #send(order: WatchOrder): void {
@@ -120,7 +122,7 @@ export class Watcher {
   }
 
   #heard(): void {
-    this.#awaySince = undefined;
+    this.#away = undefined;
     this.#expect();
   }
 
@@ -131,7 +133,7 @@ export class Watcher {
 
   #lost(reason: string): void {
     this.#callOffSilence();
-    this.#awaySince ??= new Date();
+    this.#away ??= momentOf(this.clock);
     this.#losses++;
     this.#lastReason = reason;
     this.listener.onLoss(reason);

@@ -595,6 +595,8 @@ exit $code`;
         clearInterval(jumping);
       });
       set(days);
+      const [, age = ''] = /^portcullis_source_age_seconds (.*)$/m.exec((await agent.ask('/metrics')).body) ?? [];
+      expect(age).toSatisfy((seconds) => Number(seconds) >= 0 && 1000 * Number(seconds) < day);
       await agent.settled(pairDocument([allow('udp', ++port)]));
       const isThen = (at: string | undefined): boolean =>
         Math.abs(Date.parse(at ?? '') - Date.now() - days * day) < day;

@@ -1,4 +1,5 @@
 /** An agent whose rules name a group of many members, as far as it keeps anything of them: everything but its process and the kernel. */
+import { CLOCK } from '../../agent/clock.js';
 import { Following } from '../../agent/following.js';
 import { Desired } from '../../agent/desired.js';
 import { IsolatedObjects } from '../../agent/isolated-objects.js';
@@ -34,7 +35,7 @@ export class AgentMemory {
       setRevision: () => undefined,
     };
     const isolated = new IsolatedObjects(hostName(HOST), nothing);
-    this.#following = new Following({ name: 'memory' }, isLocal, false, obedient, isolated, nothing);
+    this.#following = new Following({ name: 'memory' }, isLocal, false, obedient, isolated, nothing, CLOCK);
     this.#load(members);
     this.#tell(true);
   }

@@ -29,8 +29,10 @@ type Token = z.infer<typeof ANSWER>['token'];
 
 interface Known {
   readonly token: Token;
-  /** Milliseconds since the epoch. */
-  readonly until: number;
+  /** When it was learnt, on the monotonic clock; in milliseconds. A wall clock that is set back keeps nobody's token alive. */
+  readonly learntAt: number;
+  /** In milliseconds since the epoch; infinite where a service vouches for what has ended. */
+  readonly expires: number;
 }
 
 export class Keystone implements Authenticator {
@@ -43,10 +45,12 @@ export class Keystone implements Authenticator {
   /**
    * @param url of the identity service, with or without `/v3`.
    * @param cacheSeconds how long what it said of a token is believed; 0 to ask each time.
+   * @param now a monotonic clock, in milliseconds.
    */
   constructor(
     url: string,
     private readonly cacheSeconds = DEFAULT_CACHE_SECONDS,
+    private readonly now = (): number => performance.now(),
   ) {
     this.identityUrl = url.replace(/\/+$/, '').replace(/\/v3$/, '');
     this.#tokensUrl = `${this.identityUrl}/v3/auth/tokens`;
@@ -78,19 +82,23 @@ export class Keystone implements Authenticator {
   async #validated(token: string, by: string, admit: Asked['admit']): Promise<Token | undefined> {
     const digest = createHash('sha256').update(`${token}\n${by}`).digest('base64');
     const known = this.#known.get(digest);
-    if (known !== undefined && known.until > Date.now()) return known.token;
+    if (known !== undefined && this.#isFresh(known)) return known.token;
     await admit();
     this.#known.delete(digest);
+    const learntAt = this.now();
     const found = await this.#asked(token, by);
     if (found === undefined) return undefined;
     const expires = Date.parse(found.expires_at);
     const isExpired = !(expires > Date.now());
     if (isExpired && by === token) return undefined;
-    const cached = Date.now() + this.cacheSeconds * 1000;
-    this.#known.set(digest, { token: found, until: isExpired ? cached : Math.min(expires, cached) });
+    this.#known.set(digest, { token: found, learntAt, expires: isExpired ? Infinity : expires });
     const [oldest] = this.#known.keys();
     if (this.#known.size > MOST_TOKENS && oldest !== undefined) this.#known.delete(oldest);
     return found;
+  }
+
+  #isFresh({ learntAt, expires }: Known): boolean {
+    return this.now() - learntAt < this.cacheSeconds * 1000 && expires > Date.now();
   }
 
   async #asked(token: string, by: string): Promise<Token | undefined> {

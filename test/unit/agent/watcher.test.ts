@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { Watcher } from '../../../agent/watch/watcher.js';
 import { settle, VirtualClock } from '../../support/simulator/clock.js';
 
@@ -78,7 +78,22 @@ it('each one that says nothing gives the next one twice as long: where Node star
   expect(watcher.state).toMatchObject({ losses: 6, lastReason: LATE });
   await started(7);
   await spoken();
-  expect(watcher.state.awaySince).toBeUndefined();
+  expect(watcher.state.away).toBeUndefined();
+});
+
+it('for how long nobody listens is told by no wall clock: one that is set back a year hides nothing', async () => {
+  vi.useFakeTimers({ toFake: ['Date'] });
+  try {
+    await started(1);
+    await spoken();
+    await endsAfter(10, 0);
+    const at = new Date();
+    vi.setSystemTime(at.getTime() - 365 * 86_400 * SECOND);
+    await pass(3 * SECOND);
+    expect([watcher.state.away?.at, watcher.state.away?.age()]).toEqual([at, 3 * SECOND]);
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 it('one that was well is missed as soon as the first one; one that said a word and no more is not', async () => {
