@@ -5,6 +5,7 @@ import { execa } from 'execa';
 import { describe, expect, it } from 'vitest';
 import { closingText } from '../../agent/closing.js';
 import { DEFAULT_OPTIONS } from '../../compiler/index.js';
+import { step } from '../support/progress.js';
 import { stopProcess } from '../support/stopped.js';
 import { eventually } from '../support/waiting.js';
 import { eachWithAgent } from './lab/agent-lab.js';
@@ -274,22 +275,26 @@ describe('a foreign flush', () => {
     expect([said(CLOSED_AT_ONCE), said('cannot be closed')]).toEqual([1, 0]);
   });
 
-  it.each([
-    ['a table deleted', 'delete table inet portcullis'],
-    ['a table made dormant', 'add table inet portcullis { flags dormant; }'],
-    ['a base chain emptied', 'flush chain inet portcullis ingress'],
-  ])('of a part is closed likewise: %s', async (_what, command) => {
+  it('of a part is closed likewise', async () => {
     await agent.run();
     const { pid } = await agent.status();
-    stopProcess(pid);
-    await lab.load(command);
-    await eventually(async () => {
-      const [, second, third, fourth] = await reached();
-      return JSON.stringify([second, third, fourth]) === JSON.stringify([[], [], []]);
-    });
-    process.kill(pid, 'SIGCONT');
-    await agent.until(({ drift, settled }) => drift.foreign > 0 && settled);
-    expect([await reached(), await differs()]).toEqual([ENFORCED, false]);
+    for (const [what, command] of [
+      ['a table deleted', 'delete table inet portcullis'],
+      ['a table made dormant', 'add table inet portcullis { flags dormant; }'],
+      ['a base chain emptied', 'flush chain inet portcullis ingress'],
+    ] as const) {
+      step(what);
+      const { foreign } = (await agent.status()).drift;
+      stopProcess(pid);
+      await lab.load(command);
+      await eventually(async () => {
+        const [, second, third, fourth] = await reached();
+        return JSON.stringify([second, third, fourth]) === JSON.stringify([[], [], []]);
+      });
+      process.kill(pid, 'SIGCONT');
+      await agent.until(({ drift, settled }) => drift.foreign > foreign && settled);
+      expect([what, await reached(), await differs()]).toEqual([what, ENFORCED, false]);
+    }
   });
 
   it('is closed, and mended by an nft that a wrapper runs in a process of its own', async () => {

@@ -1,8 +1,8 @@
 /** Input that is empty, half, shrunken, or no file at all opens nothing and interrupts nothing. */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, renameSync, rmdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { mkdirSync, rmdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { expect, it } from 'vitest';
+import { step } from '../support/progress.js';
 import { eachWithAgent } from './lab/agent-lab.js';
 import type { Lab } from './lab/lab.js';
 import {
@@ -47,136 +47,123 @@ const portcullis = async (
 ): Promise<{ readonly exitCode: number | undefined; readonly stdout: string }> =>
   lab.exec(process.execPath, ['dist/bin/portcullis.js', ...args, '--socket', agent.socket]);
 
-describe('a source that becomes', () => {
-  const good = JSON.stringify(ALL);
-  it.each<[string, () => void, () => void]>([
-    [
-      'an empty file',
-      () => {
-        writeFileSync(agent.path, '');
-      },
-      () => undefined,
-    ],
-    [
-      'an empty object',
-      () => {
-        agent.write('{}');
-      },
-      () => undefined,
-    ],
-    [
-      'null',
-      () => {
-        agent.write('null');
-      },
-      () => undefined,
-    ],
-    [
-      'a comment',
-      () => {
-        agent.write('# nothing\n');
-      },
-      () => undefined,
-    ],
-    [
-      'keys without values',
-      () => {
-        agent.write('ports:\nsecurity_groups:\n');
-      },
-      () => undefined,
-    ],
-    [
-      'empty lists',
-      () => {
-        agent.write({ ports: [], security_groups: [] });
-      },
-      () => undefined,
-    ],
-    [
-      'half a file',
-      () => {
-        writeFileSync(agent.path, good.slice(0, good.length / 2));
-      },
-      () => undefined,
-    ],
-    [
-      'a value without a bottom',
-      () => {
-        agent.write(`{"ports":[{"id":${'['.repeat(20_000)}${']'.repeat(20_000)}}]}`);
-      },
-      () => undefined,
-    ],
-    [
-      'a named pipe',
-      () => {
-        rmSync(agent.path);
-        execFileSync('mkfifo', [agent.path]);
-      },
-      () => undefined,
-    ],
-    [
-      'a device',
-      () => {
-        rmSync(agent.path);
-        symlinkSync('/dev/zero', agent.path);
-      },
-      () => undefined,
-    ],
-    [
-      'an empty device',
-      () => {
-        rmSync(agent.path);
-        symlinkSync('/dev/null', agent.path);
-      },
-      () => undefined,
-    ],
-    [
-      'a link to itself',
-      () => {
-        rmSync(agent.path);
-        symlinkSync(agent.path, agent.path);
-      },
-      () => undefined,
-    ],
-    [
-      'an empty folder',
-      () => {
-        rmSync(agent.path);
-        mkdirSync(agent.path);
-      },
-      () => {
-        rmdirSync(agent.path);
-      },
-    ],
-    [
-      'nothing',
-      () => {
-        rmSync(agent.path);
-      },
-      () => undefined,
-    ],
-  ])(
-    '%s is stale: the last good state stays, also through a restart, and the next good one is read',
-    async (_what, spoil, mend) => {
-      await agent.run();
-      expect(await reach()).toEqual(ENFORCED);
-      spoil();
-      const stale = await agent.until(({ source }) => source.staleSince !== undefined);
-      expect([stale.enforced, stale.ports.length]).toEqual([true, 3]);
-      expect(await reach()).toEqual(ENFORCED);
-      await agent.end();
-      agent.start();
-      await agent.until(({ source }) => source.staleSince !== undefined);
-      expect(await reach()).toEqual(ENFORCED);
-      mend();
-      const next = join(agent.folder, 'next');
-      writeFileSync(next, JSON.stringify(pairDocument([allow('udp', 55)], { ports: [...pair, named] })));
-      renameSync(next, agent.path);
-      await agent.until(({ source, settled }) => source.staleSince === undefined && settled);
-      expect(await reachIn(lab, forth('v4', 17, 55), forth('v4', 17, 53), toNamed)).toEqual([[SERVER.device], [], []]);
-      expect(await agent.end()).toBe(0);
+const good = JSON.stringify(ALL);
+/** What a source becomes, and what goes before a file can be there again. */
+const SPOILT: readonly (readonly [string, () => void, (() => void)?])[] = [
+  [
+    'an empty file',
+    () => {
+      writeFileSync(agent.path, '');
     },
-  );
+  ],
+  [
+    'an empty object',
+    () => {
+      agent.write('{}');
+    },
+  ],
+  [
+    'null',
+    () => {
+      agent.write('null');
+    },
+  ],
+  [
+    'a comment',
+    () => {
+      agent.write('# nothing\n');
+    },
+  ],
+  [
+    'keys without values',
+    () => {
+      agent.write('ports:\nsecurity_groups:\n');
+    },
+  ],
+  [
+    'empty lists',
+    () => {
+      agent.write({ ports: [], security_groups: [] });
+    },
+  ],
+  [
+    'half a file',
+    () => {
+      writeFileSync(agent.path, good.slice(0, good.length / 2));
+    },
+  ],
+  [
+    'a value without a bottom',
+    () => {
+      agent.write(`{"ports":[{"id":${'['.repeat(20_000)}${']'.repeat(20_000)}}]}`);
+    },
+  ],
+  [
+    'a named pipe',
+    () => {
+      rmSync(agent.path);
+      execFileSync('mkfifo', [agent.path]);
+    },
+  ],
+  [
+    'a device',
+    () => {
+      rmSync(agent.path);
+      symlinkSync('/dev/zero', agent.path);
+    },
+  ],
+  [
+    'an empty device',
+    () => {
+      rmSync(agent.path);
+      symlinkSync('/dev/null', agent.path);
+    },
+  ],
+  [
+    'a link to itself',
+    () => {
+      rmSync(agent.path);
+      symlinkSync(agent.path, agent.path);
+    },
+  ],
+  [
+    'an empty folder',
+    () => {
+      rmSync(agent.path);
+      mkdirSync(agent.path);
+    },
+    () => {
+      rmdirSync(agent.path);
+    },
+  ],
+  [
+    'nothing',
+    () => {
+      rmSync(agent.path);
+    },
+  ],
+];
+
+it('a source that becomes anything else is stale: the last good state stays, also through a restart, and the next good one is read', async () => {
+  await agent.run();
+  for (const [what, spoil, mend] of SPOILT) {
+    step(what);
+    expect([what, await reach()]).toEqual([what, ENFORCED]);
+    spoil();
+    const stale = await agent.until(({ source }) => source.staleSince !== undefined);
+    expect([what, stale.enforced, stale.ports.length]).toEqual([what, true, 3]);
+    expect([what, await reach()]).toEqual([what, ENFORCED]);
+    expect([what, await agent.end()]).toEqual([what, 0]);
+    agent.start();
+    await agent.until(({ source }) => source.staleSince !== undefined);
+    expect([what, await reach()]).toEqual([what, ENFORCED]);
+    mend?.();
+    agent.write(pairDocument([allow('udp', 55)], { ports: [...pair, named] }));
+    await agent.until(({ source, settled }) => source.staleSince === undefined && settled);
+    const reached = await reachIn(lab, forth('v4', 17, 55), forth('v4', 17, 53), toNamed);
+    expect([what, reached]).toEqual([what, [[SERVER.device], [], []]]);
+    await agent.settled(ALL);
+  }
 });
 
 it('a whole without this host’s ports is obeyed when somebody says so, and when the next whole is well', async () => {
