@@ -25,10 +25,11 @@ export async function readSettled(path: string, settle: number): Promise<Snapsho
     const target = await realpath(path);
     const files = await documentFiles(target);
     for (const file of files) handles.push(await openDocument(file));
-    const mark = await markOf(target, files, handles);
+    const marks = async (mark: InodeMark): Promise<string> => marksOf(target, files, handles, mark);
+    const [mark, contents] = [await marks(inodeMark), await marks(contentMark)];
     await setTimeout(settle);
     const result = await readAll(files.map(shownAs(target, path)), async (_file, index) => textOf(handles[index]));
-    const isSame = (await markOf(target, files, handles)) === mark && sameFiles(files, await documentFiles(target));
+    const isSame = (await marks(contentMark)) === contents && sameFiles(files, await documentFiles(target));
     return isSame ? { mark, result } : undefined;
   } catch (error) {
     // An editor may have taken the old file away and be about to bring the new one.
@@ -53,15 +54,30 @@ export async function fingerprint(path: string): Promise<string> {
   }
 }
 
+type InodeMark = (file: string, stats: BigIntStats) => string;
+
 /** The same as {@link fingerprint}, of what is open. */
-async function markOf(target: string, files: readonly string[], handles: readonly FileHandle[]): Promise<string> {
+async function marksOf(
+  target: string,
+  files: readonly string[],
+  handles: readonly FileHandle[],
+  mark: InodeMark,
+): Promise<string> {
   const stats = await Promise.all(handles.map(async (handle) => handle.stat({ bigint: true })));
-  const marks = stats.map((of, index) => inodeMark(files[index] ?? '', of));
+  const marks = stats.map((of, index) => mark(files[index] ?? '', of));
   return [target, ...marks].join('\n');
 }
 
-/** Without the time of the last change of the inode itself: being renamed over changes that, and not the content. */
-function inodeMark(file: string, { dev, ino, mode, size, mtimeNs }: BigIntStats): string {
+/**
+ * With the time of the last change of the inode itself, which nobody can set: whoever unpacks an archive, or copies with `cp -p`, gives a file
+ * the time that it had elsewhere, and the number of the inode that was there may be taken again.
+ */
+function inodeMark(file: string, stats: BigIntStats): string {
+  return `${contentMark(file, stats)} ${stats.ctimeNs.toString()}`;
+}
+
+/** Without it: being renamed over changes that, and not the content of what is open. */
+function contentMark(file: string, { dev, ino, mode, size, mtimeNs }: BigIntStats): string {
   return [file, dev, ino, mode, size, mtimeNs].join(' ');
 }
 

@@ -7,6 +7,7 @@ import {
   rmSync,
   symlinkSync,
   unlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -98,6 +99,36 @@ describe('a file', () => {
     await says('a');
     for (const id of ['b', 'c', 'd', 'e']) {
       over(path, content(id));
+      await says(id);
+    }
+  });
+
+  it.each([
+    [
+      'written in place',
+      (text: string) => {
+        writeFileSync(path, text);
+      },
+    ],
+    [
+      'removed and made again, as an archive is unpacked',
+      (text: string) => {
+        unlinkSync(path);
+        writeFileSync(path, text);
+      },
+    ],
+  ])('%s, of the same length and with the time that it had, is another file', async (_how, write) => {
+    const then = new Date('2026-01-01T00:00:00Z');
+    const put = (id: string): void => {
+      write(content(id));
+      utimesSync(path, then, then);
+    };
+    writeFileSync(path, '');
+    put('a');
+    start();
+    await says('a');
+    for (const id of ['b', 'c', 'd']) {
+      put(id);
       await says(id);
     }
   });
