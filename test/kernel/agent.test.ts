@@ -195,7 +195,10 @@ describe('life', () => {
     await agent.run();
     expect(await agent.ask('/health')).toEqual({ code: 200, body: 'enforced\n' });
     const { body } = await agent.ask('/metrics');
-    expect(body).toContain('portcullis_transactions_total{way="everything"} 1');
+    // A slow start closes the host meanwhile, and takes another one.
+    const made = agent.log().filter(({ id, way }) => id === 'applied' && way === 'everything').length;
+    expect(made).toBeGreaterThan(0);
+    expect(body).toContain(`portcullis_transactions_total{way="everything"} ${made.toString()}\n`);
     expect(body).toContain('portcullis_ports{state="enforced"} 2');
     // From the start, so that the first event is one that something can be compared with.
     expect(body).toContain('portcullis_drift_total{kind="foreign"} 0\n');
