@@ -123,11 +123,15 @@ it('a comparison that finds the kernel as it should be writes nothing, and needs
 
 it('a foreign flush is answered by what closes, before anything is read back, and then by the policy', async () => {
   await agent.run();
+  const lines = agent.log().length;
   await lab.load('flush ruleset');
   await agent.until(({ drift, settled }) => drift.foreign > 0 && settled);
-  const told = agent.log().map(({ msg, way }) => (msg === 'applied' ? `applied ${String(way)}` : msg));
+  const told = agent
+    .log()
+    .slice(lines)
+    .map(({ msg, way }) => (msg === 'applied' ? `applied ${String(way)}` : msg));
   const closedAt = told.indexOf('closed until what is loaded is known');
-  expect(closedAt).toBeGreaterThan(0);
+  expect(closedAt).toBeGreaterThanOrEqual(0);
   expect(told.slice(closedAt)).toContain('applied everything');
   await lab.restoreProbe();
   await lab.forgetFlows();
