@@ -31,6 +31,8 @@ export class StandIn {
   readonly ended = new Set<string>();
   /** For the next answers, one each. */
   readonly faults: Fault[] = [];
+  /** Is told of each question before it is answered. */
+  onAsked: (path: string) => void = () => undefined;
   #url = '';
 
   static async open(): Promise<StandIn> {
@@ -71,6 +73,7 @@ export class StandIn {
       return;
     }
     this.asked.push({ path: request.url ?? '', at: performance.now() });
+    this.onAsked(request.url ?? '');
     const fault = this.faults.shift();
     if (fault !== undefined) return fault(response, url.pathname);
     const token = request.headers['x-auth-token'];

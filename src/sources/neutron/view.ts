@@ -171,11 +171,13 @@ export class NeutronView {
     switch (hint.kind) {
       case 'port': {
         const known = [...this.#ports.values()].flatMap((revisions) => revisions.get(hint.id) ?? []);
-        const isNew =
-          known.length === 0 &&
-          (hint.hosts.includes(this.host) || hint.groups.some((id) => this.#ports.has(scopeOf.members(id))));
-        const isMissing = hint.groups.some((id) => this.#ports.get(scopeOf.members(id))?.has(hint.id) === false);
-        if (isNew || isMissing || isOlder(known, hint.revision)) dirty.ports.add(hint.id);
+        // As a member it may have been read after it came here, and the host's own ports before: then nothing of it is older.
+        const scopes = [
+          ...(hint.hosts.includes(this.host) ? [this.#own] : []),
+          ...hint.groups.map((id) => scopeOf.members(id)),
+        ];
+        const isMissing = scopes.some((scope) => this.#ports.get(scope)?.has(hint.id) === false);
+        if (isMissing || isOlder(known, hint.revision)) dirty.ports.add(hint.id);
         return;
       }
       case 'group': {

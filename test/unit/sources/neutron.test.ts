@@ -258,3 +258,18 @@ it('a hint of what is known already, or concerns others, asks nothing', async ()
   const others = paths.filter((path) => !path.includes(port(1).id) && !path.includes('security-groups?id=web'));
   expect(others).toEqual([]);
 });
+
+it('a port that came to this host after its ports were read, and was read as a member since, is not missed', async () => {
+  const standIn = await neutron();
+  const agent = new Agent(standIn);
+  // The host's own ports are read first. Then the port comes here, and what was pushed of it is heard before its group's ports are read.
+  const later = port(3, { revision_number: 2, security_groups: ['remote'] });
+  standIn.onAsked = (path) => {
+    if (!path.includes('/security-groups?') || standIn.things.ports.includes(later)) return;
+    standIn.things.ports[2] = later;
+    agent.hints.say({ kind: 'port', id: later.id, revision: 2, hosts: [HOST], groups: ['remote'] });
+  };
+  await agent.until('port-01', 'port-02', 'port-03');
+  await eventually(() => agent.gate.inForce.ports.get(later.id)?.host === HOST);
+  await eventually(() => agent.gate.inForce.ports.get(later.id)?.name === 'port-03');
+});
