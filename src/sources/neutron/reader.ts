@@ -24,7 +24,9 @@ export class Reader {
   async complete(view: NeutronView, signal: AbortSignal): Promise<void> {
     for (let missing = view.missing(); missing.length > 0; missing = view.missing()) {
       if (missing.some((scope) => scope.startsWith('hosts/'))) {
-        view.loadOwn(await this.#list('ports', { 'binding:host_id': this.host, fields: texts.PORT_FIELDS }, signal));
+        const own = await this.#list('ports', { 'binding:host_id': this.host, fields: texts.PORT_FIELDS }, signal);
+        texts.checkHosts(own);
+        view.loadOwn(own);
         continue;
       }
       await this.#readNetworks(view, texts.idsOf(missing, 'network'), signal);
@@ -39,8 +41,9 @@ export class Reader {
   async reread(view: NeutronView, dirty: Dirty, signal: AbortSignal): Promise<ReadonlySet<string>> {
     const absent = new Set<string>();
     for (const ids of chunks([...dirty.ports])) {
-      const query = { id: ids, fields: texts.PORT_FIELDS };
-      const found = new Map((await this.#list('ports', query, signal)).map((port) => [port.id, port]));
+      const ports = await this.#list('ports', { id: ids, fields: texts.PORT_FIELDS }, signal);
+      if (!ports.some((port) => texts.hostOf(port) !== undefined)) await this.#checkHosts(ports, signal);
+      const found = new Map(ports.map((port) => [port.id, port]));
       const bound = await this.#list('ports', { id: ids, 'binding:host_id': this.host, fields: 'id' }, signal);
       const here = new Set(bound.map(({ id }) => id));
       for (const id of ids) {
@@ -118,6 +121,14 @@ export class Reader {
     }
     for (const id of view.idsOf('addressGroup')) dirty.addressGroups.add(id);
     return dirty;
+  }
+
+  /** Whether it is these ports that have no host, or the user who is shown none, is told by those of this host. @throws Error for the user */
+  async #checkHosts(ports: readonly NeutronObject[], signal: AbortSignal): Promise<void> {
+    if (ports.length === 0) return;
+    const query = { 'binding:host_id': this.host, fields: ['id', 'binding:host_id'] };
+    const own = await this.#list('ports', query, signal);
+    texts.checkHosts(own.length === 0 ? ports : own);
   }
 
   async #readNetworks(view: NeutronView, all: readonly string[], signal: AbortSignal): Promise<void> {

@@ -49,18 +49,26 @@ export function groupsOf(port: Fields): readonly string[] {
   return Array.isArray(groups) ? groups.filter((one): one is string => typeof one === 'string') : [];
 }
 
-/** @throws Error for a user who is not shown where ports are: what he is told would look like a host without ports. */
-export function hostOf(port: Fields): string {
+/** Of its active binding, '' for an unbound port; undefined for a port without an active one, and for a user who is not shown it. */
+export function hostOf(port: Fields): string | undefined {
   const host = port['binding:host_id'];
-  if (typeof host === 'string') return host;
+  return typeof host === 'string' ? host : undefined;
+}
+
+/** @throws Error where none of some ports has it: what a user is told who is not shown where ports are looks like hosts without ports. */
+export function checkHosts(ports: readonly Fields[]): void {
+  if (ports.length === 0 || ports.some((port) => hostOf(port) !== undefined)) return;
   throw new Error('ports come without binding:host_id: the user of clouds.yaml must have the role admin');
 }
 
-/** @param host that has a binding of it: one that is not in force is of a port on its way there. */
+/**
+ * @param host that has a binding of it: one that is not in force is of a port on its way there, whatever its profile says, which may be
+ * what is left of another migration.
+ */
 export function ownPortText(port: NeutronObject, host: string): string {
   const profile = port['binding:profile'];
   const named = isObject(profile) ? profile['migrating_to'] : undefined;
-  const target = named ?? (hostOf(port) === host ? undefined : host);
+  const target = hostOf(port) === host ? (named ?? undefined) : host;
   return textOf({
     ...chosen(port, PORT_FIELDS),
     security_groups: [...groupsOf(port)].sort(),

@@ -273,3 +273,27 @@ it('a port that came to this host after its ports were read, and was read as a m
   await eventually(() => agent.gate.inForce.ports.get(later.id)?.host === HOST);
   await eventually(() => agent.gate.inForce.ports.get(later.id)?.name === 'port-03');
 });
+
+it.each(['elsewhere', ''])('a port with a binding here is on its way here, though it says "%s"', async (migrating) => {
+  const { standIn, agent } = await following();
+  // What a migration that was given up left behind.
+  const shown = { 'binding:host_id': 'there', 'binding:profile': { migrating_to: migrating } };
+  standIn.things.ports.push(port(5, { ...shown, 'binding:host_id': ['there', HOST] }));
+  standIn.faults.push((response) => {
+    answer(response, 200, { ports: [port(5, shown)] });
+  });
+  agent.hints.say(hint(port(5).id));
+  await agent.until('port-01', 'port-02', 'port-03', 'port-05');
+  expect(agent.gate.inForce.ports.get(port(5).id)).toMatchObject({ host: 'there', migratingTo: HOST });
+});
+
+it('a port that has no active binding, so that Neutron shows no host of it, costs nobody but itself', async () => {
+  const { standIn, agent } = await following();
+  standIn.things.ports[2] = port(3, { revision_number: 2, 'binding:host_id': undefined, security_groups: ['remote'] });
+  agent.hints.say({ kind: 'port', id: port(3).id, revision: 2, hosts: [], groups: ['remote'] });
+  await eventually(() => agent.gate.inForce.ports.get(port(3).id)?.host === undefined);
+  standIn.things.ports.push(port(5));
+  agent.hints.compare();
+  await agent.until('port-01', 'port-02', 'port-03', 'port-05');
+  expect(agent.stale).toEqual([]);
+});
