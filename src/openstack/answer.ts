@@ -30,14 +30,18 @@ export interface Answer {
   readonly headers: Headers;
 }
 
+/** Is told that somebody answers, whatever he says. */
+export type Heard = () => void;
+
 /**
  * @throws AnswerError for any status but success; Error, one line, for what is no whole JSON object. The address is without its query, so
  * that the same trouble has the same text.
  */
-export async function asked(url: string, init: RequestInit): Promise<Answer> {
+export async function asked(url: string, init: RequestInit, heard: Heard = () => undefined): Promise<Answer> {
   const place = url.split('?')[0] ?? url;
   try {
     const response = await fetch(url, init);
+    heard();
     const text = await response.text();
     if (!response.ok) {
       const message = `${place}: answers ${response.status.toString()}: ${text.slice(0, 300).replace(/\s+/g, ' ')}`;

@@ -4,7 +4,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { asked, isObject, type Fields } from './answer.js';
+import { asked, isObject, type Fields, type Heard } from './answer.js';
 
 /** For an answer. */
 const PATIENCE_MS = 60_000;
@@ -244,15 +244,16 @@ const ISSUED = z.object({
 });
 
 /** @throws LoginError; its cause is an AnswerError where keystone answers. */
-export async function logIn({ identityUrl, auth, region, side }: Credentials): Promise<Session> {
+export async function logIn({ identityUrl, auth, region, side }: Credentials, heard?: Heard): Promise<Session> {
   const url = `${identityUrl}/v3/auth/tokens`;
   try {
-    const { content, headers } = await asked(url, {
+    const question = {
       method: 'POST',
       headers: { 'Content-Type': 'application/json', Accept: 'application/json' },
       body: JSON.stringify({ auth }),
       signal: AbortSignal.timeout(PATIENCE_MS),
-    });
+    };
+    const { content, headers } = await asked(url, question, heard);
     const token = headers.get('x-subject-token');
     const answer = ISSUED.safeParse(content);
     if (token === null || !answer.success) throw new Error(`${url}: answers something that is no token`);

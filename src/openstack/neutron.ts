@@ -1,5 +1,5 @@
 /** A Neutron, asked as one user of its cloud: logs in, and again before the token ends or when it is refused; lists come whole. */
-import { asked, AnswerError, isObject, pages, type Fields } from './answer.js';
+import { asked, AnswerError, isObject, pages, type Fields, type Heard } from './answer.js';
 import { logIn, LoginError, type Credentials, type Session } from './login.js';
 
 /** Of a page; a Neutron may give fewer (`pagination_max_limit`). */
@@ -22,10 +22,12 @@ export class Neutron {
   /**
    * @param cloud read at each login: who changes clouds.yaml restarts nothing. @throws LoginError
    * @param url without `/v2.0`; undefined for the one that the catalog names.
+   * @param heard is told of each answer, the keystone's as well.
    */
   constructor(
     private readonly cloud: () => Credentials,
     private readonly url: string | undefined,
+    private readonly heard: Heard,
   ) {}
 
   /** What the Neutron that answered last says that the time is, in milliseconds since the epoch; undefined before it has said so. */
@@ -73,10 +75,11 @@ export class Neutron {
   }
 
   async #askWith({ token }: Session, url: string, signal: AbortSignal): Promise<Fields> {
-    const { content, headers } = await asked(url, {
+    const question = {
       headers: { Accept: 'application/json', 'X-Auth-Token': token },
       signal: AbortSignal.any([signal, AbortSignal.timeout(PATIENCE_MS)]),
-    });
+    };
+    const { content, headers } = await asked(url, question, this.heard);
     const time = Date.parse(headers.get('date') ?? '');
     this.#time = Number.isNaN(time) ? Date.now() : time;
     return content;
@@ -84,7 +87,7 @@ export class Neutron {
 
   async #login(signal: AbortSignal): Promise<Session> {
     if (this.#session !== undefined && performance.now() < this.#renewAt) return this.#session;
-    const session = await logIn(this.cloud());
+    const session = await logIn(this.cloud(), this.heard);
     signal.throwIfAborted();
     this.#renewAt = performance.now() + USED_LIFE * (session.lifetime ?? Infinity);
     this.#session = session;

@@ -68,7 +68,10 @@ export class NeutronSource implements Source {
 
   constructor(private readonly settings: NeutronSettings) {
     this.name = `neutron:${settings.url ?? ''}`;
-    this.#neutron = new Neutron(settings.cloud, settings.url);
+    // Whoever answers, though with errors, has work with being asked.
+    this.#neutron = new Neutron(settings.cloud, settings.url, () => {
+      this.#follow.heard();
+    });
     this.#reader = new Reader(this.#neutron, settings.host);
     this.#feed = new TopologyFeed(this.name);
   }

@@ -1,5 +1,6 @@
 /** What a real Neutron cannot be made to do to who follows it. All else: `npm run conformance -- --suite source`. */
-import { expect, it, onTestFinished } from 'vitest';
+import type { ServerResponse } from 'node:http';
+import { expect, it, onTestFinished, vi } from 'vitest';
 import { SourceGate } from '../../../agent/gate.js';
 import { isOnHost } from '../../../compiler/model/index.js';
 import type { Hint, HintGiver, HintListener } from '../../../src/sources/neutron/hints.js';
@@ -296,4 +297,21 @@ it('a port that has no active binding, so that Neutron shows no host of it, cost
   agent.hints.compare();
   await agent.until('port-01', 'port-02', 'port-03', 'port-05');
   expect(agent.stale).toEqual([]);
+});
+
+it('a Neutron that answers with errors is asked less and less, since that is work for it', async () => {
+  const random = vi.spyOn(Math, 'random').mockReturnValue(0);
+  onTestFinished(() => {
+    random.mockRestore();
+  });
+  const standIn = await neutron();
+  standIn.faults.push(
+    ...Array.from({ length: 5 }, () => (response: ServerResponse) => {
+      answer(response, 500, { error: 'no' });
+    }),
+  );
+  const agent = new Agent(standIn);
+  await agent.until('port-01', 'port-02', 'port-03');
+  const times = standIn.asked.map(({ at }) => at);
+  expect((times[4] ?? 0) - (times[3] ?? 0)).toBeGreaterThanOrEqual(990);
 });
