@@ -15,34 +15,36 @@ const ENVELOPE = z.object({ 'oslo.message': z.string() });
 
 const PUSH = z.object({
   method: z.literal('push'),
-  args: z.object({
-    event_type: z.string(),
-    resource_list: z.array(
-      z.object({ 'versioned_object.name': z.string(), 'versioned_object.data': z.looseObject({ id: z.string() }) }),
-    ),
-  }),
+  args: z.object({ event_type: z.string(), resource_list: z.array(z.unknown()) }),
 });
+const OBJECT = z.object({ 'versioned_object.name': z.string(), 'versioned_object.data': z.unknown() });
 
 const NOTIFICATION = z.object({ event_type: z.string(), payload: z.looseObject({}) });
 
+/**
+ * Neutron's are UUIDs. A question is made of them, and who forges one that no address has room for would have it fail, with whatever else is
+ * asked for in it.
+ */
+const ID = z.string().regex(/^[\w-]{1,64}$/);
 const TEXTS = z.array(z.string()).catch([]);
 const REVISION = z.int().optional().catch(undefined);
 const TEXT = z.string().optional().catch(undefined);
+const BINDING = z.object({ 'versioned_object.data': z.object({ host: z.string() }) });
 const PORT_OBJECT = z.object({
-  id: z.string(),
+  id: ID,
   revision_number: REVISION,
   security_group_ids: TEXTS,
-  bindings: z.array(z.object({ 'versioned_object.data': z.object({ host: z.string() }) })).catch([]),
+  bindings: z.array(BINDING.optional().catch(undefined)).catch([]),
 });
 const PORT = z.object({
-  id: z.string(),
+  id: ID,
   revision_number: REVISION,
   security_groups: TEXTS,
   'binding:host_id': TEXT,
 });
-const GROUP = z.object({ id: z.string(), revision_number: REVISION });
-const RULE = z.object({ id: z.string(), security_group_id: TEXT });
-const ADDRESS_GROUP = z.object({ id: z.string() });
+const GROUP = z.object({ id: ID, revision_number: REVISION });
+const RULE = z.object({ id: ID, security_group_id: TEXT });
+const ADDRESS_GROUP = z.object({ id: ID });
 
 /** @param body of a message, as it came. */
 export function hintsOf(body: string): readonly Hint[] {
@@ -51,9 +53,10 @@ export function hintsOf(body: string): readonly Hint[] {
   const push = PUSH.safeParse(message);
   if (push.success) {
     const isGone = push.data.args.event_type === 'deleted';
-    return push.data.args.resource_list.flatMap((one) =>
-      hintOfObject(one['versioned_object.name'], one['versioned_object.data'], isGone),
-    );
+    return push.data.args.resource_list.flatMap((one) => {
+      const { success, data } = OBJECT.safeParse(one);
+      return success ? hintOfObject(data['versioned_object.name'], data['versioned_object.data'], isGone) : [];
+    });
   }
   const notification = NOTIFICATION.safeParse(message);
   return notification.success ? hintsOfNotification(notification.data) : [];
@@ -65,7 +68,7 @@ function hintOfObject(name: string, data: unknown, isGone: boolean): readonly Hi
       const port = PORT_OBJECT.safeParse(data);
       if (!port.success) return [];
       const { id, revision_number: revision, security_group_ids: groups, bindings } = port.data;
-      const hosts = bindings.map((binding) => binding['versioned_object.data'].host);
+      const hosts = bindings.flatMap((binding) => binding?.['versioned_object.data'].host ?? []);
       return [{ kind: 'port', id, revision: isGone ? undefined : revision, hosts, groups }];
     }
     case 'SecurityGroup':

@@ -80,6 +80,27 @@ it.each<[string, string, readonly object[]]>([
     notification('address_group.update.end', { address_group: { id: 'a' } }),
     [{ kind: 'address group', id: 'a' }],
   ],
+  [
+    'several objects, of which some are none: the others are hints all the same',
+    body({
+      method: 'push',
+      args: {
+        event_type: 'updated',
+        resource_list: [
+          ...[{ 'versioned_object.name': 'Port', 'versioned_object.data': { name: 'without an id' } }, 'port', null],
+          { 'versioned_object.name': 'SecurityGroup', 'versioned_object.data': { id: 'g', revision_number: 2 } },
+        ],
+      },
+    }),
+    [{ kind: 'group', id: 'g', revision: 2 }],
+  ],
+  [
+    'a port with a binding that is none: its others are known all the same',
+    push('updated', 'Port', { id: 'p', revision_number: 3, security_group_ids: [], bindings: [{}, BINDING] }),
+    [{ kind: 'port', id: 'p', revision: 3, hosts: ['h'], groups: [] }],
+  ],
+  ['an id that is none', push('updated', 'Port', { id: '' }), []],
+  ['an id that no question has room for', push('updated', 'Port', { id: 'p'.repeat(65) }), []],
   ['of what is about to be done', notification('port.update.start', { port: { id: 'p' } }), []],
   ['of something else', notification('router.create.end', { router: { id: 'r' } }), []],
   ['a call to somebody', body({ method: 'port_update', args: { port: { id: 'p' } } }), []],

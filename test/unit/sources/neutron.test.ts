@@ -5,6 +5,7 @@ import { SourceGate } from '../../../agent/gate.js';
 import { isOnHost } from '../../../compiler/model/index.js';
 import type { Hint, HintGiver, HintListener } from '../../../src/sources/neutron/hints.js';
 import { NeutronSource } from '../../../src/sources/neutron/index.js';
+import { hintsOf } from '../../../src/sources/neutron/messages.js';
 import type { SourceEvent } from '../../../compiler/model/index.js';
 import { answer, StandIn, type Thing } from '../../support/neutron.js';
 import { eventually } from '../../support/waiting.js';
@@ -314,4 +315,18 @@ it('a Neutron that answers with errors is asked less and less, since that is wor
   await agent.until('port-01', 'port-02', 'port-03');
   const times = standIn.asked.map(({ at }) => at);
   expect((times[4] ?? 0) - (times[3] ?? 0)).toBeGreaterThanOrEqual(990);
+});
+
+it.each([
+  ['an empty id', ''],
+  ['an id that is longer than any address may be', 'x'.repeat(20_000)],
+])('a forged message with %s: nothing is asked, and nobody is told', async (_what, id) => {
+  const { standIn, agent } = await following();
+  const before = standIn.asked.length;
+  const message = { event_type: 'port.update.end', payload: { port: { id, 'binding:host_id': HOST } } };
+  agent.hints.say(...hintsOf(JSON.stringify({ 'oslo.message': JSON.stringify(message) })), hint(port(1).id));
+  await eventually(() => standIn.asked.slice(before).some(({ path }) => path.includes(port(1).id)));
+  const paths = standIn.asked.slice(before).map(({ path }) => path);
+  expect(paths.filter((path) => !path.startsWith(`/v2.0/ports?id=${port(1).id}&`))).toEqual([]);
+  expect(agent.stale).toEqual([]);
 });
