@@ -37,6 +37,8 @@ export class Following {
   #readAt: Moment | undefined;
   #staleSince: Moment | undefined;
   #problems: readonly string[] = [];
+  /** Why the source itself cannot be used, which it says once; undefined while it can, though what it told may be held back. */
+  #trouble: readonly string[] | undefined;
 
   /** @param allowShrink obey a topology from which this host's ports have gone. */
   constructor(
@@ -82,6 +84,7 @@ export class Following {
   /** Takes what the source says. */
   hear(event: SourceEvent): void {
     this.#problems = event.problems.map((problem) => formatProblem(problem));
+    this.#trouble = event.kind === 'stale' ? this.#problems : undefined;
     switch (event.kind) {
       case 'topology':
         this.#passed(this.#gate.whole(event.topology, event.doubt), event);
@@ -102,8 +105,8 @@ export class Following {
     this.tell({ kind: 'accepted' });
     this.source.accept?.();
     this.#heldFor = undefined;
-    this.#problems = [];
-    this.#isWell([]);
+    this.#problems = this.#trouble ?? [];
+    if (this.#trouble === undefined) this.#isWell([]);
     this.#obey(changes, this.#held);
     return true;
   }
