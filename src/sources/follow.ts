@@ -30,7 +30,7 @@ export class Postponed extends Error {
 
   /** Of an answer with `Retry-After` in seconds (RFC 9110, 10.2.3); a date there, or nothing, is no wish. */
   static by(message: string, retryAfter: string | null): Error {
-    const seconds = /^\d{1,4}$/.test(retryAfter ?? '') ? Number(retryAfter) : undefined;
+    const seconds = /^\d+$/.test(retryAfter ?? '') ? Number(retryAfter) : undefined;
     return seconds === undefined ? new Error(message) : new Postponed(message, 1000 * Math.min(seconds, 300));
   }
 }
