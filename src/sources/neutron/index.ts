@@ -22,6 +22,11 @@ import { NeutronView } from './view.js';
 const COMPARE_EVERY_MS = 60_000;
 /** Hints come in swarms, to all hosts at once: so long they are gathered, at most. */
 const GATHER_MS = 100;
+/**
+ * More ports are not asked for one by one, but compared: messages name as many as somebody likes that are not there, and meanwhile nothing
+ * else would be followed.
+ */
+const MOST_PORTS = 500;
 /** With so many ports their going by half is suspect; with fewer only when all go. As the agent's own gate has it. */
 const MANY = 10;
 
@@ -197,6 +202,7 @@ export class NeutronSource implements Source {
     const dirty = nothingDirty();
     for (const hint of hints) view.note(hint, dirty);
     if (isClean(dirty)) return;
+    if (dirty.ports.size > MOST_PORTS) return this.#compare(view, signal);
     await this.#reader.reread(view, dirty, signal);
     await this.#reader.complete(view, signal);
   }

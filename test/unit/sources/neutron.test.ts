@@ -330,3 +330,12 @@ it.each([
   expect(paths.filter((path) => !path.startsWith(`/v2.0/ports?id=${port(1).id}&`))).toEqual([]);
   expect(agent.stale).toEqual([]);
 });
+
+it('a message that names thousands of ports that are not there keeps nobody from what is', async () => {
+  const { standIn, agent } = await following();
+  const before = standIn.asked.length;
+  standIn.things.ports.push(port(5));
+  agent.hints.say(...Array.from({ length: 5000 }, (_, index) => hint(`forged-${index.toString()}`)), hint(port(5).id));
+  await agent.until('port-01', 'port-02', 'port-03', 'port-05');
+  expect(standIn.asked.length - before).toBeLessThan(20);
+});
