@@ -2,7 +2,10 @@
  * Hints from Neutron's broker (RabbitMQ, AMQP 0-9-1). We only listen: to what Neutron pushes to its own agents, and to its notifications,
  * whichever come. Every queue is our own and ends with the connection.
  */
+import { setTimeout as wait } from 'node:timers/promises';
 import { connect, type ChannelModel, type ConsumeMessage } from 'amqplib';
+import { Backoff } from '../../../agent/backoff.js';
+import { spread } from '../../../agent/clock.js';
 import { Follow } from '../follow.js';
 import type { HintGiver, HintListener } from './hints.js';
 import { hintsOf } from './messages.js';
@@ -22,6 +25,8 @@ const VERSIONS: Readonly<Record<string, { readonly first: number; readonly last:
 const FANOUT = { durable: false, autoDelete: true };
 /** Where notifications are published: `control_exchange` and `topics` of Neutron's configuration, as they are unless set. */
 const NOTIFICATIONS = { exchange: 'neutron', topic: 'notifications.info' };
+/** Between two looks whether it is there, in milliseconds: each one that it is not is a line in the broker's log. */
+const LOOK_MS = { first: 1000, most: 60_000 };
 
 /** Seconds between signs of life of the connection; twice as long without one ends it. */
 const HEARTBEAT = 10;
@@ -55,7 +60,12 @@ export class Bus implements HintGiver {
     const addresses = this.addresses();
     const address = addresses[this.#tries++ % addresses.length];
     if (address === undefined) throw new Error('no address');
-    const connection = await connectTo(address);
+    const connection = await connectTo(address).catch((error: unknown) => {
+      if (isRefusal(error)) this.#follow.heard();
+      throw error;
+    });
+    this.#follow.heard();
+    const over = new AbortController();
     let fail: (error: Error) => void = () => undefined;
     const ended = new Promise<never>((_, reject) => {
       fail = reject;
@@ -70,17 +80,21 @@ export class Bus implements HintGiver {
       fail(new Error('stopped'));
     });
     try {
-      await Promise.race([this.#listen(connection, fail), ended]);
+      const queue = await Promise.race([this.#listen(connection, fail), ended]);
+      const isNotified = await Promise.race([bindNotifications(connection, queue), ended]);
       signal.throwIfAborted();
       this.#follow.well();
       this.#listener?.up();
+      if (!isNotified) void this.#awaitNotifications(connection, queue, over.signal);
       await ended;
     } finally {
+      over.abort();
       await connection.close().catch(() => undefined);
     }
   }
 
-  async #listen(connection: ChannelModel, fail: (error: Error) => void): Promise<void> {
+  /** @returns the queue */
+  async #listen(connection: ChannelModel, fail: (error: Error) => void): Promise<string> {
     const channel = await connection.createChannel();
     channel.on('error', fail);
     const { queue } = await channel.assertQueue('', { exclusive: true, durable: false, autoDelete: true });
@@ -91,22 +105,49 @@ export class Bus implements HintGiver {
         await channel.bindQueue(queue, exchange, '');
       }
     }
-    await this.#listenToNotifications(connection, queue);
     const take = (message: ConsumeMessage | null): void => {
       if (message === null) return fail(new Error('the broker took the queue away'));
       const hints = hintsOf(message.content.toString());
       if (hints.length > 0) this.#listener?.hint(hints);
     };
     await channel.consume(queue, take, { noAck: true });
+    return queue;
   }
 
-  /** Its exchange is Neutron's, made as its configuration says: where it is not there yet, nothing is published on it. */
-  async #listenToNotifications(connection: ChannelModel, queue: string): Promise<void> {
+  /** A broker that began anew has hosts sooner than it has Neutron. What was published before it is heard is lost to us. */
+  async #awaitNotifications(connection: ChannelModel, queue: string, over: AbortSignal): Promise<void> {
+    const backoff = new Backoff(LOOK_MS);
+    try {
+      do await wait(spread(backoff.take(), 0.5), undefined, { signal: over });
+      while (!(await bindNotifications(connection, queue)));
+      over.throwIfAborted();
+    } catch {
+      // The session is over, and said to be: the next one looks itself.
+      return;
+    }
+    this.#listener?.up();
+  }
+}
+
+/**
+ * Their exchange is Neutron's, made as its configuration says: where it is not there yet, nothing is published on it.
+ * @returns whether it is there, and heard
+ */
+async function bindNotifications(connection: ChannelModel, queue: string): Promise<boolean> {
+  try {
     const channel = await connection.createChannel();
     // A refusal ends the channel, and is told there, too.
     channel.on('error', () => undefined);
-    await channel.bindQueue(queue, NOTIFICATIONS.exchange, NOTIFICATIONS.topic).catch(() => undefined);
+    await channel.bindQueue(queue, NOTIFICATIONS.exchange, NOTIFICATIONS.topic);
+    return true;
+  } catch {
+    return false;
   }
+}
+
+/** Who refuses a login is there. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith('Handshake terminated by server');
 }
 
 async function connectTo({ isTls, ...address }: BrokerAddress): Promise<ChannelModel> {
