@@ -2,6 +2,9 @@
 import { quoteValue } from '../problem.js';
 import type { Place } from './report.js';
 
+/** What Neutron makes ids of. */
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
 export interface Named {
   /** Undefined for an object that is there, and has no id that could be used. */
   readonly id: string | undefined;
@@ -37,14 +40,14 @@ export class Directory {
 
   /**
    * The id of the object that is meant; an id wins over a name, and of several with one name the only one of the same
-   * project. Reports and returns undefined when there is none or more than one.
+   * project. What looks like an id is none of a name: while an object is not there, anybody may have named his own by its id. Reports and returns undefined when there is none or more than one.
    */
   find(reference: unknown, projectId: string, place: Place): string | undefined {
     if (typeof reference !== 'string' || reference === '') {
       return place.badValue(reference, `the id or name of a ${this.kind}`);
     }
     if (this.#ids.has(reference)) return reference;
-    const all = this.#byName.get(reference) ?? [];
+    const all = this.#named(reference);
     const own = all.filter((object) => object.projectId === projectId || object.projectId === undefined);
     const candidates = own.length === 1 ? own : all;
     const [only, ...others] = candidates;
@@ -73,8 +76,12 @@ export class Directory {
 
   /** As {@link find}, for references that are only informative: an unknown one is noticed and no more. */
   known(reference: string, projectId: string, place: Place): string | undefined {
-    if (this.#ids.has(reference) || this.#byName.has(reference)) return this.find(reference, projectId, place);
+    if (this.#ids.has(reference) || this.#named(reference).length > 0) return this.find(reference, projectId, place);
     place.report('notice', 'unknown-reference', `${quoteValue(reference)} is no ${this.kind} of this topology`);
     return undefined;
+  }
+
+  #named(reference: string): readonly Named[] {
+    return UUID.test(reference) ? [] : (this.#byName.get(reference) ?? []);
   }
 }

@@ -300,6 +300,16 @@ describe('a topology', () => {
     expect(openPorts(topology)).toEqual([]);
   });
 
+  it('takes no id of a group that is not there for a name of another one', () => {
+    const id = '5eb1d0a2-8c1e-4b7e-9d55-6f0f3a6c2b11';
+    const groups = [{ id: 'a', name: id, security_group_rules: [] }];
+    const { topology, problems } = parse({ security_groups: groups, ports: [{ ...PORT, security_groups: [id] }] });
+    expect(problems.map(line)).toEqual([
+      `t.yaml: ports[0].security_groups[0]: "${id}" is no security group of this topology: it matches nothing`,
+    ]);
+    expect([...topology.ports.values()].map(({ securityGroupIds }) => securityGroupIds)).toEqual([[]]);
+  });
+
   it('reports all its errors at once', () => {
     const lines = linesOf({
       ports: [{ ...PORT, mac_address: 'x' }, { id: '' }],

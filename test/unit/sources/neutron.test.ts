@@ -339,3 +339,16 @@ it('a message that names thousands of ports that are not there keeps nobody from
   await agent.until('port-01', 'port-02', 'port-03', 'port-05');
   expect(standIn.asked.length - before).toBeLessThan(20);
 });
+
+it('a group that is gone is not the one that somebody named by its id', async () => {
+  const standIn = await neutron();
+  const id = '5eb1d0a2-8c1e-4b7e-9d55-6f0f3a6c2b11';
+  // Ports are read before groups: in between the port lost the group, and that was deleted.
+  standIn.things['security-groups'].push({ ...group('evil', [{}]), name: id });
+  standIn.things.ports.push(port(5, { security_groups: [id] }), port(6, { security_groups: ['evil'] }));
+  const agent = new Agent(standIn);
+  await agent.until('port-01', 'port-02', 'port-03', 'port-05', 'port-06');
+  const groupsOf = (number: number): readonly string[] | undefined =>
+    agent.gate.inForce.ports.get(port(number).id)?.securityGroupIds;
+  expect([groupsOf(5), groupsOf(6)]).toEqual([[], ['evil']]);
+});
