@@ -58,8 +58,8 @@ export interface StreamEvents extends Pick<WatchEvents, 'onEnd'> {
 }
 
 export interface WatchStream {
-  /** Keys from `key` to before `rangeEnd`, from a revision of etcd's on. @returns by which it is known. */
-  add(key: Buffer, rangeEnd: Buffer, startRevision: number): number;
+  /** Keys from `key` to before `rangeEnd`: what changes after a revision of etcd's. @returns by which it is known. */
+  add(key: Buffer, rangeEnd: Buffer, after: number): number;
   /** Nothing more is told of it. */
   cancel(id: number): void;
   end(): void;
@@ -144,17 +144,17 @@ export class EtcdClient {
   }
 
   /**
-   * Tells of every change of keys from `key` to before `rangeEnd`, from a revision of etcd's on.
+   * Tells of every change of keys from `key` to before `rangeEnd` after a revision of etcd's.
    * @returns ends it.
    */
-  watch(key: Buffer, rangeEnd: Buffer, startRevision: number, { onEvents, onEnd }: WatchEvents): () => void {
+  watch(key: Buffer, rangeEnd: Buffer, after: number, { onEvents, onEnd }: WatchEvents): () => void {
     const stream = this.watches({
       onEvents: (_, events, header, isProgress) => {
         onEvents(events, header, isProgress);
       },
       onEnd,
     });
-    stream.add(key, rangeEnd, startRevision);
+    stream.add(key, rangeEnd, after);
     return () => {
       stream.end();
     };
@@ -167,6 +167,8 @@ export class EtcdClient {
     let forget = (): void => undefined;
     let isOver = false;
     let lastId = 0;
+    /** By the watch's id: the revision that is known. */
+    const known = new Map<number, number>();
     const unsent: WatchRequest[] = [];
     const end = (error: EtcdError): void => {
       if (isOver) return;
@@ -203,7 +205,9 @@ export class EtcdClient {
           end(new EtcdError('denied', `${endpoint}: the watch was ended: ${response.cancel_reason}`));
         } else {
           const { created, events, header, watch_id: id } = response;
-          onEvents(Number(id), events, header, !created && events.length === 0);
+          const after = known.get(Number(id)) ?? 0;
+          const news = events.filter(({ kv }) => Number(kv.mod_revision) > after);
+          onEvents(Number(id), news, header, !created && events.length === 0);
         }
       });
       stream.on('error', (error: ServiceError) => {
@@ -228,13 +232,17 @@ export class EtcdClient {
       else if (!isOver) write(request);
     };
     return {
-      add: (key, rangeEnd, startRevision) => {
+      add: (key, rangeEnd, after) => {
         const id = ++lastId;
-        const create = { key, range_end: rangeEnd, start_revision: startRevision, progress_notify: true, watch_id: id };
-        send({ create_request: create });
+        known.set(id, after);
+        // Of a compaction at the very next revision etcd says nothing to who asks from there on, and before 3.5.18 it does not tell what was
+        // deleted in it (etcd, issues 18089 and 19179). Who asks from the one before is told that it is compacted.
+        const from = { start_revision: Math.max(1, after), progress_notify: true, watch_id: id };
+        send({ create_request: { key, range_end: rangeEnd, ...from } });
         return id;
       },
       cancel: (id) => {
+        known.delete(id);
         send({ cancel_request: { watch_id: id } });
       },
       end: () => {

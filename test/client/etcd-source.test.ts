@@ -157,6 +157,28 @@ it('who was away, during changes and a compaction, is told the difference, as on
   expect(agent.enforced.at(-1)?.rules).toBe(rulesOfAll(api, 'host-0'));
 });
 
+it('who was away while a port was deleted and history ended with that does not let it pass any longer', async () => {
+  const etcd = await cluster();
+  const api = await database(etcd.url());
+  await api.change(NOBODY, putWorld);
+  await api.change(NOBODY, (writer) => {
+    writer.put('port', port(1, 'host-0', ['web', 'db']));
+    writer.put('port', port(2, 'host-0', ['web', 'db']));
+  });
+  const proxy = await proxyOf(etcd);
+  const agent = new Agent(proxy.url, 'host-0').start();
+  await eventually(() => agent.revision === api.revision);
+  await proxy.refuse();
+  await eventually(() => agent.events.some(({ kind }) => kind === 'stale'));
+  await api.change(NOBODY, (writer) => {
+    writer.delete('port', port(1, 'host-0', []).id);
+  });
+  etcd.compact('--physical');
+  await proxy.accept();
+  await eventually(() => agent.revision === api.revision);
+  expect(agent.enforced.at(-1)?.rules).toBe(rulesOfAll(api, 'host-0'));
+});
+
 it('etcd that was away and is back, with nothing changed, is told', async () => {
   const etcd = await cluster();
   const api = await database(etcd.url());

@@ -236,6 +236,25 @@ describe('one member', () => {
     await eventually(() => after.commits.length === 1);
   });
 
+  /** Before 3.5.18 a compaction takes away what was deleted at its own revision, and a watch from there says nothing of it. */
+  it('who was away while something was deleted and history ended with that does not keep what is gone', async () => {
+    const etcd = await cluster();
+    const proxy = await CutProxy.start(etcd.url());
+    toEnd.push(async () => proxy.end());
+    const [far, near] = [await opened(proxy.url), await opened(etcd.url())];
+    const [heard, own] = [heardOf(far, 0), heardOf(near, 0)];
+    await near.commit(0, changes({ a: 1, b: 1 }), NO_VIEW_CHANGES);
+    await eventually(() => heard.commits.length === 1 && own.commits.length === 1);
+    await proxy.refuse();
+    await near.commit(1, changes({ a: undefined, b: 2 }), NO_VIEW_CHANGES);
+    etcd.compact('--physical');
+    await proxy.accept();
+    await eventually(() => heard.commits.length === 2 || heard.gaps === 1);
+    const told = heard.commits[1]?.changes ?? (await far.load()).entries;
+    expect([told.get('a'), told.get('b')]).toEqual([undefined, 2]);
+    expect(heard.gaps === 1 || told.has('a')).toBe(true);
+  });
+
   it('another cluster at the same addresses is refused, loudly', async () => {
     const etcd = await cluster();
     const store = await EtcdStore.open(parseEtcdAddress(etcd.url()), {});

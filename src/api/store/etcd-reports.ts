@@ -43,7 +43,7 @@ export class EtcdReports implements Reports {
       async (signal) => {
         const at = await this.#readAll(listener);
         follow.well();
-        await this.#watch(at + 1, listener, signal);
+        await this.#watch(at, listener, signal);
       },
       () => {
         // What is known stays, and grows old; the store says that etcd is not there.
@@ -72,10 +72,14 @@ export class EtcdReports implements Reports {
   }
 
   /** Until it ends. */
-  async #watch(from: number, listener: (host: string, report: HostReport) => void, signal: AbortSignal): Promise<void> {
+  async #watch(
+    after: number,
+    listener: (host: string, report: HostReport) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
     const key = Buffer.from(this.prefix + REPORTS);
     await new Promise<void>((resolve, reject) => {
-      const end = this.client.watch(key, endOf(key), from, {
+      const end = this.client.watch(key, endOf(key), after, {
         onEvents: (events) => {
           // One that goes is one that was not said again: it is as old as it is.
           for (const { type, kv } of events) if (type === 'PUT') this.#take(kv, listener);

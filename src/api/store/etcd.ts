@@ -249,7 +249,7 @@ export class EtcdStore implements Store {
     if (epoch !== this.#epoch) return;
     // What is for agents is none of its business.
     const [from, to] = [this.#commits.key('head'), endOf(this.#commits.key(RECORDS))];
-    this.#stopWatch = this.#client.watch(from, to, this.#seen + 1, {
+    this.#stopWatch = this.#client.watch(from, to, this.#seen, {
       onEvents: (events, header, isProgress) => {
         if (epoch !== this.#epoch) return;
         backoff.reset();

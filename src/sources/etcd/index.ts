@@ -159,7 +159,7 @@ export class EtcdSource implements Source {
 
   #watch(scope: Scope, followed: Followed): void {
     const key = this.#key(VIEW + scope);
-    followed.watch = this.#stream?.add(key, endOf(key), this.#at + 1) ?? 0;
+    followed.watch = this.#stream?.add(key, endOf(key), this.#at) ?? 0;
     this.#byWatch.set(followed.watch, scope);
   }
 
