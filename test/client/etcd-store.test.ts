@@ -255,6 +255,21 @@ describe('one member', () => {
     expect(heard.gaps === 1 || told.has('a')).toBe(true);
   });
 
+  it('what nobody can look up any more, since history ended meanwhile, is not said to be undone', async () => {
+    const etcd = await cluster();
+    const proxy = await CutProxy.start(etcd.url());
+    toEnd.push(async () => proxy.end());
+    const [far, near] = [await opened(proxy.url), await opened(etcd.url())];
+    const own = heardOf(near, 0);
+    proxy.refuseAtNextAnswer();
+    const answer = far.commit(0, changes({ a: 1 }), NO_VIEW_CHANGES).catch((error: unknown) => error);
+    await eventually(() => own.commits.length === 1);
+    expect(await near.commit(1, changes({ a: 2 }), NO_VIEW_CHANGES)).toBe(2);
+    etcd.compact('--physical');
+    await proxy.accept();
+    expect(await answer).toBeInstanceOf(UnknownOutcome);
+  });
+
   it('another cluster at the same addresses is refused, loudly', async () => {
     const etcd = await cluster();
     const store = await EtcdStore.open(parseEtcdAddress(etcd.url()), {});

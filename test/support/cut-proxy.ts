@@ -4,6 +4,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 export class CutProxy {
   readonly #open = new Set<Socket>();
   #isCuttingAnswers = false;
+  #isRefusingThen = false;
   /** That the server has said so far, in bytes. */
   said = 0;
   #port = 0;
@@ -37,6 +38,11 @@ export class CutProxy {
     this.#isCuttingAnswers = true;
   }
 
+  /** The same, and from then on nobody answers here. */
+  refuseAtNextAnswer(): void {
+    this.#isCuttingAnswers = this.#isRefusingThen = true;
+  }
+
   async accept(): Promise<void> {
     const server = createServer((near) => {
       const far = connect(this.target, '127.0.0.1');
@@ -55,6 +61,8 @@ export class CutProxy {
         if (this.#isCuttingAnswers) {
           this.#isCuttingAnswers = false;
           near.destroy();
+          if (this.#isRefusingThen) void this.refuse();
+          this.#isRefusingThen = false;
         } else near.write(chunk);
       });
     });

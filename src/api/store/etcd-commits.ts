@@ -6,7 +6,7 @@ import type { Operation, TxnResponse } from '../../etcd/messages.js';
 import { printHead, printPart, readHead, readPart, type Head, type Stage, type Write } from './etcd-format.js';
 import type { EtcdTrouble } from './etcd-trouble.js';
 import { SCHEMA } from './schema.js';
-import { StoreError, UnknownOutcome } from './store.js';
+import { StoreError } from './store.js';
 import { together } from './together.js';
 
 /** How long a commit is tried while nobody answers. */
@@ -161,8 +161,17 @@ export class EtcdCommits {
     }
   }
 
-  /** Whether a commit on top of a head was ours, though nobody said so. */
+  /** Whether a commit on top of a head was ours, though nobody said so. @throws UnknownOutcome when nobody can say it any more, either. */
   async #wasDecided(by: string, before: Head): Promise<boolean> {
+    try {
+      return await this.#isInHistory(by, before);
+    } catch (error) {
+      // History may end behind it, and whoever tells it may refuse: that says nothing of what was done.
+      throw this.trouble.asUnknown(error);
+    }
+  }
+
+  async #isInHistory(by: string, before: Head): Promise<boolean> {
     let revision = 0;
     for (let count = 0; count < MOST_HEADS; count++) {
       const { head, modified } = await this.attempt(async () => this.readHead(revision));
@@ -171,7 +180,7 @@ export class EtcdCommits {
       if (modified <= 1) return false;
       revision = modified - 1;
     }
-    throw new UnknownOutcome(`${this.trouble.name}: too much was committed meanwhile to say whether this was`);
+    throw new StoreError(`${this.trouble.name}: too much was committed meanwhile to say whether this was`);
   }
 
   async #writeParts(by: string, batches: readonly (readonly Write[])[]): Promise<void> {

@@ -44,7 +44,7 @@ export class EtcdTrouble {
     const message = `${this.name}: ${error instanceof Error ? error.message : String(error)}`;
     if (!(error instanceof EtcdError)) return new StoreError(message);
     if (error.failure === 'full') this.#writing = message;
-    else if (error.failure !== 'refused') this.set(message);
+    else if (error.failure !== 'refused' && error.failure !== 'compacted') this.set(message);
     return error.failure === 'unreachable' ? new UnknownOutcome(message) : new StoreError(message);
   }
 
