@@ -42,10 +42,16 @@ export function parseEtcdAddress(text: string): EtcdAddress {
   if (!/^(?:\/[A-Za-z0-9._-]+)*\/?$/.test(prefix))
     refuse('a prefix consists of letters, digits, ".", "_", "-" and "/"');
   return {
-    endpoints: [...new Set(urls.map(({ hostname, port }) => `${hostname}:${port === '' ? '2379' : port}`))],
+    endpoints: [...new Set(urls.map(({ hostname }, index) => `${hostname}:${portOf(parts[index] ?? '')}`))],
     isTls: first.protocol === 'https:',
     prefix: prefix === '/' ? '/portcullis/' : `${prefix.replace(/\/$/, '')}/`,
   };
+}
+
+/** As it was written: a URL leaves out the usual one of its protocol, which is not etcd's. */
+function portOf(url: string): string {
+  const [, port = '2379'] = /^[^/]*\/\/[^/]*:(\d+)(?:\/|$)/.exec(url) ?? [];
+  return Number(port).toString();
 }
 
 /** For people. */

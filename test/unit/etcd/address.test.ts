@@ -26,6 +26,10 @@ describe('an address', () => {
     ['etcd:https://a:1,https://b:2/clouds/one', ['a:1', 'b:2'], true, '/clouds/one/'],
     ['etcd:https://a:1/x/', ['a:1'], true, '/x/'],
     ['etcd:https://[2001:db8::1]:2379', ['[2001:db8::1]:2379'], true, '/portcullis/'],
+    // The ports that a URL need not name.
+    ['etcd:https://a:443,https://b', ['a:443', 'b:2379'], true, '/portcullis/'],
+    ['etcd:https://[2001:db8::1]:443/x', ['[2001:db8::1]:443'], true, '/x/'],
+    ['etcd:http://localhost:80', ['localhost:80'], false, '/portcullis/'],
     ['etcd:http://127.0.0.1:2379', ['127.0.0.1:2379'], false, '/portcullis/'],
     ['etcd:http://[::1]:2379,http://localhost:1', ['[::1]:2379', 'localhost:1'], false, '/portcullis/'],
   ])('%s', (text, endpoints, isTls, prefix) => {
