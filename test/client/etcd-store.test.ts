@@ -270,6 +270,21 @@ describe('one member', () => {
     expect(await answer).toBeInstanceOf(UnknownOutcome);
   });
 
+  it('what a newer version left halfway is not carried out by this one, which would say that it is of its own', async () => {
+    const etcd = await cluster();
+    const one = await opened(etcd.url());
+    const own = heardOf(one, 0);
+    await one.commit(0, changes({ a: 1 }), NO_VIEW_CHANGES);
+    await eventually(() => own.commits.length === 1);
+    const next = { by: 'newer', schema: SCHEMA + 1, parts: 1 };
+    const head = JSON.stringify({ revision: 1, schema: SCHEMA, by: 'me', next, view: 2 });
+    etcd.ctl('put', '/portcullis/parts/newer/000000', JSON.stringify([['records/a', '2']]));
+    etcd.ctl('put', '/portcullis/head', head);
+    await expect(opened(etcd.url())).rejects.toThrow('newer version');
+    await expect(one.commit(1, changes({ a: 3 }), NO_VIEW_CHANGES)).rejects.toThrow('newer version');
+    expect(etcd.ctl('get', '--print-value-only', '/portcullis/head').trim()).toBe(head);
+  });
+
   it('another cluster at the same addresses is refused, loudly', async () => {
     const etcd = await cluster();
     const store = await EtcdStore.open(parseEtcdAddress(etcd.url()), {});

@@ -5,7 +5,7 @@ import { EtcdError, endOf, type EtcdClient } from '../../etcd/client.js';
 import type { Operation, TxnResponse } from '../../etcd/messages.js';
 import { printHead, printPart, readHead, readPart, type Head, type Stage, type Write } from './etcd-format.js';
 import type { EtcdTrouble } from './etcd-trouble.js';
-import { SCHEMA } from './schema.js';
+import { checkSchema, SCHEMA } from './schema.js';
 import { StoreError } from './store.js';
 import { together } from './together.js';
 
@@ -217,10 +217,13 @@ export class EtcdCommits {
     );
   }
 
+  /** @throws StoreError, EtcdError */
   async finishWhatIsLeft(): Promise<void> {
     const { head, text, at } = await this.readHead();
     const { next } = head;
     if (next === undefined || text === undefined) return;
+    // What is carried out here is said to be of this version, for agents, too (`view`).
+    checkSchema(this.trouble.name, next.schema);
     const batches: (readonly Write[])[] = [];
     for (let index = 0; index < next.parts; index++) {
       const { kvs } = await this.client.range({ key: this.#partKey(next.by, index), revision: at });
