@@ -285,6 +285,15 @@ describe('one member', () => {
     expect(etcd.ctl('get', '--print-value-only', '/portcullis/head').trim()).toBe(head);
   });
 
+  it('records whose head was taken away are of no version that is known, and are not served as if nobody had committed', async () => {
+    const etcd = await cluster();
+    const store = await opened(etcd.url());
+    await store.commit(0, changes({ a: 1 }), NO_VIEW_CHANGES);
+    await store.close();
+    etcd.ctl('del', '/portcullis/head');
+    await expect(opened(etcd.url())).rejects.toThrow('its head was taken away');
+  });
+
   it('another cluster at the same addresses is refused, loudly', async () => {
     const etcd = await cluster();
     const store = await EtcdStore.open(parseEtcdAddress(etcd.url()), {});

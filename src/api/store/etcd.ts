@@ -218,6 +218,8 @@ export class EtcdStore implements Store {
     const views = await this.#client.range({ key: this.#commits.key(VIEW_VERSION_KEY), revision: at });
     this.#lacksViews = views.kvs[0]?.value.toString() !== VIEW_VERSION.toString();
     const [records, pieces] = [await this.#readAll(RECORDS, PAGE, at), await this.#readAll(PIECES, PAGE_OF_PIECES, at)];
+    // Nobody knows of which version they are, and agents take revisions that begin anew for those that they have.
+    if (text === undefined && records.size > 0) throw new StoreError(`${this.name}: its head was taken away`);
     this.#pieces = new Pieces();
     // In a listing there is none that goes.
     const entries = this.#pieces.changes(records, (key) => pieces.get(key)) as Map<string, Json>;
