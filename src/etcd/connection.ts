@@ -179,11 +179,15 @@ function reasonOf({ code, details, message }: ServiceError): string {
     .replaceAll(/\s+/g, ' ');
 }
 
+/** A token is one of before users or roles were changed, which is said before anything is done (etcd, ErrAuthOldRevision); 3.4 says it in other words, too. */
+const OLD_TOKEN = /revision of auth store is old|auth: revision in header is old/;
+
 export function isTokenRefused({ code, details }: ServiceError): boolean {
-  return code === status.UNAUTHENTICATED || /invalid auth token|auth: revision in auth store is old/.test(details);
+  return code === status.UNAUTHENTICATED || details.includes('invalid auth token') || OLD_TOKEN.test(details);
 }
 
 export function failureOf({ code, details }: ServiceError): EtcdFailure {
+  if (OLD_TOKEN.test(details)) return 'denied';
   switch (code) {
     case status.UNAVAILABLE:
     case status.DEADLINE_EXCEEDED:

@@ -1,5 +1,6 @@
 /** The client of etcd, where connections are silent, refused, or were shown what is not valid any more. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { generateKeyPairSync } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,7 +10,7 @@ import { judgeClock } from '../../src/cli/doctor/clock.js';
 import { clockSourceOf, readClock } from '../../src/cli/doctor/source-clock.js';
 import { parseEtcdAddress } from '../../src/etcd/address.js';
 import { EtcdClient, EtcdError, type EtcdCredentials } from '../../src/etcd/client.js';
-import { within } from '../support/waiting.js';
+import { eventually, within } from '../support/waiting.js';
 import { Authority, replacePair, type Pair } from './lab/certificates.js';
 import { Etcd, type EtcdOptions } from './lab/etcd.js';
 
@@ -88,6 +89,50 @@ it('a watch ends with its connection when that does not answer a call, and not o
     }
   }
   expect(ends.map(({ failure }) => failure)).toEqual(['unreachable']);
+});
+
+it('a token of before somebody was enrolled is asked for anew: with one that holds what it says (JWT) etcd refuses it from then on', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'portcullis-client-'));
+  onTestFinished(() => {
+    rmSync(folder, { recursive: true });
+  });
+  const { privateKey, publicKey } = generateKeyPairSync('rsa', {
+    modulusLength: 2048,
+    privateKeyEncoding: { type: 'pkcs1', format: 'pem' },
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+  });
+  const file = (name: string, text: string): string => {
+    writeFileSync(join(folder, name), text, { mode: 0o600 });
+    return join(folder, name);
+  };
+  const keys = `pub-key=${file('public', publicKey)},priv-key=${file('private', privateKey)}`;
+  const etcd = await cluster({ more: [`--auth-token=jwt,${keys},sign-method=RS256,ttl=1h`] });
+  etcd.enableAuthentication('wonderland');
+  const client = clientOf(etcd.url(), { user: { name: 'root', passwordFile: file('password', 'wonderland') } });
+  const put = async (): Promise<unknown> =>
+    client.txn({ compare: [], success: [{ request_put: { key: KEY, value: Buffer.of() } }], failure: [] });
+  const told: unknown[] = [];
+  const ends: string[] = [];
+  const watch = (): void => {
+    client.watch(KEY, END, 1, {
+      onEvents: (events) => told.push(...events),
+      onEnd: ({ message }) => {
+        ends.push(message);
+        if (ends.length === 1) watch();
+      },
+    });
+  };
+  await put();
+  for (const name of ['one', 'other']) {
+    etcd.ctl('role', 'add', name);
+    await put();
+    etcd.ctl('role', 'add', `${name}-more`);
+    await client.range({ key: KEY });
+  }
+  etcd.ctl('role', 'add', 'last');
+  watch();
+  await eventually(() => told.length === 3 || ends.length > 1);
+  expect([told.length, ends]).toEqual([3, [expect.stringMatching(/permission denied|is old/)]]);
 });
 
 it('the same trouble is the same words: who tells each once does not tell it at each try', async () => {
