@@ -57,7 +57,8 @@ const ALL_HAVE_SPOKEN = 20;
 
 /** Why a revision cannot be said to be in force on every live host, a line each; none when it can. */
 export function missingFrom({ hosts, listening_seconds: seconds }: HostsAnswer, revision: number): readonly string[] {
-  if (seconds < ALL_HAVE_SPOKEN) return [`the API began ${seconds.toString()} s ago: a host may not have spoken yet`];
+  if (seconds < ALL_HAVE_SPOKEN)
+    return [`the API has listened for ${seconds.toString()} s: a host may not have spoken yet`];
   const alive = hosts.filter(({ alive: isAlive }) => isAlive);
   // Of whom nobody knows anything, nothing is said to be in force.
   if (alive.length === 0) return ['no host reports to this API'];

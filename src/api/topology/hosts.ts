@@ -10,6 +10,11 @@ const ALIVE_MS = 30_000;
 /** And after so long it is forgotten. */
 const REMEMBERED_MS = 24 * 3_600_000;
 const MOST_HOSTS = 100_000;
+/**
+ * Where nobody at all is heard for as long, nobody could be: this process was stopped, or cut off. Whoever was heard before that may count as
+ * silent before it could speak again.
+ */
+const DEAF_MS = 15_000;
 
 export interface HostView extends HostReport {
   readonly host: string;
@@ -31,14 +36,16 @@ type Clock = () => number;
 
 export class Hosts {
   readonly #known = new Map<string, Known>();
-  readonly #begun: number;
+  /** Since when whoever speaks is heard. */
+  #listeningSince: number;
+  #heardAt: number | undefined;
 
   constructor(
     private readonly newest: () => number,
     private readonly reports?: Reports,
     private readonly now: Clock = () => performance.now(),
   ) {
-    this.#begun = now();
+    this.#listeningSince = now();
     reports?.follow((host, report) => {
       this.take(host, report);
     });
@@ -58,9 +65,9 @@ export class Hosts {
     }
   }
 
-  /** For how long hosts could speak here, in seconds: who has not spoken yet is missing in no list of a process that has just begun. */
+  /** For how long hosts could speak here, in seconds: who has not spoken yet is not known to a process that has just begun, or is back. */
   get listeningSeconds(): number {
-    return Math.floor((this.now() - this.#begun) / 1000);
+    return Math.floor((this.now() - this.#listeningSince) / 1000);
   }
 
   /** @returns false where there are too many already. */
@@ -68,6 +75,8 @@ export class Hosts {
     const before = this.#known.get(host);
     if (before === undefined && this.#known.size >= MOST_HOSTS) return false;
     const now = this.now();
+    if (this.#heardAt !== undefined && now - this.#heardAt > DEAF_MS) this.#listeningSince = now;
+    this.#heardAt = now;
     const isBehind = (report.revision ?? -1) < this.newest();
     const behindSince = isBehind ? (before?.behindSince ?? now) : undefined;
     this.#known.set(host, { report, heardAt: now, behindSince });

@@ -89,6 +89,31 @@ describe('who is alive, and who is behind', () => {
     expect(hosts.list()).toEqual([]);
   });
 
+  it('who could hear nobody for a while, stopped or cut off, listens anew: of hosts that are not heard again yet nothing is known', () => {
+    let now = 0;
+    const hosts = new Hosts(
+      () => 1,
+      undefined,
+      () => now,
+    );
+    const says = (...names: readonly string[]): void => {
+      for (const name of names) hosts.take(name, REPORT);
+    };
+    says('one', 'other');
+    for (now = 10_000; now <= 50_000; now += 10_000) says('one', 'other');
+    now = 55_000;
+    expect(hosts.listeningSeconds).toBe(55);
+    // An hour later one of them is the first to speak again.
+    now += 3_600_000;
+    says('one');
+    expect(hosts.list()).toMatchObject([{ alive: true }, { alive: false }]);
+    expect(hosts.listeningSeconds).toBe(0);
+    now += 8000;
+    says('other');
+    now += 12_000;
+    expect(hosts.listeningSeconds).toBe(20);
+  });
+
   it('there is an end to how many are remembered', () => {
     const hosts = new Hosts(() => 1);
     for (let index = 0; index < 100_000; index++) expect(hosts.take(`h${index}`, REPORT)).toBe(true);

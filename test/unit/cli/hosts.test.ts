@@ -33,7 +33,7 @@ it.each<[string, Partial<HostLine>, string | undefined]>([
 it('what a process of the API that has just begun does not know yet is not claimed', () => {
   const silent = { ...WELL, alive: false };
   expect(missingFrom({ revision: 7, listening_seconds: 19, hosts: [WELL] }, 7)).toEqual([
-    'the API began 19 s ago: a host may not have spoken yet',
+    'the API has listened for 19 s: a host may not have spoken yet',
   ]);
   expect(missingFrom({ revision: 7, listening_seconds: 20, hosts: [WELL, silent] }, 7)).toEqual([]);
   expect(missingFrom({ revision: 7, listening_seconds: 20, hosts: [silent] }, 7)).toEqual([
