@@ -48,7 +48,7 @@ export class Account {
       (options.audit ? 'audit mode: nothing is enforced' : undefined);
     return {
       version,
-      revision: this.parts.enforcer.revisionInForce ?? null,
+      revision: this.parts.following.asFollowed(this.parts.enforcer.revisionInForce) ?? null,
       enforced: this.#isEnforcing(this.isLoaded()),
       trouble: trouble?.slice(0, 1000) ?? null,
       ports: [...this.parts.enforcer.live.ports()].length,

@@ -67,6 +67,11 @@ export class Following {
     return this.#gate.isHolding;
   }
 
+  /** Of what is in force, as whoever is followed counts revisions now; undefined where that is not the one who told it. */
+  asFollowed(revision: number | undefined): number | undefined {
+    return this.#gate.isOfAnotherTime ? undefined : revision;
+  }
+
   /** When a topology was read last. */
   get readAt(): Moment | undefined {
     return this.#readAt;

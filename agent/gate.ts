@@ -36,6 +36,7 @@ export class SourceGate {
   /** What is not obeyed, as it is by now. */
   #held: Known | undefined;
   #reason = '';
+  #isOfAnotherTime = false;
 
   /** @param mayShrink true where every topology is obeyed, however few of the ports are left. */
   constructor(
@@ -55,7 +56,9 @@ export class SourceGate {
 
   /** @param doubt why the source itself doubts it; undefined when it does not. */
   whole(topology: Topology, doubt: string | undefined): Passage {
-    const reason = (this.#devices.size === 0 ? undefined : doubt) ?? this.#shrinkage(topology);
+    const doubted = this.#devices.size === 0 ? undefined : doubt;
+    const reason = doubted ?? this.#shrinkage(topology);
+    this.#isOfAnotherTime = doubted !== undefined;
     if (reason === undefined) return { kind: 'obeyed', changes: this.#pass(topology) };
     this.#held = known(topology);
     this.#reason = `${reason}: not obeyed without \`portcullis accept\`, or until the next whole that is well`;
@@ -82,6 +85,11 @@ export class SourceGate {
 
   get isHolding(): boolean {
     return this.#held !== undefined;
+  }
+
+  /** What is held is of another store, or of another time: its revisions say nothing of what is in force. */
+  get isOfAnotherTime(): boolean {
+    return this.isHolding && this.#isOfAnotherTime;
   }
 
   #pass(topology: Topology): TopologyChanges {

@@ -1,5 +1,6 @@
 /** API and agent as two processes, the client's program as a person types it, and what Prometheus and Grafana make of both. */
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
 import { alertRules, Promtool, samplesOf, type Course, type Event } from '../support/alerts.js';
 import { Cloud, HOST, NOBODY, URL } from './cloud.js';
@@ -139,4 +140,24 @@ it('an agent beside the API follows it, stays as it is while it is gone, and goe
   // The network has no subnet.
   expect(await explained('p2')).toBe('error: --from and --to have no address of one family');
   expect(await explained('p3')).toMatch(/^error: --to: "p3" is no port .*: did you mean p[12]\?$/);
+});
+
+it('what is in force of another store is not said to be in force of the one that is there now', async () => {
+  const wait = async (...args: readonly string[]): Promise<unknown> => {
+    const { exit, err } = await cloud.portcullisEnds('wait', '--api', URL, '--latest', ...args);
+    return [exit, err];
+  };
+  await cloud.succeeds('openstack network create doubted');
+  await cloud.succeeds(`openstack port create --network doubted --host ${HOST} doubted`);
+  expect(await wait()).toEqual([0, expect.stringContaining('is in force on 1 host')]);
+  await cloud.killApi();
+  await cloud.startApi(join(cloud.folder, 'another-store'));
+  await cloud.succeeds('openstack security group create of-the-other-store');
+  await cloud.until({
+    what: 'the host to be named, and why',
+    probe: async () => wait('--timeout', '0'),
+    check: (answer) => {
+      expect(answer).toEqual([2, expect.stringMatching(/compute-1: .*it is told from another store/)]);
+    },
+  });
 });

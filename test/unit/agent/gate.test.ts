@@ -106,6 +106,21 @@ describe('a whole topology', () => {
     gate.whole(topology(20), undefined);
     expect(gate.whole(EMPTY_TOPOLOGY, undefined).kind).toBe('obeyed');
   });
+
+  it('told from another store, or another time, says that revisions in force are not its own until it is obeyed', () => {
+    const gate = new SourceGate(isLocal, false);
+    gate.whole(topology(2), undefined);
+    expect(gate.isOfAnotherTime).toBe(false);
+    expect(gate.whole(topology(2), 'another store').kind).toBe('held');
+    expect(gate.isOfAnotherTime).toBe(true);
+    gate.changes(diffTopologies(EMPTY_TOPOLOGY, topology(1, 2)));
+    expect(gate.isOfAnotherTime).toBe(true);
+    gate.accept();
+    expect(gate.isOfAnotherTime).toBe(false);
+    // What shrank is of the same store: what is in force is an earlier revision of it.
+    expect(gate.whole(topology(0), undefined).kind).toBe('held');
+    expect(gate.isOfAnotherTime).toBe(false);
+  });
 });
 
 describe('bad ports', () => {
