@@ -239,9 +239,13 @@ export class Database {
         takeBack(this.#state, writer.undo);
       }
     }
-    const views = this.store.keepsViews ? viewChanges(pairsOf(undo, this.#state)) : NO_VIEW_CHANGES;
-    takeBack(this.#state, undo);
-    return { changes, views, done, failed };
+    try {
+      const views = this.store.keepsViews ? viewChanges(pairsOf(undo, this.#state)) : NO_VIEW_CHANGES;
+      return { changes, views, done, failed };
+    } finally {
+      // Whatever comes of it: what is not stored must not be seen.
+      takeBack(this.#state, undo);
+    }
   }
 
   async #load(): Promise<void> {

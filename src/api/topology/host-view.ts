@@ -1,6 +1,7 @@
 /** The records as agents read them in etcd: keys and values below `view/` (sources/etcd/layout.ts), and what a change of records changes there. */
 import { addressName } from '../../sources/etcd/layout.js';
 import { scopeOf, type Scope } from '../../sources/feed/scopes.js';
+import { isStorable } from '../kinds/parsers.js';
 import type { Kind, PortRecord, Records } from '../records.js';
 
 /** A record before and after; undefined for none. */
@@ -122,7 +123,10 @@ function portEntries(port: PortRecord): readonly Entry[] {
     'binding:host_id': host,
     'binding:profile': migratingTo === undefined ? {} : { migrating_to: migratingTo },
   };
-  const hosts = new Set([host, migratingTo].filter((one): one is string => typeof one === 'string' && one !== ''));
+  // What a profile says may be anything: what is no valid Unicode is no host's name, and has no key.
+  const hosts = new Set(
+    [host, migratingTo].filter((one): one is string => typeof one === 'string' && one !== '' && isStorable(one)),
+  );
   // The groups of a member that are not asked for are nobody's concern.
   const member = {
     ...{ id, project_id, network_id, mac_address, admin_state_up, device_owner, port_security_enabled },

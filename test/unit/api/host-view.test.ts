@@ -12,6 +12,7 @@ import { HostView } from '../../../src/sources/feed/host-view.js';
 import type { Scope } from '../../../src/sources/feed/scopes.js';
 import { TopologyFeed } from '../../../src/sources/feed/feed.js';
 import { Followed } from '../../support/followed.js';
+import { port } from '../../support/policy.js';
 import { expectSame } from '../../support/same.js';
 import { arbitraryDocument } from '../../support/arbitrary-topology.js';
 
@@ -176,4 +177,10 @@ it('any changes: what is written is what everything would be written as, and eac
   // A host is told a part of it, and some are told something.
   expect(told.keys).toBeGreaterThan(0);
   expect(told.keys).toBeLessThan(told.written);
+});
+
+it('a port whose profile names what is no host’s name is told to its own host all the same', () => {
+  const after = { ...port(1, 'h0', []), 'binding:profile': { migrating_to: '\ud800' } };
+  const { writes } = viewChanges([{ kind: 'port', before: undefined, after }]);
+  expect([...writes.keys()]).toEqual([`hosts/h0/port/${after.id}`]);
 });

@@ -138,12 +138,14 @@ class Unwilling implements Store {
   }
 
   readonly name = 'unwilling';
-  readonly keepsViews = false;
   readonly identity = undefined;
   conflicts = 0;
   isFull = false;
 
-  constructor(private readonly inner: LmdbStore) {}
+  constructor(
+    private readonly inner: LmdbStore,
+    readonly keepsViews = false,
+  ) {}
 
   load: Store['load'] = async () => this.inner.load();
   watch: Store['watch'] = (revision, listener) => this.inner.watch(revision, listener);
@@ -169,6 +171,15 @@ it('a change that somebody else came before is computed again', async () => {
   expect(runs).toBe(4);
   expect(database.view.get('address_group', 'x')?.name).toBe('x');
   expect(database.revision).toBe(4);
+});
+
+it('what agents cannot be told of is not changed, and not seen', async () => {
+  const database = await Database.open(new Unwilling(store, true), () => undefined);
+  const change = database.change(NOBODY, (writer) => {
+    writer.put('address_group', { ...addressGroup('x'), addresses: ['\ud800'] });
+  });
+  await expect(change).rejects.toThrow('URI malformed');
+  expect(database.view.get('address_group', 'x')).toBeUndefined();
 });
 
 it('a process that the lock does not keep out is noticed by its revision, and everything is read again', async () => {
