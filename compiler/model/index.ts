@@ -12,5 +12,6 @@ export { printTopology } from './print.js';
 export * from './problem.js';
 export * from './protocol.js';
 export * from './topology.js';
+export { isUuid } from './uuid.js';
 export { HOST_NAME, HOST_REPORT, type HostReport } from './host-report.js';
 export { stale, unreadable, type Source, type SourceEvent } from './source.js';

@@ -1,9 +1,7 @@
 /** Finds objects by id or, where unique, by name. */
 import { quoteValue } from '../problem.js';
+import { isUuid } from '../uuid.js';
 import type { Place } from './report.js';
-
-/** What Neutron makes ids of. */
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 export interface Named {
   /** Undefined for an object that is there, and has no id that could be used. */
@@ -40,7 +38,8 @@ export class Directory {
 
   /**
    * The id of the object that is meant; an id wins over a name, and of several with one name the only one of the same
-   * project. What looks like an id is none of a name: while an object is not there, anybody may have named his own by its id. Reports and returns undefined when there is none or more than one.
+   * project. What looks like an id is no name: while an object is not there, anybody may have named his own by its id.
+   * Reports and returns undefined when there is none or more than one.
    */
   find(reference: unknown, projectId: string, place: Place): string | undefined {
     if (typeof reference !== 'string' || reference === '') {
@@ -82,6 +81,6 @@ export class Directory {
   }
 
   #named(reference: string): readonly Named[] {
-    return UUID.test(reference) ? [] : (this.#byName.get(reference) ?? []);
+    return isUuid(reference) ? [] : (this.#byName.get(reference) ?? []);
   }
 }

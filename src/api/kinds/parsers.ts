@@ -1,4 +1,5 @@
 /** Readers of values that clients give: each takes one as Neutron does, or refuses it in Neutron's words. */
+import { isUuid } from '../../../compiler/model/index.js';
 import { isObject, listOf, type Fields } from '../../openstack/answer.js';
 import { invalidInput } from '../errors.js';
 
@@ -73,16 +74,10 @@ export function oneOf<T extends string>(values: readonly T[]): Parser<T> {
   };
 }
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
-
 export const uuid: Parser<string> = (value, name) => {
-  if (typeof value !== 'string' || !UUID.test(value)) throw invalidInput(name, `'${shown(value)}' is not a valid UUID`);
+  if (!isUuid(value)) throw invalidInput(name, `'${shown(value)}' is not a valid UUID`);
   return value.toLowerCase();
 };
-
-export function isUuid(value: unknown): value is string {
-  return typeof value === 'string' && UUID.test(value);
-}
 
 /** A list; null is an empty one. @param most entries. */
 export function list<T>(parse: Parser<T>, most = 10_000): Parser<readonly T[]> {

@@ -1,7 +1,8 @@
 /** What a request for a server says: texts, where it goes, its groups, its ports and networks. */
+import { isUuid } from '../../../compiler/model/index.js';
 import { isAdmin, isOwn, type Caller } from '../caller.js';
 import { ApiError } from '../errors.js';
-import { characters, isObject, isStorable, isUuid, shown, type Fields } from '../kinds/parsers.js';
+import { characters, isObject, isStorable, shown, type Fields } from '../kinds/parsers.js';
 import { DEFAULT_NAME, ensureDefaultGroup } from '../neutron/default-group.js';
 import { canSeeNetwork } from '../neutron/networks.js';
 import type { ChangeRequest } from '../neutron/resource.js';

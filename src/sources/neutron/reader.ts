@@ -42,7 +42,7 @@ export class Reader {
     const absent = new Set<string>();
     for (const ids of chunks([...dirty.ports])) {
       const ports = await this.#list('ports', { id: ids, fields: texts.PORT_FIELDS }, signal);
-      if (!ports.some((port) => texts.hostOf(port) !== undefined)) await this.#checkHosts(ports, signal);
+      await this.#checkHosts(ports, signal);
       const found = new Map(ports.map((port) => [port.id, port]));
       const bound = await this.#list('ports', { id: ids, 'binding:host_id': this.host, fields: 'id' }, signal);
       const here = new Set(bound.map(({ id }) => id));
@@ -125,7 +125,7 @@ export class Reader {
 
   /** Whether it is these ports that have no host, or the user who is shown none, is told by those of this host. @throws Error for the user */
   async #checkHosts(ports: readonly NeutronObject[], signal: AbortSignal): Promise<void> {
-    if (ports.length === 0) return;
+    if (texts.haveHosts(ports)) return;
     const query = { 'binding:host_id': this.host, fields: ['id', 'binding:host_id'] };
     const own = await this.#list('ports', query, signal);
     texts.checkHosts(own.length === 0 ? ports : own);

@@ -55,9 +55,14 @@ export function hostOf(port: Fields): string | undefined {
   return typeof host === 'string' ? host : undefined;
 }
 
-/** @throws Error where none of some ports has it: what a user is told who is not shown where ports are looks like hosts without ports. */
+/** False where none of some ports has it. */
+export function haveHosts(ports: readonly Fields[]): boolean {
+  return ports.length === 0 || ports.some((port) => hostOf(port) !== undefined);
+}
+
+/** @throws Error where none has it: what a user is told who is not shown where ports are looks like hosts without ports. */
 export function checkHosts(ports: readonly Fields[]): void {
-  if (ports.length === 0 || ports.some((port) => hostOf(port) !== undefined)) return;
+  if (haveHosts(ports)) return;
   throw new Error('ports come without binding:host_id: the user of clouds.yaml must have the role admin');
 }
 
