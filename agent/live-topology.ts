@@ -38,7 +38,7 @@ export class LiveTopology {
     /** Names that had another owner before. */
     const names = new Set<string>();
     for (const id of changes.ports.keys()) {
-      const own = this.#here.get(id)?.given?.device;
+      const own = this.#here.get(id)?.given.device;
       if (own === undefined) continue;
       this.#here.delete(id);
       if (this.#owners.get(own) === id) this.#owners.delete(own);
