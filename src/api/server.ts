@@ -58,8 +58,9 @@ export async function buildServer(settings: ServerSettings): Promise<FastifyInst
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 16_384 },
     forceCloseConnections: true,
     genReqId: () => `req-${randomUUID()}`,
-    // As Neutron: `.json` behind a path says nothing.
-    rewriteUrl: (request: { readonly url?: string | undefined }) => (request.url ?? '/').replace(/\.json(?=$|\?)/, ''),
+    // As Neutron: `.json` behind a path says nothing. Behind a query it belongs to what is asked for.
+    rewriteUrl: (request: { readonly url?: string | undefined }) =>
+      (request.url ?? '/').replace(/^([^?]*)\.json(?=$|\?)/, '$1'),
   };
   const timeouts = { requestTimeout: ARRIVES_WITHIN_MS, connectionsCheckingInterval: LOOK_EVERY_MS };
   const app: FastifyInstance = fastify({

@@ -143,6 +143,14 @@ describe('the shapes of requests', () => {
     expect((await api.get('/security-groups/?name=alpha', MEMBER)).status).toBe(200);
   });
 
+  it('.json at the end of a query is what is asked for', async () => {
+    await api.group('alpha.json', {}, MEMBER);
+    expect(await names('name=alpha.json')).toEqual(['alpha.json']);
+    expect(await names('fields=name&name=bravo.json')).toEqual([]);
+    const answer = await api.get('/security-groups.json?name=alpha.json', MEMBER);
+    expect(objects(answer, 'security_groups')).toMatchObject([{ name: 'alpha.json' }]);
+  });
+
   it('what is not there', async () => {
     expect((await api.get('/teapots')).status).toBe(404);
     expect((await api.get('/security-groups/web')).status).toBe(404);
