@@ -9,7 +9,6 @@ import { isObject, listOf, shown, type Fields } from '../kinds/parsers.js';
 import { checkCompilable } from './compilable.js';
 import { ensureDefaultGroup } from './default-group.js';
 import { networks } from './networks.js';
-import type { Listed } from './query.js';
 import { reserve } from './quota.js';
 import { found, madeAt, revised, type Resource } from './resource.js';
 import { securityGroups } from './security-groups.js';
@@ -83,11 +82,17 @@ export const ports: Resource<'port', typeof SPEC> = {
       : [...new Set(within)].flatMap((id) => [...view.by('port', 'network_id', id)]);
   },
   filters: {
-    fixed_ips: (item, values) => values.some((wanted) => hasFixedIp(item, wanted)),
+    fixed_ips: (values) => {
+      const wanted = values.map(fixedIpFilter);
+      return (item) => {
+        const ips = listOf(item.value('fixed_ips')).filter(isObject);
+        return wanted.some((isMet) => ips.some(isMet));
+      };
+    },
     // Clients that ask for the attribute by its other name.
-    security_group_ids: (item, values) => {
-      const groups = listOf(item.value('security_groups'));
-      return values.some((id) => groups.includes(id));
+    security_group_ids: (values) => {
+      const wanted = new Set<unknown>(values);
+      return (item) => listOf(item.value('security_groups')).some((id) => wanted.has(id));
     },
   },
   create: (writer, { values, projectId, caller, now, named }) => {
@@ -171,17 +176,17 @@ export function portView(port: PortRecord): Fields {
   return PORT_SHOWS.fields(port, undefined, ALL);
 }
 
-function hasFixedIp(item: Listed, wanted: string): boolean {
+/** Of one fixed IP. @throws ApiError (400) */
+function fixedIpFilter(wanted: string): (ip: Fields) => boolean {
   const equals = wanted.indexOf('=');
   const [key, value] = [wanted.slice(0, equals), wanted.slice(equals + 1)];
-  const ips = listOf(item.value('fixed_ips')).filter(isObject);
   switch (key) {
     case 'ip_address':
-      return ips.some(({ ip_address: address }) => address === value);
+      return ({ ip_address: address }) => address === value;
     case 'ip_address_substr':
-      return ips.some(({ ip_address: address }) => typeof address === 'string' && address.includes(value));
+      return ({ ip_address: address }) => typeof address === 'string' && address.includes(value);
     case 'subnet_id':
-      return ips.some(({ subnet_id: id }) => id === value);
+      return ({ subnet_id: id }) => id === value;
     default:
       throw badRequest(
         `Invalid input for fixed_ips filter: '${shown(wanted)}'; valid: ip_address=, ip_address_substr=, subnet_id=`,

@@ -51,13 +51,15 @@ function readSort(parameters: URLSearchParams): ListQuery['sort'] {
   if (directions.length !== 0 && keys.length !== directions.length) {
     throw badRequest('The number of sort_keys and sort_dirs must be same');
   }
-  return keys.map((key, index) => {
+  const sort = keys.map((key, index) => {
     const direction = directions[index] ?? 'asc';
     if (direction !== 'asc' && direction !== 'desc') {
       throw badRequest("The value of sort_dir must be 'asc' or 'desc'");
     }
     return { key, isDescending: direction === 'desc' };
   });
+  // What is equal by a key is equal by it again: a thousand times the same one would only take as long.
+  return sort.filter(({ key }, index) => keys.indexOf(key) === index);
 }
 
 /** One object of a list, as far as it is looked at. */
@@ -67,8 +69,11 @@ export interface Listed {
   readonly value: (name: string) => unknown;
 }
 
-/** Filters with a meaning of their own, by name. */
-export type SpecialFilters = Readonly<Record<string, (item: Listed, values: readonly string[]) => boolean>>;
+/**
+ * Filters with a meaning of their own, by name. Values are read once for the whole list, and an item once for all values: an URL holds
+ * thousands of them.
+ */
+export type SpecialFilters = Readonly<Record<string, (values: readonly string[]) => (item: Listed) => boolean>>;
 
 /** @param known the names of attributes. @throws ApiError (400) for names that are no attributes. */
 export function checkQuery({ filters, sort }: ListQuery, known: readonly string[], special: SpecialFilters): void {
@@ -90,8 +95,8 @@ export function selected<T extends Listed>(
   special: SpecialFilters,
 ): readonly T[] {
   const tests = [...filters].map(([name, values]) => {
-    const test = special[name];
-    if (test !== undefined) return (item: T) => test(item, values);
+    const test = special[name]?.(values);
+    if (test !== undefined) return test;
     const wanted = convertedFilter(name, values);
     return (item: T) => meets(item.value(name), wanted);
   });

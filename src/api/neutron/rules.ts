@@ -8,6 +8,7 @@ import { addressGroups } from './address-groups.js';
 import type { Parser } from '../kinds/parsers.js';
 import { checkCompilable } from './compilable.js';
 import { PREPARED } from './default-group.js';
+import type { SpecialFilters } from './query.js';
 import { reserve } from './quota.js';
 import { found, madeAt, type CreateRequest, type Resource } from './resource.js';
 import { duplicateKey, ruleContent } from './rule-content.js';
@@ -34,11 +35,9 @@ export const rules: Resource<'security_group_rule', typeof SPEC> = {
   },
   ...PREPARED,
   filters: {
-    protocol: (item, values) => values.some((text) => item.value('protocol') === filtered(protocol, text, 'protocol')),
-    port_range_min: (item, values) =>
-      values.some((text) => item.value('port_range_min') === filtered(port, text, 'port_range_min')),
-    port_range_max: (item, values) =>
-      values.some((text) => item.value('port_range_max') === filtered(port, text, 'port_range_max')),
+    protocol: oneOf(protocol, 'protocol'),
+    port_range_min: oneOf(port, 'port_range_min'),
+    port_range_max: oneOf(port, 'port_range_max'),
   },
   candidates: (view, filters) => {
     const groups = filters.get('security_group_id');
@@ -83,9 +82,12 @@ export const rules: Resource<'security_group_rule', typeof SPEC> = {
   },
 };
 
-/** As a rule's own value; the words for none stand for none. @throws ApiError (400) */
-function filtered<T>(parse: Parser<T | null>, text: string, name: string): T | null {
-  return /^(null|none)$/i.test(text) ? null : parse(text, name);
+/** A filter of values as a rule has them; the words for none stand for none. @throws ApiError (400) */
+function oneOf(parse: Parser<unknown>, name: string): SpecialFilters[string] {
+  return (values) => {
+    const wanted = new Set(values.map((text) => (/^(null|none)$/i.test(text) ? null : parse(text, name))));
+    return (item) => wanted.has(item.value(name));
+  };
 }
 
 function checkReferences(view: View, content: RuleContent, { values, caller }: CreateRequest<typeof SPEC>): void {

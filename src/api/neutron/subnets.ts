@@ -64,7 +64,10 @@ export const subnets: Resource<'subnet', typeof SPEC> = {
     return { shared: network !== undefined && isNetworkShared(network, view, caller) };
   },
   filters: {
-    shared: (item, values) => values.some((text) => asTruth(text) === item.value('shared')),
+    shared: (values) => {
+      const wanted = new Set<unknown>(values.map(asTruth));
+      return (item) => wanted.has(item.value('shared'));
+    },
   },
   candidates: (view, filters) => {
     const within = filters.get('network_id');

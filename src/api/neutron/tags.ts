@@ -3,7 +3,7 @@ import type { Writer } from '../writer.js';
 import { ApiError, invalidInput } from '../errors.js';
 import type { Records, TaggedKind } from '../records.js';
 import { isObject, list, listOf, text } from '../kinds/parsers.js';
-import type { Listed, SpecialFilters } from './query.js';
+import type { SpecialFilters } from './query.js';
 import { revised, type ChangeRequest } from './resource.js';
 
 const MOST_TAGS = 50;
@@ -42,15 +42,33 @@ export function setTags<K extends TaggedKind>(
   return after;
 }
 
-function tagsOf(item: Listed): readonly unknown[] {
-  return listOf(item.value('tags'));
-}
+type Filter = SpecialFilters[string];
 
-const words = (values: readonly string[]): readonly string[] => values.flatMap((value) => value.split(','));
+const words = (values: readonly string[]): ReadonlySet<unknown> => new Set(values.flatMap((value) => value.split(',')));
+
+const holdsAll: Filter = (values) => {
+  const wanted = [...words(values)];
+  return (item) => {
+    const tags = new Set(listOf(item.value('tags')));
+    return wanted.every((tag) => tags.has(tag));
+  };
+};
+
+const holdsAny: Filter = (values) => {
+  const wanted = words(values);
+  return (item) => listOf(item.value('tags')).some((tag) => wanted.has(tag));
+};
+
+const not =
+  (filter: Filter): Filter =>
+  (values) => {
+    const isMet = filter(values);
+    return (item) => !isMet(item);
+  };
 
 export const TAG_FILTERS: SpecialFilters = {
-  tags: (item, values) => words(values).every((tag) => tagsOf(item).includes(tag)),
-  'tags-any': (item, values) => words(values).some((tag) => tagsOf(item).includes(tag)),
-  'not-tags': (item, values) => !words(values).every((tag) => tagsOf(item).includes(tag)),
-  'not-tags-any': (item, values) => !words(values).some((tag) => tagsOf(item).includes(tag)),
+  tags: holdsAll,
+  'tags-any': holdsAny,
+  'not-tags': not(holdsAll),
+  'not-tags-any': not(holdsAny),
 };
