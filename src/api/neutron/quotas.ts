@@ -2,7 +2,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { isAdmin, isReader } from '../caller.js';
 import { ApiError, badRequest, forbidden } from '../errors.js';
-import { QUOTA_NAMES, type QuotaName } from '../records.js';
+import { QUOTA_NAMES, type QuotaName, type Records } from '../records.js';
 import { callerOf, empty, parameter, type Service } from '../service.js';
 import { integer, truth, type Fields } from '../kinds/parsers.js';
 import { DEFAULT_LIMITS, limitsOf, usedBy } from './quota.js';
@@ -22,7 +22,7 @@ export function registerQuotas(app: FastifyInstance, { database }: Service): voi
   app.get('/quotas', (request) => {
     if (!isAdmin(callerOf(request))) throw forbidden('rule:get_quota');
     return {
-      quotas: [...database.view.all('quota')].map(({ id }) => ({
+      quotas: [...database.view.all('quota')].filter(isOwn).map(({ id }) => ({
         ...limitsOf(database.view, id),
         project_id: id,
         tenant_id: id,
@@ -80,13 +80,21 @@ export function registerQuotas(app: FastifyInstance, { database }: Service): voi
     mayWrite(request, 'delete');
     const project = parameter(request, 'project');
     await database.change(callerOf(request), (writer) => {
-      if (writer.view.get('quota', project) === undefined) {
+      const before = writer.view.get('quota', project);
+      if (before === undefined || !isOwn(before)) {
         throw new ApiError('TenantQuotaNotFound', `Quota for tenant ${project} could not be found.`);
       }
-      writer.delete('quota', project);
+      const { instances } = before.limits;
+      if (instances === undefined) writer.delete('quota', project);
+      else writer.put('quota', { id: project, limits: { instances } });
     });
     await empty(reply, 204);
   });
+}
+
+/** True where a limit of Neutron's is set: Nova's, which is kept beside them, is none of its. */
+function isOwn({ limits }: Records['quota']): boolean {
+  return QUOTA_NAMES.some((name) => limits[name] !== undefined);
 }
 
 /** With `check_limit` a limit below what is used is refused. */

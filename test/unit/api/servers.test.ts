@@ -330,4 +330,26 @@ describe('what a server may hold is limited', () => {
     expect((await api.call('DELETE', set)).status).toBe(202);
     expect((await create({ networks: 'none' })).status).toBe(202);
   });
+
+  it('also when Neutron’s own quotas go: those of the other service stay', async () => {
+    const [neutrons, novas] = ['/quotas/a', '/compute/v2.1/os-quota-sets/a'] as const;
+    await api.call('PUT', novas, { quota_set: { instances: 0 } });
+    expect(objects(await api.get('/quotas'), 'quotas')).toEqual([]);
+    expect((await api.call('DELETE', neutrons)).status).toBe(404);
+    await api.call('PUT', neutrons, { quota: { port: 3 } });
+    expect((await api.call('DELETE', neutrons)).status).toBe(204);
+    expect((await api.get(neutrons)).body['quota']).toMatchObject({ port: 500 });
+    expect((await create({ networks: 'none' })).status).toBe(403);
+  });
+
+  it('also when Neutron’s own quotas go: those of the other service stay', async () => {
+    const [neutrons, novas] = ['/quotas/a', '/compute/v2.1/os-quota-sets/a'] as const;
+    await api.call('PUT', novas, { quota_set: { instances: 0 } });
+    expect(objects(await api.get('/quotas'), 'quotas')).toEqual([]);
+    expect((await api.call('DELETE', neutrons)).status).toBe(404);
+    await api.call('PUT', neutrons, { quota: { port: 3 } });
+    expect((await api.call('DELETE', neutrons)).status).toBe(204);
+    expect((await api.get(neutrons)).body['quota']).toMatchObject({ port: 500 });
+    expect((await create({ networks: 'none' })).status).toBe(403);
+  });
 });
