@@ -1,5 +1,5 @@
 /** Servers: records that own ports, and their groups. */
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   errorOf,
   idOf,
@@ -342,14 +342,12 @@ describe('what a server may hold is limited', () => {
     expect((await create({ networks: 'none' })).status).toBe(403);
   });
 
-  it('also when Neutron’s own quotas go: those of the other service stay', async () => {
-    const [neutrons, novas] = ['/quotas/a', '/compute/v2.1/os-quota-sets/a'] as const;
-    await api.call('PUT', novas, { quota_set: { instances: 0 } });
-    expect(objects(await api.get('/quotas'), 'quotas')).toEqual([]);
-    expect((await api.call('DELETE', neutrons)).status).toBe(404);
-    await api.call('PUT', neutrons, { quota: { port: 3 } });
-    expect((await api.call('DELETE', neutrons)).status).toBe(204);
-    expect((await api.get(neutrons)).body['quota']).toMatchObject({ port: 500 });
-    expect((await create({ networks: 'none' })).status).toBe(403);
+  it('a name of a group is looked for once, however often it is said', async () => {
+    const id = await api.group('web', {}, MEMBER);
+    const all = vi.spyOn(api.database.view, 'all');
+    const server = await made({ security_groups: Array<Fields>(1000).fill({ name: 'web' }) });
+    const looks = all.mock.calls.filter(([kind]) => kind === 'security_group');
+    expect(looks).toHaveLength(1);
+    expect((await portsOf(server))[0]?.['security_groups']).toEqual([id]);
   });
 });
