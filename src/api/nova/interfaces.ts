@@ -46,15 +46,18 @@ export function registerInterfaces(app: FastifyInstance, { database }: Service):
 
 function attachOne(writer: Writer, id: string, body: Fields, request: ChangeRequest): PortRecord {
   const server = changeableServer(writer.view, request.caller, id);
-  if (server.ports.length >= MOST_PORTS) throw badRequest(`A server has at most ${MOST_PORTS.toString()} ports.`);
+  // Ports that were deleted meanwhile, as ports, count no more.
+  const before = server.ports.filter((one) => writer.view.get('port', one) !== undefined);
+  if (before.length >= MOST_PORTS) throw badRequest(`A server has at most ${MOST_PORTS.toString()} ports.`);
   const nic = wantedNic(writer.view, body, server, request);
   const groups = [ensureDefaultGroup(writer, server.project_id, request)];
   try {
     const port = attach(writer, server, nic, groups, request);
     writer.put('server', {
       ...server,
-      ports: [...server.ports, port.id],
-      kept_ports: nic.kind === 'port' ? [...server.kept_ports, port.id] : server.kept_ports,
+      // Once also when it was the server's before, and was let go as a port.
+      ports: [...new Set([...before, port.id])],
+      kept_ports: nic.kind === 'port' ? [...new Set([...server.kept_ports, port.id])] : server.kept_ports,
       updated: request.now,
     });
     return port;

@@ -266,6 +266,24 @@ describe('interfaces', () => {
     expect((await api.get(`/ports/${given}`, MEMBER)).body['port']).toMatchObject({ device_id: '' });
   });
 
+  it('that are gone as ports take no place, and one that comes back is there once', async () => {
+    const server = await made({ networks: 'none' });
+    const attach = async (wanted: Fields): Promise<Response> =>
+      api.call('POST', path(server), { interfaceAttachment: wanted }, MEMBER);
+    for (let number = 0; number < 64; number++) {
+      const { body } = await attach({ net_id: network });
+      const { port_id: port } = body['interfaceAttachment'] as Fields;
+      expect((await api.call('DELETE', `/ports/${String(port)}`, undefined, MEMBER)).status).toBe(204);
+    }
+    const given = idOf(await api.port(network, {}, MEMBER));
+    for (let number = 0; number < 2; number++) {
+      expect((await attach({ port_id: given })).status).toBe(200);
+      await api.call('PUT', `/ports/${given}`, { port: { device_id: '' } }, MEMBER);
+    }
+    expect((await attach({ port_id: given })).status).toBe(200);
+    expect((await api.get(path(server), MEMBER)).body['interfaceAttachments']).toMatchObject([{ port_id: given }]);
+  });
+
   it.each<[string, Fields, number]>([
     ['both', { net_id: '00000000-0000-4000-8000-000000000000', port_id: '00000000-0000-4000-8000-000000000000' }, 400],
     ['a port that is none', { port_id: '00000000-0000-4000-8000-000000000000' }, 400],
