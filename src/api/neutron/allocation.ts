@@ -60,8 +60,7 @@ export function allocate(
   } else for (const one of wanted) add(wantedIp(one, subnets, network.id, mac, isFree, given));
   if (wanted === undefined || wanted.length > 0) {
     for (const subnet of subnets.filter(isAutomatic)) {
-      if (given.some(({ subnet_id: id }) => id === subnet.id)) continue;
-      given.push({ subnet_id: subnet.id, ip_address: eui64Address(subnet, mac) });
+      if (!given.some(({ subnet_id: id }) => id === subnet.id)) add(automaticIp(subnet, mac, isFree));
     }
   }
   return given;
@@ -79,6 +78,17 @@ function eui64Address(subnet: SubnetRecord, mac: string): string {
     throw new ApiError('InvalidInput', `${mac} gives no address in ${subnet.cidr}`);
   const host = eui64LinkLocalNumber(parsed) & 0xffff_ffff_ffff_ffffn;
   return formatAddress('IPv6', prefix.network | host);
+}
+
+/** @throws ApiError (409) when somebody chose that address for another port. */
+function automaticIp(subnet: SubnetRecord, mac: string, isFree: (address: string) => boolean): FixedIp {
+  const address = eui64Address(subnet, mac);
+  if (!isFree(address)) throw taken(address, subnet);
+  return { subnet_id: subnet.id, ip_address: address };
+}
+
+function taken(address: string, { id }: SubnetRecord): ApiError {
+  return new ApiError('IpAddressAlreadyAllocated', `IP address ${address} already allocated in subnet ${id}`);
 }
 
 function exhausted(networkId: string): ApiError {
@@ -138,9 +148,9 @@ function wantedIp(
         'InvalidInput',
         'Invalid input for operation: IP allocation requires subnet_id or ip_address.',
       );
-    if (isAutomatic(subnet)) return { subnet_id: subnet.id, ip_address: eui64Address(subnet, mac) };
-    const taken = new Set(given.map(({ ip_address: one }) => one));
-    const ip = firstFree([subnet], (one) => isFree(one) && !taken.has(one));
+    if (isAutomatic(subnet)) return automaticIp(subnet, mac, isFree);
+    const others = new Set(given.map(({ ip_address: one }) => one));
+    const ip = firstFree([subnet], (one) => isFree(one) && !others.has(one));
     if (ip === undefined) throw exhausted(networkId);
     return ip;
   }
@@ -159,9 +169,7 @@ function wantedIp(
         : `IP address ${address} is not a valid IP for the specified subnet.`,
     );
   }
-  if (!isFree(parsed.text)) {
-    throw new ApiError('IpAddressAlreadyAllocated', `IP address ${parsed.text} already allocated in subnet ${home.id}`);
-  }
+  if (!isFree(parsed.text)) throw taken(parsed.text, home);
   return { subnet_id: home.id, ip_address: parsed.text };
 }
 

@@ -195,6 +195,22 @@ describe('addresses', () => {
     expect(((await api.get(`/networks/${both}`)).body['network'] as Fields)['subnets']).toHaveLength(3);
   });
 
+  it('that somebody chose for a port is not given to another one by its MAC', async () => {
+    const mac = 'fa:16:3e:aa:bb:cc';
+    const slaac = await api.network();
+    const automatic = { cidr: 'fd00:2::/64', ip_version: 6, ipv6_address_mode: 'slaac', ipv6_ra_mode: 'slaac' };
+    const subnet = idOf(await api.make('/subnets', 'subnet', { network_id: slaac, ...automatic }));
+    const chosen = [{ subnet_id: subnet, ip_address: 'fd00:2::f816:3eff:feaa:bbcc' }];
+    const first = idOf(await api.port(slaac, { fixed_ips: chosen }));
+    for (const more of [{}, { fixed_ips: [{ subnet_id: subnet }] }]) {
+      const port = { network_id: slaac, mac_address: mac, ...more };
+      const answer = await api.call('POST', '/ports', { port });
+      expect([answer.status, errorOf(answer).type]).toEqual([409, 'IpAddressAlreadyAllocated']);
+    }
+    await api.call('DELETE', `/ports/${first}`);
+    expect((await api.port(slaac, { mac_address: mac }))['fixed_ips']).toEqual(chosen);
+  });
+
   it('asked for: by address, by subnet, none', async () => {
     const [subnet] = objects(await api.get(`/subnets?network_id=${network}`), 'subnets');
     const id = subnet?.['id'];
