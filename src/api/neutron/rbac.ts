@@ -83,12 +83,16 @@ function refuseDuplicate(view: View, object: string, target: string): void {
   }
 }
 
-/** Once the policy is gone: what still uses the object must see it by another one. */
-function refuseInUse(view: View, { object_type: type, object_id: object }: RbacRecord): void {
+/**
+ * Once the policy is gone: whom it let see the object, and who still uses it, must see it by another one. What others use was not by
+ * this one's leave: an administrator, who needs none, keeps no owner from taking it back.
+ */
+function refuseInUse(view: View, { object_type: type, object_id: object, target_tenant: target }: RbacRecord): void {
   const record = view.get(type, object);
   if (record !== undefined && 'shared' in record && record.shared) return;
   const left = usersOf(view, type, object).find(
-    (project) => project !== record?.project_id && !isSharedWith(view, object, project),
+    (project) =>
+      (target === '*' || project === target) && project !== record?.project_id && !isSharedWith(view, object, project),
   );
   if (left !== undefined) {
     throw new ApiError(

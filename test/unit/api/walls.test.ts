@@ -178,6 +178,15 @@ describe('shared groups', () => {
     expect((await api.call('DELETE', `/security-groups/${group}`, undefined, MEMBER)).status).toBe(204);
     expect((await api.get(`/rbac-policies/${policy}`, MEMBER)).status).toBe(404);
   });
+
+  it('are taken back though an administrator, who needs no policy, uses them', async () => {
+    const { api, group, policy } = await shared();
+    const admin = { project: 'admin', roles: 'admin' };
+    await api.port(await api.network({}, admin), { security_groups: [group] }, admin);
+    await api.rule(await api.group('own', {}, admin), { remote_group_id: group }, admin);
+    expect((await api.call('DELETE', `/rbac-policies/${policy}`, undefined, MEMBER)).status).toBe(204);
+    expect((await api.get(`/security-groups/${group}`, OTHER)).status).toBe(404);
+  });
 });
 
 it('every change is noted: who, what, before and after', async () => {
