@@ -1,7 +1,8 @@
 /** Neutron's `v2.0`, as far as it touches security groups. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { isAdmin, isReader, type Caller } from '../caller.js';
-import { ApiError, forbidden } from '../errors.js';
+import { ApiError, badRequest, forbidden } from '../errors.js';
+import { shown } from '../kinds/parsers.js';
 import { isTagged, pluralOf, type Kind, type TaggedKind } from '../records.js';
 import type { View } from '../state.js';
 import { baseUrl, callerOf, empty, parameter, parametersOf, type Service } from '../service.js';
@@ -106,6 +107,13 @@ function markerOf<K extends Kind, S extends Spec>(
   return marker;
 }
 
+/** @throws ApiError (400) where the client says nothing that is an address */
+function urlOf(request: FastifyRequest): URL {
+  const base = baseUrl(request);
+  if (!URL.canParse(base)) throw badRequest(`Host '${shown(request.host)}' is no address`);
+  return new URL(request.url, base);
+}
+
 const CHECKS_REVISION = { config: { checksRevision: true } };
 
 function ifMatch(request: FastifyRequest): string | undefined {
@@ -137,7 +145,7 @@ function registerResource<K extends Kind, S extends Spec>(
     const { marker: id = '', limit } = query;
     const marker = limit === undefined ? undefined : markerOf(resource, view, caller, id);
     const page = pageOf(items, query, marker);
-    const links = page.hasLinks ? pageLinks(page.items, query, new URL(request.url, baseUrl(request))) : [];
+    const links = page.hasLinks ? pageLinks(page.items, query, urlOf(request)) : [];
     return {
       [plural]: page.items.map(({ record }) => shownFields(resource, record, view, caller, query.fields)),
       ...(links.length > 0 ? { [`${plural}_links`]: links } : {}),

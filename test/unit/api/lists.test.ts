@@ -157,6 +157,13 @@ describe('pages', () => {
     expect((await api.get(`/security-groups?${query}`, MEMBER)).status).toBe(status);
   });
 
+  it.each(['[', 'a b', '%', 'x:99999'])('of a list that was asked of Host %s have no addresses', async (host) => {
+    const headers = { host, 'x-project-id': 'a' };
+    const list = async (query: string): Promise<number> =>
+      (await api.app.inject({ url: `/v2.0/security-groups${query}`, headers })).statusCode;
+    expect([await list(''), await list('?limit=1')]).toEqual([200, 400]);
+  });
+
   it('rules that the caller may not see leave no empty pages', async () => {
     const page = await api.get('/security-group-rules?limit=3', { project: 'b', roles: 'member' });
     expect(objects(page, 'security_group_rules')).toHaveLength(3);
