@@ -89,6 +89,18 @@ export function list<T>(parse: Parser<T>, most = 10_000): Parser<readonly T[]> {
   };
 }
 
+/** The same, with nothing in it twice. */
+export function distinct(parse: Parser<string>, most?: number): Parser<readonly string[]> {
+  return (value, name) => {
+    const seen = new Set<string>();
+    for (const one of list(parse, most)(value, name)) {
+      if (seen.has(one)) throw invalidInput(name, `Duplicate items in the list: '${shown(one)}'`);
+      seen.add(one);
+    }
+    return [...seen];
+  };
+}
+
 export const object: Parser<Fields> = (value, name) => {
   if (!isObject(value)) throw invalidInput(name, `'${shown(value)}' is not a dictionary`);
   return value;

@@ -20,6 +20,7 @@ import {
   type RecordOf,
 } from './attribute.js';
 import {
+  distinct,
   integer,
   isObject,
   list,
@@ -93,13 +94,6 @@ const pairs: Parser<readonly WantedPair[]> = (value, name) => {
     );
   }
   return given;
-};
-
-const groupIds: Parser<readonly string[]> = (value, name) => {
-  const ids = list(uuid)(value, name);
-  const repeated = ids.find((id, index) => ids.indexOf(id) !== index);
-  if (repeated !== undefined) throw invalidInput(name, `Duplicate items in the list: '${repeated}'`);
-  return ids;
 };
 
 /** Neutron's column takes 64 characters of a name and 255 of a value; null takes an option away. */
@@ -181,7 +175,7 @@ export const PORT = {
   ),
   security_groups: referring(
     'security_group',
-    attribute(z.array(ID), z.array(z.string()).default([]), optional(groupIds)),
+    attribute(z.array(ID), z.array(z.string()).default([]), optional(distinct(uuid))),
   ),
   port_security_enabled: { ...flag(true), given: optional(truth) },
   allowed_address_pairs: attribute(
@@ -208,7 +202,7 @@ export const PORT = {
       .transform((value) => value ?? {}),
     defaulted(profile, {}),
   ),
-  tags: { ...TAGS, given: fixed(defaulted(list(text(255), 50), [])) },
+  tags: { ...TAGS, given: fixed(defaulted(distinct(text(255), 50), [])) },
 };
 
 export type PortRecord = RecordOf<typeof PORT>;

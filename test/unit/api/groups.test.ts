@@ -365,6 +365,13 @@ describe('tags', () => {
     expect((await tags('GET', id, '', undefined, OTHER)).status).toBe(200);
   });
 
+  it('of a new port are each there once', async () => {
+    const network = await api.network();
+    const make = async (given: readonly string[]): Promise<number> =>
+      (await api.call('POST', '/ports', { port: { network_id: network, tags: given } })).status;
+    expect([await make(['a', 'a']), await make(['a', 'b'])]).toEqual([400, 201]);
+  });
+
   it('filter lists', async () => {
     const ids = new Map<string, string>();
     for (const [name, given] of [
