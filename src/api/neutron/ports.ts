@@ -83,10 +83,10 @@ export const ports: Resource<'port', typeof SPEC> = {
   },
   filters: {
     fixed_ips: (values) => {
-      const wanted = values.map(fixedIpFilter);
+      const wanted = fixedIpFilters(values);
       return (item) => {
         const ips = listOf(item.value('fixed_ips')).filter(isObject);
-        return wanted.some((isMet) => ips.some(isMet));
+        return wanted.every((ways) => ways.some((isMet) => ips.some(isMet)));
       };
     },
     // Clients that ask for the attribute by its other name.
@@ -176,10 +176,22 @@ export function portView(port: PortRecord): Fields {
   return PORT_SHOWS.fields(port, undefined, ALL);
 }
 
-/** Of one fixed IP. @throws ApiError (400) */
-function fixedIpFilter(wanted: string): (ip: Fields) => boolean {
-  const equals = wanted.indexOf('=');
-  const [key, value] = [wanted.slice(0, equals), wanted.slice(equals + 1)];
+type FixedIpFilter = (ip: Fields) => boolean;
+
+/** As Neutron: of each key one value is met, `subnet_id=S` and `ip_address=A` both. @throws ApiError (400) */
+function fixedIpFilters(values: readonly string[]): readonly (readonly FixedIpFilter[])[] {
+  const byKey = new Map<string, FixedIpFilter[]>();
+  for (const wanted of values) {
+    const key = wanted.slice(0, wanted.indexOf('='));
+    const filters = byKey.get(key) ?? [];
+    byKey.set(key, filters);
+    filters.push(fixedIpFilter(key, wanted));
+  }
+  return [...byKey.values()];
+}
+
+function fixedIpFilter(key: string, wanted: string): FixedIpFilter {
+  const value = wanted.slice(wanted.indexOf('=') + 1);
   switch (key) {
     case 'ip_address':
       return ({ ip_address: address }) => address === value;

@@ -120,6 +120,20 @@ describe('lists', () => {
     }
   });
 
+  it('ports by their addresses: of each key one value, and all keys', async () => {
+    const at = async (address: string): Promise<string> =>
+      idOf(await api.port(network, { fixed_ips: [{ ip_address: address }] }, MEMBER));
+    const [first, second] = [await at('10.0.0.21'), await at('10.0.0.22')];
+    const [subnet] = objects(await api.get(`/subnets?network_id=${network}`, MEMBER), 'subnets');
+    const within = `subnet_id%3D${idOf(subnet ?? {})}`;
+    const found = async (...wanted: readonly string[]): Promise<readonly string[]> =>
+      objects(await api.get(`/ports?${wanted.map((one) => `fixed_ips=${one}`).join('&')}`, MEMBER), 'ports').map(idOf);
+    expect(await found(within, 'ip_address%3D10.0.0.21')).toEqual([first]);
+    expect(await found(within, 'ip_address_substr%3D.22')).toEqual([second]);
+    expect(await found('ip_address%3D10.0.0.21', 'ip_address%3D10.0.0.22')).toEqual([first, second].sort());
+    expect(await found('subnet_id%3Dx', 'ip_address%3D10.0.0.21')).toEqual([]);
+  });
+
   it('a long path is not found, and not too long', async () => {
     expect((await api.get(`/security-groups/${'x'.repeat(3000)}`)).status).toBe(404);
   });
