@@ -12,7 +12,7 @@ it('--datapath auto waits for the first one, closed, and goes on as it shows', a
     waiting.write(pairDocument([allow('udp', 53)]));
     waiting.start({ args: ['--datapath', 'auto'] });
     await eventually(() => waiting.output.includes('waiting for the first'));
-    const { stdout } = await bare.exec('nft', ['list', 'ruleset']);
+    const stdout = await bare.must('nft', ['list', 'ruleset']);
     for (const family of ['inet', 'arp', 'bridge']) expect(stdout).toContain(`table ${family} portcullis`);
     expect(stdout).not.toContain('vmap');
     for (const args of [

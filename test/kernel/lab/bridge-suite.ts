@@ -93,7 +93,7 @@ export function bridgeSuite(datapath: Datapath): void {
       [TWINS[1].device],
       [TWINS[0].device],
     ]);
-    const { stdout } = await lab.exec('conntrack', ['-L', '-p', 'udp', '--dport', '53']);
+    const stdout = await lab.must('conntrack', ['-L', '-p', 'udp', '--dport', '53']);
     // Zone 0 is not named; the second network alone has one of its own.
     const zones = stdout.split('\n').filter((line) => line.includes('dport=53'));
     expect(new Set(zones.map((line) => /zone=(\d+)/.exec(line)?.[1] ?? '0')).size).toBe(2);
@@ -120,7 +120,7 @@ chain out { type filter hook postrouting priority 50; oifname "${CLIENT.device}"
     const answer = `import socket;s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM);s.bind(("${GATEWAY}",53));s.settimeout(10);s.sendto(*s.recvfrom(99))`;
     const answered = lab.exec(PYTHON, ['-c', answer]);
     await lab.must('sh', ['-c', 'until ss -Hlun | grep -q :53; do sleep 0.05; done']);
-    const { stdout: mac } = await lab.exec('cat', [`/sys/class/net/${PAIR_BRIDGE}/address`]);
+    const mac = await lab.must('cat', [`/sys/class/net/${PAIR_BRIDGE}/address`]);
     const question: Shot = {
       device: CLIENT.device,
       frame: ipFrame(CLIENT.mac, CLIENT.v4, GATEWAY, ports(17, 30_004, 53)),
@@ -128,7 +128,7 @@ chain out { type filter hook postrouting priority 50; oifname "${CLIENT.device}"
     };
     await reachIn(lab, question);
     expect((await answered).exitCode).toBe(0);
-    const { stdout } = await lab.exec('nft', ['list', 'chain', 'bridge', 'pctest_answers', 'out']);
+    const stdout = await lab.must('nft', ['list', 'chain', 'bridge', 'pctest_answers', 'out']);
     expect(stdout).toContain('counter packets 1 ');
   });
 
@@ -147,9 +147,9 @@ table inet pctest_off {
 chain in { type filter hook prerouting priority 50; iifname "${CLIENT.device}" counter; }
 }`);
     const passed = async (): Promise<number> => {
-      const { stdout: mac } = await lab.exec('cat', [`/sys/class/net/${CLIENT.device}/address`]);
+      const mac = await lab.must('cat', [`/sys/class/net/${CLIENT.device}/address`]);
       await reachIn(lab, { ...question, destinationMac: mac.trim() });
-      const { stdout } = await lab.exec('nft', ['list', 'chain', 'inet', 'pctest_off', 'in']);
+      const stdout = await lab.must('nft', ['list', 'chain', 'inet', 'pctest_off', 'in']);
       return Number(/packets (\d+)/.exec(stdout)?.[1] ?? -1);
     };
     expect(await passed()).toBe(0);
@@ -194,7 +194,7 @@ chain out { type filter hook postrouting priority 50; ip saddr ${GATEWAY} udp sp
     const passed = async (port: number): Promise<number> => {
       const send = `import socket;s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM);s.bind(("${GATEWAY}",53));s.sendto(b"x",("${SERVER.v4}",${port}))`;
       await lab.must(PYTHON, ['-c', send]);
-      const { stdout } = await lab.exec('nft', ['list', 'chain', 'bridge', 'pctest_host', 'out']);
+      const stdout = await lab.must('nft', ['list', 'chain', 'bridge', 'pctest_host', 'out']);
       return Number(/packets (\d+)/.exec(stdout)?.[1] ?? -1);
     };
     expect([await passed(98), await passed(99)]).toEqual([0, 1]);

@@ -129,7 +129,7 @@ export function flowsSuite(datapath: Datapath, backend: LabBackend = 'nftables')
       expect(await reach(forth('v4', 17, 53), forth('v6', 6, 80))).toEqual([[], []]);
       const spoofed = { device: CLIENT.device, frame: ipFrame(CLIENT.mac, '10.0.0.99', SERVER.v4, ports(17, 9, 9)) };
       expect(await reach(spoofed)).toEqual([[]]);
-      const { stdout } = await lab.exec(process.execPath, ['dist/bin/portcullis.js', 'stats', '--json']);
+      const stdout = await lab.must(process.execPath, ['dist/bin/portcullis.js', 'stats', '--json']);
       const { drops } = JSON.parse(stdout) as Counters;
       const packets = (of: string, way: string): number =>
         drops.find(({ device, direction }) => device === of && direction === way)?.packets ?? 0;
@@ -137,7 +137,7 @@ export function flowsSuite(datapath: Datapath, backend: LabBackend = 'nftables')
       expect(packets(CLIENT.device, 'egress')).toBeGreaterThanOrEqual(1);
       expect(packets(SERVER.device, 'ingress')).toBeGreaterThanOrEqual(2);
       // Counts do not stop a listing from being loaded again, as commit-confirm does.
-      const { stdout: saved } = await lab.exec('nft', ['--stateless', 'list', 'table', family, 'portcullis']);
+      const saved = await lab.must('nft', ['--stateless', 'list', 'table', family, 'portcullis']);
       expect(saved).toContain(`"${SERVER.device}"`);
       await lab.load(`delete table ${family} portcullis\n${saved}\n`);
       // The kernel ends a rule whose set is full (nft_dynset_eval, NFT_BREAK). Filled as it is made: a packet of the host's own may be next.
@@ -154,7 +154,7 @@ export function flowsSuite(datapath: Datapath, backend: LabBackend = 'nftables')
       const spoofed = { device: CLIENT.device, frame: ipFrame(CLIENT.mac, '10.0.0.99', SERVER.v4, ports(17, 9, 9)) };
       const passed = [[SERVER.device], [SERVER.device], [SERVER.device]];
       expect(await reach(forth('v4', 17, 53), forth('v6', 6, 80), spoofed)).toEqual(passed);
-      const { stdout } = await lab.exec(process.execPath, ['dist/bin/portcullis.js', 'stats', '--json']);
+      const stdout = await lab.must(process.execPath, ['dist/bin/portcullis.js', 'stats', '--json']);
       const { drops, audited: counted } = JSON.parse(stdout) as Counters;
       expect(drops).toEqual([]);
       const toServer = { chain: 'profile_in', device: SERVER.device, packets: 1 };
@@ -193,7 +193,7 @@ export function flowsSuite(datapath: Datapath, backend: LabBackend = 'nftables')
     async function loaded(): Promise<readonly TableState[]> {
       return Promise.all(
         families.map(async (family) => {
-          const { stdout } = await lab.exec('nft', ['-j', '-n', '-s', 'list', 'table', family, 'portcullis']);
+          const stdout = await lab.must('nft', ['-j', '-n', '-s', 'list', 'table', family, 'portcullis']);
           return readListing(family, 'portcullis', JSON.parse(stdout));
         }),
       );
@@ -245,7 +245,7 @@ export function flowsSuite(datapath: Datapath, backend: LabBackend = 'nftables')
     it('the kernel keeps the first comment of a chain, so that digests are in comments of rules', async () => {
       await lab.load('table inet pctest_comment {\n chain c { comment "first"; }\n}');
       await lab.load('add chain inet pctest_comment c { comment "second"; }');
-      const { stdout } = await lab.exec('nft', ['list', 'table', 'inet', 'pctest_comment']);
+      const stdout = await lab.must('nft', ['list', 'table', 'inet', 'pctest_comment']);
       expect(stdout).toContain('comment "first"');
       await lab.load('delete table inet pctest_comment');
     });

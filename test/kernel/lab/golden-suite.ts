@@ -49,7 +49,7 @@ export function goldenSuite(datapath: Datapath, names: readonly string[]): void 
 
   /** One listing for all tables: programs are what takes long under emulation. */
   const listed = async (): Promise<readonly { readonly nftables: readonly Readonly<Record<string, Listed>>[] }[]> => {
-    const { stdout } = await lab.exec('nft', ['--json', '--numeric', '--stateless', 'list', 'ruleset']);
+    const stdout = await lab.must('nft', ['--json', '--numeric', '--stateless', 'list', 'ruleset']);
     // nft prints this shape (libnftables-json(5)).
     const { nftables } = JSON.parse(stdout) as { readonly nftables: readonly Readonly<Record<string, Listed>>[] };
     const isOf = (family: string, { family: of, table, name }: Listed): boolean =>

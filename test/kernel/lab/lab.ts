@@ -399,7 +399,7 @@ export class Lab {
     const received = new Set<number>();
     const sent = new Map<number, Set<string>>();
     for (const family of this.bridge === undefined ? ['inet', 'arp'] : ['bridge']) {
-      const { stdout } = await this.exec('nft', ['-j', '-n', 'list', 'table', family, 'pctest_probe']);
+      const stdout = await this.must('nft', ['-j', '-n', 'list', 'table', family, 'pctest_probe']);
       const listing = JSON.parse(stdout) as {
         readonly nftables: readonly { readonly set?: { readonly name: string; readonly elem?: readonly unknown[] } }[];
       };
