@@ -46,7 +46,10 @@ export interface MemberPermits {
   readonly services: Services;
 }
 
-/** What single prefixes may do. Prefixes nest or are disjoint; a box inside another of the same kind is not here. */
+/**
+ * What single prefixes may do. Prefixes nest or are disjoint; a box inside another of the same kind is not here. Of ICMP types no two boxes
+ * overlap that are of every code, nor two of single ones.
+ */
 export interface PrefixPermits {
   /** Sorted, disjoint. */
   readonly all: readonly Prefix[];
@@ -207,7 +210,7 @@ function prefixPermits(rules: readonly SecurityGroupRule[], family: Family, anyw
     if (services.all) all.push(prefix);
     for (const protocol of services.protocols) protocols.push({ protocol, prefix });
     for (const range of services.ports) ports.push({ ...range, prefix });
-    for (const range of services.icmp) icmp.push({ ...range, prefix });
+    for (const range of services.icmp) for (const one of codesApart(range)) icmp.push({ ...one, prefix });
   }
   const open = new PrefixIndex<undefined>();
   const openPrefixes = aggregatePrefixes(all);
@@ -227,6 +230,18 @@ function prefixPermits(rules: readonly SecurityGroupRule[], family: Family, anyw
       joinBoxes(icmp, (box) => `${String(box.protocol)}/${String(box.type)}/${rangeText(box)}`).filter(isNarrow),
     ),
   };
+}
+
+/**
+ * A box for each code, unless it is of every one: of ranges that overlap under nested prefixes neither would cover the other, and the kernel
+ * refuses a set with both.
+ */
+function codesApart(range: IcmpRange): readonly IcmpRange[] {
+  if (rangeCovers(range, ALL_CODES)) return [range];
+  return Array.from({ length: range.last - range.first + 1 }, (_, index) => {
+    const code = range.first + index;
+    return { ...range, first: code, last: code };
+  });
 }
 
 function rangeText({ first, last }: NumberRange): string {

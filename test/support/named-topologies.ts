@@ -109,12 +109,23 @@ export const NAMED_TOPOLOGIES: Readonly<Record<string, Named>> = {
     ]),
   },
   icmp: {
-    about: 'types and codes, type 0 and code 0 among them',
+    about:
+      'types and codes, type 0 and code 0 among them; codes of nested prefixes, of which either has some and both have one',
     document: oneGroup([
       ingress({ protocol: 'icmp', port_range_min: 0, port_range_max: 0 }),
       ingress({ protocol: 'icmp', port_range_min: 8 }),
       ingress({ protocol: 'icmp', port_range_min: 3, port_range_max: 4 }),
       ingress({ protocol: 'icmp', ethertype: 'IPv6', port_range_min: 128, port_range_max: 0 }),
+      ...[
+        ['10.0.0.0/8', 0],
+        ['10.0.0.0/8', 1],
+        ['10.0.0.0/24', 1],
+        ['10.0.0.0/24', 2],
+        ['192.0.2.0/24', 0],
+        ['198.51.100.0/24', 2],
+      ].map(([remote_ip_prefix, port_range_max]) =>
+        ingress({ protocol: 'icmp', port_range_min: 3, port_range_max, remote_ip_prefix }),
+      ),
     ]),
   },
   protocols: {

@@ -228,6 +228,21 @@ it('tells nothing twice: no part of a union lies in another, nor in what is open
   );
 });
 
+it('no two codes of an ICMP type overlap, whatever prefixes nest: they become keys of one set, of which the kernel refuses such', () => {
+  const rule = (code: number, length: number): SecurityGroupRule => ({
+    ...{ id: 'rule', description: '', direction: 'ingress', family: 'IPv4' },
+    service: { kind: 'icmp', protocol: 1, type: 3, code },
+    remote: { kind: 'prefix', prefix: makePrefix('IPv4', BASE.IPv4, length) },
+  });
+  const { prefixes } = mergeRules([rule(0, 8), rule(1, 8), rule(1, 24), rule(2, 24)], 'ingress');
+  const told = prefixes.IPv4.icmp.map(({ prefix, first, last }) => [prefix.length, first, last]);
+  expect(told).toEqual([
+    [8, 0, 0],
+    [8, 1, 1],
+    [24, 2, 2],
+  ]);
+});
+
 it('says the same whatever order the rules come in, and of each rule said twice', () => {
   fc.assert(
     fc.property(RULES, (rules) => {
