@@ -66,6 +66,11 @@ export function linkLocalAddress(mac: Mac): Prefix {
   return makePrefix('IPv6', eui64LinkLocalNumber(mac), 128);
 }
 
+/** Everything that a port may send from: its addresses, and the link-local ones of its MACs. */
+export function sourcePrefixes(port: Port): readonly Prefix[] {
+  return [...ownAddresses(port).map(({ prefix }) => prefix), ...ownMacs(port).map(linkLocalAddress)];
+}
+
 /** True when the port has a fixed IP or an allowed address pair of the family; its link-local address does not count. */
 export function hasFamily(port: Port, family: Family): boolean {
   return ownAddresses(port).some(({ prefix }) => prefix.family === family);

@@ -8,7 +8,14 @@ import type { Ruleset } from './ruleset/types.js';
 export * from './datapath.js';
 export type { NumberRange } from './number-range.js';
 export * from './options.js';
-export { hostPolicy, type HostPolicy, type MemberSet } from './host-policy.js';
+export {
+  hostPolicy,
+  linkLocalAddress,
+  ownMacs,
+  sourcePrefixes,
+  type HostPolicy,
+  type MemberSet,
+} from './host-policy.js';
 export { baselineTables } from './baseline.js';
 export { summarise, type Summary } from './summary.js';
 export { besideIptables, compileRuleset, tableFamilies } from './ruleset/compile.js';

@@ -4,7 +4,7 @@
  * bits of the flow's mark say: an address alone says nothing, since ports have address pairs that cover anybody's.
  */
 import { groupsOf, judgeEgress, judgeIngress, macFor, type JudgeContext } from '../../compiler/semantics/index.js';
-import type { FlowBits, HostCompiler } from '../../compiler/index.js';
+import { linkLocalAddress, ownMacs, type FlowBits, type HostCompiler } from '../../compiler/index.js';
 import {
   covers,
   PORT_PROTOCOLS,
@@ -36,7 +36,7 @@ export class AdmissionCheck {
       isMember: (kind, id, address) => compiler.isMember(kind, id, address),
     };
     for (const port of compiler.localPorts()) {
-      for (const { text } of port.fixedIps) this.#add(text, port);
+      for (const { text } of [...port.fixedIps, ...ownMacs(port).map(linkLocalAddress)]) this.#add(text, port);
       for (const { prefix } of port.allowedAddressPairs) this.#pairs.push({ prefix, port });
     }
   }

@@ -6,7 +6,7 @@
  * time a little later: a first packet may have been judged by the former rules and entered the table during the first look.
  */
 import { setImmediate } from 'node:timers/promises';
-import type { FlowBits, HostCompiler, Touched } from '../../compiler/index.js';
+import { sourcePrefixes, type FlowBits, type HostCompiler, type Touched } from '../../compiler/index.js';
 import type { JudgeContext } from '../../compiler/semantics/index.js';
 import { covers, isExact, type Port, type Prefix } from '../../compiler/model/index.js';
 import type { Clock } from '../clock.js';
@@ -255,9 +255,7 @@ function isNothing({ isAll, prefixes, gone }: Scope): boolean {
 
 /** Asked of each address of hundreds of thousands of flows: exact ones are a look-up, prefixes are few. */
 function filterOf(scope: Scope, ports: Iterable<Port>): (address: AddressKey) => boolean {
-  const own = scope.isAll
-    ? [...ports].flatMap((port) => [...port.fixedIps, ...port.allowedAddressPairs.map(({ prefix }) => prefix)])
-    : [];
+  const own = scope.isAll ? [...ports].flatMap(sourcePrefixes) : [];
   const all = [...scope.prefixes, ...scope.gone, ...own];
   const exact = new Set(all.filter(isExact).map(addressKey));
   const wide = all.filter((prefix) => !isExact(prefix)).map(rangeOf);

@@ -1,5 +1,6 @@
 /** What of the policy changes may have touched, for whoever must look at live flows. */
 import { isUnfiltered, type Port, type Prefix } from '../model/index.js';
+import { sourcePrefixes } from '../host-policy.js';
 import type { PortChange } from './known.js';
 
 export interface Touched {
@@ -22,7 +23,7 @@ export class TouchedCollector {
 
   /** A port of this host came or went. */
   port({ kind, port }: PortChange): void {
-    const prefixes = prefixesOf(port);
+    const prefixes = sourcePrefixes(port);
     this.#isLocal = true;
     this.#prefixes.push(...prefixes);
     if (kind === 'port-went') this.#gone.push(...prefixes);
@@ -30,12 +31,12 @@ export class TouchedCollector {
 
   /** What a port of this host was, and is. */
   portChanged(before: Port, after: Port | undefined): void {
-    if (isUnfiltered(before) && after?.filtering === 'filtered') this.#filtered.push(...prefixesOf(after));
+    if (isUnfiltered(before) && after?.filtering === 'filtered') this.#filtered.push(...sourcePrefixes(after));
   }
 
   /** What ports of this host are permitted. */
   permissions(ports: Iterable<Port>): void {
-    for (const port of ports) this.#prefixes.push(...prefixesOf(port));
+    for (const port of ports) this.#prefixes.push(...sourcePrefixes(port));
   }
 
   member(prefix: Prefix): void {
@@ -55,9 +56,4 @@ export class TouchedCollector {
     this.#isLocal = false;
     return touched;
   }
-}
-
-/** What a port may send from. */
-function prefixesOf(port: Port): readonly Prefix[] {
-  return [...port.fixedIps, ...port.allowedAddressPairs.map(({ prefix }) => prefix)];
 }

@@ -39,8 +39,8 @@ export function hasFamily(port: Port, family: Family): boolean {
   );
 }
 
-/** The MAC that goes with an address of a port: its own, or that of the pair that allows the address. */
+/** The MAC that goes with an address of a port: its own, that of the pair that allows the address, or whose link-local one it is. */
 export function macFor(port: Port, address: Prefix): Mac {
   if (port.fixedIps.some((fixed) => fixed.text === address.text)) return port.mac;
-  return port.allowedAddressPairs.find(({ prefix }) => covers(prefix, address))?.mac ?? port.mac;
+  return ownPairs(port).find(({ prefix }) => covers(prefix, address))?.mac ?? port.mac;
 }

@@ -18,7 +18,7 @@ export function flow(
     icmp: undefined,
   });
   return {
-    family: 'IPv4',
+    family: exact(from).family,
     zone: 0,
     mark,
     original: tuple(from, to, [sourcePort, destinationPort]),

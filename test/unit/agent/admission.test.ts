@@ -60,6 +60,28 @@ describe('the ends that admitted a flow', () => {
   });
 });
 
+describe('the link-local address of a port', () => {
+  const DNS6 = { ...DNS, ethertype: 'IPv6' };
+  const port = portFields(1, ['dns'], {
+    mac_address: 'fa:16:3e:00:00:01',
+    allowed_address_pairs: [{ ip_address: '10.0.0.9', mac_address: '00:00:5e:00:01:01' }],
+  });
+  it.each([
+    ['of its MAC', 'fe80::f816:3eff:fe00:1'],
+    ['of the MAC of its pair', 'fe80::200:5eff:fe00:101'],
+  ])('is its own: %s', (_what, own) => {
+    const of = (rules: readonly Fields[]): readonly Admission[] => {
+      const judge = check([groupFields('dns', rules)], [port]);
+      return [
+        judge.judge(flow('fe80::9', own, BITS.responder, [40_000, 53])),
+        judge.judge(flow(own, 'fe80::9', BITS.originator, [40_000, 53])),
+      ];
+    };
+    expect(of([DNS6, { direction: 'egress', ethertype: 'IPv6' }])).toEqual(['admitted', 'admitted']);
+    expect(of([])).toEqual(['refused', 'refused']);
+  });
+});
+
 describe('flows that are there before the rules', () => {
   const judge = check(
     [groupFields('dns', [...EGRESS, DNS, { ...DNS, port_range_min: 67, port_range_max: 67 }])],

@@ -2,7 +2,7 @@
 import { beforeEach, expect, it } from 'vitest';
 import { Sweeper, type SweepResult } from '../../../agent/flows/sweeper.js';
 import { addressKey, type Conntrack, type Flow } from '../../../agent/netlink/conntrack.js';
-import { DEFAULT_OPTIONS, flowBits, HostCompiler, type Touched } from '../../../compiler/index.js';
+import { DEFAULT_OPTIONS, flowBits, HostCompiler, linkLocalAddress, type Touched } from '../../../compiler/index.js';
 import { diffTopologies, EMPTY_TOPOLOGY, parseTopology } from '../../../compiler/model/index.js';
 import { flow } from '../../support/flows.js';
 import { settle, VirtualClock } from '../../support/simulator/clock.js';
@@ -100,6 +100,21 @@ it('whatever is asked for during a look is one look after it, and its second loo
   await pass(10_000);
   expect(sweeper.hasLooked).toBe(true);
   expect(tracking.lists).toEqual([0, TAKES, TAKES + 500]);
+});
+
+it('flows of link-local addresses are cut as all others are, by what touched their port and by a look at everything', async () => {
+  const content = { security_groups: [groupFields('closed', [])], ports: [portFields(1, ['closed'])] };
+  const { topology } = parseTopology([{ file: 'test', content }]);
+  const compiler = new HostCompiler(() => true, DEFAULT_OPTIONS);
+  compiler.update(diffTopologies(EMPTY_TOPOLOGY, topology));
+  const own = [...topology.ports.values()].map(({ mac }) => linkLocalAddress(mac).text).join();
+  for (const look of [() => sweeper.touched(compiler.take().touched, false), () => sweeper.all()]) {
+    tracking.table = [flow('fe80::9', own, BITS.responder, [1, 53])];
+    look();
+    await pass(TAKES);
+    expect(tracking.cut).toBe(1);
+    await pass(10_000);
+  }
 });
 
 it('a look that fails is made again half a second later, with what it was for', async () => {
