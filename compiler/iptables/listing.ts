@@ -152,9 +152,12 @@ const OPTIONS = new Set(['family', 'hashsize', 'maxelem', 'bucketsize', 'initval
 /** What may be swapped for one of ours: the kernel takes it for the same kind. */
 const SWAPPED = 'bitmap:ip';
 
+/** The range of ours: one that holds fewer ports takes their place in the rules that ask them. */
+const ALL_PORTS = '0-65535';
+
 /**
  * Our sets, with entries as we write them. Sets of types that we do not make are left out. One that has what ours never have (a netmask,
- * timeouts, entries that do not match) gets the capacity 0: it is none of ours, whatever its name.
+ * timeouts, a part of all ports, entries that do not match) gets the capacity 0: it is none of ours, whatever its name.
  */
 export function readIpsets(listing: string): readonly IpSet[] {
   const sets = new Map<string, { set: Omit<IpSet, 'entries'>; readonly entries: string[] }>();
@@ -167,8 +170,11 @@ export function readIpsets(listing: string): readonly IpSet[] {
     }
     if (command !== 'create' || !isOurs(name)) continue;
     if (what !== 'hash:ip' && what !== 'hash:net' && what !== 'bitmap:port' && what !== SWAPPED) continue;
-    const isOfAnotherKind = what === SWAPPED || rest.some((word, index) => index % 2 === 0 && !OPTIONS.has(word));
     const option = (key: string): string | undefined => rest[rest.indexOf(key) + 1];
+    const isOfAnotherKind =
+      what === SWAPPED ||
+      (what === 'bitmap:port' && option('range') !== ALL_PORTS) ||
+      rest.some((word, index) => index % 2 === 0 && !OPTIONS.has(word));
     const family: Family = rest.includes('family') && option('family') === 'inet6' ? 'IPv6' : 'IPv4';
     const capacity = isOfAnotherKind
       ? { capacity: 0 }

@@ -87,7 +87,8 @@ function diffSet(before: IpSet, after: IpSet): readonly SetChange[] {
   if (before === after) return [];
   const isSame =
     before.type === after.type &&
-    before.family === after.family &&
+    // Ports are of no family: a listing does not have the one of the rules that ask for them.
+    (after.type === 'bitmap:port' || before.family === after.family) &&
     (before.capacity ?? SET_CAPACITY) === (after.capacity ?? SET_CAPACITY);
   if (!isSame) return [{ kind: 'replace-set', set: after, before: before.entries }];
   if (areSame(before.entries, after.entries)) return [];

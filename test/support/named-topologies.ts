@@ -273,4 +273,13 @@ export const NAMED_TOPOLOGIES: Readonly<Record<string, Named>> = {
     },
     options: { datapath: 'bridge-netfilter' },
   },
+  'many-ports': {
+    about: 'more ports than one rule of iptables asks, in both families',
+    document: oneGroup(
+      Array.from({ length: 16 }, (_, index) => tcp(1000 + 2 * index)).flatMap((ports) => [
+        ingress(ports),
+        ingress({ ...ports, ethertype: 'IPv6' }),
+      ]),
+    ),
+  },
 };

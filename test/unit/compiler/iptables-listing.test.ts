@@ -7,6 +7,7 @@ import {
   readIptables,
   type IptablesProgram,
 } from '../../../compiler/index.js';
+import { FAMILIES } from '../../../compiler/model/index.js';
 
 const listed = (...rules: readonly string[]): string =>
   ['*mangle', ':PREROUTING ACCEPT [1:2]', ':pc-egress - [0:0]', ':theirs - [0:0]', ...rules, 'COMMIT', ''].join('\n');
@@ -64,10 +65,18 @@ describe('a set of our name', () => {
     ]);
   });
 
+  it.each(FAMILIES)('of ports is ours as we make it, for the rules of %s', (family) => {
+    const set = { name: 'pc-x', type: 'bitmap:port', family, entries: ['1', '3-4'] } as const;
+    const loaded = readIpsets('create pc-x bitmap:port range 0-65535\nadd pc-x 1\nadd pc-x 3\nadd pc-x 4\n');
+    const { families } = WANTED;
+    expect(planIptables({ sets: loaded, families }, { sets: [set], families }).changes).toEqual([]);
+  });
+
   it.each([
     ['whose entries are networks', `${ours} netmask 8\n`],
     ['whose entries go', `${ours} timeout 5\nadd pc-x 10.0.0.1 timeout 4\n`],
     ['whose entries do not match', `${ours.replace('hash:ip', 'hash:net')}\nadd pc-x 10.0.0.0/8 nomatch\n`],
+    ['that holds not all ports', 'create pc-x bitmap:port range 0-100\n'],
     ['of a kind that is swapped for it', 'create pc-x bitmap:ip range 10.0.0.0-10.0.0.255\n'],
   ])('%s is none of ours, and is replaced', (_what, listing) => {
     const before = readIpsets(listing);
