@@ -156,7 +156,8 @@ export interface CarryOutOptions {
 
 /**
  * Carries out a plan.
- * @throws KernelError; what was narrowed before a refused step is as it was.
+ * @throws KernelError; what was narrowed before is as it was if the first rules are refused. Where rules are others already, or may be, it
+ * stays narrow: the new rules with members of the former ones would let pass what neither policy does.
  */
 export async function carryOut(
   { steps }: Pick<IptablesPlan, 'steps'>,
@@ -167,10 +168,11 @@ export async function carryOut(
     try {
       await carryOutStep(step, flavour, commit);
     } catch (error) {
-      if (undo !== '') await run('ipset', ['restore'], undo).catch(() => undefined);
+      const isRefused = error instanceof KernelError && error.code !== 'interrupted';
+      if (undo !== '' && isRefused) await run('ipset', ['restore'], undo).catch(() => undefined);
       throw error;
     }
-    if (step.kind === 'sets') undo = step.undo;
+    undo = step.kind === 'sets' ? step.undo : '';
   }
 }
 
