@@ -9,7 +9,7 @@ import { FAMILIES, type Family } from '../model/index.js';
 import { ListedChain } from './listing.js';
 import type { IptablesRule } from './rule.js';
 import { sameRule } from './rule-text.js';
-import { printRules, printSetChanges, type TableChange } from './text.js';
+import { printRules, printSetChanges, SPARE, type TableChange } from './text.js';
 import {
   SET_CAPACITY,
   type ChainChange,
@@ -58,7 +58,7 @@ export function planIptables(
 function stepsOf(sets: readonly SetChange[], families: readonly FamilyPlan[]): readonly IptablesStep[] {
   const rules = families.flatMap(({ early }) => early);
   const late = families.flatMap((family) => family.late);
-  const gone = sets.flatMap((change) => (change.kind === 'destroy-set' ? [change.name] : []));
+  const gone = sets.flatMap((change) => (change.kind === 'destroy-set' && change.name !== SPARE ? [change.name] : []));
   const [narrow, widen] = [printSetChanges(sets, 'narrow'), printSetChanges(sets, 'widen')];
   const setStep = (text: string, undo = ''): readonly IptablesStep[] =>
     text === '' ? [] : [{ kind: 'sets', text, undo }];
@@ -73,8 +73,10 @@ function stepsOf(sets: readonly SetChange[], families: readonly FamilyPlan[]): r
 
 function diffSets(before: readonly IpSet[], after: readonly IpSet[]): readonly SetChange[] {
   const old = new Map(before.map((set) => [set.name, set]));
-  const wanted = new Set(after.map(({ name }) => name));
+  const wanted = new Set([SPARE, ...after.map(({ name }) => name)]);
   return [
+    // Whatever is replaced needs the name, and no rule asks it.
+    ...(old.has(SPARE) ? [{ kind: 'destroy-set', name: SPARE } as const] : []),
     ...after.flatMap((set): readonly SetChange[] => {
       const known = old.get(set.name);
       return known === undefined ? [{ kind: 'create-set', set }] : diffSet(known, set);

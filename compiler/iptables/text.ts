@@ -4,8 +4,8 @@ import { CLOSING_SETS, isOurs, setName } from './names.js';
 import { printRule } from './rule-text.js';
 import { SET_CAPACITY, type ChainChange, type IpSet, type IptablesProgram, type SetChange } from './types.js';
 
-/** Takes the place of another set, and goes. */
-const SPARE = setName('spare');
+/** Takes the place of another set, and goes. One that is there was left by a program that was ended in between. */
+export const SPARE = setName('spare');
 
 /** Loads the sets: each is there, and holds what it should and nothing else. To be loaded before the rules. */
 export function printIpsets({ sets }: IptablesProgram): string {
@@ -71,7 +71,7 @@ function linesOf(change: SetChange): Readonly<Record<Phase, readonly string[]>> 
         : { narrow: remove(name, removed), widen: add(name, added), undo: add(name, removed) };
     }
     case 'destroy-set':
-      return { narrow: [], widen: [], undo: [] };
+      return { narrow: change.name === SPARE ? [`destroy ${SPARE}`] : [], widen: [], undo: [] };
   }
 }
 

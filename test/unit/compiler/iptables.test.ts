@@ -5,6 +5,7 @@ import {
   besideIptables,
   compile,
   DEFAULT_OPTIONS,
+  EMPTY_PROGRAM,
   iptablesProgram,
   planIptables,
   printIpsets,
@@ -17,6 +18,7 @@ import {
 import { FAMILIES, parseTopology } from '../../../compiler/model/index.js';
 import { arbitraryDocument } from '../../support/arbitrary-topology.js';
 import { namedCompilation } from '../../support/golden.js';
+import { SimulatedIptables } from '../../support/simulated-iptables.js';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -191,6 +193,19 @@ it('addresses that are closed to others are so before the rules change, and are 
   expect(comes[0]).toBe('add pc-addresses4 10.0.0.1 -exist undo del pc-addresses4 10.0.0.1 -exist');
   const goes = change(two, one);
   expect(goes.lastIndexOf('del pc-addresses4 10.0.0.1 -exist')).toBeGreaterThan(goes.lastIndexOf('rules'));
+});
+
+it('a set that was to take another’s place, and was left there, goes first: the name is needed', () => {
+  const families = EMPTY_PROGRAM.families;
+  const set = { name: 'pc-x', type: 'hash:ip', family: 'IPv4', entries: ['10.0.0.1'] } as const;
+  const spare = { ...set, name: 'pc-spare', entries: [] };
+  const { steps } = planIptables({ sets: [{ ...set, capacity: 0 }, spare], families }, { sets: [set], families });
+  const host = new SimulatedIptables();
+  host.carryOut([
+    { kind: 'sets', text: 'create pc-x hash:ip family inet netmask 8\ncreate pc-spare hash:ip family inet', undo: '' },
+  ]);
+  host.carryOut(steps);
+  expect(host.state().sets).toEqual({ 'pc-x': ['hash:ip family inet maxelem 1048576', '10.0.0.1'] });
 });
 
 it('devices beside the managed prefix owe their packets to iptables, too; where there are none, nobody pays for the question', () => {
