@@ -87,12 +87,11 @@ function diffSets(before: readonly IpSet[], after: readonly IpSet[]): readonly S
 
 function diffSet(before: IpSet, after: IpSet): readonly SetChange[] {
   if (before === after) return [];
-  const isSame =
-    before.type === after.type &&
-    // Ports are of no family: a listing does not have the one of the rules that ask for them.
-    (after.type === 'bitmap:port' || before.family === after.family) &&
-    (before.capacity ?? SET_CAPACITY) === (after.capacity ?? SET_CAPACITY);
-  if (!isSame) return [{ kind: 'replace-set', set: after, before: before.entries }];
+  // Ports are of no family: a listing does not have the one of the rules that ask for them.
+  const isOfFamily = after.type === 'bitmap:port' || before.family === after.family;
+  if (before.type !== after.type || !isOfFamily) return [{ kind: 'remake-set', set: after }];
+  if ((before.capacity ?? SET_CAPACITY) !== (after.capacity ?? SET_CAPACITY))
+    return [{ kind: 'replace-set', set: after, before: before.entries }];
   if (areSame(before.entries, after.entries)) return [];
   const [old, wanted] = [new Set(before.entries), new Set(after.entries)];
   const added = after.entries.filter((entry) => !old.has(entry));

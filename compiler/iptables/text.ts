@@ -50,6 +50,9 @@ function linesOf(change: SetChange): Readonly<Record<Phase, readonly string[]>> 
   switch (change.kind) {
     case 'create-set':
       return { narrow: making(change.set), widen: [], undo: [] };
+    case 'remake-set':
+      // No rule of ours asks it: they are made for sets of the right kind. While somebody else's does, the kernel refuses.
+      return { narrow: [`destroy ${change.set.name}`, ...making(change.set)], widen: [], undo: [] };
     case 'replace-set': {
       const { set, before } = change;
       const [old, wanted] = [new Set(before), new Set(set.entries)];

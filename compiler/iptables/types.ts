@@ -70,6 +70,8 @@ export type SetChange =
   | { readonly kind: 'create-set'; readonly set: IpSet }
   /** Its declaration differs: another one takes its place. */
   | { readonly kind: 'replace-set'; readonly set: IpSet; readonly before: readonly string[] }
+  /** It is of another kind, for which the kernel swaps none: it goes, and is made. */
+  | { readonly kind: 'remake-set'; readonly set: IpSet }
   | {
       readonly kind: 'change-set';
       readonly name: string;

@@ -39,6 +39,7 @@ function renderIptables(change: IptablesChange, paint: Paint): readonly string[]
   switch (change.kind) {
     case 'create-set':
       return [paint.added(`+ ipset ${change.set.name}: ${change.set.entries.length.toString()} entries`)];
+    case 'remake-set':
     case 'replace-set':
       return [paint.heading(`~ ipset ${change.set.name} is replaced`)];
     case 'destroy-set':

@@ -89,6 +89,7 @@ function nameOf(change: IptablesChange): string {
     case 'chain':
       return `chain ${change.name}`;
     case 'create-set':
+    case 'remake-set':
     case 'replace-set':
       return `set ${change.set.name}`;
     case 'change-set':

@@ -85,4 +85,17 @@ describe('a set of our name', () => {
     const plan = planIptables({ sets: before, families }, { sets: [set], families });
     expect(plan.changes).toMatchObject([{ kind: 'replace-set', set: { name: 'pc-x' } }]);
   });
+
+  it.each([
+    ['of prefixes', 'create pc-x hash:net family inet'],
+    ['of the other family', 'create pc-x hash:ip family inet6'],
+    ['of ports', 'create pc-x bitmap:port range 0-65535'],
+  ])('%s where addresses are wanted is made anew: the kernel swaps none of another kind', (_what, listing) => {
+    const set = { name: 'pc-x', type: 'hash:ip', family: 'IPv4', entries: ['10.0.0.1'] } as const;
+    const { families } = WANTED;
+    const { steps } = planIptables({ sets: readIpsets(listing), families }, { sets: [set], families });
+    expect(steps.map((step) => (step.kind === 'sets' ? step.text.split('\n') : ''))).toEqual([
+      ['destroy pc-x', 'create pc-x hash:ip family inet maxelem 1048576 -exist', 'flush pc-x', 'add pc-x 10.0.0.1', ''],
+    ]);
+  });
 });
