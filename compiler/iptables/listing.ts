@@ -149,15 +149,20 @@ export function readCountedRules(listing: string): readonly CountedRule[] {
 
 /** What `ipset save` says of a set of ours beside its type: its options, each with a value. */
 const OPTIONS = new Set(['family', 'hashsize', 'maxelem', 'bucketsize', 'initval', 'range']);
-/** What may be swapped for one of ours: the kernel takes it for the same kind. */
-const SWAPPED = 'bitmap:ip';
+/** Types by what they are for us. What may be swapped for one of ours, `bitmap:ip`, the kernel takes for the same kind. */
+const TYPES: ReadonlyMap<string, IpSet['type']> = new Map([
+  ['hash:ip', 'hash:ip'],
+  ['bitmap:ip', 'hash:ip'],
+  ['hash:net', 'hash:net'],
+  ['bitmap:port', 'bitmap:port'],
+]);
 
 /** The range of ours: one that holds fewer ports takes their place in the rules that ask them. */
 const ALL_PORTS = '0-65535';
 
 /**
- * Our sets, with entries as we write them. Sets of types that we do not make are left out. One that has what ours never have (a netmask,
- * timeouts, a part of all ports, entries that do not match) gets the capacity 0: it is none of ours, whatever its name.
+ * Our sets, with entries as we write them. One that has what ours never have (a netmask, timeouts, a part of all ports, entries that do not
+ * match) gets the capacity 0: it is none of ours, whatever its name.
  */
 export function readIpsets(listing: string): readonly IpSet[] {
   const sets = new Map<string, { set: Omit<IpSet, 'entries'>; readonly entries: string[] }>();
@@ -169,10 +174,9 @@ export function readIpsets(listing: string): readonly IpSet[] {
       if (rest.length > 0) known.set = { ...known.set, capacity: 0 };
     }
     if (command !== 'create' || !isOurs(name)) continue;
-    if (what !== 'hash:ip' && what !== 'hash:net' && what !== 'bitmap:port' && what !== SWAPPED) continue;
     const option = (key: string): string | undefined => rest[rest.indexOf(key) + 1];
     const isOfAnotherKind =
-      what === SWAPPED ||
+      what === 'bitmap:ip' ||
       (what === 'bitmap:port' && option('range') !== ALL_PORTS) ||
       rest.some((word, index) => index % 2 === 0 && !OPTIONS.has(word));
     const family: Family = rest.includes('family') && option('family') === 'inet6' ? 'IPv6' : 'IPv4';
@@ -181,7 +185,7 @@ export function readIpsets(listing: string): readonly IpSet[] {
       : rest.includes('maxelem')
         ? { capacity: Number(option('maxelem')) }
         : {};
-    const type = what === SWAPPED ? 'hash:ip' : what;
+    const type = TYPES.get(what) ?? 'other';
     sets.set(name, { set: { name, type, family, ...capacity }, entries: [] });
   }
   return [...sets.values()].map(({ set, entries }) => ({ ...set, entries: canonicalEntries(set.type, entries) }));
@@ -195,6 +199,8 @@ function canonicalEntries(type: IpSet['type'], entries: readonly string[]): read
       return entries.map((entry) => (entry.includes('/') ? parsePrefix(entry) : parseAddress(entry))?.text ?? entry);
     case 'bitmap:port':
       return ranges(entries.map(Number).sort((a, b) => a - b));
+    case 'other':
+      return entries;
   }
 }
 

@@ -73,11 +73,13 @@ function stepsOf(sets: readonly SetChange[], families: readonly FamilyPlan[]): r
 
 function diffSets(before: readonly IpSet[], after: readonly IpSet[]): readonly SetChange[] {
   const old = new Map(before.map((set) => [set.name, set]));
-  const wanted = new Set([SPARE, ...after.map(({ name }) => name)]);
+  // Where former rules come back, so does nothing that somebody else made under a name of ours.
+  const makeable = after.filter(({ type }) => type !== 'other');
+  const wanted = new Set([SPARE, ...makeable.map(({ name }) => name)]);
   return [
     // Whatever is replaced needs the name, and no rule asks it.
     ...(old.has(SPARE) ? [{ kind: 'destroy-set', name: SPARE } as const] : []),
-    ...after.flatMap((set): readonly SetChange[] => {
+    ...makeable.flatMap((set): readonly SetChange[] => {
       const known = old.get(set.name);
       return known === undefined ? [{ kind: 'create-set', set }] : diffSet(known, set);
     }),

@@ -85,6 +85,9 @@ function declaration({ type, family, capacity }: IpSet): string {
     case 'hash:ip':
     case 'hash:net':
       return `${type} family ${family === 'IPv4' ? 'inet' : 'inet6'} maxelem ${(capacity ?? SET_CAPACITY).toString()}`;
+    case 'other':
+      // None that is wanted (plan.ts).
+      return type;
   }
 }
 

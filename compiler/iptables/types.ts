@@ -51,7 +51,8 @@ export interface ForeignRule {
 export interface IpSet {
   /** At most 31 characters. */
   readonly name: string;
-  readonly type: 'hash:ip' | 'hash:net' | 'bitmap:port';
+  /** `other` only of what is loaded: a type that we never make. */
+  readonly type: 'hash:ip' | 'hash:net' | 'bitmap:port' | 'other';
   /** Of hash sets. */
   readonly family: Family;
   /** How many entries it takes; absent for ours, {@link SET_CAPACITY}. */

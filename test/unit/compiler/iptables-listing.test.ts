@@ -90,6 +90,9 @@ describe('a set of our name', () => {
     ['of prefixes', 'create pc-x hash:net family inet'],
     ['of the other family', 'create pc-x hash:ip family inet6'],
     ['of ports', 'create pc-x bitmap:port range 0-65535'],
+    ['of addresses with ports', 'create pc-x hash:ip,port family inet hashsize 1024 maxelem 65536'],
+    ['of MAC addresses', 'create pc-x hash:mac hashsize 1024 maxelem 65536'],
+    ['of sets', 'create pc-x list:set size 8'],
   ])('%s where addresses are wanted is made anew: the kernel swaps none of another kind', (_what, listing) => {
     const set = { name: 'pc-x', type: 'hash:ip', family: 'IPv4', entries: ['10.0.0.1'] } as const;
     const { families } = WANTED;
@@ -97,5 +100,13 @@ describe('a set of our name', () => {
     expect(steps.map((step) => (step.kind === 'sets' ? step.text.split('\n') : ''))).toEqual([
       ['destroy pc-x', 'create pc-x hash:ip family inet maxelem 1048576 -exist', 'flush pc-x', 'add pc-x 10.0.0.1', ''],
     ]);
+  });
+
+  it('of a type that we never make goes, and does not come back with former rules', () => {
+    const sets = readIpsets('create pc-x list:set size 8\nadd pc-x theirs');
+    const stepsTo = (before: typeof sets, after: typeof sets): readonly unknown[] =>
+      planIptables({ ...WANTED, sets: before }, { ...WANTED, sets: after }).steps;
+    expect(stepsTo(sets, [])).toEqual([{ kind: 'destroy-sets', names: ['pc-x'] }]);
+    expect(stepsTo([], sets)).toEqual([]);
   });
 });
