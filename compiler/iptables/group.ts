@@ -13,8 +13,8 @@ const MULTIPORT_SLOTS = 15;
 /** Protocols that a set of ports knows (ip_set_getport.c). */
 const BITMAP_PROTOCOLS = [6, 17];
 
-/** Names of the sets that hold a member set, by `memberKey`. */
-export type MemberNames = ReadonlyMap<string, readonly string[]>;
+/** Who is in a member set, by `memberKey`. */
+export type MemberRemotes = ReadonlyMap<string, readonly Remote[]>;
 
 export interface GroupRules {
   readonly rules: readonly IptablesRule[];
@@ -25,7 +25,7 @@ export interface GroupRules {
 export function groupRules(
   permits: Permits,
   { name, direction, family }: { readonly name: string; readonly direction: Direction; readonly family: Family },
-  memberNames: MemberNames,
+  members: MemberRemotes,
 ): GroupRules {
   const side = direction === 'ingress' ? 'src' : 'dst';
   const target = goTo(ADMIT_CHAIN[direction]);
@@ -52,11 +52,7 @@ export function groupRules(
   allow([{}], permits.anywhere[family]);
   for (const { kind, id, family: of, services } of permits.members) {
     if (of !== family) continue;
-    const names = memberNames.get(memberKey(kind, id, family)) ?? [];
-    allow(
-      names.map((set) => ({ set })),
-      services,
-    );
+    allow(members.get(memberKey(kind, id, family)) ?? [], services);
   }
   for (const { prefixes, services } of byServices(permits.prefixes[family])) {
     const [only] = prefixes;
@@ -72,7 +68,7 @@ export function groupRules(
 }
 
 /** Whom a rule is for: everyone, a prefix, or what is in a set. */
-interface Remote {
+export interface Remote {
   readonly prefix?: Prefix;
   readonly set?: string;
 }

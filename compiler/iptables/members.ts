@@ -1,5 +1,5 @@
 /** Sets of members: whole, and what changes in them. Names and contents are those of nftables. */
-import { parsePrefix, type Family, type Prefix } from '../model/index.js';
+import { isExact, parsePrefix, type Family, type Prefix } from '../model/index.js';
 import type { HostPolicy, MemberSet } from '../host-policy.js';
 import { shortNames } from '../names.js';
 import type { MemberSetNames } from '../ruleset/group-chain.js';
@@ -22,7 +22,17 @@ export function memberSets(policy: HostPolicy): readonly IpSet[] {
 }
 
 function addressSet(name: string, family: Family, addresses: readonly Prefix[]): IpSet {
-  return { name: setName(name), type: 'hash:ip', family, entries: addresses.map(({ text }) => text) };
+  return {
+    name: setName(name),
+    type: 'hash:ip',
+    family,
+    entries: addresses.filter((address) => !isUnspecified(address)).map(({ text }) => text),
+  };
+}
+
+/** 0.0.0.0 or ::, which no set of addresses takes (ip_set_hash_ip.c): who may come from there has a rule that says so. */
+export function isUnspecified(prefix: Prefix): boolean {
+  return isExact(prefix) && prefix.network === 0n;
 }
 
 function netSet(name: string, family: Family, prefixes: readonly Prefix[]): IpSet {
@@ -62,6 +72,12 @@ export function memberChanges(transaction: Transaction, isLocal: boolean): Membe
     }
     const { name, role } = set;
     const known = changed.get(name) ?? { added: [], removed: [] };
+    const entriesOf = (elements: readonly (Element | ListedElement)[]): readonly string[] => {
+      const members = elements.flatMap(membersOf);
+      const entries = role.holds === 'prefixes' ? members : members.filter((member) => !isUnspecified(member));
+      if (entries.length < members.length) isMore = true;
+      return entries.flatMap(netEntries);
+    };
     switch (change.kind) {
       case 'add-set':
         made.set(name, { name: setName(name), type: IPSET_TYPE[role.holds], family: role.family });
@@ -72,10 +88,10 @@ export function memberChanges(transaction: Transaction, isLocal: boolean): Membe
         isMore = true;
         break;
       case 'add-elements':
-        changed.set(name, { ...known, added: change.elements.flatMap(entriesOf) });
+        changed.set(name, { ...known, added: entriesOf(change.elements) });
         break;
       case 'delete-elements':
-        changed.set(name, { ...known, removed: change.elements.flatMap(entriesOf) });
+        changed.set(name, { ...known, removed: entriesOf(change.elements) });
         break;
       case 'add-chain':
       case 'rewrite-chain':
@@ -111,7 +127,7 @@ function setOf(change: Change): Pick<SetHead, 'name' | 'role'> | undefined {
 }
 
 /** A member is one address or prefix: of an address it is the same entry in either kind of set. */
-function entriesOf(element: Element | ListedElement): readonly string[] {
+function membersOf(element: Element | ListedElement): readonly Prefix[] {
   const [member] = 'listed' in element ? [parsePrefix(element.listed)] : 'key' in element ? element.key : element;
-  return typeof member === 'object' && 'family' in member ? netEntries(member) : [];
+  return typeof member === 'object' && 'family' in member ? [member] : [];
 }

@@ -18,8 +18,8 @@ import { profileChainName, profilesOf, type Profile } from '../ruleset/profiles.
 import { isBridged } from '../datapath.js';
 import { addressSets, entryChains, profileTargets, unfilteredChains } from './entries.js';
 import { admittedRules, fixedChains, LINK_LOCAL_ONLY, SERVICE, STATE } from './fixed.js';
-import { groupRules, type MemberNames } from './group.js';
-import { memberSets, namesOfMembers } from './members.js';
+import { groupRules, type MemberRemotes } from './group.js';
+import { isUnspecified, memberSets, namesOfMembers } from './members.js';
 import { chainName, setName } from './names.js';
 import { egressChains } from './port.js';
 import { DROP, jumpTo, type IptablesRule } from './rule.js';
@@ -83,28 +83,33 @@ export function iptablesRules(policy: HostPolicy, options: CompileOptions, memor
 
 function groupChains(policy: HostPolicy, memory: IptablesMemory): readonly RememberedGroup[] {
   const names = shortNames(policy.groups.keys());
-  const memberNames: MemberNames = new Map(
-    namesOfMembers(policy).map(([{ kind, id, family }, { addresses, prefixes }]) => [
-      memberKey(kind, id, family),
-      [addresses, ...(prefixes === undefined ? [] : [prefixes])].map(setName),
+  const members: MemberRemotes = new Map(
+    namesOfMembers(policy).map(([member, { addresses, prefixes }]) => [
+      memberKey(member.kind, member.id, member.family),
+      [
+        ...[addresses, ...(prefixes === undefined ? [] : [prefixes])].map((name) => ({ set: setName(name) })),
+        ...member.addresses.filter(isUnspecified).map((prefix) => ({ prefix })),
+      ],
     ]),
   );
   return [...policy.groups.values()].map((group) => {
     const short = names.get(group.id) ?? group.id;
-    const used = [short, ...usedNames(group, memberNames)].join(' ');
+    const used = [short, ...usedMembers(group, members)].join(' ');
     const known = memory.groups.get(group);
     if (known?.names === used) return known;
-    const made = compileGroup(group, short, memberNames);
+    const made = compileGroup(group, short, members);
     const remembered = { names: used, ...made };
     memory.groups.set(group, remembered);
     return remembered;
   });
 }
 
-function usedNames({ rules }: SecurityGroup, memberNames: MemberNames): readonly string[] {
+function usedMembers({ rules }: SecurityGroup, members: MemberRemotes): readonly string[] {
   return rules.flatMap(({ remote, family }) =>
     remote.kind === 'security-group' || remote.kind === 'address-group'
-      ? (memberNames.get(memberKey(remote.kind, remote.id, family)) ?? [])
+      ? (members.get(memberKey(remote.kind, remote.id, family)) ?? []).map(
+          ({ set, prefix }) => set ?? prefix?.text ?? '',
+        )
       : [],
   );
 }
@@ -112,7 +117,7 @@ function usedNames({ rules }: SecurityGroup, memberNames: MemberNames): readonly
 function compileGroup(
   group: SecurityGroup,
   short: string,
-  memberNames: MemberNames,
+  members: MemberRemotes,
 ): Pick<RememberedGroup, 'sets' | 'chains'> {
   const sets: IpSet[] = [];
   const chains: Record<Family, IptablesChain[]> = { IPv4: [], IPv6: [] };
@@ -120,7 +125,7 @@ function compileGroup(
     const permits = mergeRules(group.rules, direction);
     const name = groupChainName(short, direction);
     for (const family of FAMILIES) {
-      const made = groupRules(permits, { name, direction, family }, memberNames);
+      const made = groupRules(permits, { name, direction, family }, members);
       chains[family].push({ name: chainName(name), rules: made.rules });
       sets.push(...made.sets);
     }

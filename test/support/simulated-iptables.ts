@@ -67,6 +67,8 @@ export class SimulatedIptables {
         const [entry = ''] = rest;
         if (entries.has(entry) === (command === 'add') && !mayExist) throw new Error(`${line}: done already`);
         if (declaration.startsWith('hash:net') && entry.endsWith('/0')) throw new Error(`${line}: no such prefix`);
+        if (declaration.startsWith('hash:ip') && /^(0\.0\.0\.0|::)$/.test(entry))
+          throw new Error(`${line}: null-valued`);
         if (command === 'add') entries.add(entry);
         else entries.delete(entry);
         return;

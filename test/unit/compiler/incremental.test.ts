@@ -14,12 +14,14 @@ import {
   memberChanges,
   planIptables,
   planTransaction,
+  printIptablesRule,
   type Datapath,
   type Transaction,
 } from '../../../compiler/index.js';
 import {
   diffTopologies,
   EMPTY_TOPOLOGY,
+  FAMILIES,
   parseTopology,
   type Port,
   type Topology,
@@ -166,6 +168,39 @@ it('iptables: an address that an unfiltered port takes is no stateless port’s 
   compiler.update(diffTopologies(one, two));
   const { transaction, touched } = compiler.take();
   expect([transaction, memberChanges(transaction, touched.isLocal).isMore]).toEqual([[], true]);
+});
+
+it('iptables: an address group may name 0.0.0.0 and ::, which no set of ipset takes', () => {
+  const one: Fields = {
+    id: '1',
+    network_id: 'n',
+    mac_address: 'fa:16:3e:00:00:01',
+    fixed_ips: [{ ip_address: '10.0.0.1' }],
+    security_groups: ['g'],
+    'binding:host_id': 'host-1',
+  };
+  const asks = ['IPv4', 'IPv6'].map((ethertype) => ({
+    ...{ direction: 'ingress', protocol: 'udp', ethertype },
+    remote_address_group_id: 'nobody',
+  }));
+  const all = ['0.0.0.0/32', '10.0.0.9/32', '::/128', '2001:db8::1/128', '0.0.0.0/0', '0.0.0.0/1', '::/0', '8000::/1'];
+  const topologies = [all.slice(1, 2), all.slice(0, 4), all.slice(2, 4), all, all.slice(5), []].map((addresses) =>
+    topologyOf({
+      ports: [one],
+      security_groups: [{ id: 'g', security_group_rules: asks }],
+      address_groups: [{ id: 'nobody', addresses }],
+    }),
+  );
+  compareIptables('bridge-netfilter')([...topologies, EMPTY_TOPOLOGY], [].values());
+  const options = { ...DEFAULT_OPTIONS, datapath: 'bridge-netfilter' } as const;
+  const { families } = iptablesProgram(hostPolicy(topologies[1] ?? EMPTY_TOPOLOGY, isLocal, options), options);
+  const rules = FAMILIES.map(
+    (family) => families[family].mangle.find(({ name }) => name === 'pc-sg_g_in')?.rules ?? [],
+  );
+  expect(rules.map((some) => some.map(printIptablesRule))).toEqual([
+    ['-p udp -m set --match-set pc-ag_nobody_addresses4 src -g pc-admit_in', '-s 0.0.0.0/32 -p udp -g pc-admit_in'],
+    ['-p udp -m set --match-set pc-ag_nobody_addresses6 src -g pc-admit_in', '-s ::/128 -p udp -g pc-admit_in'],
+  ]);
 });
 
 /** A compiler that has taken in a document, and what a second document changes. */
