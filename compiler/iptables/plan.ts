@@ -11,7 +11,7 @@ import type { IptablesRule } from './rule.js';
 import { sameRule } from './rule-text.js';
 import { printRules, printSetChanges, SPARE, type TableChange } from './text.js';
 import {
-  SET_CAPACITY,
+  capacityOf,
   type ChainChange,
   type FamilyTables,
   type IpSet,
@@ -92,8 +92,7 @@ function diffSet(before: IpSet, after: IpSet): readonly SetChange[] {
   // Ports are of no family: a listing does not have the one of the rules that ask for them.
   const isOfFamily = after.type === 'bitmap:port' || before.family === after.family;
   if (before.type !== after.type || !isOfFamily) return [{ kind: 'remake-set', set: after }];
-  if ((before.capacity ?? SET_CAPACITY) !== (after.capacity ?? SET_CAPACITY))
-    return [{ kind: 'replace-set', set: after, before: before.entries }];
+  if (capacityOf(before) < capacityOf(after)) return [{ kind: 'replace-set', set: after, before: before.entries }];
   if (areSame(before.entries, after.entries)) return [];
   const [old, wanted] = [new Set(before.entries), new Set(after.entries)];
   const added = after.entries.filter((entry) => !old.has(entry));

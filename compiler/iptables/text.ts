@@ -2,7 +2,7 @@
 import type { Family } from '../model/index.js';
 import { CLOSING_SETS, isOurs, setName } from './names.js';
 import { printRule } from './rule-text.js';
-import { SET_CAPACITY, type ChainChange, type IpSet, type IptablesProgram, type SetChange } from './types.js';
+import { capacityOf, type ChainChange, type IpSet, type IptablesProgram, type SetChange } from './types.js';
 
 /** Takes the place of another set, and goes. One that is there was left by a program that was ended in between. */
 export const SPARE = setName('spare');
@@ -78,13 +78,14 @@ function linesOf(change: SetChange): Readonly<Record<Phase, readonly string[]>> 
   }
 }
 
-function declaration({ type, family, capacity }: IpSet): string {
+function declaration(set: IpSet): string {
+  const { type, family } = set;
   switch (type) {
     case 'bitmap:port':
       return `${type} range 0-65535`;
     case 'hash:ip':
     case 'hash:net':
-      return `${type} family ${family === 'IPv4' ? 'inet' : 'inet6'} maxelem ${(capacity ?? SET_CAPACITY).toString()}`;
+      return `${type} family ${family === 'IPv4' ? 'inet' : 'inet6'} maxelem ${capacityOf(set).toString()}`;
     case 'other':
       // None that is wanted (plan.ts).
       return type;

@@ -55,13 +55,18 @@ export interface IpSet {
   readonly type: 'hash:ip' | 'hash:net' | 'bitmap:port' | 'other';
   /** Of hash sets. */
   readonly family: Family;
-  /** How many entries it takes; absent for ours, {@link SET_CAPACITY}. */
+  /** How many entries it takes; absent for ours, {@link capacityOf}. */
   readonly capacity?: number;
   readonly entries: readonly string[];
 }
 
-/** Entries of a hash set, at most (`maxelem`); the kernel's default is 65 536. */
-export const SET_CAPACITY = 1_048_576;
+/** Entries of a hash set, at most (`maxelem`), unless it is to hold more; the kernel's default is 65 536. */
+const SET_CAPACITY = 1_048_576;
+
+/** One set that is full would have the changes of all others refused. */
+export function capacityOf({ capacity, entries }: IpSet): number {
+  return capacity ?? Math.max(SET_CAPACITY, 2 ** Math.ceil(Math.log2(entries.length)));
+}
 
 // Changes
 

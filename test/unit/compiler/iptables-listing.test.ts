@@ -5,6 +5,7 @@ import {
   planIptables,
   readIpsets,
   readIptables,
+  type IpSet,
   type IptablesProgram,
 } from '../../../compiler/index.js';
 import { FAMILIES } from '../../../compiler/model/index.js';
@@ -84,6 +85,18 @@ describe('a set of our name', () => {
     const { families } = WANTED;
     const plan = planIptables({ sets: before, families }, { sets: [set], families });
     expect(plan.changes).toMatchObject([{ kind: 'replace-set', set: { name: 'pc-x' } }]);
+  });
+
+  it('takes as many entries as it is to hold, one over what most take, too', () => {
+    const entries = Array<string>(1_048_577).fill('10.0.0.1');
+    const set = { name: 'pc-x', type: 'hash:ip', family: 'IPv4', entries } as const;
+    const made = (before: readonly IpSet[]): readonly string[] =>
+      planIptables({ ...WANTED, sets: before }, { ...WANTED, sets: [set] }).steps.flatMap((step) =>
+        step.kind === 'sets' ? step.text.split('\n', 1) : [],
+      );
+    expect(made([])).toEqual(['create pc-x hash:ip family inet maxelem 2097152 -exist']);
+    expect(made(readIpsets(ours))).toEqual(['create pc-spare hash:ip family inet maxelem 2097152']);
+    expect(made([{ ...set, capacity: 4_194_304 }])).toEqual([]);
   });
 
   it.each([
