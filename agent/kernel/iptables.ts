@@ -184,7 +184,7 @@ export async function carryOutStep(
 ): Promise<void> {
   switch (step.kind) {
     case 'sets':
-      await run('ipset', ['restore'], step.text);
+      await restoreSets(step.text);
       return;
     case 'rules': {
       const name = restoreProgram(step.family, flavour);
@@ -195,6 +195,19 @@ export async function carryOutStep(
     }
     case 'destroy-sets':
       await destroySets(step.names);
+  }
+}
+
+/**
+ * Line by line: what stands before a line that is refused was done. So that is doubt, and no port's fault: rules whose sets are missing
+ * behind that line would be refused, too.
+ */
+async function restoreSets(text: string): Promise<void> {
+  try {
+    await run('ipset', ['restore'], text);
+  } catch (error) {
+    if (!(error instanceof KernelError) || error.code !== 'refused') throw error;
+    throw new KernelError('interrupted', error.message, { cause: error });
   }
 }
 

@@ -46,6 +46,14 @@ it('sets lose what goes, and then get what comes', async () => {
   expect(await told()).toEqual([GOES, 'add pc-friends 10.0.0.2 -exist']);
 });
 
+it.each([
+  ['sets', 'in doubt: what stands before the refused line was done', 'ipset', 'interrupted'],
+  ['rules', 'refused', 'iptables-restore', 'refused'],
+])('%s that are refused are %s', async (_what, _how, name, code) => {
+  program(name, 'cat > /dev/null; echo Error in line 7 >&2; exit 1');
+  await expect(carryOut({ steps: STEPS })).rejects.toMatchObject({ code });
+});
+
 it('what went comes back when the first rules are refused: the former policy stands', async () => {
   program('iptables-restore', 'cat > /dev/null; echo refused >&2; exit 1');
   expect(await told()).toEqual([GOES, BACK]);
