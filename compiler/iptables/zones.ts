@@ -66,14 +66,22 @@ export function readRawZones(chains: readonly IptablesChain[]): RawZones {
   return { devices: [...devices], sources, untracked };
 }
 
-/** The zones that are wanted and, of devices and sources that have none any more, those that were; undefined where that is what is wanted. */
+/**
+ * The zones that are wanted and, of devices and sources that have none any more, those that were; undefined where that is what is wanted. What
+ * is not tracked is judged right by rules of stateless ports alone, which judge what is tracked as well: it is so after they came, and until
+ * before they go.
+ */
 export function zonesBetween(before: RawZones, after: RawZones): RawZones | undefined {
   const devices = new Map([...before.devices, ...after.devices]);
   const sources = [
     ...new Map([...after.sources, ...before.sources].map((source) => [printRule(sourceRule(source)), source])).values(),
   ];
-  if (devices.size === after.devices.length && sources.length === after.sources.length) return undefined;
-  return { ...after, devices: [...devices].sort(([a], [b]) => compareText(a, b)), sources };
+  const untracked = after.untracked.filter((set) => before.untracked.includes(set));
+  const isSame =
+    devices.size === after.devices.length &&
+    sources.length === after.sources.length &&
+    untracked.length === after.untracked.length;
+  return isSame ? undefined : { devices: [...devices].sort(([a], [b]) => compareText(a, b)), sources, untracked };
 }
 
 function inZone(zone: number): Target {

@@ -195,6 +195,22 @@ it('addresses that are closed to others are so before the rules change, and are 
   expect(goes.lastIndexOf('del pc-addresses4 10.0.0.1 -exist')).toBeGreaterThan(goes.lastIndexOf('rules'));
 });
 
+it('what goes between stateless ports is untracked once the rules are theirs, and no more before these go', () => {
+  const group = (stateful: boolean): typeof EMPTY_PROGRAM =>
+    program({ ...ports(2, (index) => `tap${String(index)}`), security_groups: [{ id: 'g', stateful }] });
+  const [stateful, stateless] = [group(true), group(false)];
+  const orderOf = (before: typeof stateful, after: typeof stateful): readonly string[] =>
+    planIptables(before, after).steps.flatMap((step) =>
+      step.kind === 'rules' && step.family === 'IPv4'
+        ? (step.text.match(/^(?:\*\w+|.*--notrack|.*-j pc-state_in)$/gm) ?? [])
+        : [],
+    );
+  const untracked = expect.stringMatching(/^-A pc-raw_in .*notrack$/) as unknown;
+  // There were no chains in raw.
+  expect(orderOf(stateful, stateless)).toEqual(['*raw', '*mangle', '*raw', untracked]);
+  expect(orderOf(stateless, stateful)).toEqual(['*raw', '*mangle', expect.stringMatching(/pc-state_in$/)]);
+});
+
 it('a set that was to take another’s place, and was left there, goes first: the name is needed', () => {
   const families = EMPTY_PROGRAM.families;
   const set = { name: 'pc-x', type: 'hash:ip', family: 'IPv4', entries: ['10.0.0.1'] } as const;
