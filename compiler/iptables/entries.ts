@@ -36,18 +36,16 @@ export function entryChains(
       const unfiltered = direction === 'egress' && !isBridged(datapath) ? goTo(UNFILTERED_OUT) : PASS;
       return portTarget(port, own ?? DROP, unfiltered);
     };
-    const [plain, wild] = [ports.filter(isExactName), ports.filter((port) => !isExactName(port))];
     return [
       ...dispatchTree(
         tree,
-        plain.map((port) => ({ device: port.device, target: targetOf(port) })),
+        // A name that ends in + would stand for all that start so. In no tree it is closed, and it alone: by the guard (ruleset/guard.ts).
+        ports.filter(isExactName).map((port) => ({ device: port.device, target: targetOf(port) })),
         ask,
       ),
       {
         name: chainName(entry),
         rules: [
-          // A name that ends in + would stand for all that start so: closed.
-          ...wild.map((port) => ask(port.device, DROP)),
           ...(direction === 'ingress' && isBridged(datapath) ? fromHost(policyBridges, options) : []),
           { target: jumpTo(chainName(tree)) },
           ...devicePrefixes.map((prefix) => ask(`${prefix}+`, DROP)),

@@ -19,7 +19,7 @@ export const NO_ZONES: RawZones = { devices: [], sources: [], untracked: [] };
 /** What a family's raw table is to say. A name that ends in + would stand for all that start so. */
 export function rawZones({ zones, sources }: ZoneAssignment, family: Family, stateless: readonly IpSet[]): RawZones {
   return {
-    devices: [...zones],
+    devices: [...zones].filter(([device]) => !device.endsWith('+')),
     sources: sources
       .filter(({ device, source }) => source.family === family && !device.endsWith('+'))
       .map(({ device, source: { text, length }, zone }) => ({ device, source: { text, length }, zone })),

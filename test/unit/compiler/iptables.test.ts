@@ -125,10 +125,27 @@ it('names that count up do not make the tree a list', () => {
   expect(cost(made, 'from')).toBeLessThanOrEqual(40);
 });
 
-it('a device whose name ends in + would stand for many: it is closed, and opens none', () => {
-  const { families } = program({ ...ports(2, (index) => (index === 0 ? 'tapx+' : 'tapxy')) });
-  const rules = families.IPv4.mangle.flatMap((chain: IptablesChain) => chain.rules).map(printIptablesRule);
-  expect(rules.filter((rule) => rule.includes('tapx+'))).toEqual(['-i tapx+ -j DROP', '-o tapx+ -j DROP']);
+it('a device whose name ends in + would stand for many: it is closed by the guard, and opens and closes no other', () => {
+  const names = ['tapx+', 'tapxy', 'eth+', '+'];
+  const { topology } = parseTopology([{ file: 'test', content: ports(names.length, (index) => names[index] ?? '') }]);
+  const { policy } = compile(topology, () => true, DEFAULT_OPTIONS);
+  const zones = {
+    ...policy.zones,
+    zones: new Map([
+      ['eth+', 1],
+      ['eth0', 2],
+    ]),
+  };
+  const { families } = iptablesProgram({ ...policy, zones }, DEFAULT_OPTIONS);
+  const rules = FAMILIES.flatMap((family) => [...families[family].raw, ...families[family].mangle])
+    .flatMap((chain) => chain.rules)
+    .map(printIptablesRule);
+  expect(rules.filter((rule) => /-(in?|o(ut)?) \S*\+ /.test(rule))).toEqual(
+    FAMILIES.flatMap(() => ['-i tap+ -j DROP', '-o tap+ -j DROP']),
+  );
+  const guarded = besideIptables(policy, DEFAULT_OPTIONS).flatMap(({ sets }) => [...sets.values()]);
+  const text = JSON.stringify(guarded.filter(({ name }) => name === 'guarded'));
+  expect(['"eth+"', '"+"'].map((name) => text.includes(name))).toEqual([true, true]);
 });
 
 it('signs in a device’s name stay in their place', () => {
