@@ -7,6 +7,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Log } from '../../agent/log.js';
 import type { Caller } from './caller.js';
 import { ApiError } from './errors.js';
+import { clientOf } from './turns.js';
 
 const WINDOW_MS = 1000;
 
@@ -25,7 +26,7 @@ export interface Admission {
 export async function admission(app: FastifyInstance, rate: number, log: Log): Promise<Admission> {
   await app.register(rateLimit, { global: false });
   const options = { max: rate, timeWindow: WINDOW_MS };
-  const byAddress = app.createRateLimit({ ...options, keyGenerator: ({ ip }) => ip });
+  const byAddress = app.createRateLimit({ ...options, keyGenerator: ({ ip }) => clientOf(ip) });
   const byCaller = app.createRateLimit({ ...options, keyGenerator: ({ caller }) => keyOf(caller) });
   const anonymous = async (request: FastifyRequest): Promise<void> => {
     const { isExceeded } = { isExceeded: false, ...(await byAddress(request)) };

@@ -91,7 +91,7 @@ const IDENTITY = {
 } as const;
 
 /** What no OpenStack service has. */
-const OURS = { StoreUnavailable: 503, TooManyHosts: 507 } as const;
+const OURS = { Overloaded: 503, StoreUnavailable: 503, TooManyHosts: 507 } as const;
 
 const STATUS = { ...NEUTRON, ...NOVA, ...IDENTITY, ...OURS };
 

@@ -23,6 +23,7 @@ import { StoreError, UnknownOutcome } from './store/store.js';
 import { Followers } from './topology/followers.js';
 import { registerHosts } from './topology/hosts-routes.js';
 import { registerBackup, registerTopology } from './topology/routes.js';
+import { clientOf } from './turns.js';
 
 export interface ServerSettings {
   readonly version: string;
@@ -112,6 +113,7 @@ async function registerServices(app: FastifyInstance, settings: ServerSettings, 
       const asked = {
         headers: request.headers,
         localPort: request.socket.localPort,
+        client: clientOf(request.ip),
         admit: async () => may.beforeAsking(request),
       };
       const caller = (await first?.authenticate(asked)) ?? (await authenticator.authenticate(asked));
@@ -211,6 +213,7 @@ function answerErrors(app: FastifyInstance, log: Log, identityUrl: string | unde
       log.error({ id: 'request-failed', request: request.id, url: request.url }, errorText(error));
     if (known.status === 401)
       reply.header('WWW-Authenticate', `Keystone uri="${identityUrl ?? `${baseUrl(request)}/identity`}"`);
+    if (known.type === 'TooManyRequests' || known.type === 'Overloaded') reply.header('Retry-After', 1);
     await reply.code(known.status).send(bodyOf(known, request));
   });
   app.setNotFoundHandler(async (request, reply) => {

@@ -7,6 +7,8 @@ export interface Asked {
   readonly headers: IncomingHttpHeaders;
   /** The TCP port that it came to; undefined for one that came another way, where no browser can. */
   readonly localPort: number | undefined;
+  /** Whom its address belongs to. */
+  readonly client: string;
   /** To be awaited before somebody else is asked about an identity. @throws ApiError (429) for an address with too many wrong ones */
   readonly admit: () => Promise<void>;
 }

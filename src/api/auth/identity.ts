@@ -2,6 +2,7 @@
  * A part of keystone's `v3`, for stand-alone use: tokens by password or by token, the catalog, projects by name. Where there is a
  * keystone, `--auth keystone:URL` takes its place.
  */
+import { availableParallelism } from 'node:os';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { ApiError } from '../errors.js';
 import { baseUrl, empty, parameter, parametersOf } from '../service.js';
@@ -9,8 +10,8 @@ import { isObject, listOf, shown, type Fields } from '../kinds/parsers.js';
 import { header } from './authenticator.js';
 import type { Admission } from '../admission.js';
 import type { Project, User } from './directory.js';
-import { isPassword } from './password.js';
 import type { Token, Tokens } from './tokens.js';
+import { clientOf, Turns } from '../turns.js';
 
 const DOMAIN = { id: 'default', name: 'Default' };
 
@@ -20,6 +21,8 @@ export function identityError(error: ApiError): object {
     401: 'Unauthorized',
     403: 'Forbidden',
     404: 'Not Found',
+    429: 'Too Many Requests',
+    503: 'Service Unavailable',
   };
   return { error: { code: error.status, message: error.message, title: titles[error.status] ?? 'Error' } };
 }
@@ -34,8 +37,20 @@ export function identityVersion(request: FastifyRequest): object {
   };
 }
 
+/**
+ * A password costs a core for a third of a second and 32 MiB, and the same threads read the certificates and names of everybody else:
+ * most cores stay free, and what waits of one client is done in some seconds.
+ */
+const LOGINS = {
+  underWay: Math.max(1, Math.min(2, availableParallelism() - 1)),
+  underWayOfOne: 1,
+  waiting: 128,
+  waitingOfOne: 16,
+};
+
 export function registerIdentity(app: FastifyInstance, tokens: Tokens, admission: Admission): void {
   const { directory } = tokens;
+  const logins = new Turns(LOGINS);
   const ownToken = (request: FastifyRequest): Token => {
     const token = tokens.find(header(request.headers, 'x-auth-token') ?? '');
     if (token === undefined) throw unauthorized();
@@ -55,7 +70,8 @@ export function registerIdentity(app: FastifyInstance, tokens: Tokens, admission
 
   app.get('/', (request) => ({ version: identityVersion(request) }));
   app.post('/auth/tokens', async (request, reply) => {
-    const token = await issued(tokens, request.body).catch((error: unknown) => {
+    const inTurn: InTurn = async (work) => logins.take(clientOf(request.ip), work);
+    const token = await issued(tokens, request.body, inTurn).catch((error: unknown) => {
       if (error instanceof ApiError && error.status === 401) {
         admission.note(request, `login of ${nameOf(request.body)} failed`);
       }
@@ -103,13 +119,16 @@ function isAdminToken({ user, project }: Token): boolean {
   return project !== undefined && user.roles.get(project.id)?.includes('admin') === true;
 }
 
-async function issued(tokens: Tokens, body: unknown): Promise<Token> {
+/** Does what costs much when it is its client's turn. @throws ApiError (429, 503) when too much waits */
+type InTurn = <T>(work: () => Promise<T>) => Promise<T>;
+
+async function issued(tokens: Tokens, body: unknown, inTurn: InTurn): Promise<Token> {
   const auth = within(body, 'auth');
   const identity = within(auth, 'identity');
   const methods = identity?.['methods'];
   const [method] = listOf(methods);
   if (method === 'password') {
-    const user = await userByPassword(tokens, within(within(identity, 'password'), 'user'));
+    const user = await userByPassword(tokens, within(within(identity, 'password'), 'user'), inTurn);
     return tokens.issue(user, scopeOf(tokens, user, auth));
   }
   if (method === 'token') {
@@ -123,13 +142,15 @@ async function issued(tokens: Tokens, body: unknown): Promise<Token> {
   throw new ApiError('ValidationError', 'auth.identity.methods: valid is one of password, token.');
 }
 
-async function userByPassword(tokens: Tokens, given: Fields | undefined): Promise<User> {
+async function userByPassword(tokens: Tokens, given: Fields | undefined, inTurn: InTurn): Promise<User> {
   const password = given?.['password'];
   const user = tokens.directory.users.find(
     ({ id, name }) => id === given?.['id'] || (given?.['id'] === undefined && name === given?.['name']),
   );
   // Compared also when there is no such user: who asks learns nothing from the time it takes.
-  const isRight = await isPassword(typeof password === 'string' ? password : '', user?.password);
+  const isRight = await inTurn(async () =>
+    tokens.checkPassword(typeof password === 'string' ? password : '', user?.password),
+  );
   if (user === undefined || !isRight) throw unauthorized();
   return user;
 }

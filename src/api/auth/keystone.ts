@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { Caller } from '../caller.js';
 import { ApiError } from '../errors.js';
+import { Turns } from '../turns.js';
 import { header, type Asked, type Authenticator } from './authenticator.js';
 
 /** For an answer. */
@@ -13,6 +14,8 @@ const MOST_TOKENS = 10_000;
 export const DEFAULT_CACHE_SECONDS = 300;
 /** keystonemiddleware's `service_token_roles`. */
 const SERVICE_ROLE = 'service';
+/** To keystone: while it is slow, whoever makes up tokens takes neither its whole attention nor ours. */
+const QUESTIONS = { underWay: 64, underWayOfOne: 16, waiting: 1024, waitingOfOne: 128 };
 
 const ANSWER = z.object({
   token: z.object({
@@ -24,6 +27,9 @@ const ANSWER = z.object({
     expires_at: z.string(),
   }),
 });
+
+/** Who asks, as far as that is known before the answer. */
+type Who = Pick<Asked, 'client' | 'admit'>;
 
 type Token = z.infer<typeof ANSWER>['token'];
 
@@ -41,6 +47,9 @@ export class Keystone implements Authenticator {
   readonly #tokensUrl: string;
   /** By digest: a token is as good as a password. */
   readonly #known = new Map<string, Known>();
+  /** Questions that are under way or wait for it, likewise. */
+  readonly #asking = new Map<string, Promise<Token | undefined>>();
+  readonly #turns = new Turns(QUESTIONS);
 
   /**
    * @param url of the identity service, with or without `/v3`.
@@ -56,14 +65,14 @@ export class Keystone implements Authenticator {
     this.#tokensUrl = `${this.identityUrl}/v3/auth/tokens`;
   }
 
-  async authenticate({ headers, admit }: Asked): Promise<Caller | undefined> {
+  async authenticate({ headers, client, admit }: Asked): Promise<Caller | undefined> {
     const token = header(headers, 'x-auth-token');
     if (token === undefined) return undefined;
     const service = header(headers, 'x-service-token');
     const found =
       service === undefined
-        ? await this.#validated(token, token, admit)
-        : await this.#forService(token, service, admit);
+        ? await this.#validated(token, token, { client, admit })
+        : await this.#forService(token, service, { client, admit });
     return found === undefined ? undefined : callerOf(found);
   }
 
@@ -71,19 +80,34 @@ export class Keystone implements Authenticator {
    * A service that works on for its user, whose token may have ended meanwhile (`allow_expired`). Who is known, and no service, vouches
    * for nothing: the user's token counts by itself, as in keystonemiddleware. Who is not known is refused, whatever the user's token is.
    */
-  async #forService(token: string, service: string, admit: Asked['admit']): Promise<Token | undefined> {
-    const own = await this.#validated(service, service, admit);
+  async #forService(token: string, service: string, who: Who): Promise<Token | undefined> {
+    const own = await this.#validated(service, service, who);
     if (own === undefined) return undefined;
     const isService = own.roles.some(({ name }) => name.toLowerCase() === SERVICE_ROLE);
-    return this.#validated(token, isService ? service : token, admit);
+    return this.#validated(token, isService ? service : token, who);
   }
 
   /** @param by whose token asks; a token may ask about itself (keystone's `identity:validate_token`), so we need no password. */
-  async #validated(token: string, by: string, admit: Asked['admit']): Promise<Token | undefined> {
+  async #validated(token: string, by: string, { client, admit }: Who): Promise<Token | undefined> {
     const digest = createHash('sha256').update(`${token}\n${by}`).digest('base64');
     const known = this.#known.get(digest);
     if (known !== undefined && this.#isFresh(known)) return known.token;
     await admit();
+    // What is not to be believed for any time is not believed by whoever asks later, either.
+    const underWay = this.cacheSeconds > 0 ? this.#asking.get(digest) : undefined;
+    if (underWay !== undefined) return underWay;
+    const answer = this.#turns.take(client, async () => {
+      // Others of the same address were found wrong while this one waited.
+      await admit();
+      return this.#learnt(digest, token, by);
+    });
+    this.#asking.set(digest, answer);
+    return answer.finally(() => {
+      if (this.#asking.get(digest) === answer) this.#asking.delete(digest);
+    });
+  }
+
+  async #learnt(digest: string, token: string, by: string): Promise<Token | undefined> {
     this.#known.delete(digest);
     const learntAt = this.now();
     const found = await this.#asked(token, by);

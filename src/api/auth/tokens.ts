@@ -3,6 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import type { Caller } from '../caller.js';
 import { header, type Asked, type Authenticator } from './authenticator.js';
 import type { Directory, Project, User } from './directory.js';
+import { isPassword } from './password.js';
 import { isSameSecret } from './secret.js';
 
 /** Of a token that was given for a password. */
@@ -32,7 +33,10 @@ export class Tokens implements Authenticator {
   #revocations: Revocations | undefined;
   readonly #static: readonly { readonly secret: string; readonly token: Token }[];
 
-  constructor(readonly directory: Directory) {
+  constructor(
+    readonly directory: Directory,
+    readonly checkPassword = isPassword,
+  ) {
     this.#static = directory.tokens.map(({ token, user, project }) => ({
       secret: token,
       token: {
