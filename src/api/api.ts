@@ -4,6 +4,7 @@ import { connect } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import type { Log } from '../../agent/log.js';
+import { noted } from './audit.js';
 import type { Authenticator } from './auth/authenticator.js';
 import type { Tokens } from './auth/tokens.js';
 import type { Caller } from './caller.js';
@@ -120,9 +121,10 @@ export class Api {
 function audit(log: Log, caller: Caller, changes: readonly AuditedChange[]): void {
   const { userId, userName, projectId } = caller;
   for (const { kind, id, before, after } of changes) {
+    const said = noted({ before, after });
     const action = before === undefined ? 'create' : after === undefined ? 'delete' : 'update';
     log.info(
-      { id: 'change', audit: { action, kind, id, user: userId, userName, project: projectId, before, after } },
+      { id: 'change', audit: { action, kind, id, user: userId, userName, project: projectId, ...said } },
       `${action} ${kind}`,
     );
   }
