@@ -6,11 +6,14 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { isIP } from 'node:net';
 import { ApiError } from '../errors.js';
+import { text } from '../kinds/parsers.js';
 import type { Authenticator } from './authenticator.js';
 import { header } from './authenticator.js';
 
 /** The project of those who name none. */
 const PROJECT = 'default';
+/** As long as a store's key may hold. */
+const projectId = text(255);
 
 export const noAuthentication: Authenticator = {
   authenticate({ headers, localPort }) {
@@ -20,7 +23,10 @@ export const noAuthentication: Authenticator = {
     return Promise.resolve({
       userId,
       userName: header(headers, 'x-user-name') ?? userId,
-      projectId: header(headers, 'x-project-id') ?? header(headers, 'x-tenant-id') ?? PROJECT,
+      projectId: projectId(
+        header(headers, 'x-project-id') ?? header(headers, 'x-tenant-id') ?? PROJECT,
+        'X-Project-Id',
+      ),
       roles: roles === undefined ? ['admin'] : roles.split(',').map((role) => role.trim().toLowerCase()),
     });
   },

@@ -41,7 +41,7 @@ export interface Resource<K extends Kind, S extends Spec> {
   /** True where a change of what one may see, and may not change, is answered as if it were not there: for Neutron's sake. */
   readonly isHiddenFromChanges?: boolean;
   /** What all of a bulk must agree in. */
-  readonly checkBulk?: (bodies: readonly Fields[]) => void;
+  readonly checkBulk?: (bodies: readonly Fields[], caller: Caller) => void;
 }
 
 /** Where a kind's objects are in URLs: `security-groups`. */

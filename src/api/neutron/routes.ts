@@ -2,7 +2,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { isAdmin, isReader, type Caller } from '../caller.js';
 import { ApiError, badRequest, forbidden } from '../errors.js';
-import { shown } from '../kinds/parsers.js';
+import { isStorable, shown } from '../kinds/parsers.js';
 import { isTagged, pluralOf, type Kind, type TaggedKind } from '../records.js';
 import type { View } from '../state.js';
 import { baseUrl, callerOf, empty, parameter, parametersOf, type Service } from '../service.js';
@@ -89,7 +89,9 @@ function changeRequest(request: FastifyRequest): ChangeRequest {
 /** Whose objects a list may show: the caller's, or those of the projects that an administrator names. */
 function projectsOf({ filters }: ListQuery, caller: Caller): readonly string[] {
   const named = isAdmin(caller) ? ['project_id', 'tenant_id'].flatMap((name) => filters.get(name) ?? []) : [];
-  return [...new Set([caller.projectId, ...named])].filter((project) => project !== '' && project.length <= 255);
+  return [...new Set([caller.projectId, ...named])].filter(
+    (project) => project !== '' && project.length <= 255 && isStorable(project),
+  );
 }
 
 /** The object after which a page begins, whether the filters let it pass or not. @throws ApiError (404) */
@@ -163,7 +165,7 @@ function registerResource<K extends Kind, S extends Spec>(
     const asked = changeRequest(request);
     const many = bulk(request.body, kind, plural);
     const bodies = many ?? [envelope(request.body, kind)];
-    resource.checkBulk?.(bodies);
+    resource.checkBulk?.(bodies, asked.caller);
     const records = await database.change(asked.caller, (writer) => createAll(resource, writer, bodies, asked));
     const shown = records.map((record) => shownBy(resource, record, database.view, asked.caller));
     await reply.code(201).send(many === undefined ? { [kind]: shown[0] } : { [plural]: shown });

@@ -4,6 +4,7 @@ import { isAdmin, isOwn } from '../caller.js';
 import { ApiError, forbidden } from '../errors.js';
 import type { RuleContent, RuleRecord } from '../records.js';
 import type { View } from '../state.js';
+import type { Writer } from '../writer.js';
 import { addressGroups } from './address-groups.js';
 import type { Parser } from '../kinds/parsers.js';
 import { checkCompilable } from './compilable.js';
@@ -15,6 +16,7 @@ import { duplicateKey, ruleContent } from './rule-content.js';
 import { bumpGroup, removeRule, securityGroups } from './security-groups.js';
 import { isUsable } from './sharing.js';
 import { specOf } from '../kinds/attribute.js';
+import { projectOf } from './attributes.js';
 import { port, protocol, RULE } from '../kinds/rule.js';
 import { RULE_SHOWS } from './rule-view.js';
 
@@ -45,14 +47,15 @@ export const rules: Resource<'security_group_rule', typeof SPEC> = {
       ? undefined
       : [...new Set(groups)].flatMap((id) => [...view.by('security_group_rule', 'security_group_id', id)]);
   },
-  checkBulk: (bodies) => {
+  checkBulk: (bodies, caller) => {
     if (new Set(bodies.map((body) => body['security_group_id'])).size > 1) {
       throw new ApiError(
         'SecurityGroupNotSingleGroupRules',
         'Only allowed to update rules for one security profile at a time',
       );
     }
-    if (new Set(bodies.map((body) => body['project_id'] ?? body['tenant_id'])).size > 1) {
+    // Who names no project means his own, as if he had.
+    if (new Set(bodies.map((body) => projectOf(body) ?? caller.projectId)).size > 1) {
       throw new ApiError(
         'SecurityGroupRulesNotSingleTenant',
         'Multiple tenant_ids in bulk security group rule create not allowed',
@@ -63,7 +66,8 @@ export const rules: Resource<'security_group_rule', typeof SPEC> = {
     const { values, projectId, now } = request;
     const content = ruleContent(values);
     checkReferences(writer.view, content, request);
-    checkDuplicate(writer.view, content, values.security_group_id, request.made);
+    const known = knownIn(writer, values.security_group_id);
+    checkDuplicate(known, content, request.made);
     reserve(writer.view, projectId, { security_group_rule: 1 });
     const rule: RuleRecord = {
       id: randomUUID(),
@@ -74,6 +78,7 @@ export const rules: Resource<'security_group_rule', typeof SPEC> = {
     };
     checkRuleCompilable(rule);
     writer.put('security_group_rule', rule);
+    known.set(duplicateKey(rule), rule.id);
     bumpGroup(writer, rule.security_group_id, now);
     return rule;
   },
@@ -98,15 +103,26 @@ function checkReferences(view: View, content: RuleContent, { values, caller }: C
   if (remoteAddresses !== null) found(addressGroups, view, caller, remoteAddresses);
 }
 
-function checkDuplicate(view: View, content: RuleContent, groupId: string, made: ReadonlySet<string>): void {
-  const key = duplicateKey(content);
-  for (const rule of view.by('security_group_rule', 'security_group_id', groupId)) {
-    if (duplicateKey(rule) === key) {
-      if (made.has(rule.id))
-        throw new ApiError('DuplicateSecurityGroupRuleInPost', 'Duplicate Security Group Rule in POST.');
-      throw new ApiError('SecurityGroupRuleExists', `Security group rule already exists. Rule id is ${rule.id}.`);
-    }
-  }
+/** The ids of a group's rules by what they say. */
+type Known = Map<string, string>;
+
+/** Of the group that a change makes rules in: a bulk of thousands reads the group's rules once, and not for each. */
+const knownOf = new WeakMap<Writer, { readonly groupId: string; readonly known: Known }>();
+
+function knownIn(writer: Writer, groupId: string): Known {
+  const before = knownOf.get(writer);
+  if (before?.groupId === groupId) return before.known;
+  const rulesThere = writer.view.by('security_group_rule', 'security_group_id', groupId);
+  const known = new Map([...rulesThere].map((rule) => [duplicateKey(rule), rule.id]));
+  knownOf.set(writer, { groupId, known });
+  return known;
+}
+
+function checkDuplicate(known: Known, content: RuleContent, made: ReadonlySet<string>): void {
+  const id = known.get(duplicateKey(content));
+  if (id === undefined) return;
+  if (made.has(id)) throw new ApiError('DuplicateSecurityGroupRuleInPost', 'Duplicate Security Group Rule in POST.');
+  throw new ApiError('SecurityGroupRuleExists', `Security group rule already exists. Rule id is ${id}.`);
 }
 
 /** The rule in a group of its own, with the groups that it names. */

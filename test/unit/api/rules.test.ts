@@ -279,6 +279,12 @@ describe('bulk', () => {
     expect(api.database.revision).toBe(before);
   });
 
+  it('of one project; who names none means his own', async () => {
+    const ofTwo = await bulk([{ protocol: '60', project_id: 'b' }, { protocol: '61' }]);
+    expect([ofTwo.status, errorOf(ofTwo).type]).toEqual([400, 'SecurityGroupRulesNotSingleTenant']);
+    expect((await bulk([{ protocol: '50', tenant_id: 'a' }, { protocol: '51' }])).status).toBe(201);
+  });
+
   it('of one group', async () => {
     const other = await api.group('other');
     const answer = await bulk([{ protocol: 'tcp' }, { protocol: 'tcp', security_group_id: other }]);
