@@ -106,10 +106,14 @@ export const object: Parser<Fields> = (value, name) => {
   return value;
 };
 
+/** Of a value in a message, in characters. */
+const MOST_SHOWN = 80;
+
 /** A value in a message: short, on one line. */
 export function shown(value: unknown): string {
   // Its type says a text, and it gives undefined for undefined.
   const said = typeof value === 'string' ? value : ((JSON.stringify(value) as string | undefined) ?? 'undefined');
-  const safe = said.replace(/[^\p{L}\p{N}\p{P}\p{S} ]/gu, '?');
-  return safe.length > 80 ? `${safe.slice(0, 80)}...` : safe;
+  // Cut first: it may be megabytes, and is read by nobody.
+  const safe = said.slice(0, MOST_SHOWN).replace(/[^\p{L}\p{N}\p{P}\p{S} ]/gu, '?');
+  return said.length > MOST_SHOWN ? `${safe}...` : safe;
 }

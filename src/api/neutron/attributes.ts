@@ -1,7 +1,7 @@
 /** Bodies of requests: which attributes they may name, and what those say. */
 import { badRequest } from '../errors.js';
 import type { Created, Spec, Updated } from '../kinds/attribute.js';
-import { text, type Fields } from '../kinds/parsers.js';
+import { shown, text, type Fields } from '../kinds/parsers.js';
 
 /** Reads the body of a POST. @param readOnly attributes that clients see but do not set. */
 export function readCreate<S extends Spec>(spec: S, readOnly: readonly string[], body: Fields): Created<S> {
@@ -30,7 +30,7 @@ function checkNames(spec: Spec, body: Fields, refused: readonly string[], why: (
   const names = Object.keys(body);
   for (const name of names) if (refused.includes(name)) throw badRequest(why(name));
   const unknown = names.filter((name) => !Object.hasOwn(spec, name) && name !== 'tenant_id' && name !== 'project_id');
-  if (unknown.length > 0) throw badRequest(`Unrecognized attribute(s) '${unknown.join(', ')}'`);
+  if (unknown.length > 0) throw badRequest(`Unrecognized attribute(s) '${shown(unknown.join(', '))}'`);
 }
 
 /** `project_id`, or its older name; undefined when there is neither. */
