@@ -3,7 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Caller } from './caller.js';
 import type { Database } from './database.js';
 import { ApiError } from './errors.js';
-import { isObject } from './kinds/parsers.js';
+import { isObject, text } from './kinds/parsers.js';
 import type { Hosts } from './topology/hosts.js';
 import type { Followers } from './topology/followers.js';
 
@@ -46,6 +46,11 @@ export function parametersOf(request: FastifyRequest): URLSearchParams {
 export function parameter(request: FastifyRequest, name: string): string {
   const value = isObject(request.params) ? request.params[name] : undefined;
   return typeof value === 'string' ? value : '';
+}
+
+/** A project's id as it may be stored, and is a part of a store's key. @throws ApiError (400) */
+export function projectParameter(request: FastifyRequest): string {
+  return text(255)(parameter(request, 'project'), 'project_id');
 }
 
 export async function empty(reply: FastifyReply, status: number): Promise<void> {

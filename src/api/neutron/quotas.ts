@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { isAdmin, isReader } from '../caller.js';
 import { ApiError, badRequest, forbidden } from '../errors.js';
 import { QUOTA_NAMES, type QuotaName, type Records } from '../records.js';
-import { callerOf, empty, parameter, type Service } from '../service.js';
+import { callerOf, empty, parameter, projectParameter, type Service } from '../service.js';
 import { integer, truth, type Fields } from '../kinds/parsers.js';
 import { DEFAULT_LIMITS, limitsOf, usedBy } from './quota.js';
 import { envelope } from './resource.js';
@@ -62,7 +62,7 @@ export function registerQuotas(app: FastifyInstance, { database }: Service): voi
 
   app.put('/quotas/:project', async (request) => {
     mayWrite(request, 'update');
-    const project = parameter(request, 'project');
+    const project = projectParameter(request);
     const { limits, isChecked } = readLimits(envelope(request.body, 'quota'));
     await database.change(callerOf(request), (writer) => {
       for (const [name, value] of limits) {

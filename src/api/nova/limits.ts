@@ -2,7 +2,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { isAdmin } from '../caller.js';
 import { ApiError } from '../errors.js';
-import { callerOf, empty, parameter, parametersOf, type Service } from '../service.js';
+import { callerOf, empty, parameter, parametersOf, projectParameter, type Service } from '../service.js';
 import { integer, isObject, type Fields } from '../kinds/parsers.js';
 import { DEFAULT_INSTANCES, instancesOf } from '../neutron/quota.js';
 
@@ -52,7 +52,7 @@ export function registerLimits(app: FastifyInstance, { database }: Service): voi
   });
   app.put('/os-quota-sets/:project', async (request) => {
     mayWrite(request);
-    const project = parameter(request, 'project');
+    const project = projectParameter(request);
     const instances = instancesIn(request.body);
     await database.change(callerOf(request), (writer) => {
       const before = writer.view.get('quota', project)?.limits;
