@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { Caller } from '../caller.js';
+import { BoundedMap } from '../bounded-map.js';
 import { ApiError } from '../errors.js';
 import { Turns } from '../turns.js';
 import { header, type Asked, type Authenticator } from './authenticator.js';
@@ -46,7 +47,7 @@ export class Keystone implements Authenticator {
   readonly identityUrl: string;
   readonly #tokensUrl: string;
   /** By digest: a token is as good as a password. */
-  readonly #known = new Map<string, Known>();
+  readonly #known = new BoundedMap<string, Known>(MOST_TOKENS);
   /** Questions that are under way or wait for it, likewise. */
   readonly #asking = new Map<string, Promise<Token | undefined>>();
   readonly #turns = new Turns(QUESTIONS);
@@ -116,8 +117,6 @@ export class Keystone implements Authenticator {
     const isExpired = !(expires > Date.now());
     if (isExpired && by === token) return undefined;
     this.#known.set(digest, { token: found, learntAt, expires: isExpired ? Infinity : expires });
-    const [oldest] = this.#known.keys();
-    if (this.#known.size > MOST_TOKENS && oldest !== undefined) this.#known.delete(oldest);
     return found;
   }
 

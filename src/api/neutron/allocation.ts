@@ -10,6 +10,7 @@ import {
   parsePrefix,
   type Prefix,
 } from '../../../compiler/model/index.js';
+import { BoundedMap } from '../bounded-map.js';
 import { ApiError } from '../errors.js';
 import type { FixedIp, NetworkRecord, SubnetRecord } from '../records.js';
 import type { View } from '../state.js';
@@ -24,7 +25,7 @@ export interface WantedIp {
  * Where the search for a free address goes on, by subnet: addresses are given in turn, so that one that was given back rests.
  * A hint and no more: what is taken is what the view says.
  */
-const nextCandidates = new Map<string, bigint>();
+export const nextCandidates = new BoundedMap<string, bigint>(10_000);
 
 /**
  * @param wanted undefined for what the network gives by itself: one IPv4 and one IPv6 address, and one of each SLAAC subnet.
