@@ -46,10 +46,21 @@ function differing(old: unknown, now: unknown): { readonly old?: unknown; readon
     return isSame ? {} : { old: brief(old), now: brief(now) };
   }
   const [former, current] = [entriesOf(old), entriesOf(now)];
+  const [gone, come] = betweenEqual(former, current);
   return {
-    old: { count: former.length, removed: partOf(without(former, current)) },
-    now: { count: current.length, added: partOf(without(current, former)) },
+    old: { count: former.length, removed: partOf(without(gone, come)) },
+    now: { count: current.length, added: partOf(without(come, gone)) },
   };
+}
+
+/** Both without what they begin and end with alike: of a large list that is nearly all, and costs a look at each. */
+function betweenEqual(a: readonly unknown[], b: readonly unknown[]): readonly [readonly unknown[], readonly unknown[]] {
+  const shorter = Math.min(a.length, b.length);
+  let start = 0;
+  while (start < shorter && a[start] === b[start]) start++;
+  let end = 0;
+  while (end < shorter - start && a.at(-1 - end) === b.at(-1 - end)) end++;
+  return [a.slice(start, a.length - end), b.slice(start, b.length - end)];
 }
 
 function isLong(value: unknown): boolean {

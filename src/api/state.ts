@@ -65,6 +65,8 @@ export class State {
   );
   readonly #portsByMac = this.#indexed('port', 'mac', (port) => [`${port.network_id} ${port.mac_address}`]);
 
+  readonly addressGroupsOf = this.#indexed('address_group', 'project', ({ project_id: project }) => [project]).of;
+
   constructor() {
     for (const kind of KINDS) {
       for (const { name } of referencesIn(ATTRIBUTES[kind])) {

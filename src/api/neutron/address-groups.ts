@@ -80,9 +80,7 @@ export const addressGroups: Resource<'address_group', typeof SPEC> = {
 
 function reserveAddresses(view: View, projectId: string, more: number): void {
   let sum = more;
-  for (const { project_id: project, addresses } of view.all('address_group')) {
-    if (project === projectId) sum += addresses.length;
-  }
+  for (const { addresses } of view.addressGroupsOf(projectId)) sum += addresses.length;
   if (sum > MOST_ADDRESSES) {
     throw new ApiError('OverQuota', `Quota exceeded for addresses of address groups: ${MOST_ADDRESSES.toString()}.`);
   }

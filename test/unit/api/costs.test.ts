@@ -7,7 +7,7 @@ import { allocate, nextCandidates } from '../../../src/api/neutron/allocation.js
 import type { NetworkRecord, SubnetRecord } from '../../../src/api/records.js';
 import type { View } from '../../../src/api/state.js';
 import type { AuditedChange } from '../../../src/api/writer.js';
-import { errorOf, idOf, MEMBER, TestApi } from '../../support/api.js';
+import { errorOf, idOf, MEMBER, OTHER, TestApi } from '../../support/api.js';
 
 afterEach(() => {
   vi.restoreAllMocks();
@@ -36,6 +36,16 @@ describe('a bulk of rules', () => {
     expect(made.status).toBe(201);
     expect(visited).toBeLessThan(3 * count);
   });
+});
+
+it('addresses of groups are counted in the project’s own groups, not in those of the whole cloud', async () => {
+  const api = await TestApi.open();
+  for (const as of [OTHER, MEMBER]) await api.make('/address-groups', 'address_group', {}, as);
+  const all = vi.spyOn(api.database.view, 'all');
+  const group = await api.make('/address-groups', 'address_group', { addresses: ['10.0.0.0/8'] }, MEMBER);
+  const more = { addresses: ['192.0.2.1'] };
+  expect((await api.call('PUT', `/address-groups/${idOf(group)}/add_addresses`, more, MEMBER)).status).toBe(200);
+  expect(all.mock.calls.filter(([kind]) => kind === 'address_group')).toEqual([]);
 });
 
 describe('what an error says of what was given', () => {
@@ -116,6 +126,13 @@ describe('what the log says of a change', () => {
     expect(noted({ before: rule, after: undefined })).toEqual({ before: rule, after: undefined });
     const after = { id: 'r', name: 'b', tags: ['x'], description: 'd'.repeat(1024) } as never;
     expect(noted({ before: rule, after })).toEqual({ before: { name: 'a' }, after: { name: 'b' } });
+    const long = Array.from({ length: 30 }, (_, index) => index.toString());
+    const list = (one: readonly string[]): never => ({ id: 'g', list: one }) as never;
+    const middle = [...long.slice(0, 7), ...long.slice(8, 29), 'new', '29'];
+    expect(noted({ before: list(long), after: list(middle) })).toEqual({
+      before: { list: { count: 30, removed: { count: 1, first: ['7'] } } },
+      after: { list: { count: 30, added: { count: 1, first: ['new'] } } },
+    });
     const large = {
       id: 'p',
       profile: { text: 'x'.repeat(100_000) },
