@@ -116,6 +116,8 @@ export function parsePrefix(text: string): Prefix | undefined {
   if (address === undefined || !/^(0|[1-9]\d{0,2})$/.test(lengthText)) return undefined;
   const length = Number(lengthText);
   if (length > familyBits(address.family)) return undefined;
+  // Of the addresses of a large group all: it is what was read already.
+  if (length === address.length) return address;
   return makePrefix(address.family, address.network, length);
 }
 
