@@ -39,8 +39,8 @@ export async function askHealth(socketPath: string): Promise<{ readonly isWell: 
 export async function askAgent(socketPath: string, path: string, method: 'GET' | 'POST' = 'GET'): Promise<Answer> {
   const { request } = await import('node:http');
   return new Promise((resolve, reject) => {
-    const fail = (why: string): void => {
-      reject(new AgentSilence(socketPath, why));
+    const failed = (error: NodeJS.ErrnoException): void => {
+      reject(new AgentSilence(socketPath, error.code ?? error.message));
     };
     const asked = request({ socketPath, path, method, timeout: TIMEOUT_MS }, (response) => {
       let body = '';
@@ -51,11 +51,27 @@ export async function askAgent(socketPath: string, path: string, method: 'GET' |
       response.on('end', () => {
         resolve({ code: response.statusCode ?? 0, body });
       });
+      // It ended in the middle of its answer, which would never end.
+      response.on('error', failed);
     });
     asked.on('timeout', () => asked.destroy(new Error('late')));
-    asked.on('error', (error: NodeJS.ErrnoException) => {
-      fail(error.code ?? error.message);
-    });
+    asked.on('error', failed);
     asked.end();
   });
+}
+
+/**
+ * What is read of an answer.
+ * @throws CommandError where that fails: it is an agent of another version, or something else.
+ */
+export function understood<T>(socketPath: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof SyntaxError || error instanceof TypeError)) throw error;
+    throw new CommandError(
+      EXIT.invalidInput,
+      `--socket: what answers at ${socketPath} is no agent of this version: ${error.message}`,
+    );
+  }
 }

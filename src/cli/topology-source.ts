@@ -3,7 +3,7 @@ import type { Options } from 'yargs';
 import type { Topology } from '../../compiler/model/index.js';
 import { CommandError } from './errors.js';
 import { EXIT } from './exit-codes.js';
-import { askAgent, socketOption } from './socket.js';
+import { askAgent, socketOption, understood } from './socket.js';
 import { readTokenFile } from './token-file.js';
 import { readTopology, topologyOption, usableTopology } from './topology-options.js';
 
@@ -51,6 +51,6 @@ async function ofApi(url: string, tokenFile: string | undefined): Promise<unknow
 async function ofAgent(path: string | undefined): Promise<readonly [string, unknown]> {
   const socket = path === undefined || path === '' ? socketOption.socket.default : path;
   const { code, body } = await askAgent(socket, '/topology');
-  if (code === 200) return [socket, JSON.parse(body) as unknown];
+  if (code === 200) return [socket, understood(socket, () => JSON.parse(body) as unknown)];
   throw new CommandError(EXIT.invalidInput, `--socket: ${socket}: ${body.trim()}`);
 }

@@ -3,7 +3,7 @@ import type { CommandModule } from 'yargs';
 import type { AgentStatus, IsolatedStatus, PortStatus } from '../../../agent/index.js';
 import { EXIT } from '../exit-codes.js';
 import { colours, printLine } from '../output.js';
-import { askAgent, askHealth, socketOption } from '../socket.js';
+import { askAgent, askHealth, socketOption, understood } from '../socket.js';
 
 interface StatusArguments {
   readonly socket: string;
@@ -38,10 +38,13 @@ export const statusCommand: CommandModule<object, StatusArguments> = {
       return;
     }
     const { body } = await askAgent(args.socket, '/status');
-    const status = JSON.parse(body) as AgentStatus;
-    if (args.json) printLine(JSON.stringify(status, null, 2));
-    else for (const line of render(status, args.ports)) printLine(line);
-    process.exitCode = exitCodeOf(status);
+    const { lines, exitCode } = understood(args.socket, () => {
+      const status = JSON.parse(body) as AgentStatus;
+      const shown = args.json ? [JSON.stringify(status, null, 2)] : render(status, args.ports);
+      return { lines: shown, exitCode: exitCodeOf(status) };
+    });
+    for (const line of lines) printLine(line);
+    process.exitCode = exitCode;
   },
 };
 

@@ -2,7 +2,7 @@
 import { hostname } from 'node:os';
 import type { Counted } from '../../../agent/index.js';
 import { CommandError } from '../errors.js';
-import { askAgent } from '../socket.js';
+import { askAgent, understood } from '../socket.js';
 import type { Known } from './report.js';
 
 export interface Knowledge {
@@ -38,7 +38,9 @@ export async function knowledge({ topology, host, socket }: KnowledgeArguments):
 async function askCounted(socket: string): Promise<Counted | string> {
   try {
     const { code, body } = await askAgent(socket, '/counted');
-    return code === 200 ? (JSON.parse(body) as Counted) : 'the agent here is of another version';
+    return code === 200
+      ? understood(socket, () => JSON.parse(body) as Counted)
+      : 'the agent here is of another version';
   } catch (error) {
     if (error instanceof CommandError) return error.message.replace(/^--socket: /, '');
     throw error;
