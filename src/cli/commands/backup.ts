@@ -1,5 +1,6 @@
 /** `portcullis backup` and `portcullis restore`: everything that the control API holds, in one file. */
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import type { CommandModule } from 'yargs';
 import type { Place } from '../../api/index.js';
 import { CommandError } from '../errors.js';
@@ -98,9 +99,12 @@ async function withPlace<T>(
 
 /** The whole file or none, for its owner alone: it holds all projects' rules. */
 function writeWhole(path: string, text: string): void {
-  const next = `${path}.new`;
+  // Nobody can have put anything in its way, nor another backup be at work there: a file that is there keeps its mode, and a link leads elsewhere.
+  const next = `${path}.${randomUUID()}.new`;
   try {
-    const file = openSync(next, 'w', 0o600);
+    // As root it would take the place of /dev/null.
+    if (statSync(path, { throwIfNoEntry: false })?.isFile() === false) throw new Error('is there and is no file');
+    const file = openSync(next, 'wx', 0o600);
     writeFileSync(file, text);
     fsyncSync(file);
     closeSync(file);

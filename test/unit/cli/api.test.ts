@@ -1,6 +1,17 @@
 /** `portcullis api` and its kin as they are typed: what is refused, and how. */
-import { spawn } from 'node:child_process';
-import { linkSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import {
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { randomUUID } from 'node:crypto';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +21,7 @@ import { eventually } from '../../support/waiting.js';
 import { isPassword } from '../../../src/api/auth/password.js';
 import { LmdbStore } from '../../../src/api/store/lmdb.js';
 import { CommandError } from '../../../src/cli/errors.js';
+import { EXIT } from '../../../src/cli/exit-codes.js';
 import { parse } from '../../../src/cli/run.js';
 
 const MAIN = 'dist/bin/portcullis.js';
@@ -115,6 +127,22 @@ it('hash-password: prints what the file of users takes, and nothing for nothing'
   const [code, printed] = await hash('a secret\n');
   expect([code, await isPassword('a secret', printed)]).toEqual([0, true]);
   expect(await hash('')).toEqual([1, '']);
+});
+
+it('backup: its owner alone may read it, whatever is in the way; what is no file is left alone', async () => {
+  writeFileSync(at('one.json'), JSON.stringify({ networks: [{ id: randomUUID() }] }));
+  expect((await run('import', '--store', at('of-backup'), '-t', at('one.json'))).says).toContain('imported');
+  const backUp = async (name: string): Promise<number> =>
+    (await run('backup', '--store', at('of-backup'), at(name))).exit;
+  writeFileSync(at('open.json.new'), '', { mode: 0o644 });
+  expect(await backUp('open.json')).toBe(0);
+  expect(statSync(at('open.json')).mode & 0o777).toBe(0o600);
+  writeFileSync(at('of-others'), 'precious');
+  symlinkSync(at('of-others'), at('led.json.new'));
+  expect(await backUp('led.json')).toBe(0);
+  expect([lstatSync(at('led.json')).isFile(), readFileSync(at('of-others'), 'utf8')]).toEqual([true, 'precious']);
+  execFileSync('mkfifo', [at('pipe')]);
+  expect([await backUp('pipe'), lstatSync(at('pipe')).isFIFO()]).toEqual([EXIT.inputOutput, true]);
 });
 
 it('on a unix socket; backed up while it is at work; ended by SIGTERM with 0', async () => {
