@@ -3,6 +3,7 @@ import type { Options } from 'yargs';
 import type { Port } from '../../compiler/model/index.js';
 import { aliasesOf, specsOf, type CommandSpec } from './command-spec.js';
 import { COMMAND_NAMES, registerCommands } from './commands/index.js';
+import { isShownAsItIs, shownText } from './shown-text.js';
 
 /** Values that are files. */
 const FILES: ReadonlySet<string> = new Set([
@@ -106,7 +107,7 @@ async function valuesOf(name: string, { choices }: Options, before: readonly str
     case 'port':
       return portsIn(before);
     case 'host':
-      return plain(new Set((await topologyIn(before)).flatMap(({ host }) => host ?? [])));
+      return plain(new Set((await topologyIn(before)).flatMap(({ host }) => host ?? []).filter(isShownAsItIs)));
     default:
       return [];
   }
@@ -119,9 +120,10 @@ async function portsIn(before: readonly string[]): Promise<readonly Candidate[]>
   for (const { name } of ports) named.set(name, (named.get(name) ?? 0) + 1);
   return ports.map(({ id, name, fixedIps }) => {
     const addresses = fixedIps.map(({ text }) => text).join(' ');
-    return named.get(name) === 1 && name !== ''
+    // What is none as it is shown cannot be typed, and would be several lines of the answer.
+    return named.get(name) === 1 && name !== '' && isShownAsItIs(name)
       ? { word: name, describe: addresses }
-      : { word: id, describe: `${name} ${addresses}`.trim() };
+      : { word: id, describe: `${shownText(name)} ${addresses}`.trim() };
   });
 }
 

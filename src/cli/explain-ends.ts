@@ -17,6 +17,7 @@ import { EXIT } from './exit-codes.js';
 import { ANY } from './explain-services.js';
 import { didYouMean } from '../../compiler/model/nearest.js';
 import { say } from './output.js';
+import { isShownAsItIs } from './shown-text.js';
 
 /** `address` undefined stands for the port's first one of each family; an `address` alone is one that no port has. */
 export type Named =
@@ -52,10 +53,7 @@ export function endNamed(topology: Topology, text: string, option: NamedOption):
   throw new CommandError(
     EXIT.invalidInput,
     `${option}: ${quoteValue(text)} is no port (id or unique name), no address or prefix, and not any` +
-      didYouMean(
-        text,
-        [...topology.ports.values()].map(({ name }) => name),
-      ),
+      didYouMean(text, [...topology.ports.values()].map(({ name }) => name).filter(isShownAsItIs)),
   );
 }
 

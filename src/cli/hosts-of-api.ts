@@ -4,6 +4,7 @@ import { HOST_REPORT } from '../../compiler/model/index.js';
 import type { ApiUrlArguments } from './api-url-options.js';
 import { CommandError } from './errors.js';
 import { EXIT } from './exit-codes.js';
+import { shownText } from './shown-text.js';
 import { readTokenFile } from './token-file.js';
 
 /** For an answer. */
@@ -39,7 +40,7 @@ export async function hostsOf(args: ApiUrlArguments): Promise<HostsAnswer> {
       signal: AbortSignal.timeout(PATIENCE_MS),
     });
     text = await response.text();
-    if (!response.ok) return fail(`answers ${response.status.toString()}: ${text.slice(0, 300)}`);
+    if (!response.ok) return fail(`answers ${response.status.toString()}: ${shownText(text.slice(0, 300))}`);
   } catch (error) {
     if (error instanceof CommandError) throw error;
     const cause = error instanceof Error ? (error.cause ?? error) : error;

@@ -7,6 +7,7 @@ import { isOnHost, type ParsedTopology, type Port, type Topology } from '../../c
 import { CommandError } from './errors.js';
 import { EXIT } from './exit-codes.js';
 import { sayIsolations, sayProblems, sayProgress } from './output.js';
+import { shownText } from './shown-text.js';
 
 export { wantedBy } from './wanted.js';
 
@@ -256,7 +257,7 @@ export function portsOfHost(topology: Topology, host: string): (port: Port) => b
   if (![...topology.ports.values()].some((port) => isOnHost(port, host))) {
     const known = [...hosts].sort();
     const shown = known.slice(0, 5).join(', ') + (known.length > 5 ? ` and ${(known.length - 5).toString()} more` : '');
-    const valid = known.length === 0 ? 'no port has a binding:host_id' : `ports are bound to ${shown}`;
+    const valid = known.length === 0 ? 'no port has a binding:host_id' : `ports are bound to ${shownText(shown)}`;
     throw new CommandError(EXIT.invalidInput, `--host: no port is bound to ${JSON.stringify(host)}: ${valid}`);
   }
   return (port) => isOnHost(port, host);

@@ -6,6 +6,7 @@ import { enrolCommand } from './enrol.js';
 import { apiUrlOptions, type ApiUrlArguments } from '../api-url-options.js';
 import type { HostLine } from '../hosts-of-api.js';
 import { colours, printLine, say } from '../output.js';
+import { shownText } from '../shown-text.js';
 
 const LOOK_EVERY_MS = 250;
 const LOOKS = 12;
@@ -53,12 +54,12 @@ function lineOf(host: HostLine, why: string | undefined): string {
   const state = why === undefined ? colours.green('in force') : colours.red(host.alive ? 'behind' : 'silent');
   const revision = host.revision === null ? '-' : host.revision.toString();
   const parts = [
-    `${host.host}  ${state}  revision ${revision}  ${host.ports.toString()} ports`,
-    ...(why === undefined ? [] : [why]),
+    `${shownText(host.host)}  ${state}  revision ${revision}  ${host.ports.toString()} ports`,
+    ...(why === undefined ? [] : [shownText(why)]),
     ...(host.behind_seconds === null || host.behind_seconds === 0
       ? []
       : [`behind for ${host.behind_seconds.toString()} s`]),
-    ...host.refused.slice(1).map(({ port }) => `port ${port} is refused, too`),
+    ...host.refused.slice(1).map(({ port }) => `port ${shownText(port)} is refused, too`),
     ...(host.isolated === 0 ? [] : [`${host.isolated.toString()} bad objects`]),
     ...(host.drift === 0 ? [] : [`${host.drift.toString()} changes by others`]),
   ];

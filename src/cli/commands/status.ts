@@ -3,6 +3,7 @@ import type { CommandModule } from 'yargs';
 import type { AgentStatus, IsolatedStatus, PortStatus } from '../../../agent/index.js';
 import { EXIT } from '../exit-codes.js';
 import { colours, printLine } from '../output.js';
+import { asShown, shownText } from '../shown-text.js';
 import { askAgent, askHealth, socketOption, understood } from '../socket.js';
 
 interface StatusArguments {
@@ -33,13 +34,13 @@ export const statusCommand: CommandModule<object, StatusArguments> = {
   handler: async (args) => {
     if (args.health) {
       const { isWell, line } = await askHealth(args.socket);
-      printLine(args.json ? JSON.stringify({ isWell, line }) : line);
+      printLine(args.json ? JSON.stringify({ isWell, line }) : shownText(line));
       if (!isWell) process.exitCode = EXIT.differs;
       return;
     }
     const { body } = await askAgent(args.socket, '/status');
     const { lines, exitCode } = understood(args.socket, () => {
-      const status = JSON.parse(body) as AgentStatus;
+      const status = JSON.parse(body, args.json ? undefined : asShown) as AgentStatus;
       const shown = args.json ? [JSON.stringify(status, null, 2)] : render(status, args.ports);
       return { lines: shown, exitCode: exitCodeOf(status) };
     });

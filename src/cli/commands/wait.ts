@@ -5,6 +5,7 @@ import { CommandError } from '../errors.js';
 import { EXIT } from '../exit-codes.js';
 import { apiUrlOptions, type ApiUrlArguments } from '../api-url-options.js';
 import { printLine, say } from '../output.js';
+import { shownText } from '../shown-text.js';
 
 interface Arguments extends ApiUrlArguments {
   readonly revision: number | undefined;
@@ -68,10 +69,10 @@ export const waitCommand: CommandModule<object, Arguments> = {
       return;
     }
     if (missing.length > 0) {
-      for (const line of missing) say(line);
+      for (const line of missing) say(shownText(line));
       throw new CommandError(EXIT.differs, `revision ${wanted.toString()} is not in force everywhere`);
     }
-    if (silent.length > 0) say(`not asked, since they are silent: ${silent.join(', ')}`);
+    if (silent.length > 0) say(`not asked, since they are silent: ${shownText(silent.join(', '))}`);
     say(`revision ${wanted.toString()} is in force on ${count.toString()} host${count === 1 ? '' : 's'}`);
   },
 };

@@ -1,6 +1,7 @@
 /** Counters for people: what matters first, one line each; what is zero is one line for all. */
 import { ICMP, ICMPV6, PORT_PROTOCOLS, protocolName } from '../../../compiler/model/index.js';
 import type { Count } from '../../../agent/index.js';
+import { shownText } from '../shown-text.js';
 import { OF_IPTABLES } from './report.js';
 import type { NamedPort, ReportedDrops, ReportedFlow, ReportedRule, StatsReport } from './report.js';
 
@@ -114,8 +115,9 @@ function zeroLine(rules: readonly ReportedRule[], all: boolean): readonly string
 }
 
 /** A heading and a table; nothing where there are no rows. */
-function section(title: string, header: readonly string[], rows: readonly (readonly string[])[]): readonly string[] {
-  if (rows.length === 0) return [];
+function section(title: string, header: readonly string[], texts: readonly (readonly string[])[]): readonly string[] {
+  if (texts.length === 0) return [];
+  const rows = texts.map((row) => row.map(shownText));
   const widths = header.map((cell, column) =>
     rows.reduce((width, row) => Math.max(width, row[column]?.length ?? 0), cell.length),
   );

@@ -106,4 +106,11 @@ describe('bash', () => {
     writeFileSync(file, JSON.stringify({ ports: [port] }));
     expect(inBash('explain', '-t', file, '--from', 'x')).toEqual(["x\\$\\(touch\\ gone\\)\\ \\'"]);
   });
+
+  it('a name that is several lines, or speaks to the terminal, is completed by the id of its port', () => {
+    const file = join(folder, 'lines.json');
+    const port = { id: 'p1', name: 'p\u001b[2J\npother', network_id: 'n', mac_address: 'fa:16:3e:00:00:01' };
+    writeFileSync(file, JSON.stringify({ ports: [port] }));
+    expect(inBash('explain', '-t', file, '--from', 'p')).toEqual(['p1']);
+  });
 });

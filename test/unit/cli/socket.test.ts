@@ -70,6 +70,26 @@ it('stats goes on without names where no agent gives them', async () => {
   expect((await asked('stats'))[1]).not.toContain('defect');
 });
 
+/** Clears the screen, and adds a line of its own. */
+const EVIL = 'web\u001b[2J\nenforced\u009b31m';
+const PORT = { id: 'p1', name: EVIL, device: 'tap1', isDevicePresent: true, state: 'enforced', since: '' };
+const STATUS = {
+  ...{ host: 'h', pid: 1, startedAt: '', datapath: 'routed', backend: 'nftables', audit: false, loaded: true },
+  ...{ enforced: true, settled: true, overtaking: [], overlaps: [], markWriters: [], isolated: [], formerDevices: [] },
+  ...{ notFiltered: [], source: { name: 'file:t', isHeld: false, problems: [] }, watching: { losses: 0 } },
+  ...{ drift: { foreign: 0, found: 0 }, flows: { revoked: 0, restored: 0 } },
+  ports: [{ ...PORT, securityGroups: [{ id: 'g1', name: EVIL }] }],
+};
+
+it('status: what tenants call their ports and groups does nothing on a terminal, and is whole as JSON', async () => {
+  await answering((socket) => socket.end(withHead(JSON.stringify(STATUS))));
+  const { stdout } = await execa(process.execPath, [MAIN, 'status', '--socket', path()]);
+  const shown = 'web\\u{1b}[2J\\u{a}enforced\\u{9b}31m';
+  expect(stdout.split('\n').at(-1)).toBe(`tap1  present  enforced  ${shown}  ${shown}`);
+  const json = await execa(process.execPath, [MAIN, 'status', '--json', '--socket', path()]);
+  expect(JSON.parse(json.stdout)).toMatchObject({ ports: [{ name: EVIL }] });
+});
+
 it('what ends without an answer is a defect that is said, and not exit 13, which means something else', async () => {
   const deaf = `
     import http from 'node:http';

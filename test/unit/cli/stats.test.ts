@@ -204,6 +204,15 @@ it('rules of iptables are told by their chains, and groups by theirs', () => {
   ]);
 });
 
+it('what tenants call their ports does nothing on a terminal', () => {
+  const evil = { ...legend(), ports: legend().ports.map((port) => ({ ...port, name: 'a\u001b[2J\nb' })) };
+  const drops = [{ device: 'tapweb1', direction: 'ingress' as const, packets: 1, bytes: 60 }];
+  const rules = iptablesCountersIn('IPv4', '*mangle\n[1:60] -A pc-profile_4f6a_in -j DROP\nCOMMIT');
+  const counters = { ...countersIn([]), rules, drops };
+  const said = lines(reportOf(counters, { legend: evil, by: 'agent' }, undefined));
+  expect(said).toContain('      1     60  ingress    tapweb1  a\\u{1b}[2J\\u{a}b (port-1-of-web)');
+});
+
 it('nothing that is loaded is no table of zeros', () => {
   expect(lines(reportOf(countersIn([]), undefined, undefined))).toEqual([
     'nothing of ours is loaded: nothing is counted',
