@@ -5,6 +5,7 @@
 import { EMPTY_TOPOLOGY, type Topology } from '../../../compiler/model/index.js';
 import { parseFeedLine, TopologyFeed } from '../feed/feed.js';
 import { Follow, Postponed } from '../follow.js';
+import { TextLines } from './text-lines.js';
 import type { HostReport } from '../../../compiler/model/index.js';
 import { stale, type Source, type SourceEvent } from '../../../compiler/model/index.js';
 
@@ -91,13 +92,11 @@ export class ApiSource implements Source {
       throw Postponed.by(`the API answers ${response.status.toString()}`, response.headers.get('retry-after'));
     }
     this.#session = response.headers.get('X-Portcullis-Session') ?? '';
-    let rest = '';
+    const text = new TextLines();
     const decoder = new TextDecoder();
     for await (const chunk of response.body) {
       this.#follow.heard();
-      const lines = `${rest}${decoder.decode(chunk as Uint8Array, { stream: true })}`.split('\n');
-      rest = lines.pop() ?? '';
-      for (const line of lines) this.#take(line);
+      for (const line of text.take(decoder.decode(chunk as Uint8Array, { stream: true }))) this.#take(line);
     }
   }
 
