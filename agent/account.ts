@@ -154,7 +154,7 @@ export class Account {
       build: { version, node: process.versions.node, backend, datapath: options.datapath },
       compiler,
       drops,
-      isLoaded: () => this.isLoaded(),
+      isEnforcing: () => this.#isEnforcing(this.isLoaded()),
       lateFor: () => this.parts.enforcer.lateFor,
       awayFor: () => this.awayFor(),
       notFiltered: () => this.#notFiltered(),

@@ -13,7 +13,8 @@ export interface Figures {
   readonly build: Readonly<Record<string, string>>;
   readonly compiler: Pick<HostCompiler, 'count'>;
   readonly drops: Pick<DropCounter, 'totals'>;
-  readonly isLoaded: () => boolean;
+  /** The kernel holds the policy, nothing keeps it from judging packets, and this is no audit. */
+  readonly isEnforcing: () => boolean;
   /** In milliseconds; undefined while nothing is late. */
   readonly lateFor: () => number | undefined;
   /** For how long nobody has read the kernel's notices; in milliseconds. */
@@ -42,7 +43,9 @@ const NO_PORTS: Readonly<Record<PortState, number>> = {
 export function declareGauges(metrics: Metrics, figures: Figures): void {
   const gauge = metrics.gauge.bind(metrics);
   const { audit, build, compiler, drops, ports } = figures;
-  gauge('portcullis_enforced', '1 while the kernel holds the policy.', () => (figures.isLoaded() && !audit ? 1 : 0));
+  gauge('portcullis_enforced', '1 while the kernel holds the policy and judges by it.', () =>
+    figures.isEnforcing() ? 1 : 0,
+  );
   gauge(
     'portcullis_late_seconds',
     'For how long the oldest change waits that is not in force; 0 while none is late.',

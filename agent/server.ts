@@ -21,7 +21,7 @@ export interface Answers {
 }
 
 /**
- * Serves /status, /counted, /topology, /metrics and /health (200 while the kernel holds our rules, 503 otherwise) on a unix socket, and takes orders there:
+ * Serves /status, /counted, /topology, /metrics and /health (200 while the kernel holds our rules and judges by them, 503 otherwise) on a unix socket, and takes orders there:
  * POST /accept and /release?device=NAME, whose answers are 200, or 409 where there is nothing to do.
  */
 export async function serveSocket(path: string, answers: Answers): Promise<Server> {
@@ -68,12 +68,13 @@ async function listen(
       if (document === undefined) send(503, 'text/plain', 'nothing is in force: portcullis status says why\n');
       else send(200, 'application/json', `${JSON.stringify(document)}\n`);
     } else if (path === '/health') {
-      const { loaded, audit, lastError, lateSince, watching } = status();
+      const { loaded, enforced, audit, lastError, lateSince, watching } = status();
+      const isWell = enforced || (audit && loaded);
       const well = audit ? 'audit: nothing is enforced' : 'enforced';
       send(
-        loaded ? 200 : 503,
+        isWell ? 200 : 503,
         'text/plain',
-        `${loaded ? well : `not enforced: ${reasonOf({ lastError, lateSince, watching })}`}\n`,
+        `${isWell ? well : `not enforced: ${reasonOf({ lastError, lateSince, watching })}`}\n`,
       );
     } else {
       metrics.registry.metrics().then(

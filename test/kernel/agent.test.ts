@@ -521,6 +521,22 @@ describe('faults', () => {
     await lab.must('sysctl', ['-qw', 'net.bridge.bridge-nf-call-ip6tables=1']);
   });
 
+  it('br_netfilter that is switched off under a running agent: its health and its metrics say so, too', async () => {
+    await agent.run({ args: ['--datapath', 'bridge-netfilter'] });
+    expect((await agent.ask('/metrics')).body).toContain('\nportcullis_enforced 1\n');
+    await lab.must('sysctl', ['-qw', 'net.bridge.bridge-nf-call-iptables=0']);
+    await agent.until(({ enforced }) => !enforced);
+    const { code, body } = await agent.ask('/health');
+    expect([code, body]).toEqual([
+      503,
+      expect.stringMatching(/^not enforced: net\.bridge\.bridge-nf-call-iptables is off/),
+    ]);
+    expect((await agent.ask('/metrics')).body).toContain('\nportcullis_enforced 0\n');
+    await lab.must('sysctl', ['-qw', 'net.bridge.bridge-nf-call-iptables=1']);
+    await agent.until(({ enforced }) => enforced);
+    expect((await agent.ask('/health')).code).toBe(200);
+  });
+
   it('one port that the kernel refuses is closed and named; the others change on; it comes back', async () => {
     // What it takes without the port waits until it is let.
     const script = `input=$(cat)
