@@ -255,7 +255,9 @@ export class Agent {
     this.#tellOverlaps();
     if (!this.#isReady) {
       this.#isReady = true;
-      void notify('READY=1', 'STATUS=enforcing');
+      // It is said once, and stands there whatever comes.
+      const began = this.settings.options.audit ? 'audit: nothing is enforced' : 'the rules were loaded at start';
+      void notify('READY=1', `STATUS=${began}; now: portcullis status`);
     }
   }
 

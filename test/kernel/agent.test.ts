@@ -178,6 +178,11 @@ describe('life', () => {
     await eventually(() => heard.includes('READY=1') && heard.includes('WATCHDOG=1'));
     await agent.end();
     await eventually(() => heard.includes('STOPPING=1'));
+    expect(heard).not.toContain('STATUS=enforcing');
+    heard = '';
+    await agent.run({ args: ['--audit'], env: { NOTIFY_SOCKET: path } });
+    await eventually(() => heard.includes('STATUS=audit: nothing is enforced'));
+    await agent.end();
     listener.kill();
   });
 
