@@ -7,6 +7,10 @@ import { dirname } from 'node:path';
 import type { Metrics } from './metrics.js';
 import type { AgentStatus, Counted } from './status.js';
 
+/** Connections at once, and the time in which a request arrives: whoever reaches Prometheus' port takes no descriptor that programs of ours need. */
+const MOST_CONNECTIONS = 64;
+const LIMITS = { headersTimeout: 5000, requestTimeout: 5000, connectionsCheckingInterval: 1000 };
+
 export interface Answers {
   readonly status: () => AgentStatus;
   /** What counters are of, and since when they count. */
@@ -47,7 +51,7 @@ async function listen(
   paths: readonly string[],
   where: { path: string } | { host: string; port: number },
 ): Promise<Server> {
-  const server = createServer((request, response) => {
+  const server = createServer(LIMITS, (request, response) => {
     const [path = '', query = ''] = (request.url ?? '').split('?');
     const send = (code: number, type: string, body: string): void => {
       response.writeHead(code, { 'content-type': type, connection: 'close' }).end(body);
@@ -87,11 +91,14 @@ async function listen(
       );
     }
   });
+  server.maxConnections = MOST_CONNECTIONS;
   server.unref();
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen({ ...where, exclusive: true }, () => {
       server.off('error', reject);
+      // Of a connection that the kernel had no room for: whoever asked sees that nobody answers.
+      server.on('error', () => undefined);
       resolve();
     });
   });
