@@ -194,7 +194,7 @@ export class Account {
       case 'closed':
         return 'closed';
       case 'filtered':
-        return isLoaded ? 'enforced' : 'pending';
+        return isLoaded && this.parts.switches.fault === undefined ? 'enforced' : 'pending';
     }
   }
 }

@@ -5,9 +5,9 @@ import type { BackendName } from './kernel/backend-name.js';
 import type { CountingSinceJson } from './counting-since.js';
 
 export type PortState =
-  /** Its rules are in the kernel. */
+  /** Its rules are in the kernel, and get its packets to judge. */
   | 'enforced'
-  /** Its rules are not in the kernel yet, or it is not known. */
+  /** Its rules are not in the kernel yet, its packets pass them by, or it is not known. */
   | 'pending'
   /** The kernel refused its rules: it is closed. */
   | 'refused'

@@ -530,7 +530,8 @@ describe('faults', () => {
     await agent.run({ args: ['--datapath', 'bridge-netfilter'] });
     expect((await agent.ask('/metrics')).body).toContain('\nportcullis_enforced 1\n');
     await lab.must('sysctl', ['-qw', 'net.bridge.bridge-nf-call-iptables=0']);
-    await agent.until(({ enforced }) => !enforced);
+    const { ports } = await agent.until(({ enforced }) => !enforced);
+    expect(ports.map(({ state }) => state)).toEqual(['pending', 'pending']);
     const { code, body } = await agent.ask('/health');
     expect([code, body]).toEqual([
       503,
