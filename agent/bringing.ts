@@ -2,7 +2,7 @@
  * What waits, brought into the kernel: the short way, by the steps that the incremental compiler gives; or the long one: read back what is
  * loaded, compare with a compilation from scratch, load the difference.
  */
-import { isGrowth, type HostCompiler } from '../compiler/index.js';
+import { isGrowth, type HostCompiler, type Touched } from '../compiler/index.js';
 import type { Backend, Comparison, Overtaking, Plan } from './backends/backend.js';
 import type { Clock } from './clock.js';
 import type { Closings } from './closings.js';
@@ -29,6 +29,8 @@ interface Parts {
 export class Bringing {
   #isUnconfirmed = false;
   #overtaking: readonly Overtaking[] = [];
+  /** What steps touched that were taken, and are not known to be in force. */
+  readonly #untold = new Set<Touched>();
 
   constructor(private readonly parts: Parts) {}
 
@@ -71,6 +73,7 @@ export class Bringing {
     const { backend, clock, compiler, listener, pending } = this.parts;
     const changedAt = pending.begin();
     const { transaction, touched } = compiler.take();
+    this.#untold.add(touched);
     const plan = backend.change(transaction, touched);
     if (plan.changes > 0) {
       const startedAt = clock.now();
@@ -78,7 +81,16 @@ export class Bringing {
       this.#report(plan, 'changes', '', startedAt, changedAt);
     }
     const onlyGrows = transaction.every((change) => change.kind === 'update' && isGrowth(change.changes));
+    this.#untold.delete(touched);
     listener.onTouched(touched, onlyGrows);
+  }
+
+  /** Of what was taken, what a look at every flow of the ports that are here does not see by itself. */
+  #tellTouched({ gone }: Comparison): void {
+    const all = [...this.#untold];
+    this.#untold.clear();
+    const [went, filtered] = [[...gone, ...all.flatMap((one) => one.gone)], all.flatMap((one) => one.filtered)];
+    this.parts.listener.onTouched({ prefixes: [...went, ...filtered], gone: went, filtered, isLocal: true }, false);
   }
 
   async #everything(asked: string, failures: number): Promise<boolean> {
@@ -94,7 +106,9 @@ export class Bringing {
     const changedAt = pending.begin();
     try {
       const startedAt = clock.now();
-      const plan = await backend.plan(failures >= FAILURES_BEFORE_REPLACING);
+      const plan = await backend.plan(failures >= FAILURES_BEFORE_REPLACING, () => {
+        this.#untold.add(this.parts.compiler.take().touched);
+      });
       // What came while we read is in the plan, and no drift: of a plan with both nothing is said.
       const isNews = wasChanged || pending.hasChanges;
       if (isMereLook(reason) && plan.changes > 0 && !isNews)
@@ -116,6 +130,7 @@ export class Bringing {
       this.#overtaking = [];
       if (this.#isUnconfirmed) await this.#confirm(plan);
       closings.takenBack(count);
+      this.#tellTouched(plan);
       this.#report(plan, 'everything', reason, startedAt, changedAt);
       return true;
     } catch (error) {

@@ -31,6 +31,7 @@ export { ADMIT, flowBits, type FlowBits } from './ruleset/admission.js';
 export { GUARDED } from './ruleset/guard.js';
 export {
   isGrowth,
+  sourcesGone,
   stepsOf,
   type Change,
   type Element,

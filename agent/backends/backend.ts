@@ -1,6 +1,6 @@
 /** What the reconcile loop asks of a packet filter. */
 import type { CompileOptions, HostCompiler, Stage, Touched, Transaction } from '../../compiler/index.js';
-import type { Port } from '../../compiler/model/index.js';
+import type { Port, Prefix } from '../../compiler/model/index.js';
 import type { Kernel } from '../kernel/driver.js';
 import type { CommitRules } from '../kernel/iptables.js';
 
@@ -10,10 +10,11 @@ export interface Backend {
   /** True where rules of ours are in iptables-nft, of whose changes the kernel tells. */
   readonly isInIptablesNft: boolean;
   /**
-   * Reads back what is loaded and compares it with a compilation from scratch: changes until then count as taken.
+   * Reads back what is loaded and compares it with a compilation from scratch.
    * @param anew to replace everything of ours, whatever it looks like.
+   * @param take is called just before it is compiled: changes until then are in it, and count as taken.
    */
-  plan(anew: boolean): Promise<Comparison>;
+  plan(anew: boolean, take: () => void): Promise<Comparison>;
   /** The steps that the incremental compiler gives, as steps of this packet filter. What is loaded must be known. */
   change(transaction: Transaction, touched: Touched): Plan;
   /**
@@ -40,6 +41,8 @@ export interface Comparison extends Plan {
   readonly byNft: string | undefined;
   /** True when nothing that is loaded gives live flows the bits that these rules ask for. */
   readonly isFirst: boolean;
+  /** What ports of this host may send from by what is loaded, and not by what is wanted: nobody may have told of it, while we were away. */
+  readonly gone: readonly Prefix[];
   /** Rules of others that packets met before ours when what is loaded was read; ours go back to the front. */
   readonly overtaking: readonly Overtaking[];
   /** Reads back once more: how many changes it would take from there to what was wanted. What is wanted since then is no matter. */

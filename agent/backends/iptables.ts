@@ -29,7 +29,8 @@ import {
   type Touched,
   type Transaction,
 } from '../../compiler/index.js';
-import { FAMILIES, type Port } from '../../compiler/model/index.js';
+import { readSources } from '../../compiler/listing.js';
+import { FAMILIES, parsePrefix, type Port, type Prefix } from '../../compiler/model/index.js';
 import { bringInForce, type Former } from '../kernel/in-force.js';
 import { doubted } from '../kernel/iptables.js';
 import { IptablesLook } from '../kernel/iptables-look.js';
@@ -67,13 +68,13 @@ export class IptablesBackend implements Backend {
     return this.#flavour === 'nft';
   }
 
-  async plan(anew: boolean): Promise<Comparison> {
+  async plan(anew: boolean, take: () => void): Promise<Comparison> {
     const { kernel } = this.parts;
     this.#flavour ??= await kernel.iptables.defaultFlavour();
     const loaded = await kernel.iptables.read();
     const beside = await kernel.compare(() => {
       // What came while it was read is in the compilation.
-      this.compiler.take();
+      take();
       const policy = hostPolicy(this.compiler.topology, this.parts.isLocal, this.options);
       const program = iptablesProgram(policy, this.options);
       return { policy, program, tables: besideIptables(policy, this.options) };
@@ -88,6 +89,7 @@ export class IptablesBackend implements Backend {
       changes: plan.changes,
       areBodiesKnown: beside.areBodiesKnown,
       byNft: beside.byNft,
+      gone: goneSources(loaded, program),
       overtaking: overtakingOf(loaded),
       isFirst: !iptablesHoldsAdmission(loaded) && !holdsAdmission(beside.loaded),
       apply: async () => {
@@ -164,6 +166,18 @@ export class IptablesBackend implements Backend {
 interface ToBring {
   readonly changes: number;
   readonly bring: (mayBeLeft: boolean) => Promise<Former>;
+}
+
+function goneSources(loaded: IptablesProgram, wanted: IptablesProgram): readonly Prefix[] {
+  const still = sourcesIn(wanted);
+  return [...sourcesIn(loaded)].filter((text) => !still.has(text)).flatMap((text) => parsePrefix(text) ?? []);
+}
+
+/** Chains of ports alone ask for a MAC. */
+function sourcesIn({ families }: IptablesProgram): ReadonlySet<string> {
+  return new Set(
+    FAMILIES.flatMap((family) => families[family].mangle.flatMap(({ rules }) => readSources(rules, family))),
+  );
 }
 
 function overtakingOf({ families }: IptablesProgram): readonly Overtaking[] {

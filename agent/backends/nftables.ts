@@ -9,6 +9,7 @@ import {
   planReplacement,
   planTransaction,
   printTables,
+  sourcesGone,
   stagesOf,
   type CompileOptions,
   type HostCompiler,
@@ -34,7 +35,7 @@ export class NftablesBackend implements Backend {
     private readonly parts: TableParts,
   ) {}
 
-  async plan(anew: boolean): Promise<Comparison> {
+  async plan(anew: boolean, take: () => void): Promise<Comparison> {
     const { kernel } = this.parts;
     const {
       wanted: ruleset,
@@ -43,7 +44,7 @@ export class NftablesBackend implements Backend {
       byNft,
     } = await kernel.compare(() => {
       // What came while it was read is in the compilation.
-      this.compiler.take();
+      take();
       return this.compiler.ruleset();
     });
     const foreign = loaded.filter(({ isOwnedByAnother }) => isOwnedByAnother);
@@ -56,6 +57,7 @@ export class NftablesBackend implements Backend {
       areBodiesKnown,
       byNft,
       isFirst: !holdsAdmission(loaded) && !(await kernel.isInIptables()),
+      gone: transaction.flatMap((table) => (table.kind === 'update' ? sourcesGone(table.changes) : [])),
       overtaking: [],
       apply: async () => {
         const { left } = await this.#bring(transaction, !this.#isMoved);

@@ -51,6 +51,16 @@ export class AdmissionCheck {
     return mayLeave && (receivers.length === 0 || this.#mayEnter(flow, receivers)) ? 'admitted' : 'refused';
   }
 
+  /** Addresses of the ends that admitted the flow, and are no port's here. */
+  absent({ mark, original, reply, zone }: Flow): readonly Prefix[] {
+    const { originator, responder } = this.bits;
+    const ends = [
+      ...((mark & originator) === 0 ? [] : [original.source]),
+      ...((mark & responder) === 0 ? [] : [reply.source]),
+    ];
+    return ends.filter((address) => this.#portsAt(address, zone).length === 0);
+  }
+
   /**
    * The bits that a flow without any would have, had these rules been there when it began; 0 where they would not have let it
    * begin. Only for flows that nobody can have made to deceive: see Sweeper.seed.

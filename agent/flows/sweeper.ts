@@ -12,7 +12,7 @@ import { covers, isExact, type Port, type Prefix } from '../../compiler/model/in
 import type { Clock } from '../clock.js';
 import { addressKey, type AddressKey, type Conntrack, type Flow } from '../netlink/conntrack.js';
 import { SingleFlight } from '../single-flight.js';
-import { AdmissionCheck, type Admission } from './admission.js';
+import { AdmissionCheck } from './admission.js';
 
 /** Judged between two looks at the event loop. */
 const AT_ONCE = 2000;
@@ -63,6 +63,8 @@ export class Sweeper {
   #isStopped = false;
   /** Revoked by the last look. */
   #revoked: ReadonlySet<string> = new Set();
+  /** What ports had, by text: as long as there are flows of it, another end that may go on must not bring them back. */
+  readonly #gone = new Map<string, Prefix>();
   /** Flows that carry our mark, as far as is known: without any, a permission that is granted needs no look. */
   #mayBeMarked = true;
 
@@ -76,6 +78,7 @@ export class Sweeper {
   /** @param isGrowth true when the change took no permission away. */
   touched({ prefixes, gone, filtered }: Touched, isGrowth: boolean): void {
     if (prefixes.length + gone.length === 0 || (isGrowth && !this.#mayBeMarked)) return;
+    for (const prefix of gone) this.#gone.set(prefix.text, prefix);
     this.#request({ isAll: false, prefixes, gone, filtered, isSecondLook: false });
   }
 
@@ -148,8 +151,10 @@ export class Sweeper {
     const { revoked: revokedMark } = bits;
     if (scope.filtered.length > 0) await seedFlows(this.options, scope.filtered);
     const startedAt = clock.now();
-    const flows = await conntrack.flows(filterOf(scope, compiler.localPorts()));
+    const gone = [...this.#gone.values()];
+    const flows = await conntrack.flows(filterOf({ ...scope, gone }, compiler.localPorts()));
     const check = new AdmissionCheck(compiler, bits, widestPairLength);
+    const live = new Set<Prefix>();
     const [toRevoke, toRestore]: [Flow[], Flow[]] = [[], []];
     let [marked, overwritten] = [0, 0];
     const any = bits.originator | bits.responder | bits.revoked;
@@ -158,14 +163,17 @@ export class Sweeper {
       const isMarked = (flow.mark & revokedMark) !== 0;
       const admission = check.judge(flow);
       if (flow.mark !== 0 && (flow.mark & any) === 0 && this.#isOfPort(flow, check)) overwritten++;
-      const refused = isRefused(flow, admission, bits, scope.gone);
+      const lost = lostBy(flow, check, gone);
+      if (lost !== undefined) live.add(lost);
+      const refused = admission === 'refused' || lost !== undefined;
       if (refused && !isMarked) toRevoke.push(flow);
-      if (admission === 'admitted' && isMarked) toRestore.push(flow);
+      if (admission === 'admitted' && !refused && isMarked) toRestore.push(flow);
       if (refused || (isMarked && admission !== 'admitted')) marked++;
     }
     const revoked = await conntrack.mark(toRevoke, revokedMark, true);
     const restored = await conntrack.mark(toRestore, revokedMark, false);
     this.#revoked = new Set(toRevoke.map(identityOf));
+    if (scope.isSecondLook) for (const prefix of gone) if (!live.has(prefix)) this.#gone.delete(prefix.text);
     if (overwritten > 0) this.options.onOverwritten(overwritten);
     if (scope.isAll) this.#mayBeMarked = marked > 0;
     else if (revoked > 0) this.#mayBeMarked = true;
@@ -208,10 +216,11 @@ export async function seedFlows(
   return seeded;
 }
 
-/** A flow that no end admits; one that a port of this host admitted which is there no more. */
-function isRefused(flow: Flow, admission: Admission, bits: FlowBits, gone: readonly Prefix[]): boolean {
-  const isOurs = (flow.mark & (bits.originator | bits.responder)) !== 0;
-  return admission === 'refused' || (admission === 'elsewhere' && isOurs && wasOurs(flow, gone));
+/** Among what ports of this host have no more, what an end of the flow had when it admitted it. */
+function lostBy(flow: Flow, check: AdmissionCheck, gone: readonly Prefix[]): Prefix | undefined {
+  if (gone.length === 0) return undefined;
+  const absent = check.absent(flow);
+  return absent.length === 0 ? undefined : gone.find((prefix) => absent.some((address) => covers(prefix, address)));
 }
 
 /**
@@ -232,7 +241,7 @@ export async function flowsToCut(
   const flows = (await conntrack.flows(filterOf({ ...NOTHING, isAll: true, gone }, ports))).filter(isAdmitted);
   if (flows.length === 0) return [];
   const check = new AdmissionCheck(makeCompiler(), bits, widestPairLength);
-  return flows.filter((flow) => isRefused(flow, check.judge(flow), bits, gone));
+  return flows.filter((flow) => check.judge(flow) === 'refused' || lostBy(flow, check, gone) !== undefined);
 }
 
 function identityOf({ zone, identity }: Flow): string {
@@ -270,8 +279,4 @@ function rangeOf(prefix: Prefix): { readonly first: AddressKey; readonly last: A
   const size = 1n << BigInt(bits - prefix.length);
   const exact = (network: bigint): AddressKey => addressKey({ ...prefix, network });
   return { first: exact(prefix.network), last: exact(prefix.network + size - 1n) };
-}
-
-function wasOurs(flow: Flow, gone: readonly Prefix[]): boolean {
-  return gone.some((prefix) => covers(prefix, flow.original.source) || covers(prefix, flow.reply.source));
 }

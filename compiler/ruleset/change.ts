@@ -5,6 +5,8 @@
  * sets and chains are there before what refers to them, and lose what refers to them before they go. Nobody else knows that order: whoever
  * prints or carries out steps does it as they come.
  */
+import { parsePrefix, type Prefix } from '../model/index.js';
+import { SETS } from './fixed-names.js';
 import type { Chain, NamedSet, SetContent, SetRole } from './types.js';
 
 /** An element of a set is its key, one of a map its key and what that leads to. */
@@ -116,4 +118,22 @@ function partsOf(change: Change): readonly Step[] {
 /** True when nothing goes, and all that comes is in sets of members or of a group: no permission goes. */
 export function isGrowth(changes: readonly Change[]): boolean {
   return changes.every((change) => change.kind === 'add-elements' && change.set.role.kind !== 'fixed');
+}
+
+/** Sets of what ports may send from: the address is the last of a key. */
+const SOURCES: ReadonlySet<string> = new Set([
+  SETS.sources4,
+  SETS.sourcePrefixes4,
+  SETS.sources6,
+  SETS.sourcePrefixes6,
+]);
+
+/** Of what is loaded, what a port may send from and would not any more. A port may have it by another MAC or device still. */
+export function sourcesGone(changes: readonly Change[]): readonly Prefix[] {
+  return changes.flatMap((change) => {
+    if (change.kind !== 'delete-elements' || !SOURCES.has(change.set.name)) return [];
+    return change.elements.flatMap((element) =>
+      'listed' in element ? (parsePrefix(element.listed.split(' . ').at(-1) ?? '') ?? []) : [],
+    );
+  });
 }

@@ -22,7 +22,7 @@ import { eventually } from '../support/waiting.js';
 import type { Transport } from '../../compiler/model/index.js';
 import type { StatsReport } from '../../src/cli/stats/report.js';
 import { eachWithAgent } from './lab/agent-lab.js';
-import type { Lab } from './lab/lab.js';
+import { UPLINK, type Lab } from './lab/lab.js';
 import {
   allow,
   back,
@@ -32,6 +32,7 @@ import {
   HERE,
   HOST,
   ipFrame,
+  OUTSIDE,
   PAIR,
   pairDocument,
   portFields,
@@ -98,6 +99,42 @@ describe('life', () => {
     await agent.until(({ flows }) => flows.revoked > 0);
     expect(await reach(forth('v4', 17, 53), back('v4', 17, 53))).toEqual([[], []]);
   });
+
+  it.each([
+    ['at its start', 'while it was down', true],
+    ['at once', 'while it ran', false],
+  ])(
+    'cuts %s the flows to and from an address that a port changed for another one %s',
+    async (_when, _while, isDown) => {
+      await agent.run();
+      const fromOutside = {
+        device: UPLINK,
+        frame: ipFrame(OUTSIDE.mac, OUTSIDE.v4, SERVER.v4, ports(17, 30_000, 53)),
+      };
+      const toOutside = {
+        device: SERVER.device,
+        frame: ipFrame(SERVER.mac, SERVER.v4, OUTSIDE.v4, ports(17, 53, 30_000)),
+      };
+      const shots = [forth('v4', 17, 53), back('v4', 17, 53), fromOutside, toOutside];
+      expect(await reach(...shots)).toEqual([[SERVER.device], [CLIENT.device], [SERVER.device], [UPLINK]]);
+      const after = pairDocument([allow('udp', 53)], {
+        ports: [
+          portFields(CLIENT, ['clients'], HERE),
+          portFields(SERVER, ['servers'], { ...HERE, fixed_ips: [{ ip_address: '10.0.0.77' }] }),
+        ],
+      });
+      if (isDown) {
+        await agent.end();
+        agent.write(after);
+        await agent.run();
+      } else await agent.settled(after);
+      await agent.until(({ flows }) => flows.revoked === 2);
+      expect(await reach(...shots)).toEqual([[], [], [], []]);
+      // Neither does a look at everything let them go on.
+      await agent.reload();
+      expect(await reach(...shots)).toEqual([[], [], [], []]);
+    },
+  );
 
   it('cuts a flow again whose mark a packet wrote back as it had read it, as often as that happens', async () => {
     await agent.run();

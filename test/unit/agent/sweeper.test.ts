@@ -54,12 +54,13 @@ let tracking: FakeTracking;
 let results: Pick<SweepResult, 'looked' | 'revoked'>[];
 let errors: number;
 let sweeper: Sweeper;
+let compiler: HostCompiler;
 beforeEach(() => {
   clock = new VirtualClock();
   tracking = new FakeTracking(clock);
   [results, errors] = [[], 0];
   const content = { security_groups: [groupFields('closed', [])], ports: [portFields(1, ['closed'])] };
-  const compiler = new HostCompiler(() => true, DEFAULT_OPTIONS);
+  compiler = new HostCompiler(() => true, DEFAULT_OPTIONS);
   compiler.update(diffTopologies(EMPTY_TOPOLOGY, parseTopology([{ file: 'test', content }]).topology));
   sweeper = new Sweeper({
     ...{ conntrack: tracking, clock, compiler, bits: BITS, widestPairLength: DEFAULT_OPTIONS.widestPairLength },
@@ -105,16 +106,42 @@ it('whatever is asked for during a look is one look after it, and its second loo
 it('flows of link-local addresses are cut as all others are, by what touched their port and by a look at everything', async () => {
   const content = { security_groups: [groupFields('closed', [])], ports: [portFields(1, ['closed'])] };
   const { topology } = parseTopology([{ file: 'test', content }]);
-  const compiler = new HostCompiler(() => true, DEFAULT_OPTIONS);
-  compiler.update(diffTopologies(EMPTY_TOPOLOGY, topology));
+  const other = new HostCompiler(() => true, DEFAULT_OPTIONS);
+  other.update(diffTopologies(EMPTY_TOPOLOGY, topology));
   const own = [...topology.ports.values()].map(({ mac }) => linkLocalAddress(mac).text).join();
-  for (const look of [() => sweeper.touched(compiler.take().touched, false), () => sweeper.all()]) {
+  for (const look of [() => sweeper.touched(other.take().touched, false), () => sweeper.all()]) {
     tracking.table = [flow('fe80::9', own, BITS.responder, [1, 53])];
     look();
     await pass(TAKES);
     expect(tracking.cut).toBe(1);
     await pass(10_000);
   }
+});
+
+it('an end that may go on does not bring a flow back whose other end has gone, nor does it cut one that nobody had', async () => {
+  const content = {
+    security_groups: [groupFields('open', [{ direction: 'egress' }])],
+    ports: [portFields(1, ['open'])],
+  };
+  compiler.update(diffTopologies(compiler.topology, parseTopology([{ file: 'test', content }]).topology));
+  const both = BITS.originator | BITS.responder;
+  tracking.table = [flow(OWN, '10.0.0.2', both, [1, 53]), flow(OWN, '10.0.0.3', both, [1, 53])];
+  sweeper.touched({ ...TOUCHED, gone: [exact('10.0.0.2')] }, false);
+  await pass(10_000);
+  for (let looks = 0; looks < 2; looks++) {
+    expect(tracking.table.map(({ mark }) => mark)).toEqual([both | BITS.revoked, both]);
+    sweeper.all();
+    await pass(10_000);
+  }
+  // Where no flow is left, it is forgotten: another port's, on another host, is no concern of ours.
+  const [first, second] = tracking.table;
+  tracking.table = second === undefined ? [] : [second];
+  sweeper.all();
+  await pass(10_000);
+  if (first !== undefined) tracking.table.push({ ...first, mark: both });
+  sweeper.all();
+  await pass(10_000);
+  expect(tracking.cut).toBe(0);
 });
 
 it('a look that fails is made again half a second later, with what it was for', async () => {

@@ -27,7 +27,7 @@ class BusyHost {
       if (this.isRefusing) throw new KernelError('interrupted', 'not today');
       this.compared++;
       const [remaining, apply] = [async () => Promise.resolve(0), async () => Promise.resolve()];
-      const what = { changes: 0, areBodiesKnown: true, byNft: undefined, isFirst: false, overtaking: [] };
+      const what = { changes: 0, areBodiesKnown: true, byNft: undefined, isFirst: false, gone: [], overtaking: [] };
       return { ...what, remaining, apply };
     },
     change: () => ({
