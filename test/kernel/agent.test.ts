@@ -101,12 +101,13 @@ describe('life', () => {
   });
 
   it.each([
-    ['at its start', 'while it was down', true],
-    ['at once', 'while it ran', false],
+    ['at its start', 'while it was down', 'nftables', true],
+    ['at its start', 'while it was down', 'iptables', true],
+    ['at once', 'while it ran', 'nftables', false],
   ])(
-    'cuts %s the flows to and from an address that a port changed for another one %s',
-    async (_when, _while, isDown) => {
-      await agent.run();
+    'cuts %s the flows to and from an address that a port changed for another one %s (%s)',
+    async (_when, _while, backend, isDown) => {
+      await agent.run({ args: ['--backend', backend] });
       const fromOutside = {
         device: UPLINK,
         frame: ipFrame(OUTSIDE.mac, OUTSIDE.v4, SERVER.v4, ports(17, 30_000, 53)),
@@ -126,7 +127,7 @@ describe('life', () => {
       if (isDown) {
         await agent.end();
         agent.write(after);
-        await agent.run();
+        await agent.run({ args: ['--backend', backend] });
       } else await agent.settled(after);
       await agent.until(({ flows }) => flows.revoked === 2);
       expect(await reach(...shots)).toEqual([[], [], [], []]);

@@ -18,10 +18,12 @@ const LATTER = topologyOf(portFields(2, ['closed'], { fixed_ips: [{ ip_address: 
 const UNKNOWN = exact('10.0.0.9');
 
 it.each([
-  ['the short way', []],
-  ['the short way, which was refused', ['changes']],
-  ['the short way, and a long one, which were refused', ['changes', 'everything', 'everything']],
-] as const)('by %s', async (_what, failing) => {
+  ['the short way', false, []],
+  ['the short way, which was refused', false, ['changes']],
+  ['the short way, and a long one, which were refused', false, ['changes', 'everything', 'everything']],
+  ['the long way', true, []],
+  ['the long way, which was refused', true, ['everything']],
+] as const)('by %s', async (_what, isInDoubt, failing) => {
   const clock = new VirtualClock();
   const failures: string[] = [...failing];
   const told: Touched[] = [];
@@ -66,6 +68,7 @@ it.each([
   await pass();
   // Of what nobody took away while this process ran, what is loaded alone tells.
   expect(told.splice(0).map(({ gone, filtered }) => [gone, filtered])).toEqual([[[UNKNOWN], []]]);
+  if (isInDoubt) enforcer.doubt('of the test');
   enforcer.changeTopology(diffTopologies(FORMER, LATTER));
   await pass();
   expect([failures, told.length, enforcer.isEnforced]).toEqual([[], 1, true]);
