@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { eventually } from '../../support/waiting.js';
 import { isBridged, type Datapath } from '../../../compiler/index.js';
 import { backendName, environment, type LabBackend } from './flavour.js';
-import { Lab } from './lab.js';
+import { Lab, type Shot } from './lab.js';
 import {
   allow,
   back,
@@ -11,11 +11,14 @@ import {
   forth,
   HERE,
   HOST,
+  ipFrame,
   PAIR,
   PAIR_BRIDGE,
   pairDocument,
   portFields,
+  ports,
   reachIn,
+  type Rule,
   SERVER,
 } from './pair.js';
 import { TestAgent, type AgentOptions } from './test-agent.js';
@@ -150,6 +153,38 @@ export function agentSuite(datapath: Datapath, backend: LabBackend = 'nftables')
 
     expect(await agent.end()).toBe(0);
     expect(await exchange()).toEqual(open);
+  });
+
+  it(`cuts a revoked flow between link-local addresses, and none that is still allowed (${datapath}, ${backend})`, async () => {
+    const { lab, agent } = suite;
+    const linkLocal = { client: 'fe80::f816:3eff:fe00:1', server: 'fe80::f816:3eff:fe00:2' };
+    const flow = (port: number): readonly Shot[] => [
+      {
+        device: CLIENT.device,
+        frame: ipFrame(CLIENT.mac, linkLocal.client, linkLocal.server, ports(17, 30_000, port)),
+        destinationMac: SERVER.mac,
+      },
+      {
+        device: SERVER.device,
+        frame: ipFrame(SERVER.mac, linkLocal.server, linkLocal.client, ports(17, port, 30_000)),
+        destinationMac: CLIENT.mac,
+      },
+    ];
+    const both = [...flow(53), ...flow(54)];
+    const allowed = (...of: readonly number[]): Rule =>
+      pairDocument(of.map((port) => allow('udp', port, { ethertype: 'IPv6' })));
+    agent.write(allowed(53, 54));
+    await agent.run(agentOptions(datapath, backend));
+    const live = [[SERVER.device], [CLIENT.device], [SERVER.device], [CLIENT.device]];
+    expect(await reachIn(lab, ...both)).toEqual(live);
+    await agent.settled(allowed(54));
+    await agent.until(({ flows }) => flows.revoked > 0);
+    expect(await reachIn(lab, ...both)).toEqual([[], [], [SERVER.device], [CLIENT.device]]);
+    expect((await agent.status()).flows.revoked).toBe(1);
+    await agent.settled(allowed(53, 54));
+    await agent.until(({ flows }) => flows.restored > 0);
+    expect(await reachIn(lab, ...both)).toEqual(live);
+    await agent.end();
   });
 
   it(`names whose rules write whole marks (${datapath}, ${backend})`, async () => {
