@@ -51,14 +51,12 @@ export class AdmissionCheck {
     return mayLeave && (receivers.length === 0 || this.#mayEnter(flow, receivers)) ? 'admitted' : 'refused';
   }
 
-  /** Addresses of the ends that admitted the flow, and are no port's here. */
-  absent({ mark, original, reply, zone }: Flow): readonly Prefix[] {
-    const { originator, responder } = this.bits;
-    const ends = [
-      ...((mark & originator) === 0 ? [] : [original.source]),
-      ...((mark & responder) === 0 ? [] : [reply.source]),
-    ];
-    return ends.filter((address) => this.#portsAt(address, zone).length === 0);
+  /** Bits of the ends that admitted the flow, are no port's here, and had one of these addresses. */
+  absent({ mark, original, reply, zone }: Flow, gone: readonly Prefix[]): number {
+    const isGone = (address: Prefix): boolean =>
+      gone.some((prefix) => covers(prefix, address)) && this.#portsAt(address, zone).length === 0;
+    const bitOf = (bit: number, address: Prefix): number => ((mark & bit) !== 0 && isGone(address) ? bit : 0);
+    return (bitOf(this.bits.originator, original.source) | bitOf(this.bits.responder, reply.source)) >>> 0;
   }
 
   /**

@@ -8,11 +8,11 @@
 import { setImmediate } from 'node:timers/promises';
 import { sourcePrefixes, type FlowBits, type HostCompiler, type Touched } from '../../compiler/index.js';
 import type { JudgeContext } from '../../compiler/semantics/index.js';
-import { covers, isExact, type Port, type Prefix } from '../../compiler/model/index.js';
+import { isExact, type Port, type Prefix } from '../../compiler/model/index.js';
 import type { Clock } from '../clock.js';
 import { addressKey, type AddressKey, type Conntrack, type Flow } from '../netlink/conntrack.js';
 import { SingleFlight } from '../single-flight.js';
-import { AdmissionCheck } from './admission.js';
+import { AdmissionCheck, type Admission } from './admission.js';
 
 /** Judged between two looks at the event loop. */
 const AT_ONCE = 2000;
@@ -63,8 +63,6 @@ export class Sweeper {
   #isStopped = false;
   /** Revoked by the last look. */
   #revoked: ReadonlySet<string> = new Set();
-  /** What ports had, by text: as long as there are flows of it, another end that may go on must not bring them back. */
-  readonly #gone = new Map<string, Prefix>();
   /** Flows that carry our mark, as far as is known: without any, a permission that is granted needs no look. */
   #mayBeMarked = true;
 
@@ -78,7 +76,6 @@ export class Sweeper {
   /** @param isGrowth true when the change took no permission away. */
   touched({ prefixes, gone, filtered }: Touched, isGrowth: boolean): void {
     if (prefixes.length + gone.length === 0 || (isGrowth && !this.#mayBeMarked)) return;
-    for (const prefix of gone) this.#gone.set(prefix.text, prefix);
     this.#request({ isAll: false, prefixes, gone, filtered, isSecondLook: false });
   }
 
@@ -151,10 +148,9 @@ export class Sweeper {
     const { revoked: revokedMark } = bits;
     if (scope.filtered.length > 0) await seedFlows(this.options, scope.filtered);
     const startedAt = clock.now();
-    const gone = [...this.#gone.values()];
-    const flows = await conntrack.flows(filterOf({ ...scope, gone }, compiler.localPorts()));
+    const flows = await conntrack.flows(filterOf(scope, compiler.localPorts()));
     const check = new AdmissionCheck(compiler, bits, widestPairLength);
-    const live = new Set<Prefix>();
+    const toForget = new Map<number, Flow[]>();
     const [toRevoke, toRestore]: [Flow[], Flow[]] = [[], []];
     let [marked, overwritten] = [0, 0];
     const any = bits.originator | bits.responder | bits.revoked;
@@ -163,17 +159,18 @@ export class Sweeper {
       const isMarked = (flow.mark & revokedMark) !== 0;
       const admission = check.judge(flow);
       if (flow.mark !== 0 && (flow.mark & any) === 0 && this.#isOfPort(flow, check)) overwritten++;
-      const lost = lostBy(flow, check, gone);
-      if (lost !== undefined) live.add(lost);
-      const refused = admission === 'refused' || lost !== undefined;
+      const absent = check.absent(flow, scope.gone);
+      const refused = isRefused(admission, absent);
       if (refused && !isMarked) toRevoke.push(flow);
-      if (admission === 'admitted' && !refused && isMarked) toRestore.push(flow);
+      if (admission === 'admitted' && isMarked) toRestore.push(flow);
+      // The other end may go on: with whom the address has now, too.
+      if (admission === 'admitted' && absent !== 0) put(toForget, absent, flow);
       if (refused || (isMarked && admission !== 'admitted')) marked++;
     }
+    for (const [absent, some] of toForget) await conntrack.mark(some, absent, false);
     const revoked = await conntrack.mark(toRevoke, revokedMark, true);
     const restored = await conntrack.mark(toRestore, revokedMark, false);
     this.#revoked = new Set(toRevoke.map(identityOf));
-    if (scope.isSecondLook) for (const prefix of gone) if (!live.has(prefix)) this.#gone.delete(prefix.text);
     if (overwritten > 0) this.options.onOverwritten(overwritten);
     if (scope.isAll) this.#mayBeMarked = marked > 0;
     else if (revoked > 0) this.#mayBeMarked = true;
@@ -207,20 +204,16 @@ export async function seedFlows(
     if (index % AT_ONCE === AT_ONCE - 1) await setImmediate();
     const wanted = check.bitsFor(flow);
     if (wanted === 0) continue;
-    const same = byBits.get(wanted);
-    if (same === undefined) byBits.set(wanted, [flow]);
-    else same.push(flow);
+    put(byBits, wanted, flow);
   }
   let seeded = 0;
   for (const [wanted, some] of byBits) seeded += await conntrack.mark(some, wanted, true);
   return seeded;
 }
 
-/** Among what ports of this host have no more, what an end of the flow had when it admitted it. */
-function lostBy(flow: Flow, check: AdmissionCheck, gone: readonly Prefix[]): Prefix | undefined {
-  if (gone.length === 0) return undefined;
-  const absent = check.absent(flow);
-  return absent.length === 0 ? undefined : gone.find((prefix) => absent.some((address) => covers(prefix, address)));
+/** A flow that no end admits; one that a port of this host admitted which is there no more. */
+function isRefused(admission: Admission, absent: number): boolean {
+  return admission === 'refused' || (admission === 'elsewhere' && absent !== 0);
 }
 
 /**
@@ -241,7 +234,13 @@ export async function flowsToCut(
   const flows = (await conntrack.flows(filterOf({ ...NOTHING, isAll: true, gone }, ports))).filter(isAdmitted);
   if (flows.length === 0) return [];
   const check = new AdmissionCheck(makeCompiler(), bits, widestPairLength);
-  return flows.filter((flow) => check.judge(flow) === 'refused' || lostBy(flow, check, gone) !== undefined);
+  return flows.filter((flow) => isRefused(check.judge(flow), check.absent(flow, gone)));
+}
+
+function put(byBits: Map<number, Flow[]>, bits: number, flow: Flow): void {
+  const same = byBits.get(bits);
+  if (same === undefined) byBits.set(bits, [flow]);
+  else same.push(flow);
 }
 
 function identityOf({ zone, identity }: Flow): string {
