@@ -107,7 +107,9 @@ export class Bringing {
     try {
       const startedAt = clock.now();
       const plan = await backend.plan(failures >= FAILURES_BEFORE_REPLACING, () => {
-        this.#untold.add(this.parts.compiler.take().touched);
+        const { touched } = this.parts.compiler.take();
+        // Where it fails for days, nothing comes for most tries.
+        if (touched.gone.length + touched.filtered.length > 0) this.#untold.add(touched);
       });
       // What came while we read is in the plan, and no drift: of a plan with both nothing is said.
       const isNews = wasChanged || pending.hasChanges;
