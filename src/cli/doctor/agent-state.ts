@@ -11,7 +11,13 @@ const STATUS = z.object({
   audit: z.boolean(),
   enforced: z.boolean(),
   lastError: z.string().optional(),
-  source: z.object({ name: z.string() }),
+  lateSince: z.string().optional(),
+  source: z.object({
+    name: z.string(),
+    staleSince: z.string().optional(),
+    problems: z.array(z.string()).optional(),
+  }),
+  isolated: z.array(z.object({ object: z.string(), consequence: z.string(), isHere: z.boolean() })).optional(),
   formerDevices: z.array(z.string()),
   ports: z.array(z.object({ id: z.string(), name: z.string(), device: z.string(), isDevicePresent: z.boolean() })),
 });
@@ -43,6 +49,7 @@ export interface Surroundings {
 
 /** What mends it that no agent is at work. */
 export const START = 'systemctl enable --now portcullis-agent';
+const ASK = 'portcullis status';
 const RESTART = 'systemctl restart portcullis-agent';
 
 export function judgeAgent(facts: AgentFacts, { socket, version, isLoaded, taps }: Surroundings): readonly Finding[] {
@@ -68,11 +75,26 @@ function judgeSilence(why: string, socket: string, isLoaded: boolean, taps: read
   );
 }
 
-function judgeStatus({ version, audit, enforced, lastError, pid }: ReadStatus, own: string): readonly Finding[] {
+function judgeStatus(status: ReadStatus, own: string): readonly Finding[] {
+  const { version, audit, enforced, lastError, pid } = status;
   const findings: Finding[] = [];
   if (audit)
     findings.push(warning('audit mode: nothing is enforced', 'take --audit out of its options and restart it'));
-  else if (!enforced) findings.push(failed(`not enforced: ${lastError ?? 'not known to be'}`, 'portcullis status'));
+  else if (!enforced) findings.push(failed(`not enforced: ${lastError ?? 'not known to be'}`, ASK));
+  findings.push(...whatIsNotInForce(status));
   if (version !== own) findings.push(warning(`the agent is of version ${version}, this program of ${own}`, RESTART));
   return findings.length > 0 ? findings : [ok(`version ${version}, process ${pid.toString()}, enforced`)];
+}
+
+/** An agent that enforces may enforce what was wanted yesterday. */
+function whatIsNotInForce({ lateSince, source, isolated = [] }: ReadStatus): readonly Finding[] {
+  const { name, staleSince, problems: [problem = 'it cannot be used'] = [] } = source;
+  const isolatedHere = isolated.filter(({ isHere }) => isHere);
+  return [
+    ...(lateSince === undefined ? [] : [failed(`a change waits since ${lateSince}`, ASK)]),
+    ...(staleSince === undefined
+      ? []
+      : [warning(`${name} is stale since ${staleSince}, the last good state stays: ${problem}`, ASK)]),
+    ...isolatedHere.map(({ object, consequence }) => warning(`isolated: ${object}: ${consequence}`, ASK)),
+  ];
 }

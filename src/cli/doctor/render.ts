@@ -1,5 +1,6 @@
 /** Findings for people, and for programs. */
 import type { colours } from '../output.js';
+import { shownText } from '../shown-text.js';
 import { worstOf, type CheckedFinding, type Result } from './finding.js';
 
 type Colours = Pick<typeof colours, 'red' | 'green' | 'yellow'>;
@@ -28,8 +29,8 @@ export function renderFindings(
     Math.max(...findings.map(({ check }) => check.length)),
   ];
   return findings.flatMap(({ check, result, reason, mend }) => [
-    `${paint[result](WORDS[result].padEnd(wide))}  ${check.padEnd(deep)}  ${reason}`,
-    ...(mend === undefined ? [] : [`${' '.repeat(wide + deep + 4)}to mend it: ${mend}`]),
+    `${paint[result](WORDS[result].padEnd(wide))}  ${check.padEnd(deep)}  ${shownText(reason)}`,
+    ...(mend === undefined ? [] : [`${' '.repeat(wide + deep + 4)}to mend it: ${shownText(mend)}`]),
   ]);
 }
 

@@ -15,6 +15,7 @@ import { judgeFirewalls } from '../../../src/cli/doctor/firewalls.js';
 import { bitsUsed, judgeMarks } from '../../../src/cli/doctor/marks.js';
 import { judgeNft, judgeNode, LEAST_NODE } from '../../../src/cli/doctor/programs.js';
 import { capabilitiesIn, judgeRights, secretsIn } from '../../../src/cli/doctor/rights.js';
+import { renderFindings } from '../../../src/cli/doctor/render.js';
 import { runChecks } from '../../../src/cli/doctor/run-checks.js';
 import { devicesIn4, devicesIn6, judgeSettings, type SettingsFacts } from '../../../src/cli/doctor/settings.js';
 import { EMPTY_TOPOLOGY } from '../../../compiler/model/index.js';
@@ -281,6 +282,21 @@ it.each<[AgentFacts, Partial<typeof AROUND>, readonly string[], string]>([
   [agentWith({ enforced: false, lastError: 'why' }), {}, ['failed'], 'not enforced: why'],
   [agentWith({ audit: true, enforced: false }), {}, ['warning'], 'nothing is enforced'],
   [agentWith({ enforced: false }), { version: '2' }, ['failed', 'warning'], 'not enforced'],
+  [agentWith({ lateSince: 'noon' }), {}, ['failed'], 'a change waits since noon'],
+  [
+    agentWith({ source: { name: 'api:x', staleSince: 'noon', problems: ['401'] } }),
+    {},
+    ['warning'],
+    'since noon, the last good state stays: 401',
+  ],
+  [agentWith({ source: { name: 'api:x', staleSince: 'noon' } }), {}, ['warning'], 'api:x is stale since noon'],
+  [
+    agentWith({ isolated: [{ object: 'port p1', consequence: 'closed', isHere: true }] }),
+    {},
+    ['warning'],
+    'isolated: port p1: closed',
+  ],
+  [agentWith({ isolated: [{ object: 'port p1', consequence: 'closed', isHere: false }] }), {}, ['ok'], 'enforced'],
   [agentWith(), { version: '2' }, ['warning'], 'of version 1, this program of 2'],
   [{ kind: 'silent', why: 'late' }, {}, ['failed'], 'it hangs'],
   [{ kind: 'silent', why: 'EACCES' }, {}, ['unknown'], 'may not be asked'],
@@ -395,5 +411,14 @@ it('a disk that is full, or nearly, or has no files left', () => {
     ['warning'],
     ['failed'],
     ['failed'],
+  ]);
+});
+
+it('what others named does nothing on a terminal, and stays on its line', () => {
+  const plain = (text: string): string => text;
+  const finding = { check: 'devices', ...warning('port "we\u001b[2Jb\nok  nft"', 'release "\u009b2J"') };
+  expect(renderFindings([finding], { red: plain, green: plain, yellow: plain })).toEqual([
+    'warning      devices  port "we\\u{1b}[2Jb\\u{a}ok  nft"',
+    '                      to mend it: release "\\u{9b}2J"',
   ]);
 });
