@@ -415,9 +415,8 @@ it('a disk that is full, or nearly, or has no files left', () => {
 });
 
 it('what others named does nothing on a terminal, and stays on its line', () => {
-  const plain = (text: string): string => text;
   const finding = { check: 'devices', ...warning('port "we\u001b[2Jb\nok  nft"', 'release "\u009b2J"') };
-  expect(renderFindings([finding], { red: plain, green: plain, yellow: plain })).toEqual([
+  expect(renderFindings([finding], { red: String, green: String, yellow: String })).toEqual([
     'warning      devices  port "we\\u{1b}[2Jb\\u{a}ok  nft"',
     '                      to mend it: release "\\u{9b}2J"',
   ]);
