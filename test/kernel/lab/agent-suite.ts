@@ -1,5 +1,5 @@
 /** The agent's life, on any datapath and backend. */
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { eventually } from '../../support/waiting.js';
 import { isBridged, type Datapath } from '../../../compiler/index.js';
 import { backendName, environment, type LabBackend } from './flavour.js';
@@ -60,6 +60,10 @@ export function lifeSuite(datapath: Datapath, backend: LabBackend = 'nftables'):
   beforeAll(async () => {
     lab = await Lab.create(PAIR, { backend, ...(isBridged(datapath) ? { bridge: PAIR_BRIDGE } : {}) });
     agent = new TestAgent(lab.host);
+  });
+  // One that a failed test leaves would be whom the next test asks.
+  afterEach(async () => {
+    await agent.end('SIGKILL');
   });
   afterAll(async () => {
     await agent.destroy();

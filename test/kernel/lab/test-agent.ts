@@ -43,6 +43,8 @@ export class TestAgent {
   /** Standard error of all the processes so far. */
   output = '';
   #process: ChildProcess | undefined;
+  /** All that were started and have not ended. */
+  readonly #started = new Set<ChildProcess>();
   #version = 0;
   /** It says something. */
   readonly #news = new EventEmitter();
@@ -56,7 +58,9 @@ export class TestAgent {
     private readonly host = HOST,
   ) {
     this.#ends = [
-      atExit(() => this.#process?.kill('SIGKILL')),
+      atExit(() => {
+        this.#killAll();
+      }),
       addWitness('the last lines of the agent’s log', () =>
         this.output.trimEnd().split('\n').slice(-SHOWN_LINES).join('\n'),
       ),
@@ -83,6 +87,8 @@ export class TestAgent {
       this.#news.emit('news');
     });
     this.#process = child;
+    this.#started.add(child);
+    child.once('exit', () => this.#started.delete(child));
     return child;
   }
 
@@ -121,8 +127,14 @@ export class TestAgent {
   async destroy(): Promise<void> {
     this.#wake();
     await this.end('SIGKILL');
+    this.#killAll();
     for (const end of this.#ends) end();
     rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  /** Also one of a test that failed before it ended it, and another was started since. */
+  #killAll(): void {
+    for (const child of this.#started) child.kill('SIGKILL');
   }
 
   /** A watching process that a test stopped would stay for ever: awake, it ends with its agent. */
