@@ -89,7 +89,8 @@ export class IptablesBackend implements Backend {
       changes: plan.changes,
       areBodiesKnown: beside.areBodiesKnown,
       byNft: beside.byNft,
-      gone: goneSources(loaded, program),
+      // As long as nothing differs, as it does at nearly every look, nothing has gone.
+      gone: plan.changes === 0 ? [] : goneSources(loaded, program),
       overtaking: overtakingOf(loaded),
       isFirst: !iptablesHoldsAdmission(loaded) && !holdsAdmission(beside.loaded),
       apply: async () => {
