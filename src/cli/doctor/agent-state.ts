@@ -89,12 +89,13 @@ function judgeStatus(status: ReadStatus, own: string): readonly Finding[] {
 /** An agent that enforces may enforce what was wanted yesterday. */
 function whatIsNotInForce({ lateSince, source, isolated = [] }: ReadStatus): readonly Finding[] {
   const { name, staleSince, problems: [problem = 'it cannot be used'] = [] } = source;
-  const isolatedHere = isolated.filter(({ isHere }) => isHere);
+  const [first, ...more] = isolated.filter(({ isHere }) => isHere);
+  const others = more.length === 0 ? '' : `, and ${more.length.toString()} more`;
   return [
     ...(lateSince === undefined ? [] : [failed(`a change waits since ${lateSince}`, ASK)]),
     ...(staleSince === undefined
       ? []
       : [warning(`${name} is stale since ${staleSince}, the last good state stays: ${problem}`, ASK)]),
-    ...isolatedHere.map(({ object, consequence }) => warning(`isolated: ${object}: ${consequence}`, ASK)),
+    ...(first === undefined ? [] : [warning(`isolated: ${first.object}: ${first.consequence}${others}`, ASK)]),
   ];
 }

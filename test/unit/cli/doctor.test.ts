@@ -297,6 +297,12 @@ it.each<[AgentFacts, Partial<typeof AROUND>, readonly string[], string]>([
     'isolated: port p1: closed',
   ],
   [agentWith({ isolated: [{ object: 'port p1', consequence: 'closed', isHere: false }] }), {}, ['ok'], 'enforced'],
+  [
+    agentWith({ isolated: Array(3).fill({ object: 'port p1', consequence: 'closed', isHere: true }) }),
+    {},
+    ['warning'],
+    'isolated: port p1: closed, and 2 more',
+  ],
   [agentWith(), { version: '2' }, ['warning'], 'of version 1, this program of 2'],
   [{ kind: 'silent', why: 'late' }, {}, ['failed'], 'it hangs'],
   [{ kind: 'silent', why: 'EACCES' }, {}, ['unknown'], 'may not be asked'],
